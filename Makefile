@@ -1,0 +1,68 @@
+# Few words, plain ones. Each works as the only command typed on a fresh machine with Rust and a C compiler.
+#
+#   make            says what there is
+#   make demo       see it at work
+#   make test       everything that must pass
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PORTCULLIS := $(or $(CARGO_TARGET_DIR),target)/release/portcullis
+# How long each fuzz target runs under `make fuzz`, in seconds; `make test` takes FUZZ_SHORT.
+FUZZ_SECONDS ?= 60
+FUZZ_SHORT ?= 5
+
+.PHONY: help
+help: ## says what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+.PHONY: demo
+demo: build ## starts the gate on loopback, sends it a dozen writes, shows what it says
+	@$(PORTCULLIS) demo
+
+.PHONY: test
+test: fmt-check lint build ## everything: format, lints, tests, the law and its cases, a short fuzz
+	cargo test --locked
+	$(PORTCULLIS) policy check policies
+	$(PORTCULLIS) policy test policies --cases tests/cases
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$(FUZZ_SHORT)
+	@echo 'everything passed'
+
+.PHONY: bench
+bench: need-build ## measures, and prints one table
+	cargo bench --locked
+
+.PHONY: fuzz
+fuzz: need-build ## runs each fuzz target for FUZZ_SECONDS (60)
+	tests/fuzz/run $(FUZZ_SECONDS)
+
+.PHONY: lint
+lint: need-build need-clippy ## clippy on all targets; a warning is an error
+	cargo clippy --locked --all-targets -- -D warnings
+
+.PHONY: fmt
+fmt: need-fmt ## formats the sources
+	cargo fmt
+
+.PHONY: fmt-check
+fmt-check: need-fmt
+	cargo fmt --check
+
+.PHONY: build
+build: need-build ## the release binary, target/release/portcullis
+	cargo build --locked --release
+
+.PHONY: clean
+clean: ## removes what was built
+	cargo clean
+
+# What a bare machine may lack, said in a sentence.
+.PHONY: need-build need-fmt need-clippy
+need-build:
+	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust 1.90 or later from https://rustup.rs' >&2; exit 2; }
+	@command -v cc >/dev/null || { echo 'cc is missing: install a C compiler (apt install gcc, dnf install gcc, apk add gcc musl-dev); ring and mimalloc are built with it' >&2; exit 2; }
+need-fmt:
+	@cargo fmt --version >/dev/null 2>&1 || { echo 'rustfmt is missing: rustup component add rustfmt' >&2; exit 2; }
+need-clippy:
+	@cargo clippy --version >/dev/null 2>&1 || { echo 'clippy is missing: rustup component add clippy' >&2; exit 2; }

@@ -1,0 +1,47 @@
+# METADATA
+# title: Tenants and Vela write nothing cluster-wide
+# description: >-
+#   What belongs to no namespace belongs to the platform. Tenants may only ask access reviews; vela-core, which renders
+#   whatever an Application says with cluster-admin rights, writes its own cluster-scoped kinds and no others.
+# custom:
+#   id: cluster-scope
+#   severity: critical
+#   mode: enforce
+#   on_error: deny
+#   match:
+#     - operations: [CREATE, UPDATE, DELETE, CONNECT]
+#       resources: ["*/*"]
+#       namespaces: [cluster]
+package portcullis.cluster_scope
+
+import data.portcullis.lib.request
+
+deny contains finding if {
+	not permitted
+	finding := reason
+}
+
+# Whoever is neither a tenant nor Vela is not ours to judge here.
+permitted if input.tenancy.requester.class in {"platform", "capsule", "system", "node", "controller", "admin", "unknown"}
+
+permitted if request.is_virtual
+
+permitted if {
+	input.tenancy.requester.class == "vela"
+	request.in_family("oam.dev")
+}
+
+permitted if {
+	input.tenancy.requester.class == "vela"
+	input.finalizerRemoval == true
+}
+
+reason := {
+	"msg": sprintf("Vela may not %s %s: it writes no cluster-scoped kinds but its own on behalf of an App", [request.operation, request.resource]),
+	"fix": "take the component out of the Application, or have an administrator install what it needs for the whole cluster",
+} if {
+	input.tenancy.requester.class == "vela"
+} else := {
+	"msg": sprintf("%s may not %s %s: it belongs to the whole cluster, and tenants write only inside their own namespaces", [request.username, request.operation, request.resource]),
+	"fix": "use a namespaced kind in a sandbox (Role instead of ClusterRole, for example), or ask the platform team",
+}

@@ -1,0 +1,76 @@
+# METADATA
+# title: A sandbox is written by its own tenant
+# description: >-
+#   In a sandbox its own tenant writes what it likes, from any of its sandboxes too. The manager and Capsule write the
+#   few kinds that make a namespace usable (params), controllers the kinds their setting names, the system whatever
+#   controllers do. Other tenants and unknown requesters write nothing. Vela is judged by no-vela-in-sandboxes.
+# custom:
+#   id: sandbox-writers
+#   severity: high
+#   mode: enforce
+#   on_error: deny
+#   match:
+#     - operations: [CREATE, UPDATE, DELETE, CONNECT]
+#       resources: ["*/*"]
+#       namespaces: [sandbox]
+package portcullis.sandbox_writers
+
+import data.portcullis.lib.request
+
+deny contains finding if {
+	not permitted
+	finding := reason
+}
+
+permitted if {
+	input.tenancy.namespace.tenant in input.tenancy.requester.tenants
+	input.tenancy.requester.class == "tenant"
+}
+
+permitted if input.tenancy.requester.class in {"system", "node", "admin", "vela"}
+
+permitted if {
+	input.tenancy.requester.class == "platform"
+	input.tenancy.requester.createsNamespaces == true
+	request.covered_by(data.params["sandbox-writers"].platform)
+}
+
+permitted if {
+	input.tenancy.requester.class == "capsule"
+	request.covered_by(data.params["sandbox-writers"].capsule)
+}
+
+permitted if {
+	input.tenancy.requester.class == "controller"
+	input.tenancy.requester.writes == true
+}
+
+# Whoever put a finalizer on an object must be able to let it go, or the namespace never goes away.
+permitted if {
+	input.finalizerRemoval == true
+	input.tenancy.requester.class in {"platform", "capsule", "controller"}
+}
+
+permitted if request.is_namespace
+
+permitted if request.is_virtual
+
+reason := {
+	"msg": sprintf("%s may not %s %s in sandbox %s: it belongs to another tenant", [request.username, request.operation, request.resource, request.namespace]),
+	"fix": "use a namespace of your own tenant; a tenant never writes into another's sandbox",
+} if {
+	input.tenancy.requester.class == "tenant"
+} else := {
+	"msg": sprintf("%s may not %s %s in sandbox %s: controllers write only the kinds that their setting names", [request.username, request.operation, request.resource, request.namespace]),
+	"fix": sprintf("an operator adds `%s` to `writes` of `%s` in settings.identities", [request.resource, request.identity]),
+} if {
+	input.tenancy.requester.class == "controller"
+} else := {
+	"msg": sprintf("%s may not %s %s in sandbox %s: sandboxes are their tenant's, the platform itself writes only RBAC, quota, limits, network policies and service accounts there", [request.username, request.operation, request.resource, request.namespace]),
+	"fix": "let the tenant write it, or use an app namespace; the kinds are listed in params/sandbox-writers",
+} if {
+	input.tenancy.requester.class in {"platform", "capsule"}
+} else := {
+	"msg": sprintf("%s may not %s %s in sandbox %s: the requester is not known to the platform, and unknown means untrusted", [request.username, request.operation, request.resource, request.namespace]),
+	"fix": sprintf("if it is a controller of the cluster, an operator adds it to settings.identities with class controller and writes [%s]; if it is a person, check the groups of the tenant", [request.resource]),
+}

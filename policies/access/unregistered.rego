@@ -1,0 +1,39 @@
+# METADATA
+# title: Nothing is written into a namespace that the ledger does not know
+# description: >-
+#   A tenant namespace by its name that the snapshot does not hold is either brand new or already given up. Those who
+#   create namespaces write there, and so do the system controllers and nodes, or it would stay Terminating for ever;
+#   everyone else is asked to try again shortly. Labels are not consulted.
+# custom:
+#   id: unregistered-namespace
+#   severity: high
+#   mode: enforce
+#   on_error: deny
+#   match:
+#     - operations: [CREATE, UPDATE, DELETE, CONNECT]
+#       resources: ["*/*"]
+#       namespaces: [unregistered]
+package portcullis.unregistered_namespace
+
+import data.portcullis.lib.request
+
+deny contains finding if {
+	not permitted
+	finding := {
+		"msg": sprintf("%s may not %s %s: namespace %s is not registered with the platform, or not yet", [request.username, request.operation, request.resource, request.namespace]),
+		"fix": "if it was created a moment ago, try again shortly; otherwise create the App or sandbox through the platform, which makes its namespace",
+	}
+}
+
+permitted if input.tenancy.requester.class in {"system", "node", "admin"}
+
+permitted if input.tenancy.requester.createsNamespaces == true
+
+permitted if {
+	input.finalizerRemoval == true
+	input.tenancy.requester.class in {"platform", "vela", "capsule", "controller"}
+}
+
+permitted if request.is_namespace
+
+permitted if request.is_virtual

@@ -1,0 +1,30 @@
+# METADATA
+# title: Platform objects are the platform's
+# description: >-
+#   The quota, limits, network policies and role bindings that the platform puts into a tenant namespace carry
+#   `managed-by: platform`. A tenant neither changes nor deletes them, finalizers, status and a platform object's own
+#   label included.
+# custom:
+#   id: platform-objects
+#   severity: high
+#   mode: enforce
+#   on_error: deny
+#   match:
+#     - operations: [UPDATE, DELETE]
+#       resources: ["*/*"]
+#       namespaces: [app, sandbox]
+package portcullis.platform_objects
+
+import data.portcullis.lib.request
+
+deny contains finding if {
+	not trusted
+	input.request.oldObject.metadata.labels[concat("/", [data.tenancy.settings.labelPrefix, "managed-by"])] == "platform"
+	not request.is_namespace
+	finding := {
+		"msg": sprintf("%s may not %s this %s in %s: it belongs to the platform (label %s/managed-by=platform)", [request.username, request.operation, request.resource, request.namespace, data.tenancy.settings.labelPrefix]),
+		"fix": "leave it as it is; to change a limit or a network rule, ask for another plan or for the rule",
+	}
+}
+
+trusted if request.trusts(input.tenancy.requester.class)

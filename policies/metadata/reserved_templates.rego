@@ -1,0 +1,151 @@
+# METADATA
+# title: Reserved metadata is not a tenant's to write into a template either
+# description: >-
+#   A controller copies a template's labels and annotations to what it makes, and controllers are trusted: so a tenant
+#   sets, changes and removes no reserved key in the template of a Pod, Job or volume claim. Selectors are free, they
+#   never reach beyond their namespace.
+# custom:
+#   id: reserved-template-metadata
+#   severity: high
+#   mode: enforce
+#   on_error: deny
+#   match:
+#     - operations: [CREATE, UPDATE]
+#       resources:
+#         - podtemplates
+#         - replicationcontrollers
+#         - deployments.apps
+#         - replicasets.apps
+#         - statefulsets.apps
+#         - daemonsets.apps
+#         - jobs.batch
+#         - cronjobs.batch
+#       namespaces: [app, sandbox]
+#     - operations: [CREATE]
+#       resources: [pods]
+#       namespaces: [app, sandbox]
+package portcullis.reserved_template_metadata
+
+import data.portcullis.lib.ownership
+import data.portcullis.lib.request
+import data.portcullis.lib.reserved
+
+deny contains finding if {
+	not trusted
+	some part in parts
+	some key, value in part.entries
+	not reserved_key(key) == false
+	not part.old[key] == value
+	not own[key] == value
+	finding := {
+		"field": concat(".", [part.field, key]),
+		"observed": sprintf("%v", [value]),
+		"msg": "is reserved: tenants neither set nor change it, in a template as little as on an object",
+		"fix": "remove it, or leave it as it was; the platform labels what controllers make",
+	}
+}
+
+deny contains finding if {
+	not trusted
+	some part in parts
+	some key, value in part.old
+	not reserved_key(key) == false
+	not key in object.keys(part.entries)
+	finding := {
+		"field": concat(".", [part.field, key]),
+		"observed": sprintf("%v", [value]),
+		"msg": "is reserved: tenants do not remove it, from a template as little as from an object",
+		"fix": "put it back as it was",
+	}
+}
+
+trusted if request.trusts(input.tenancy.requester.class)
+
+own := ownership.labels(input.tenancy.namespace, data.tenancy.settings.labelPrefix)
+
+# Where settings or parameters lack, every key counts as reserved.
+reserved_key(key) := reserved.is_reserved(key) if {
+	reserved.is_reserved(key)
+} else := false if {
+	reserved.known
+}
+
+# Each map of keys that a controller copies, with what it held before.
+parts contains {
+	"field": concat("", [template_path, ".metadata.labels"]),
+	"entries": filled(template, "labels"),
+	"old": filled(old_template, "labels"),
+} if {
+	template_path != ""
+}
+
+parts contains {
+	"field": concat("", [template_path, ".metadata.annotations"]),
+	"entries": filled(template, "annotations"),
+	"old": filled(old_template, "annotations"),
+} if {
+	template_path != ""
+}
+
+parts contains {
+	"field": concat("", ["spec.jobTemplate.metadata.", kind]),
+	"entries": filled(job, kind),
+	"old": filled(old_job, kind),
+} if {
+	input.request.resource.resource == "cronjobs"
+	some kind in ["labels", "annotations"]
+}
+
+parts contains {
+	"field": sprintf("spec.volumeClaimTemplates[%d].metadata.%s", [index, kind]),
+	"entries": filled(claim.metadata, kind),
+	"old": filled(old_claim(index), kind),
+} if {
+	some index, claim in input.request.object.spec.volumeClaimTemplates
+	some kind in ["labels", "annotations"]
+}
+
+parts contains {
+	"field": sprintf("volumes[%d].ephemeral.volumeClaimTemplate.metadata.%s", [index, kind]),
+	"entries": filled(volume.ephemeral.volumeClaimTemplate.metadata, kind),
+	"old": nothing,
+} if {
+	some index, volume in input.workload.spec.volumes
+	volume.ephemeral
+	some kind in ["labels", "annotations"]
+}
+
+# A claim of a volume comes with a new Pod or a new template only.
+nothing := {}
+
+default template_path := ""
+
+template_path := input.workload.path
+
+default template := {}
+
+template := input.workload.metadata
+
+default old_template := {}
+
+old_template := input.request.oldObject.spec.template.metadata if template_path == "spec.template"
+
+old_template := input.request.oldObject.spec.jobTemplate.spec.template.metadata if template_path == "spec.jobTemplate.spec.template"
+
+old_template := input.request.oldObject.template.metadata if template_path == "template"
+
+default job := {}
+
+job := input.request.object.spec.jobTemplate.metadata
+
+default old_job := {}
+
+old_job := input.request.oldObject.spec.jobTemplate.metadata
+
+old_claim(index) := input.request.oldObject.spec.volumeClaimTemplates[index].metadata if {
+	input.request.oldObject.spec.volumeClaimTemplates[index].metadata
+} else := {}
+
+filled(metadata, kind) := metadata[kind] if {
+	is_object(metadata[kind])
+} else := {}

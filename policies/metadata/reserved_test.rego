@@ -1,0 +1,157 @@
+package portcullis.reserved_metadata_test
+
+import data.portcullis.lib.world
+import data.portcullis.reserved_metadata
+
+own := {"kubenova.io/tenant-id": "t-acme", "kubenova.io/project-id": "p-shop", "kubenova.io/sandbox": "true"}
+
+object_with(metadata) := {"metadata": object.union({"name": "x"}, metadata)}
+
+created(who, metadata) := findings if {
+	findings := reserved_metadata.deny with input as world.review(who, "CREATE", "configmaps", "S", object_with(metadata), null) with data.tenancy as world.tenancy
+}
+
+updated(who, resource, metadata, old) := findings if {
+	findings := reserved_metadata.deny with input as world.review(who, "UPDATE", resource, "S", object_with(metadata), object_with(old)) with data.tenancy as world.tenancy
+}
+
+reserved := [
+	"kubenova.io/app-id", "kubenova.io/managed-by", "kubenova.io/anything",
+	"kubenova.app", "kubenova.tenant", "kubenova.project", "kubenova.namespace-type",
+	"app.oam.dev/name", "oam.dev/kubevela-version", "trait.oam.dev/type", "whatever.below.oam.dev/x",
+	"capsule.clastix.io/tenant", "quota.resources.capsule.clastix.io/x", "projectcapsule.dev/tenant", "owner.projectcapsule.dev/promote",
+	"pod-security.kubernetes.io/enforce", "sidecar.istio.io/proxyImage", "config.linkerd.io/proxy-image",
+]
+
+free := ["app", "app.kubernetes.io/name", "notoam.dev/x", "kubenova", "example.com/oam.dev", "kubectl.kubernetes.io/restartedAt"]
+
+test_reserved_keys_are_not_set if {
+	wrong := {[key, part] |
+		some key in reserved
+		some part in ["labels", "annotations"]
+		some base in [{}, own]
+		metadata := object.union({"labels": base}, {part: {key: "x"}})
+		count(created("acme-dev", metadata)) != 1
+	}
+	wrong == set()
+}
+
+test_free_keys_are if {
+	wrong := {[key, part] |
+		some key in free
+		some part in ["labels", "annotations"]
+		some base in [{}, own]
+		metadata := object.union({"labels": base}, {part: {key: "x"}})
+		count(created("acme-dev", metadata)) != 0
+	}
+	wrong == set()
+}
+
+test_keys_are_not_changed_or_removed if {
+	wrong := {[key, part] |
+		some key in reserved
+		some part in ["labels", "annotations"]
+		some now in [{part: {key: "y"}}, {part: {}}, {}]
+		count(updated("acme-dev", "configmaps", now, {part: {key: "x"}})) != 1
+	}
+	wrong == set()
+}
+
+test_unchanged_keys_pass if {
+	wrong := {[key, part] |
+		some key in reserved
+		some part in ["labels", "annotations"]
+		count(updated("acme-dev", "configmaps", {part: {key: "x", "app": "new"}}, {part: {key: "x", "app": "old"}})) != 0
+	}
+	wrong == set()
+}
+
+test_own_labels_pass if {
+	count(created("acme-dev", {"labels": own})) == 0
+	count(created("acme-dev", {"labels": object.union(own, {"app": "x"}), "annotations": {"a": "b"}})) == 0
+	count(updated("acme-dev", "configmaps", {"labels": own}, {})) == 0
+}
+
+test_foreign_ids_do_not if {
+	some finding in created("acme-dev", {"labels": object.union(own, {"kubenova.io/tenant-id": "t-globex"})})
+	finding.field == "metadata.labels.kubenova.io/tenant-id"
+	contains(finding.msg, "t-acme")
+}
+
+# One key in two places is one text in a set of keys.
+test_own_keys_are_labels_only if {
+	count(created("acme-dev", {"labels": own, "annotations": {"kubenova.io/tenant-id": "t-acme"}})) == 1
+}
+
+test_removing_an_own_label if {
+	count(updated("acme-dev", "pods", {"labels": {}}, {"labels": {"kubenova.io/tenant-id": "t-acme"}})) == 1
+	count(updated("acme-dev", "pods/status", {"labels": {"kubenova.io/app-id": "x"}}, {})) == 1
+}
+
+test_finalizers if {
+	count(updated("acme-dev", "configmaps", {"finalizers": ["app.oam.dev/orphan-resource"]}, {})) == 1
+	count(updated("acme-dev", "configmaps", {}, {"finalizers": ["app.oam.dev/orphan-resource"]})) == 1
+	count(updated("acme-dev", "configmaps", {"finalizers": ["example.com/mine"]}, {})) == 0
+	count(created("acme-dev", {"finalizers": ["kubenova.io/finalizer-project"]})) == 1
+}
+
+letting_go(finalizer) := findings if {
+	findings := reserved_metadata.deny with input as world.letting_go("acme-dev", "configmaps", "S", object_with({}), object_with({"finalizers": [finalizer]})) with data.tenancy as world.tenancy
+}
+
+test_finalizers_of_what_goes_away if {
+	count(letting_go("app.oam.dev/resource-tracker-finalizer")) == 0
+	count(letting_go("kubenova.io/finalizer-project")) == 1
+	count(letting_go("kubenova.finalizer")) == 1
+}
+
+tenant_owner := [{"apiVersion": "capsule.clastix.io/v1beta2", "kind": "Tenant", "name": "acme", "uid": "1"}]
+
+plain_owner := [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "2"}]
+
+test_owners if {
+	count(created("acme-dev", {"ownerReferences": tenant_owner})) == 1
+	count(created("acme-dev", {"ownerReferences": [{"apiVersion": "core.oam.dev/v1beta1", "kind": "Application", "name": "x", "uid": "3"}]})) == 1
+	count(created("acme-dev", {"ownerReferences": plain_owner})) == 0
+	count(updated("acme-dev", "configmaps", {}, {"ownerReferences": tenant_owner})) == 1
+	count(updated("acme-dev", "configmaps", {"ownerReferences": array.concat(plain_owner, tenant_owner)}, {"ownerReferences": tenant_owner})) == 0
+}
+
+test_the_trusted_pass if {
+	every who in ["mgr", "agent", "vela", "capsule", "system", "node", "controller", "root"] {
+		count(created(who, {"labels": {"kubenova.io/app-id": "x"}})) == 0
+	}
+	every who in ["unknown", "acme-sa", "globex-dev", "nobody at all"] {
+		count(created(who, {"labels": {"kubenova.io/app-id": "x"}})) == 1
+	}
+}
+
+bound(who, resource, metadata) := count(findings) if {
+	findings := reserved_metadata.deny with input as world.review(who, "CREATE", resource, "S", object_with(metadata), null) with data.tenancy as world.tenancy
+}
+
+test_bindings_carry_nothing if {
+	bound("acme-dev", "pods/binding", {"labels": {"app": "x"}}) == 1
+	bound("mgr", "bindings", {"annotations": {"a": "x"}}) == 1
+	bound("acme-dev", "pods/binding", {}) == 0
+	bound("system", "pods/binding", {"labels": {"app": "x"}}) == 0
+}
+
+test_without_settings_nothing_is_free if {
+	review := world.review("acme-dev", "CREATE", "configmaps", "S", object_with({"labels": {"app": "x"}}), null)
+	count(reserved_metadata.deny) > 0 with input as review with data.tenancy as {}
+	count(reserved_metadata.deny) > 0 with input as review with data.tenancy as world.tenancy with data.params as {}
+}
+
+test_another_prefix if {
+	elsewhere := object.union(world.tenancy, {"settings": {"labelPrefix": "paas.example.org"}})
+	ours := {"paas.example.org/tenant-id": "t-acme", "paas.example.org/project-id": "p-shop", "paas.example.org/sandbox": "true"}
+	every labels in [ours, object.union(ours, {"app": "x"})] {
+		count(reserved_metadata.deny) == 0 with input as world.review("acme-dev", "CREATE", "configmaps", "S", object_with({"labels": labels}), null)
+			with data.tenancy as elsewhere
+	}
+	every key in ["paas.example.org/app-id", "kubenova.app"] {
+		count(reserved_metadata.deny) == 1 with input as world.review("acme-dev", "CREATE", "configmaps", "S", object_with({"labels": object.union(ours, {key: "x"})}), null)
+			with data.tenancy as elsewhere
+	}
+}

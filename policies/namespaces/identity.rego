@@ -1,0 +1,118 @@
+# METADATA
+# title: Tenant namespaces keep their identity, and tenants do not touch them
+# description: >-
+#   Who may change or delete a Namespace, its status and its finalizers; and that its identity labels stay what they
+#   are for everybody but administrators. Tenants and Vela change no Namespace anywhere: taking one over by a label or
+#   an owner is how platforms fell before (CVE-2024-39690, CVE-2025-55205, CVE-2026-30963).
+# custom:
+#   id: namespace-identity
+#   severity: critical
+#   mode: enforce
+#   on_error: deny
+#   match:
+#     - operations: [UPDATE, DELETE]
+#       resources: [namespaces, namespaces/status, namespaces/finalize]
+#       namespaces: [app, sandbox, unregistered, platform]
+package portcullis.namespace_identity
+
+import data.portcullis.lib.ownership
+import data.portcullis.lib.request
+
+deny contains finding if {
+	not may_write
+	finding := {
+		"field": "metadata.name",
+		"observed": request.namespace,
+		"msg": sprintf("is a Namespace, and %s may not %s %s: the platform alone keeps namespaces", [request.username, request.operation, request.resource]),
+		"fix": "create, change or delete the App or sandbox through the platform",
+	}
+}
+
+deny contains finding if {
+	input.request.operation == "UPDATE"
+	not input.tenancy.namespace.kind == "platform"
+	not input.tenancy.requester.class == "admin"
+	may_write
+	not labels == old_labels
+	some key in (object.keys(labels) | object.keys(old_labels))
+	not same(key)
+	fixed(key)
+	not restored(key)
+	finding := {
+		"field": concat(".", ["metadata.labels", key]),
+		"observed": value_of(key),
+		"msg": was(key),
+		"fix": "leave it as it was; what a namespace is does not change, make another one",
+	}
+}
+
+may_write if input.tenancy.requester.class == "admin"
+
+may_write if input.tenancy.requester.createsNamespaces == true
+
+may_write if {
+	input.tenancy.namespace.kind == "platform"
+	input.tenancy.requester.class in {"platform", "capsule", "system", "node", "controller", "unknown"}
+}
+
+may_write if {
+	input.request.operation == "UPDATE"
+	input.tenancy.requester.class in {"system", "capsule"}
+}
+
+# The garbage collector follows the owner that Capsule set, and namespace deletion must never hang.
+may_write if {
+	input.tenancy.requester.class == "system"
+	input.tenancy.requester.username in {
+		"system:serviceaccount:kube-system:generic-garbage-collector",
+		"system:serviceaccount:kube-system:namespace-controller",
+		"system:kube-controller-manager",
+	}
+}
+
+may_write if {
+	input.finalizerRemoval == true
+	input.tenancy.requester.class in {"platform", "controller"}
+}
+
+default labels := {}
+
+labels := input.request.object.metadata.labels if is_object(input.request.object.metadata.labels)
+
+default old_labels := {}
+
+old_labels := input.request.oldObject.metadata.labels if is_object(input.request.oldObject.metadata.labels)
+
+same(key) if labels[key] == old_labels[key]
+
+# What a namespace is.
+fixed(key) if key in {concat("/", [data.tenancy.settings.labelPrefix, name]) | some name in ["tenant-id", "project-id", "app-id", "sandbox"]}
+
+# The generation before, without a slash; agents of it still act on them.
+fixed(key) if {
+	startswith(key, "kubenova.")
+	not contains(key, "/")
+}
+
+# Without the prefix nothing is known to be free.
+fixed(_) if not data.tenancy.settings.labelPrefix
+
+# What the platform says of it: not for Capsule, not for controllers.
+fixed(key) if {
+	not input.tenancy.requester.class == "platform"
+	strings.any_prefix_match(key, [concat("", [data.tenancy.settings.labelPrefix, "/"]), "pod-security.kubernetes.io/", "app.oam.dev/"])
+}
+
+# Putting back what the ledger says is a repair.
+restored(key) if {
+	not old_labels[key]
+	labels[key] == ownership.labels(input.tenancy.namespace, data.tenancy.settings.labelPrefix)[key]
+}
+
+value_of(key) := sprintf("%v", [labels[key]]) if {
+	labels[key] != null
+} else := "(removed)"
+
+was(key) := sprintf("replaces %v: this label is part of what the namespace is", [old_labels[key]]) if {
+	old_labels[key] != null
+} else := "is new: this label is part of what the namespace is, and set when it is made"

@@ -1,0 +1,220 @@
+# METADATA
+# title: Tenant namespaces are created by the platform, under the name that their labels compose
+# description: >-
+#   Only identities that may create namespaces (and administrators) create one whose name begins with the prefix;
+#   tenants and Vela create none at all. The name is the one composed from the tenant and project that the labels name
+#   and the snapshot holds; it is compared, never parsed, and never generated. The namespace itself may be new.
+# custom:
+#   id: namespace-naming
+#   severity: critical
+#   mode: enforce
+#   on_error: deny
+#   match:
+#     - operations: [CREATE]
+#       resources: [namespaces, namespaces/status, namespaces/finalize]
+#       namespaces: [app, sandbox, unregistered, platform]
+package portcullis.namespace_naming
+
+import data.portcullis.lib.names
+import data.portcullis.lib.request
+
+deny contains finding if {
+	not may_create
+	finding := {
+		"field": "metadata.name",
+		"observed": shown,
+		"msg": sprintf("is not %s's to create: the platform alone makes namespaces", [request.username]),
+		"fix": "create an App or a sandbox through the platform, which makes its namespace; an operator lets an identity do so with `createsNamespaces: true` in settings.identities",
+	}
+}
+
+deny contains finding if {
+	may_create
+	tenant_name
+	generated
+	finding := {
+		"field": "metadata.generateName",
+		"observed": generate_name,
+		"msg": "leaves the name to chance, and the name of a tenant namespace is composed from its tenant and project",
+		"fix": "set metadata.name",
+	}
+}
+
+deny contains finding if {
+	tenant_name
+	not input.tenancy.requester.class == "admin"
+	may_create
+	not generated
+	not composes
+	not name in migrated
+	finding := problem
+}
+
+may_create if input.tenancy.requester.class == "admin"
+
+may_create if input.tenancy.requester.createsNamespaces == true
+
+# What lies outside the prefix is not ours to judge, except for those who write no namespaces anywhere.
+may_create if {
+	input.tenancy.namespace.kind == "platform"
+	input.tenancy.requester.class in {"platform", "capsule", "system", "node", "controller", "unknown"}
+}
+
+tenant_name if not input.tenancy.namespace.kind == "platform"
+
+# At the validating call the API server has filled in the name; generateName still stands.
+generated if generate_name != ""
+
+default generate_name := ""
+
+generate_name := input.request.object.metadata.generateName
+
+default name := ""
+
+name := input.request.object.metadata.name
+
+shown := name if name != ""
+
+else := generate_name
+
+# Names of an earlier form that are still being made, from the parameters.
+default migrated := []
+
+migrated := data.params["namespace-naming"].migrated
+
+prefix := data.tenancy.settings.prefix
+
+label_prefix := data.tenancy.settings.labelPrefix
+
+default tenant_id := ""
+
+tenant_id := input.request.object.metadata.labels[concat("/", [label_prefix, "tenant-id"])]
+
+default project_id := ""
+
+project_id := input.request.object.metadata.labels[concat("/", [label_prefix, "project-id"])]
+
+default app_id := ""
+
+app_id := input.request.object.metadata.labels[concat("/", [label_prefix, "app-id"])]
+
+default sandbox := ""
+
+sandbox := input.request.object.metadata.labels[concat("/", [label_prefix, "sandbox"])]
+
+tenant := slug if {
+	some slug, known in data.tenancy.tenants
+	known.id == tenant_id
+}
+
+project := slug if {
+	some slug, known in data.tenancy.tenants[tenant].projects
+	known.id == project_id
+}
+
+composes if {
+	sandbox == ""
+	app_id != ""
+	count(name) <= names.max_length
+	names.app(prefix, tenant, project, app) == name
+}
+
+composes if {
+	sandbox == "true"
+	app_id == ""
+	count(name) <= names.max_length
+	startswith(name, names.sandbox_stem(prefix, tenant, project))
+	names.is_number(trim_prefix(name, names.sandbox_stem(prefix, tenant, project)))
+}
+
+# The App whose id the label names. One that the snapshot does not hold yet is known by the end of the name, unless
+# another App has that name.
+app := slug if {
+	some path, known in data.tenancy.tenants[tenant].apps
+	known.id == app_id
+	startswith(path, concat("", [project, "/"]))
+	slug := trim_prefix(path, concat("", [project, "/"]))
+} else := slug if {
+	not held
+	startswith(name, names.app_stem(prefix, tenant, project))
+	slug := trim_prefix(name, names.app_stem(prefix, tenant, project))
+	not data.tenancy.tenants[tenant].apps[concat("/", [project, slug])]
+}
+
+held if {
+	some _, known in data.tenancy.tenants[tenant].apps
+	known.id == app_id
+}
+
+# What is wrong first: a name can be judged only when its labels say whose it is.
+problem := label_missing("tenant-id") if {
+	tenant_id == ""
+} else := {
+	"field": concat("", ["metadata.labels.", label_prefix, "/tenant-id"]),
+	"observed": sprintf("%v", [tenant_id]),
+	"msg": "is no tenant that the ledger knows",
+	"fix": "create the tenant first; if it was created a moment ago, try again shortly",
+} if {
+	not tenant
+} else := label_missing("project-id") if {
+	project_id == ""
+} else := {
+	"field": concat("", ["metadata.labels.", label_prefix, "/project-id"]),
+	"observed": sprintf("%v", [project_id]),
+	"msg": sprintf("is no project of tenant %s that the ledger knows", [tenant]),
+	"fix": "create the project first; if it was created a moment ago, try again shortly",
+} if {
+	not project
+} else := {
+	"field": "metadata.labels",
+	"msg": sprintf("a tenant namespace carries either %s/app-id or %s/sandbox=true, and this one carries both", [label_prefix, label_prefix]),
+	"fix": "remove the one that it is not",
+} if {
+	app_id != ""
+	sandbox != ""
+} else := {
+	"field": "metadata.labels",
+	"msg": sprintf("a tenant namespace carries either %s/app-id or %s/sandbox=true, and this one carries neither", [label_prefix, label_prefix]),
+	"fix": sprintf("label it: a sandbox is called %sNNN, an App's namespace %s<app>", [names.sandbox_stem(prefix, tenant, project), names.app_stem(prefix, tenant, project)]),
+} if {
+	app_id == ""
+	sandbox == ""
+} else := {
+	"field": concat("", ["metadata.labels.", label_prefix, "/sandbox"]),
+	"observed": sprintf("%v", [sandbox]),
+	"msg": "is not a value of this label",
+	"allowed": ["true"],
+	"fix": "set it to \"true\", or give the id of the App",
+} if {
+	app_id == ""
+	sandbox != "true"
+} else := {
+	"field": "metadata.name",
+	"observed": name,
+	"msg": sprintf("is not a sandbox name of tenant %s and project %s", [tenant, project]),
+	"allowed": [sprintf("%sNNN, NNN from 001 to 999 in three digits", [names.sandbox_stem(prefix, tenant, project)])],
+	"fix": "call it so, or correct the labels",
+} if {
+	sandbox == "true"
+} else := {
+	"field": "metadata.name",
+	"observed": name,
+	"msg": "is not the name that its labels compose",
+	"allowed": [names.app(prefix, tenant, project, app)],
+	"fix": "call it so, or correct the labels",
+} if {
+	names.app(prefix, tenant, project, app)
+} else := {
+	"field": "metadata.name",
+	"observed": name,
+	"msg": sprintf("is not the name of an App's namespace of tenant %s and project %s: %s<app>, at most %d characters", [tenant, project, names.app_stem(prefix, tenant, project), names.max_length]),
+	"fix": "call it so, or correct the labels; names too long are refused, never cut",
+} if {
+	names.app_stem(prefix, tenant, project)
+} else := {"msg": "the name of this namespace could not be composed", "fix": "check settings.prefix and settings.labelPrefix"}
+
+label_missing(key) := {
+	"field": "metadata.labels",
+	"msg": sprintf("the label %s/%s is missing: the name of a tenant namespace is composed from its labels", [label_prefix, key]),
+	"fix": "set all identity labels when creating the namespace",
+}

@@ -1,0 +1,116 @@
+package portcullis.namespace_naming_test
+
+import data.portcullis.lib.world
+import data.portcullis.namespace_naming
+
+labels(tenant, project, more) := object.union({"kubenova.io/tenant-id": tenant, "kubenova.io/project-id": project}, more)
+
+acme_app := labels("t-acme", "p-shop", {"kubenova.io/app-id": "a-frontend"})
+
+acme_new_app := labels("t-acme", "p-shop", {"kubenova.io/app-id": "a-new"})
+
+acme_sandbox := labels("t-acme", "p-shop", {"kubenova.io/sandbox": "true"})
+
+review(who, metadata) := patched if {
+	name := object.get(metadata, "name", "")
+	about := {"kind": kind(concat("", [name, object.get(metadata, "generateName", "")])), "name": name}
+	patched := object.union(
+		json.remove(world.review(who, "CREATE", "namespaces", "U", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}, null), ["tenancy/namespace"]),
+		{"tenancy": {"namespace": about}},
+	)
+}
+
+kind(name) := "unregistered" if {
+	startswith(name, "tn-")
+} else := "platform"
+
+denied(who, metadata) := findings if {
+	findings := namespace_naming.deny with input as review(who, metadata) with data.tenancy as world.tenancy
+}
+
+# who, name, labels, denied
+rows := [
+	["mgr", "tn-acme-shop-app-frontend", acme_app, false],
+	["mgr", "tn-acme-shop-app-new", acme_new_app, false],
+	["mgr", "tn-acme-shop-sbx-001", acme_sandbox, false],
+	["mgr", "tn-acme-shop-sbx-999", acme_sandbox, false],
+	["mgr", "tn-acme-app-frontend", acme_app, true],
+	["mgr", "tn-acme-shop-app-other", acme_app, true],
+	["mgr", "tn-acme-shop-app-frontend", acme_new_app, true],
+	["mgr", "tn-acme-shop-app-UPPER", acme_new_app, true],
+	["mgr", "tn-acme-shop-app-", acme_new_app, true],
+	["mgr", "tn-acme-shop-app-abcdefghij01234567890", acme_new_app, true],
+	["mgr", "tn-acme-shop-sandbox-play", acme_sandbox, true],
+	["mgr", "tn-acme-shop-sbx-1", acme_sandbox, true],
+	["mgr", "tn-acme-shop-sbx-0001", acme_sandbox, true],
+	["mgr", "tn-acme-shop-sbx-abc", acme_sandbox, true],
+	["mgr", "tn-acme-shop-sbx-000", acme_sandbox, true],
+	["mgr", "tn-acme-shop-sbx-001", acme_app, true],
+	["mgr", "tn-acme-shop-app-frontend", acme_sandbox, true],
+	["mgr", "tn-acme-shop-app-frontend", labels("t-globex", "p-shop", {"kubenova.io/app-id": "a-frontend"}), true],
+	["mgr", "tn-acme-shop-app-frontend", labels("t-acme", "p-web", {"kubenova.io/app-id": "a-frontend"}), true],
+	["mgr", "tn-acme-shop-app-frontend", labels("t-nobody", "p-shop", {"kubenova.io/app-id": "a-frontend"}), true],
+	["mgr", "tn-acme-shop-app-frontend", labels("t-acme", "p-shop", {}), true],
+	["mgr", "tn-acme-shop-sbx-001", labels("t-acme", "p-shop", {"kubenova.io/sandbox": "yes"}), true],
+	["mgr", "tn-acme-shop-sbx-001", object.union(acme_sandbox, {"kubenova.io/app-id": "a-frontend"}), true],
+	["mgr", "tn-acme-shop-app-frontend", {}, true],
+	["mgr", "tn-acme-shop-app-frontend", {"kubenova.io/tenant-id": "t-acme"}, true],
+	["acme-dev", "tn-acme-shop-sbx-002", acme_sandbox, true],
+	["agent", "tn-acme-shop-app-frontend", acme_app, true],
+	["vela", "tn-acme-shop-app-frontend", acme_app, true],
+	["capsule", "tn-acme-shop-app-frontend", acme_app, true],
+	["system", "tn-acme-shop-app-frontend", acme_app, true],
+	["unknown", "tn-acme-shop-app-frontend", acme_app, true],
+	["nobody at all", "tn-acme-shop-app-frontend", acme_app, true],
+	["root", "tn-anything", {}, false],
+	["root", "cert-manager", {}, false],
+	["unknown", "cert-manager", {}, false],
+	["acme-dev", "cert-manager", {}, true],
+	["vela", "cert-manager", {}, true],
+	["nobody at all", "cert-manager", {}, true],
+]
+
+test_names_and_labels if {
+	wrong := {row |
+		some row in rows
+		count(denied(row[0], {"name": row[1], "labels": row[2]})) > 0 != row[3]
+	}
+	wrong == set()
+}
+
+test_generated_names if {
+	every who in ["mgr", "root", "acme-dev"] {
+		count(denied(who, {"generateName": "tn-acme-", "labels": acme_app})) == 1
+		count(denied(who, {"generateName": "tn-acme-", "name": "tn-acme-x7k2p", "labels": acme_app})) == 1
+	}
+	count(denied("root", {"generateName": "cert-"})) == 0
+}
+
+test_names_too_long_are_refused if {
+	longest := "abcdefghij0123456789"
+	stem := concat("-", ["tn", longest, longest, "app"])
+	long := object.union(world.tenancy, {"tenants": {longest: {"id": "t", "projects": {longest: {"id": "p"}}, "apps": {}}}})
+	every row in [["abcdefghij0123", 0], ["abcdefghij01234", 1]] {
+		count(namespace_naming.deny) == row[1] with input as review("mgr", {"name": concat("-", [stem, row[0]]), "labels": labels("t", "p", {"kubenova.io/app-id": "a"})})
+			with data.tenancy as long
+	}
+}
+
+test_the_expected_name_is_named if {
+	some finding in denied("mgr", {"name": "tn-acme-frontend", "labels": acme_app})
+	finding.allowed == ["tn-acme-shop-app-frontend"]
+	some other in denied("mgr", {"name": "tn-acme-shop-sbx-7", "labels": acme_sandbox})
+	contains(other.allowed[0], "tn-acme-shop-sbx-NNN")
+}
+
+test_migration if {
+	some_old := {"namespace-naming": {"migrated": ["tn-acme-shop-sandbox-play"]}}
+	count(namespace_naming.deny) == 0 with input as review("mgr", {"name": "tn-acme-shop-sandbox-play", "labels": acme_sandbox})
+		with data.tenancy as world.tenancy
+		with data.params as some_old
+}
+
+test_without_settings if {
+	count(namespace_naming.deny) == 1 with input as review("mgr", {"name": "tn-acme-shop-app-frontend", "labels": acme_app})
+		with data.tenancy as {}
+}

@@ -1,0 +1,148 @@
+# METADATA
+# title: Images come from allowed registries
+# description: >-
+#   Every image of a workload, whoever asks, is a well-formed reference inside the platform's ceiling and in the
+#   tenant's own list or the platform's. A tenant without a list may run nothing. Only what is new or changed is
+#   denied; what was there before and would be denied today is warned about. Deletion and status are never judged.
+# custom:
+#   id: registry-allowlist
+#   severity: critical
+#   mode: enforce
+#   on_error: deny
+#   match:
+#     - operations: [CREATE, UPDATE]
+#       resources:
+#         - pods
+#         - pods/ephemeralcontainers
+#         - podtemplates
+#         - replicationcontrollers
+#         - deployments.apps
+#         - replicasets.apps
+#         - statefulsets.apps
+#         - daemonsets.apps
+#         - jobs.batch
+#         - cronjobs.batch
+#       namespaces: [app, sandbox, unregistered]
+package portcullis.registry_allowlist
+
+import data.portcullis.lib.request
+
+deny contains finding if {
+	not all_admitted
+	some image in input.images
+	not image.path in admitted
+	not image.changed == false
+	finding := refusal(image)
+}
+
+deny contains finding if {
+	not input.images
+	finding := {"msg": sprintf("the images of %s could not be read, and what cannot be read is not admitted", [request.resource]), "fix": "check the pod template's shape"}
+}
+
+deny contains finding if {
+	not all_admitted
+	some image in input.images
+	not readable(image)
+	finding := {"msg": sprintf("an image of %s could not be read, and what cannot be read is not admitted", [request.resource]), "fix": "check the pod template's shape"}
+}
+
+# A finding that cannot be worded would be no finding.
+readable(image) if {
+	is_string(image.path)
+	is_string(image.raw)
+	is_string(image.reason)
+	is_string(image.registry)
+}
+
+# What was admitted before the lists shrank goes on running until someone changes it.
+warn contains message if {
+	input.request.operation == "UPDATE"
+	not all_admitted
+	some image in input.images
+	not image.path in admitted
+	image.changed == false
+	message := {
+		"field": image.path,
+		"observed": image.raw,
+		"msg": "was there before and would be denied today",
+	}
+}
+
+# Paths are unique, so a set as long as the list leaves nobody out.
+all_admitted if count(admitted) == count(input.images)
+
+admitted := {image.path |
+	some image in input.images
+	image.ok == true
+	place := concat("/", [image.registry, image.repository, ""])
+	strings.any_prefix_match(place, listed)
+	strings.any_prefix_match(place, ceiling)
+}
+
+# Entries end in `/`, and so does `place`: a prefix then ends where a path component ends, and
+# `registry.example.com/tenants/acme` admits neither `…/acme-evil` nor `registry.example.com.evil.io`. The slashes are
+# put on by joining and splitting because one loop over the entries costs more than the rest of this law.
+closed(entries) := split(concat("", [concat("/\n", entries), "/"]), "\n")
+
+ceiling := closed(data.tenancy.settings.registries.ceiling)
+
+# A list of the tenant's own, which may be empty: then the platform's remains.
+listed := closed(array.concat(data.tenancy.settings.registries.platform, policy)) if is_array(policy)
+
+# `inherit`: the whole ceiling.
+listed := ceiling if policy == "inherit"
+
+policy := data.tenancy.tenants[input.tenancy.namespace.tenant].registries
+
+# Why, in the order in which a person can do something about it.
+refusal(image) := {
+	"field": image.path,
+	"observed": image.raw,
+	"msg": sprintf("is not a usable image reference (%s)", [image.reason]),
+	"fix": "write it as registry/repository:tag or registry/repository@sha256:…, in lower case",
+} if {
+	not image.ok == true
+	image.reason != ""
+} else := {
+	"field": image.path,
+	"observed": image.raw,
+	"msg": "is in a namespace that is not registered with the platform, which therefore has no registry policy",
+	"fix": "if the namespace was created a moment ago, try again shortly",
+} if {
+	not input.tenancy.namespace.tenant
+} else := {
+	"field": image.path,
+	"observed": image.raw,
+	"msg": sprintf("is refused: no registry policy for tenant %s, so it may run no image at all", [input.tenancy.namespace.tenant]),
+	"fix": "ask an administrator of the platform to give the tenant a list of registries",
+} if {
+	not listed
+} else := {
+	"field": image.path,
+	"observed": image.raw,
+	"msg": sprintf("is not in an allowed registry (`%s` is a registry with a port, so this has no tag and means latest)", [image.registry]),
+	"allowed": allowed,
+	"fix": "push the image to an allowed registry, or have it added to the tenant's list",
+} if {
+	image.tagDefaulted == true
+	contains(image.registry, ":")
+} else := {
+	"field": image.path,
+	"observed": image.raw,
+	"msg": "is not in an allowed registry",
+	"allowed": allowed,
+	"fix": "push the image to an allowed registry, or have it added to the tenant's list",
+} if {
+	image.raw != ""
+} else := {
+	"msg": "an image is empty or could not be read",
+	"fix": "write it as registry/repository:tag or registry/repository@sha256:…, in lower case",
+}
+
+default allowed := []
+
+# What this tenant may use, sorted; lists of other tenants are nobody's business.
+allowed := sort({entry | some entry in data.tenancy.settings.registries.platform} | {entry | some entry in policy}) if is_array(policy)
+
+allowed := sort(data.tenancy.settings.registries.ceiling) if policy == "inherit"

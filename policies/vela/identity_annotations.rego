@@ -1,0 +1,45 @@
+# METADATA
+# title: Nobody tells Vela whom to impersonate
+# description: >-
+#   Vela deploys as whoever the annotations `app.oam.dev/username`, `/group` and `/service-account-name` of an
+#   Application name, and believes them from anyone (kubevela #7139): `system:masters` makes a cluster administrator.
+#   So they are neither set nor changed, by anyone. Where Vela's own webhook writes them (`authentication: true` in
+#   the parameters), they must say who asks.
+# custom:
+#   id: vela-identity-annotations
+#   severity: critical
+#   mode: enforce
+#   on_error: deny
+#   match:
+#     - operations: [CREATE, UPDATE]
+#       resources: ["*.oam.dev", "*.oam.dev/*"]
+#       namespaces: [app, sandbox, unregistered]
+package portcullis.vela_identity_annotations
+
+import data.portcullis.lib.request
+
+deny contains finding if {
+	some key in ["app.oam.dev/username", "app.oam.dev/group", "app.oam.dev/service-account-name"]
+	input.request.object.metadata.annotations[key] != null
+	value := input.request.object.metadata.annotations[key]
+	not input.request.oldObject.metadata.annotations[key] == value
+	not says_who_asks(key, value)
+	finding := {
+		"field": concat(".", ["metadata.annotations", key]),
+		"observed": sprintf("%v", [value]),
+		"msg": sprintf("would make Vela act as somebody else: nobody may set this on %s", [request.resource]),
+		"fix": "remove the annotation; Vela then deploys as itself, into the Application's own namespace only",
+	}
+}
+
+says_who_asks("app.oam.dev/username", value) if {
+	data.params["vela-identity-annotations"].authentication == true
+	value == input.request.userInfo.username
+}
+
+says_who_asks("app.oam.dev/group", value) if {
+	data.params["vela-identity-annotations"].authentication == true
+	named := {group | some group in split(value, ",")}
+	asking := {group | some group in input.request.userInfo.groups}
+	count(named - asking) == 0
+}

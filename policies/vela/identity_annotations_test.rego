@@ -1,0 +1,48 @@
+package portcullis.vela_identity_annotations_test
+
+import data.portcullis.lib.world
+import data.portcullis.vela_identity_annotations
+
+with_annotations(annotations) := {"metadata": {"annotations": annotations}}
+
+# key, old value, new value (null: absent), denied
+rows := [
+	["app.oam.dev/username", null, "x", true],
+	["app.oam.dev/group", null, "system:masters", true],
+	["app.oam.dev/service-account-name", null, "x", true],
+	["app.oam.dev/username", "x", "y", true],
+	["app.oam.dev/username", "x", "x", false],
+	["app.oam.dev/username", "x", null, false],
+	["app.oam.dev/publishVersion", null, "v1", false],
+]
+
+annotated(key, value) := {key: value} if {
+	value != null
+} else := {}
+
+test_changes if {
+	wrong := {row |
+		some row in rows
+		some who in ["agent", "root", "vela", "acme-dev"]
+		review := world.review(who, "UPDATE", "applications.core.oam.dev", "A", with_annotations(annotated(row[0], row[2])), with_annotations(annotated(row[0], row[1])))
+		found := vela_identity_annotations.deny with input as review
+		count(found) > 0 != row[3]
+	}
+	wrong == set()
+}
+
+test_creation if {
+	named := with_annotations({"app.oam.dev/username": "agent"})
+	count(vela_identity_annotations.deny) == 1 with input as world.review("agent", "CREATE", "applications.core.oam.dev", "A", named, null)
+	count(vela_identity_annotations.deny) == 0 with input as world.review("agent", "CREATE", "applications.core.oam.dev", "A", {"metadata": {}}, null)
+}
+
+test_with_authentication_they_say_who_asks if {
+	on := {"vela-identity-annotations": {"authentication": true}}
+	count(vela_identity_annotations.deny) == 0 with input as world.review("agent", "CREATE", "applications.core.oam.dev", "A", with_annotations({"app.oam.dev/username": "agent"}), null)
+		with data.params as on
+	every annotations in [{"app.oam.dev/username": "root"}, {"app.oam.dev/group": "system:masters"}, {"app.oam.dev/service-account-name": "agent"}] {
+		count(vela_identity_annotations.deny) == 1 with input as world.review("agent", "CREATE", "applications.core.oam.dev", "A", with_annotations(annotations), null)
+			with data.params as on
+	}
+}

@@ -1,0 +1,90 @@
+# METADATA
+# title: Vela writes only what belongs to the App of the namespace
+# description: >-
+#   vela-core has cluster-admin rights and renders whatever an Application says. In an app namespace it writes objects
+#   whose `app.oam.dev/namespace` is that namespace, before and after, and its own kinds; anything else is a write on
+#   behalf of somebody else's App.
+# custom:
+#   id: vela-own-namespace
+#   severity: critical
+#   mode: enforce
+#   on_error: deny
+#   match:
+#     - operations: [CREATE, UPDATE, DELETE, CONNECT]
+#       resources: ["*/*"]
+#       namespaces: [app]
+package portcullis.vela_own_namespace
+
+import data.portcullis.lib.request
+
+deny contains finding if {
+	input.tenancy.requester.class == "vela"
+	not permitted
+	finding := {
+		"field": "metadata.labels.app.oam.dev/namespace",
+		"observed": said,
+		"msg": sprintf("is not %s: Vela may not %s %s there for an App of another namespace", [request.namespace, request.operation, request.resource]),
+		"fix": "deploy the component into the Application's own namespace",
+	}
+}
+
+permitted if {
+	belongs
+	belonged
+}
+
+# Its own kinds carry no label of that name, but where they do it must be right.
+permitted if {
+	own_kind
+	not foreign
+}
+
+permitted if input.finalizerRemoval == true
+
+permitted if request.is_virtual
+
+belongs if input.request.object.metadata.labels["app.oam.dev/namespace"] == input.tenancy.namespace.name
+
+belongs if {
+	input.request.operation == "DELETE"
+	belonged
+}
+
+# Taking over what another hand made is not a way in: an update needs the label on the old object too.
+belonged if input.request.operation == "CREATE"
+
+belonged if input.request.oldObject.metadata.labels["app.oam.dev/namespace"] == input.tenancy.namespace.name
+
+foreign if input.request.object.metadata.labels["app.oam.dev/namespace"] != input.tenancy.namespace.name
+
+foreign if input.request.oldObject.metadata.labels["app.oam.dev/namespace"] != input.tenancy.namespace.name
+
+own_kind if request.in_family("oam.dev")
+
+own_kind if {
+	input.request.resource.group == "apps"
+	input.request.resource.resource == "controllerrevisions"
+}
+
+own_kind if {
+	input.request.resource.resource == "events"
+	input.request.resource.group in {"", "events.k8s.io"}
+}
+
+# Where a workflow keeps what its steps hand on.
+own_kind if {
+	input.request.resource.group == ""
+	input.request.resource.resource == "configmaps"
+	workflow_context
+}
+
+workflow_context if startswith(input.request.object.metadata.name, "workflow-")
+
+workflow_context if {
+	input.request.operation == "DELETE"
+	startswith(input.request.oldObject.metadata.name, "workflow-")
+}
+
+default said := "(no label)"
+
+said := input.request.object.metadata.labels["app.oam.dev/namespace"]

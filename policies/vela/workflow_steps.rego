@@ -1,0 +1,84 @@
+# METADATA
+# title: Workflow steps are on a list
+# description: >-
+#   Most workflow steps of KubeVela reach into other namespaces, read Secrets or call out of the cluster, with Vela's
+#   rights. Only the listed ones (params) may stand in an Application, Workflow or WorkflowRun, sub-steps included.
+#   What was there before and has not changed passes.
+# custom:
+#   id: vela-workflow-steps
+#   severity: high
+#   mode: enforce
+#   on_error: deny
+#   match:
+#     - operations: [CREATE, UPDATE]
+#       resources: [applications.core.oam.dev, workflows.core.oam.dev, workflowruns.core.oam.dev]
+#       namespaces: [app, unregistered]
+package portcullis.vela_workflow_steps
+
+deny contains finding if {
+	not unchanged
+	some step in steps
+	not step.type in allowed
+	finding := {
+		"field": step.field,
+		"observed": step.type,
+		"msg": "is not a workflow step that Applications may use",
+		"allowed": allowed,
+		"fix": "leave the step out; the platform's own pipeline can do it, or an operator adds it to params/vela-workflow-steps",
+	}
+}
+
+default allowed := []
+
+allowed := data.params["vela-workflow-steps"].allowed
+
+unchanged if {
+	input.request.operation == "UPDATE"
+	input.request.object.spec.workflow == input.request.oldObject.spec.workflow
+	input.request.resource.resource == "applications"
+}
+
+unchanged if {
+	input.request.operation == "UPDATE"
+	input.request.object.steps == input.request.oldObject.steps
+	input.request.resource.resource == "workflows"
+}
+
+unchanged if {
+	input.request.operation == "UPDATE"
+	input.request.object.spec.workflowSpec == input.request.oldObject.spec.workflowSpec
+	input.request.resource.resource == "workflowruns"
+}
+
+# Wherever the three kinds keep them: Application, WorkflowRun, Workflow.
+steps contains {"field": sprintf("spec.workflow.steps[%d].type", [index]), "type": kind_of(step)} if {
+	some index, step in input.request.object.spec.workflow.steps
+}
+
+steps contains {"field": sprintf("spec.workflow.steps[%d].subSteps[%d].type", [index, below]), "type": kind_of(sub)} if {
+	some index, step in input.request.object.spec.workflow.steps
+	some below, sub in step.subSteps
+}
+
+steps contains {"field": sprintf("spec.workflowSpec.steps[%d].type", [index]), "type": kind_of(step)} if {
+	some index, step in input.request.object.spec.workflowSpec.steps
+}
+
+steps contains {"field": sprintf("spec.workflowSpec.steps[%d].subSteps[%d].type", [index, below]), "type": kind_of(sub)} if {
+	some index, step in input.request.object.spec.workflowSpec.steps
+	some below, sub in step.subSteps
+}
+
+steps contains {"field": sprintf("steps[%d].type", [index]), "type": kind_of(step)} if {
+	some index, step in input.request.object.steps
+}
+
+steps contains {"field": sprintf("steps[%d].subSteps[%d].type", [index, below]), "type": kind_of(sub)} if {
+	some index, step in input.request.object.steps
+	some below, sub in step.subSteps
+}
+
+# A step without a type is no step that we know.
+kind_of(step) := step.type if {
+	is_string(step.type)
+} else := ""

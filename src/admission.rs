@@ -1,0 +1,106 @@
+//! The gate: an AdmissionReview in, a verdict out.
+//!
+//! [`decide`] is the heart: pure, synchronous, and the only way to a verdict. The HTTP handler, `portcullis
+//! review`, `policy test|eval`, the benches, the golden cases and the fuzzer all call it. What is not pure is
+//! handed in: [`Facts`] carries the decision id and the time.
+
+pub mod cases;
+pub mod changes;
+pub mod decode;
+pub mod facts;
+pub mod gate;
+pub mod http;
+pub mod input;
+pub mod mask;
+pub mod message;
+pub mod mutate;
+pub mod patch;
+pub mod record;
+pub mod response;
+pub mod review;
+pub mod shape;
+pub mod validate;
+pub mod verdict;
+pub mod wanted;
+pub mod workload;
+
+pub use facts::{Facts, World};
+pub use gate::Gate;
+pub use review::{Endpoint, Header, Review};
+pub use verdict::{Outcome, Verdict};
+
+use crate::policy::{Budget, Operation, PolicySet, Query};
+use crate::tenancy::snapshot::Kind;
+
+/// Judges a review under a law, given its surroundings.
+///
+/// Never panics and never waits; every failure is in the verdict. On `/validate` an unknown is an error and an
+/// error is a denial; on `/mutate` a failure sends no patch and says so, since the validating call decides.
+pub fn decide(law: &PolicySet, facts: &Facts, review: &Review, budget: Budget) -> Verdict {
+    let mut verdict = Verdict::new(law, facts, review);
+    let Some(operation) = review.header.operation() else {
+        if judged(facts.kind) {
+            verdict.unknown_operation(&review.header.operation);
+        }
+        return verdict;
+    };
+    if judged(facts.kind)
+        && let Some(missing) = missing(review, operation)
+    {
+        verdict.fail("", "shape", format!("{operation} without `request.{missing}`"));
+        return verdict;
+    }
+    let header = &review.header;
+    let query = Query {
+        operation,
+        group: &header.resource.group,
+        resource: &header.resource.resource,
+        subresource: &header.subresource,
+        kind: facts.kind,
+    };
+    let plan = law.plan(&query);
+    let whole;
+    // A review that was decoded for another plan lacks what this one reads, and what is missing must not pass for absent.
+    let review = if review.covers(&plan) {
+        review
+    } else {
+        match review.whole() {
+            Ok(decoded) => whole = decoded,
+            Err(error) => {
+                verdict.fail("", "shape", error.to_string());
+                return verdict;
+            }
+        }
+        &whole
+    };
+    if judged(facts.kind)
+        && let Err(error) = shape::check(review)
+    {
+        verdict.fail("", "shape", format!("the object cannot be judged: {error}"));
+        return verdict;
+    }
+    for broken in plan.broken.iter().filter_map(|at| law.broken.get(*at)) {
+        verdict.broken(broken);
+    }
+    match review.endpoint {
+        Endpoint::Validate => validate::run(law, &plan, facts, review, budget, &mut verdict),
+        Endpoint::Mutate => mutate::run(law, &plan, facts, review, budget, &mut verdict),
+    }
+    verdict
+}
+
+/// Namespaces that are ours to judge; elsewhere what no policy matches is let through.
+const fn judged(kind: Kind) -> bool {
+    matches!(kind, Kind::App | Kind::Sandbox | Kind::Unregistered)
+}
+
+/// The object that the operation must carry and does not.
+fn missing(review: &Review, operation: Operation) -> Option<&'static str> {
+    let (object, old) = (review.object.is_some(), review.old_object.is_some());
+    match operation {
+        Operation::Create if !object => Some("object"),
+        Operation::Update if !object => Some("object"),
+        Operation::Update | Operation::Delete if !old => Some("oldObject"),
+        _ => None,
+    }
+}

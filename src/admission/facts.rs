@@ -1,0 +1,146 @@
+//! Plain data about a review's surroundings, gathered once, so that `decide` needs nothing else.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::policy::Value;
+use crate::tenancy::requester::{Class, Requester, classify};
+use crate::tenancy::snapshot::{Kind, Namespace, Snapshot};
+
+use super::review::{Header, Review};
+use super::workload::{ShapeError, member, text};
+
+/// A snapshot, with what policies see of it prepared as engine values.
+#[derive(Debug)]
+pub struct World {
+    /// The snapshot.
+    pub snapshot: Arc<Snapshot>,
+    settings: Value,
+    tenants: HashMap<String, Value>,
+}
+
+impl World {
+    /// Prepares a snapshot; once a snapshot, not once a review.
+    pub fn new(snapshot: Arc<Snapshot>) -> Self {
+        let tenants = snapshot.tenants.keys().filter_map(|slug| Some((slug.to_string(), Value::from(snapshot.tenant_document(slug)?)))).collect();
+        Self { settings: Value::from(snapshot.settings_document()), tenants, snapshot }
+    }
+
+    /// The kind of the namespace a header is about; [`Kind::Cluster`] where there is none.
+    pub fn kind(&self, header: &Header) -> Kind {
+        self.snapshot.kind(&header.namespace)
+    }
+}
+
+/// The surroundings of one review.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Names this decision in message, log and audit annotation.
+    pub decision_id: String,
+    /// RFC 3339, as `input.now`.
+    pub now: String,
+    /// Kind of the namespace under review.
+    pub kind: Kind,
+    /// Its name; empty for what has none and for a Namespace still to be named.
+    pub namespace: String,
+    /// What the snapshot says of it.
+    pub known: Option<Namespace>,
+    /// Who asks.
+    pub requester: Requester,
+    /// Before the slash of our label keys.
+    pub label_prefix: Arc<str>,
+    /// `data.tenancy`, of this review's tenants only.
+    pub tenancy: Value,
+    /// Revision of the snapshot.
+    pub revision: u64,
+}
+
+impl Facts {
+    /// Gathers what a review needs.
+    ///
+    /// # Errors
+    /// A Namespace object whose name or labels have a wrong shape.
+    pub fn gather(world: &World, review: &Review, decision_id: String, now: String) -> Result<Self, ShapeError> {
+        let snapshot = &world.snapshot;
+        let header = &review.header;
+        let (namespace, kind) = subject(snapshot, review)?;
+        let known = snapshot.namespace(&namespace).cloned();
+        let requester = classify(snapshot, &header.user.username, &header.user.groups);
+        let mut slugs: Vec<&str> = requester.tenants.iter().map(AsRef::as_ref).collect();
+        slugs.extend(known.as_ref().map(|known| -> &str { &known.tenant }));
+        let claimed = claimed_tenants(snapshot, review)?;
+        slugs.extend(claimed.iter().map(String::as_str));
+        let tenants: BTreeMap<Value, Value> =
+            slugs.iter().filter_map(|slug| Some((super::decode::interned(slug), world.tenants.get(*slug)?.clone()))).collect();
+        let tenancy = BTreeMap::from([
+            (super::decode::interned("settings"), world.settings.clone()),
+            (super::decode::interned("tenants"), Value::from(tenants)),
+        ]);
+        Ok(Self { decision_id, now, kind, namespace, known, requester, label_prefix: Arc::from(snapshot.settings.label_prefix.as_ref() as &str), tenancy: Value::from(tenancy), revision: snapshot.revision })
+    }
+
+    /// The tenant that the namespace belongs to.
+    pub fn tenant(&self) -> Option<&str> {
+        self.known.as_ref().map(|known| known.tenant.as_ref())
+    }
+
+    /// The name by which fairness is kept: the namespace's tenant, else the class of who asks.
+    pub fn share(&self) -> &str {
+        self.tenant().unwrap_or_else(|| match self.requester.class {
+            Class::Tenant => self.requester.tenants.first().map_or("unknown", AsRef::as_ref),
+            other => other.as_str(),
+        })
+    }
+}
+
+/// The namespace a review is about. A Namespace is about itself: by its object, since a Namespace with
+/// `generateName` has neither `request.namespace` nor `request.name`.
+fn subject(snapshot: &Snapshot, review: &Review) -> Result<(String, Kind), ShapeError> {
+    let header = &review.header;
+    if !header.is_namespace() {
+        return Ok((header.namespace.clone(), snapshot.kind(&header.namespace)));
+    }
+    for (object, root) in [(&review.object, "object"), (&review.old_object, "oldObject")] {
+        let Some(object) = object else { continue };
+        let path = format!("{root}.metadata");
+        let Some(metadata) = member(object, root, "metadata")? else { continue };
+        if let Some(name) = member(metadata, &path, "name")? {
+            let name = text(name, &format!("{path}.name"))?;
+            if !name.is_empty() {
+                return Ok((name.to_owned(), named(snapshot.kind(name))));
+            }
+        }
+        if let Some(prefix) = member(metadata, &path, "generateName")? {
+            let prefix = text(prefix, &format!("{path}.generateName"))?;
+            // The name to come is in no snapshot; `tn` could still become `tn-…`.
+            let ours = format!("{}-", snapshot.settings.prefix);
+            let kind = if prefix.starts_with(&ours) || ours.starts_with(prefix) { Kind::Unregistered } else { Kind::Platform };
+            return Ok((String::new(), kind));
+        }
+    }
+    let name = if header.name.is_empty() { &header.namespace } else { &header.name };
+    Ok((name.clone(), named(snapshot.kind(name))))
+}
+
+/// A Namespace is never outside all namespaces.
+fn named(kind: Kind) -> Kind {
+    if kind == Kind::Cluster { Kind::Platform } else { kind }
+}
+
+/// For a Namespace: the tenants whose ids stand in its identity labels, so that the law can compose its name.
+fn claimed_tenants(snapshot: &Snapshot, review: &Review) -> Result<Vec<String>, ShapeError> {
+    let mut slugs = Vec::new();
+    if !review.header.is_namespace() {
+        return Ok(slugs);
+    }
+    let key = format!("{}/tenant-id", snapshot.settings.label_prefix);
+    for object in [&review.object, &review.old_object].into_iter().flatten() {
+        let Some(metadata) = member(object, "object", "metadata")? else { continue };
+        let Some(labels) = member(metadata, "object.metadata", "labels")? else { continue };
+        let Some(id) = member(labels, "object.metadata.labels", &key)? else { continue };
+        if let Some((slug, _)) = snapshot.tenant_by_id(text(id, "object.metadata.labels")?) {
+            slugs.push(slug.to_owned());
+        }
+    }
+    Ok(slugs)
+}

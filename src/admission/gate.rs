@@ -1,0 +1,119 @@
+//! The gate as it runs: a law, a world, and what is told of each decision. One load of each a review.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+
+use super::facts::{Facts, World};
+use super::record;
+use super::review::{self, DecodeError, Endpoint, Review};
+use super::verdict::{SHED, Verdict};
+use super::wanted::wanted;
+use crate::policy::{Budget, Live, PolicySet};
+use crate::telemetry::decisions::DecisionLog;
+
+/// What stands between the door and `decide`.
+pub struct Gate {
+    /// The law in force.
+    pub law: Live,
+    worlds: Worlds,
+    log: DecisionLog,
+    /// What one policy may spend.
+    pub budget: Budget,
+}
+
+/// The world as it is, for those who change it; cheap to clone.
+#[derive(Clone, Default)]
+pub struct Worlds(Arc<ArcSwapOption<World>>);
+
+impl Worlds {
+    /// Takes a new world; the next review sees it.
+    pub fn enter(&self, world: World) {
+        self.0.store(Some(Arc::new(world)));
+    }
+
+    /// The world as it is; `None` before the first.
+    pub fn load(&self) -> Option<Arc<World>> {
+        self.0.load_full()
+    }
+}
+
+/// An answer that may still be refused for want of capacity: the review is decoded, and whose share it falls under is known.
+pub struct Decoded {
+    review: Review,
+    law: Arc<PolicySet>,
+    facts: Result<Facts, Box<Verdict>>,
+    started: Instant,
+}
+
+impl Gate {
+    /// A gate without a world yet; it answers with failures until there is one.
+    pub fn new(law: Live, log: DecisionLog, budget: Budget) -> Self {
+        Self { law, worlds: Worlds::default(), log, budget }
+    }
+
+    /// The world, for those who change it.
+    pub fn worlds(&self) -> Worlds {
+        self.worlds.clone()
+    }
+
+    /// Decodes a body and gathers the facts.
+    ///
+    /// # Errors
+    /// The body is no review, so there is no uid to echo.
+    pub fn decode(&self, body: Bytes, endpoint: Endpoint) -> Result<Decoded, DecodeError> {
+        let started = Instant::now();
+        let law = self.law.load();
+        let Some(world) = self.worlds.load() else {
+            let review = review::decode(body, endpoint, &|_| crate::policy::select::Wanted::everything())?;
+            let message = "no snapshot of the tenants is loaded yet; try again shortly".to_owned();
+            let facts = Err(Box::new(Verdict::failed(&review, decision_id(), "data", message)));
+            return Ok(Decoded { review, law, facts, started });
+        };
+        let review = review::decode(body, endpoint, &|header| wanted(&law, &world, header))?;
+        let now = jiff::Timestamp::now();
+        let facts = Facts::gather(&world, &review, decision_id(), format!("{now:.3}"));
+        let facts = facts.map_err(|error| {
+            let message = format!("the object cannot be judged: {error}");
+            Box::new(Verdict::failed(&review, decision_id(), "shape", message))
+        });
+        Ok(Decoded { review, law, facts, started })
+    }
+
+    /// Judges what was decoded, and tells of it. `deadline` is what is left of the caller's patience.
+    pub fn decide(&self, decoded: Decoded, deadline: Option<Duration>, peer_verified: bool) -> Verdict {
+        let Decoded { review, law, facts, started } = decoded;
+        let budget = Budget { time: deadline.map_or(self.budget.time, |left| left.min(self.budget.time)), ..self.budget };
+        let (facts, verdict) = match facts {
+            Ok(facts) => {
+                let verdict = super::decide(&law, &facts, &review, budget);
+                (Some(facts), verdict)
+            }
+            Err(verdict) => (None, *verdict),
+        };
+        record::tell(&self.log, &review, facts.as_ref(), &verdict, started.elapsed(), peer_verified);
+        verdict
+    }
+
+    /// Answers what was decoded without judging it: more is asked than the gate can do, and this share has had its part.
+    pub fn shed(&self, decoded: &Decoded, peer_verified: bool) -> Verdict {
+        let message = format!("the gate is busy and `{}` has its full share of it; try again", decoded.share());
+        let verdict = Verdict::failed(&decoded.review, decision_id(), SHED, message);
+        record::tell(&self.log, &decoded.review, decoded.facts.as_ref().ok(), &verdict, decoded.started.elapsed(), peer_verified);
+        verdict
+    }
+}
+
+impl Decoded {
+    /// Under whose share of the gate this falls.
+    pub fn share(&self) -> &str {
+        self.facts.as_ref().map_or("unknown", Facts::share)
+    }
+}
+
+/// A decision id: UUIDv7, so that ids sort as decisions did.
+pub fn decision_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}

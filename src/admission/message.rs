@@ -1,0 +1,140 @@
+//! Findings → text, within bounds, harmless in a terminal.
+
+use super::verdict::{Failure, Named, Verdict};
+
+/// Findings spelt out; the rest is counted.
+const FINDINGS_MAX: usize = 20;
+/// Characters of an observed value.
+const OBSERVED_MAX: usize = 200;
+/// Bytes of the whole message; the API server passes it to every client and into the audit log.
+const MESSAGE_BYTES_MAX: usize = 8192;
+/// Characters of a warning, as the API conventions recommend; longer ones are cut by the API server when they add up.
+const WARNING_MAX: usize = 120;
+/// Warnings sent; beyond 4,096 characters in sum the API server cuts and drops.
+const WARNINGS_MAX: usize = 20;
+/// Characters of one line, so that twenty of them and the rest fit the whole.
+const LINE_MAX: usize = 1000;
+/// Entries of `allowed` spelt out.
+const ALLOWED_MAX: usize = 8;
+
+/// One finding on one line: `[policy] field: "observed" msg (allowed: a, b); fix: do this`.
+pub fn line(named: &Named) -> String {
+    let finding = &named.finding;
+    let mut line = format!("[{}] ", named.policy);
+    if !finding.field.is_empty() {
+        line.push_str(&clean(&finding.field, OBSERVED_MAX));
+        line.push_str(": ");
+    }
+    if let Some(observed) = &finding.observed {
+        line.push('"');
+        line.push_str(&clean(observed, OBSERVED_MAX));
+        line.push_str("\" ");
+    }
+    line.push_str(&clean(&finding.msg, LINE_MAX));
+    if !finding.allowed.is_empty() {
+        line.push_str(" (allowed: ");
+        line.push_str(&allowed(&finding.allowed));
+        line.push(')');
+    }
+    if let Some(fix) = &finding.fix {
+        line.push_str("; fix: ");
+        line.push_str(&clean(fix, LINE_MAX));
+    }
+    cut(line, LINE_MAX)
+}
+
+fn allowed(entries: &[String]) -> String {
+    let mut text = entries.iter().take(ALLOWED_MAX).map(|entry| clean(entry, OBSERVED_MAX)).collect::<Vec<_>>().join(", ");
+    if entries.len() > ALLOWED_MAX {
+        text.push_str(&format!(" and {} more", entries.len() - ALLOWED_MAX));
+    }
+    text
+}
+
+/// One of our own failures on one line.
+pub fn failure_line(failure: &Failure) -> String {
+    let message = clean(&failure.message, LINE_MAX);
+    match failure.policy.as_str() {
+        "" => message,
+        policy => format!("[{policy}] could not be evaluated ({}): {message}", failure.reason),
+    }
+}
+
+/// The message of a denial: a line a finding, our own failures, the decision id once at the end.
+pub fn denial(verdict: &Verdict) -> String {
+    let end = format!("decision {}", verdict.decision_id);
+    let room = MESSAGE_BYTES_MAX - end.len() - 64;
+    let lines = verdict.denials.iter().map(line).chain(verdict.failures.iter().filter(|f| f.denies).map(failure_line));
+    let (mut text, mut told, mut all) = (String::new(), 0, 0);
+    for line in lines {
+        all += 1;
+        if told < FINDINGS_MAX && text.len() + line.len() < room {
+            text.push_str(&line);
+            text.push('\n');
+            told += 1;
+        }
+    }
+    if all > told {
+        text.push_str(&format!("and {} more\n", all - told));
+    }
+    text.push_str(&end);
+    text
+}
+
+/// The findings that [`denial`] spells out, for `status.details.causes`.
+pub fn told(verdict: &Verdict) -> impl Iterator<Item = &Named> {
+    verdict.denials.iter().take(FINDINGS_MAX)
+}
+
+/// Warnings: a line each, cleaned, cut, each once.
+pub fn warnings(verdict: &Verdict) -> Vec<String> {
+    let mut lines: Vec<String> = verdict.warnings.iter().map(line).collect();
+    if verdict.endpoint == super::Endpoint::Mutate {
+        lines.extend(verdict.failures.iter().map(|failure| format!("no patch was made: {}", failure_line(failure))));
+        lines.extend(verdict.dropped.iter().map(|(policy, why)| format!("the patch of {policy} was dropped: {why}")));
+    }
+    let mut warnings: Vec<String> = Vec::new();
+    for line in lines {
+        let line = cut(clean(&line, LINE_MAX), WARNING_MAX);
+        if !warnings.contains(&line) && warnings.len() < WARNINGS_MAX {
+            warnings.push(line);
+        }
+    }
+    warnings
+}
+
+/// Text that somebody else wrote, made harmless: control and bidirectional characters are escaped, and it ends after
+/// `max` characters. A newline would forge a finding, a right-to-left override would turn one round (CVE-2021-42574).
+pub fn clean(text: &str, max: usize) -> String {
+    let harmless = |c: char| !c.is_control() && !bidirectional(c);
+    if text.len() <= max && text.chars().all(harmless) {
+        return text.to_owned();
+    }
+    let mut out = String::new();
+    for (count, c) in text.chars().enumerate() {
+        if count >= max {
+            out.push('…');
+            break;
+        }
+        if harmless(c) {
+            out.push(c);
+        } else {
+            out.extend(c.escape_unicode());
+        }
+    }
+    out
+}
+
+/// Bidirectional controls, and the separators that some terminals break lines at.
+const fn bidirectional(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+fn cut(text: String, max: usize) -> String {
+    if text.chars().count() <= max {
+        return text;
+    }
+    let mut short: String = text.chars().take(max - 1).collect();
+    short.push('…');
+    short
+}

@@ -1,0 +1,142 @@
+//! Patches: merge fragments and operations of policies → RFC 6902 that applies.
+
+use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, ReplaceOperation};
+use serde_json::{Map, Value as Json};
+
+/// Bytes of a composed patch; the whole of it goes to the API server's audit log.
+pub const PATCH_BYTES_MAX: usize = 256 * 1024;
+
+/// Why a policy's patch was not sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatchError {
+    /// `patch` holds something that is no RFC 6902 operation.
+    #[error("`patch` holds no RFC 6902 operation: {0}")]
+    Operation(String),
+    /// `merge` holds something that is no object.
+    #[error("`merge` holds a fragment that is no object")]
+    Fragment,
+    /// It does not apply to the object.
+    #[error("it does not apply: {0}")]
+    Apply(String),
+    /// It touches what nobody may.
+    #[error("it touches `{0}`, which belongs to the API server")]
+    Forbidden(String),
+    /// Another policy has written another value there.
+    #[error("`{path}` was already changed by `{other}`")]
+    Conflict {
+        /// JSON pointer.
+        path: String,
+        /// The policy that came first, by id.
+        other: String,
+    },
+    /// Too large.
+    #[error("it has more than {PATCH_BYTES_MAX} bytes")]
+    Size,
+}
+
+/// RFC 7396 → RFC 6902 against an object: parents are created, equal values cost nothing, so a second time is empty.
+pub fn from_merge(object: &Json, fragment: &Json) -> Result<Vec<PatchOperation>, PatchError> {
+    let Json::Object(fields) = fragment else { return Err(PatchError::Fragment) };
+    let mut operations = Vec::new();
+    match object {
+        Json::Object(target) => merge(target, fields, &mut String::new(), &mut operations)?,
+        _ => return Err(PatchError::Apply("the object is no JSON object".to_owned())),
+    }
+    Ok(operations)
+}
+
+fn merge(target: &Map<String, Json>, fields: &Map<String, Json>, path: &mut String, out: &mut Vec<PatchOperation>) -> Result<(), PatchError> {
+    for (key, value) in fields {
+        let length = path.len();
+        path.push('/');
+        path.push_str(&key.replace('~', "~0").replace('/', "~1"));
+        match (target.get(key), value) {
+            (None, Json::Null) => {}
+            (Some(_), Json::Null) => out.push(PatchOperation::Remove(RemoveOperation { path: pointer(path)? })),
+            (Some(Json::Object(below)), Json::Object(fields)) => merge(below, fields, path, out)?,
+            (Some(there), value) if *there == without_nulls(value) => {}
+            (Some(_), value) => out.push(PatchOperation::Replace(ReplaceOperation { path: pointer(path)?, value: without_nulls(value) })),
+            (None, value) => out.push(PatchOperation::Add(AddOperation { path: pointer(path)?, value: without_nulls(value) })),
+        }
+        path.truncate(length);
+    }
+    Ok(())
+}
+
+fn pointer(path: &str) -> Result<json_patch::jsonptr::PointerBuf, PatchError> {
+    json_patch::jsonptr::PointerBuf::parse(path.to_owned()).map_err(|error| PatchError::Operation(error.to_string()))
+}
+
+/// In a fragment that becomes a new value, nulls delete nothing and vanish (RFC 7396 §2).
+fn without_nulls(value: &Json) -> Json {
+    match value {
+        Json::Object(fields) => {
+            Json::Object(fields.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key.clone(), without_nulls(value))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// Reads operations that a policy wrote itself, in order of their position in the set.
+pub fn from_operations(documents: Vec<Json>) -> Result<Vec<PatchOperation>, PatchError> {
+    serde_json::from_value(Json::Array(documents)).map_err(|error| PatchError::Operation(error.to_string()))
+}
+
+/// Whose operations were taken, in order, and the object they lead to.
+#[derive(Debug, Clone)]
+pub struct Composed {
+    /// The object with everything applied.
+    pub object: Json,
+    /// Operations a policy.
+    pub parts: Vec<(String, Vec<PatchOperation>)>,
+}
+
+impl Composed {
+    /// Nothing applied yet.
+    pub const fn new(object: Json) -> Self {
+        Self { object, parts: Vec::new() }
+    }
+
+    /// Adds a policy's operations, or leaves everything as it was.
+    ///
+    /// # Errors
+    /// Forbidden, in conflict with an earlier policy, too large, or not applicable.
+    pub fn add(&mut self, policy: &str, operations: Vec<PatchOperation>) -> Result<(), PatchError> {
+        for operation in &operations {
+            let path = operation.path().as_str();
+            if let Some(forbidden) = FORBIDDEN.iter().find(|forbidden| within(path, forbidden)) {
+                return Err(PatchError::Forbidden((*forbidden).to_owned()));
+            }
+            for (other, earlier) in &self.parts {
+                let clash = earlier.iter().any(|done| done != operation && (within(path, done.path().as_str()) || within(done.path().as_str(), path)));
+                // Adding a sibling below a parent that another policy has created is no clash.
+                let sibling = earlier.iter().any(|done| within(path, done.path().as_str()) && path != done.path().as_str() && self.object.pointer(path).is_none());
+                if clash && !sibling {
+                    return Err(PatchError::Conflict { path: path.to_owned(), other: other.clone() });
+                }
+            }
+        }
+        let size = self.parts.iter().map(|(_, part)| part).chain([&operations]).filter_map(|part| serde_json::to_vec(part).ok()).map(|json| json.len()).sum::<usize>();
+        if size > PATCH_BYTES_MAX {
+            return Err(PatchError::Size);
+        }
+        let mut object = self.object.clone();
+        json_patch::patch(&mut object, &Patch(operations.clone())).map_err(|error| PatchError::Apply(error.to_string()))?;
+        self.object = object;
+        self.parts.push((policy.to_owned(), operations));
+        Ok(())
+    }
+
+    /// All operations in order.
+    pub fn operations(self) -> Vec<PatchOperation> {
+        self.parts.into_iter().flat_map(|(_, operations)| operations).collect()
+    }
+}
+
+/// What a patch may never touch: the API server owns it, or the object's identity hangs on it.
+const FORBIDDEN: [&str; 6] =
+    ["/metadata/managedFields", "/metadata/uid", "/metadata/resourceVersion", "/metadata/name", "/metadata/namespace", "/apiVersion"];
+
+fn within(path: &str, parent: &str) -> bool {
+    path.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

@@ -1,0 +1,130 @@
+//! A verdict → the AdmissionReview that the API server takes. A malformed denial is a call failure there, and under
+//! `failurePolicy: Ignore` lets the request through, so this is the one place that writes it.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+
+use super::message;
+use super::review::Endpoint;
+use super::verdict::{Named, Outcome, Verdict};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    response: Response<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    uid: &'a str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<String>,
+    audit_annotations: BTreeMap<&'static str, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Status {
+    status: &'static str,
+    message: String,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details>,
+    code: u16,
+}
+
+#[derive(Serialize)]
+struct Details {
+    causes: Vec<Cause>,
+}
+
+#[derive(Serialize)]
+struct Cause {
+    reason: String,
+    message: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    field: String,
+}
+
+/// The body of the answer.
+pub fn encode(verdict: &Verdict) -> Vec<u8> {
+    let patch = (!verdict.patch.is_empty() && verdict.endpoint == Endpoint::Mutate).then(|| &verdict.patch);
+    let patch = patch.and_then(|patch| serde_json::to_vec(patch).ok()).map(|json| STANDARD.encode(json));
+    let envelope = Envelope {
+        api_version: "admission.k8s.io/v1",
+        kind: "AdmissionReview",
+        response: Response {
+            uid: &verdict.uid,
+            allowed: verdict.allowed(),
+            status: status(verdict),
+            patch_type: patch.is_some().then_some("JSONPatch"),
+            patch,
+            audit_annotations: annotations(verdict),
+            warnings: verdict.warning_lines(),
+        },
+    };
+    serde_json::to_vec(&envelope).unwrap_or_default()
+}
+
+fn status(verdict: &Verdict) -> Option<Status> {
+    if verdict.allowed() {
+        return None;
+    }
+    let causes: Vec<Cause> = message::told(verdict).map(cause).collect();
+    Some(Status {
+        status: "Failure",
+        message: message::denial(verdict),
+        reason: if verdict.outcome() == Outcome::Deny { "Forbidden" } else { "InternalError" },
+        details: (!causes.is_empty()).then_some(Details { causes }),
+        code: verdict.code(),
+    })
+}
+
+fn cause(named: &Named) -> Cause {
+    Cause { reason: named.policy.clone(), message: message::line(named), field: message::clean(&named.finding.field, 200) }
+}
+
+/// Bytes of the annotation `policies`; an audit event is not the place for a list of a thousand ids.
+const POLICIES_BYTES_MAX: usize = 512;
+
+/// Audit annotations. On `/mutate`, which may be called twice for one request, all are equal on both calls.
+pub fn annotations(verdict: &Verdict) -> BTreeMap<&'static str, String> {
+    let mut found: Vec<(&str, &str)> = Vec::new();
+    found.extend(verdict.denials.iter().map(|named| (named.policy.as_str(), "deny")));
+    found.extend(verdict.warnings.iter().map(|named| (named.policy.as_str(), "warn")));
+    found.extend(verdict.audited.iter().map(|named| (named.policy.as_str(), "audit")));
+    found.extend(verdict.failures.iter().map(|failure| (failure.policy.as_str(), "error")));
+    found.retain(|(policy, _)| !policy.is_empty());
+    found.sort_unstable();
+    found.dedup();
+    let mut policies = String::new();
+    for (policy, what) in found {
+        if policies.len() + policy.len() > POLICIES_BYTES_MAX {
+            policies.push_str(",…");
+            break;
+        }
+        let comma = if policies.is_empty() { "" } else { "," };
+        policies.push_str(&format!("{comma}{policy}={what}"));
+    }
+    let mut annotations = BTreeMap::from([
+        ("verdict", verdict.outcome().as_str().to_owned()),
+        ("policies", policies),
+        ("revision", verdict.revision.clone()),
+    ]);
+    if verdict.endpoint == Endpoint::Validate {
+        annotations.insert("decision-id", verdict.decision_id.clone());
+    }
+    annotations
+}

@@ -1,0 +1,181 @@
+//! An AdmissionReview as it comes in: the request's header, typed, and its objects, built as far as the law reads.
+
+mod read;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer};
+
+use self::read::{Envelope, EnvelopeSeed, Pass, Request};
+use crate::policy::select::Wanted;
+use crate::policy::{Operation, Plan, Value};
+
+pub use crate::telemetry::words::Endpoint;
+
+/// `group/version, Kind` or `group/version/resource`, as the request names it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Gvk {
+    /// API group; empty for the core group.
+    #[serde(default)]
+    pub group: String,
+    /// API version.
+    #[serde(default)]
+    pub version: String,
+    /// Kind, in `kind`.
+    #[serde(default)]
+    pub kind: String,
+    /// Plural resource, in `resource`.
+    #[serde(default)]
+    pub resource: String,
+}
+
+/// Who asks, as the API server authenticated or impersonated them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct UserInfo {
+    /// Empty for anonymous callers of a test; never matched by prefix.
+    #[serde(default)]
+    pub username: String,
+    /// Group names, compared whole.
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub groups: Vec<String>,
+}
+
+fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// The request without its objects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Header {
+    /// Echoed in the answer; 1 to 256 bytes.
+    pub uid: String,
+    /// What the objects are.
+    pub kind: Gvk,
+    /// What is written.
+    pub resource: Gvk,
+    /// Empty for the object itself.
+    pub subresource: String,
+    /// Object name; empty with `generateName` and in a collection delete.
+    pub name: String,
+    /// Namespace; empty for what has none.
+    pub namespace: String,
+    /// The word as sent.
+    pub operation: String,
+    /// Who asks.
+    pub user: UserInfo,
+    /// Whether nothing will be stored.
+    pub dry_run: bool,
+}
+
+impl Header {
+    /// The operation, if it is one we know.
+    pub fn operation(&self) -> Option<Operation> {
+        Operation::parse(&self.operation)
+    }
+
+    /// Whether the object under review is a Namespace.
+    pub fn is_namespace(&self) -> bool {
+        self.resource.group.is_empty() && self.resource.resource == "namespaces"
+    }
+
+    /// Whether the object under review is a Secret.
+    pub fn is_secret(&self) -> bool {
+        self.resource.group.is_empty() && self.resource.resource == "secrets"
+    }
+}
+
+/// Why a body is no review. All of them are HTTP 400: without a uid there is nothing to echo.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Not UTF-8.
+    #[error("the body is not UTF-8 at byte {0}")]
+    Utf8(usize),
+    /// Not JSON, nested beyond 128, a key twice, a number out of range, or a field of the wrong type.
+    #[error("the body is no AdmissionReview: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Another kind or version.
+    #[error("`{0}` is not supported; send `admission.k8s.io/v1`, kind `AdmissionReview`")]
+    Version(String),
+    /// No request.
+    #[error("`request` is missing")]
+    NoRequest,
+    /// No uid.
+    #[error("`request.uid` is missing, empty or longer than 256 bytes")]
+    NoUid,
+}
+
+/// A decoded review.
+#[derive(Debug, Clone)]
+pub struct Review {
+    /// The header.
+    pub header: Header,
+    /// Which endpoint was asked.
+    pub endpoint: Endpoint,
+    /// `request.object`, as far as it was wanted; `None` where absent or null.
+    pub object: Option<Value>,
+    /// `request.oldObject`, likewise.
+    pub old_object: Option<Value>,
+    /// The other fields of the request that were wanted, by key.
+    pub fields: Vec<(Value, Value)>,
+    /// The body, for the rare paths that need all of it.
+    pub body: Bytes,
+    /// What of the body was built.
+    pub built: Arc<Wanted>,
+}
+
+impl Review {
+    /// Whether what a plan reads was built.
+    pub fn covers(&self, plan: &Plan) -> bool {
+        let built = &self.built;
+        let everything = [&built.request, &built.object, &built.old_object].iter().all(|reads| reads.is_everything());
+        everything || plan.wanted.get().is_some_and(|wanted| Arc::ptr_eq(wanted, built))
+    }
+
+    /// The same review with everything built.
+    ///
+    /// # Errors
+    /// None that the first decoding has not had.
+    pub fn whole(&self) -> Result<Self, DecodeError> {
+        decode(self.body.clone(), self.endpoint, &|_| Wanted::everything())
+    }
+}
+
+/// Decodes a body. `want` is asked once the header is known.
+///
+/// # Errors
+/// The body is no review; see [`DecodeError`].
+pub fn decode(body: Bytes, endpoint: Endpoint, want: &dyn Fn(&Header) -> Arc<Wanted>) -> Result<Review, DecodeError> {
+    let text = std::str::from_utf8(&body).map_err(|error| DecodeError::Utf8(error.valid_up_to()))?;
+    // Go writes the header before the objects. Where somebody else does not, the objects are read in a second pass.
+    let mut found = Envelope::default();
+    read(text, &mut found, Pass { want, stream: true })?;
+    if found.late {
+        found = Envelope::default();
+        read(text, &mut found, Pass { want, stream: false })?;
+    }
+    let version = found.api_version.as_deref().unwrap_or_default();
+    if version != "admission.k8s.io/v1" || found.kind.as_deref() != Some("AdmissionReview") {
+        let kind = found.kind.as_deref().unwrap_or_default();
+        return Err(DecodeError::Version(shorten(&format!("{version}, kind {kind}"))));
+    }
+    let Some(request) = found.request else { return Err(DecodeError::NoRequest) };
+    if request.header.uid.is_empty() || request.header.uid.len() > 256 {
+        return Err(DecodeError::NoUid);
+    }
+    let Request { header, object, old_object, fields, built, .. } = request;
+    let built = built.unwrap_or_else(|| want(&Header::default()));
+    Ok(Review { header, endpoint, object, old_object, fields, body, built })
+}
+
+fn read(text: &str, found: &mut Envelope, pass: Pass<'_>) -> Result<(), DecodeError> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    EnvelopeSeed { found, pass }.deserialize(&mut deserializer)?;
+    Ok(deserializer.end()?)
+}
+
+fn shorten(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(100).collect()
+}
+

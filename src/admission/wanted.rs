@@ -1,0 +1,47 @@
+//! What of a review is worth building, under a law and in a world.
+
+use std::sync::Arc;
+
+use super::facts::World;
+use super::review::Header;
+use super::shape;
+use super::workload;
+use crate::policy::engine::analysis::Step;
+use crate::policy::engine::reads::Reads;
+use crate::policy::select::Wanted;
+use crate::policy::{PolicySet, Query};
+
+/// What the policies that can match read, and what the gate itself needs to answer them.
+pub fn wanted(law: &PolicySet, world: &World, header: &Header) -> Arc<Wanted> {
+    // A Namespace is judged by its object's name, which is not known yet; and Namespaces are few.
+    let Some(operation) = header.operation().filter(|_| !header.is_namespace()) else { return Wanted::everything() };
+    let query = Query {
+        operation,
+        group: &header.resource.group,
+        resource: &header.resource.resource,
+        subresource: &header.subresource,
+        kind: world.kind(header),
+    };
+    let plan = law.plan(&query);
+    Arc::clone(plan.wanted.get_or_init(|| Arc::new(from_reads(header, &plan.reads))))
+}
+
+fn from_reads(header: &Header, reads: &Reads) -> Wanted {
+    let below = |path: &[&str]| reads.at(path).cloned().unwrap_or_default();
+    let mut object = below(&["request", "object"]);
+    let mut old_object = below(&["request", "oldObject"]);
+    for part in shape::PARTS {
+        let path = ["metadata", part].map(|part| Step::Name(part.to_owned()));
+        object.add(&path);
+        old_object.add(&path);
+    }
+    let template = workload::reads(header, reads);
+    object.merge(&template);
+    if reads.touches(&["images"]) {
+        old_object.merge(&template);
+    }
+    if reads.touches(&["finalizerRemoval"]) {
+        old_object.add(&["metadata", "deletionTimestamp"].map(|part| Step::Name(part.to_owned())));
+    }
+    Wanted { request: below(&["request"]), object, old_object }
+}

@@ -1,0 +1,140 @@
+//! A certificate and its key, as files and as what rustls signs with.
+
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, RootCertStore};
+
+use super::CertError;
+
+const CERT: &str = "--tls-cert";
+const KEY: &str = "--tls-key";
+const CLIENT_CA: &str = "--client-ca";
+
+/// The files of `--tls-cert` and `--tls-key`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PairFiles {
+    /// PEM: the leaf first, then what leads to the authority.
+    pub cert: PathBuf,
+    /// PEM: PKCS #8, PKCS #1 or SEC 1, not encrypted.
+    pub key: PathBuf,
+}
+
+/// The bytes of both files, read together. Not `Debug`: there is a key in it.
+#[derive(PartialEq, Eq)]
+pub struct PairBytes {
+    cert: Vec<u8>,
+    key: Vec<u8>,
+}
+
+/// A pair that can be served.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    /// What rustls signs with.
+    pub key: CertifiedKey,
+    /// When it ends, in seconds since 1970.
+    pub not_after: i64,
+}
+
+// === impl PairFiles ===
+
+impl PairFiles {
+    /// Reads both files without judging them.
+    pub fn read(&self) -> Result<PairBytes, CertError> {
+        Ok(PairBytes { cert: read(CERT, &self.cert)?, key: read(KEY, &self.key)? })
+    }
+
+    /// Judges what was read: PEM, a key that can sign, that belongs to the certificate, which is not over at `now`.
+    pub fn check(&self, bytes: &PairBytes, now: jiff::Timestamp) -> Result<Pair, CertError> {
+        let chain = certificates(CERT, &self.cert, &bytes.cert)?;
+        let key = PrivateKeyDer::from_pem_slice(&bytes.key).map_err(|source| match source {
+            pem::Error::NoItemsFound => {
+                CertError::Missing { flag: KEY, path: self.key.clone(), wanted: "private key" }
+            }
+            source => CertError::NotPem { flag: KEY, path: self.key.clone(), source },
+        })?;
+        let end = not_after(CERT, &self.cert, &chain)?;
+        let key = self.certify(chain, &key)?;
+        if end < now {
+            return Err(CertError::Expired { flag: CERT, path: self.cert.clone(), at: end });
+        }
+        Ok(Pair { key, not_after: end.as_second() })
+    }
+
+    fn certify(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        key: &PrivateKeyDer<'static>,
+    ) -> Result<CertifiedKey, CertError> {
+        let key = rustls::crypto::ring::sign::any_supported_type(key).map_err(|error| {
+            CertError::Unusable { flag: KEY, path: self.key.clone(), why: error.to_string() }
+        })?;
+        let certified = CertifiedKey::new(chain, key);
+        match certified.keys_match() {
+            // A key that cannot tell its public half is judged by the first handshake.
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
+            Err(rustls::Error::InconsistentKeys(_)) => {
+                Err(CertError::Mismatch { cert: self.cert.clone(), key: self.key.clone() })
+            }
+            Err(error) => {
+                Err(CertError::Unusable { flag: CERT, path: self.cert.clone(), why: error.to_string() })
+            }
+        }
+    }
+}
+
+/// Reads the file of `--client-ca` without judging it.
+pub fn read_client_ca(path: &Path) -> Result<Vec<u8>, CertError> {
+    read(CLIENT_CA, path)
+}
+
+/// The authorities that callers' certificates are checked against; `path` is for the sentence that says what is
+/// wrong with them.
+pub fn client_roots(path: &Path, bytes: &[u8]) -> Result<RootCertStore, CertError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(CLIENT_CA, path, bytes)? {
+        roots.add(certificate).map_err(|error| CertError::Unusable {
+            flag: CLIENT_CA,
+            path: path.to_owned(),
+            why: error.to_string(),
+        })?;
+    }
+    Ok(roots)
+}
+
+fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, CertError> {
+    std::fs::read(path).map_err(|source| CertError::Read { flag, path: path.to_owned(), source })
+}
+
+/// All certificates of a file, at least one.
+fn certificates(
+    flag: &'static str,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, CertError> {
+    let all: Vec<_> = CertificateDer::pem_slice_iter(bytes)
+        .collect::<Result<_, _>>()
+        .map_err(|source| CertError::NotPem { flag, path: path.to_owned(), source })?;
+    if all.is_empty() {
+        return Err(CertError::Missing { flag, path: path.to_owned(), wanted: "certificate" });
+    }
+    Ok(all)
+}
+
+/// When the leaf ends.
+fn not_after(
+    flag: &'static str,
+    path: &Path,
+    chain: &[CertificateDer<'_>],
+) -> Result<jiff::Timestamp, CertError> {
+    let unusable = |why: String| CertError::Unusable { flag, path: path.to_owned(), why };
+    let leaf = chain.first().map(AsRef::as_ref).unwrap_or_default();
+    let (_, leaf) = x509_parser::parse_x509_certificate(leaf).map_err(|error| unusable(error.to_string()))?;
+    jiff::Timestamp::from_second(leaf.validity().not_after.timestamp())
+        .map_err(|error| unusable(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! `portcullis policy check`: everything that can be found wrong without a request.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::super::law::{self, Files};
+use super::super::output::{self, GOOD, TextOrJson};
+use super::{CaseFile, Exit, case_files, files};
+use crate::admission::cases;
+use crate::policy::engine::analysis;
+use crate::policy::set::Options;
+use crate::policy::{Bundle, Policy, PolicySet, Problem, Problems};
+
+const EXAMPLES: &str = "\
+Examples:
+  portcullis policy check policies
+  portcullis policy check policies --cases tests/cases -o json
+
+It finds: what is no Rego; METADATA that is incomplete or misspelt; rules that are never asked; paths of the input and
+of data that are always undefined; builtins that are refused; parameters and tests that cannot be read. Exit code 1:
+there are problems. OPA's own tools read the same files: opa check, opa test -b, Regal.";
+
+/// Words of `portcullis policy check`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Directory of policies; without it ./policies, else the embedded library
+    #[arg(value_name = "DIR", env = "PORTCULLIS_POLICIES", hide_env_values = true)]
+    dir: Option<PathBuf>,
+    /// A directory with further cases; may be repeated
+    #[arg(long, value_name = "DIR")]
+    cases: Vec<PathBuf>,
+    /// How to print
+    #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
+    output: TextOrJson,
+}
+
+/// Prints problems and notes.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn run(args: Args) -> anyhow::Result<Exit> {
+    let Args { dir, cases, output } = args;
+    let files = files(dir.as_deref())?;
+    let case_files = case_files(&files, &cases)?;
+    let mut problems = Problems::default();
+    let mut notes = Vec::new();
+    let mut set = None;
+    match files.bundle() {
+        Ok(bundle) => {
+            let compiled = PolicySet::compile_what_can_be(&bundle, Options::default(), None);
+            problems.0.extend(compiled.broken.iter().flat_map(|broken| broken.problems.0.clone()));
+            problems.0.extend(bundle.tests.iter().filter_map(|module| analysis::analyse(module).err()));
+            notes = remarks(&compiled, &bundle, &case_files);
+            set = Some(compiled);
+        }
+        Err(found) => problems = found,
+    }
+    let unread = unread(&case_files)?;
+    problems.0.sort();
+    problems.0.dedup();
+    match output {
+        TextOrJson::Json => output::print_json(&document(set.as_ref(), &problems, &unread, &notes))?,
+        TextOrJson::Text => output::print(&text(set.as_ref(), &files, &problems, &unread, &notes))?,
+    }
+    Ok(Exit::findings(!problems.0.is_empty() || !unread.is_empty()))
+}
+
+/// What is wrong with files of cases.
+fn unread(case_files: &[CaseFile]) -> anyhow::Result<Vec<String>> {
+    let people = law::people(None)?;
+    let errors = case_files.iter().filter_map(|file| cases::parse(&file.name, &file.text, &people).err());
+    Ok(errors.flatten().map(|error| error.to_string()).collect())
+}
+
+/// What is not wrong, and worth knowing.
+fn remarks(set: &PolicySet, bundle: &Bundle, case_files: &[CaseFile]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for policy in &set.policies {
+        let id = &policy.manifest.id;
+        if let Some(why) = policy.fallback() {
+            notes.push(format!("{id} runs on the interpreter, at a third of the speed: {why}"));
+        }
+        if !tested(policy, bundle, case_files) {
+            notes.push(format!("{id} has no test: no case expects it, and no *_test.rego refers to {}", policy.package));
+        }
+    }
+    notes
+}
+
+/// Whether a test speaks of a policy. By its text alone: `policy test` says whether the policy ever spoke.
+fn tested(policy: &Policy, bundle: &Bundle, case_files: &[CaseFile]) -> bool {
+    let id = policy.manifest.id.as_str();
+    let word = |text: &str| {
+        let part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        text.split(|c| !part(c)).any(|word| word == id)
+    };
+    let patched = |text: &str| policy.patches() && text.contains("endpoint: mutate");
+    let referred = |text: &str| text.contains(&policy.package) || text.contains(&format!("package {}_test", policy.package.trim_start_matches("data.")));
+    case_files.iter().any(|file| word(&file.text) || patched(&file.text)) || bundle.tests.iter().any(|module| referred(&module.text))
+}
+
+fn text(set: Option<&PolicySet>, files: &Files, problems: &Problems, unread: &[String], notes: &[String]) -> String {
+    let mut text = files.render(problems);
+    for error in unread {
+        text.push_str(&format!("{}error{:#}: {error}\n", output::BAD, output::BAD));
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    for note in notes {
+        text.push_str(&format!("{}note:{:#} {note}\n", output::CARE, output::CARE));
+    }
+    let found = problems.0.len() + unread.len();
+    let policies = output::count(set.map_or(0, |set| set.policies.len()), "policy");
+    let name = files.name();
+    text.push_str(&if found == 0 {
+        format!("{GOOD}fine:{GOOD:#} {policies} of {name}, revision {}\n", set.map(|set| set.digest.as_str()).unwrap_or_default())
+    } else {
+        format!("{} in {name}; {policies} of it would load\n", output::count(found, "problem"))
+    });
+    text
+}
+
+fn document(set: Option<&PolicySet>, problems: &Problems, unread: &[String], notes: &[String]) -> serde_json::Value {
+    let problem = |problem: &Problem| json!({"file": problem.file, "line": problem.line, "column": problem.column, "message": problem.message});
+    json!({
+        "problems": problems.0.iter().map(problem).chain(unread.iter().map(|message| json!({"message": message}))).collect::<Vec<_>>(),
+        "notes": notes,
+        "policies": set.map(|set| set.policies.iter().map(|policy| policy.manifest.id.as_str()).collect::<Vec<_>>()).unwrap_or_default(),
+        "revision": set.map(|set| set.digest.as_str()).unwrap_or_default(),
+    })
+}

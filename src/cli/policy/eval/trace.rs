@@ -1,0 +1,70 @@
+//! Every rule of a policy's package and its value, and what `print` said: on the interpreter, which can be asked for
+//! any of them.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use crate::admission::verdict::clip;
+use crate::cli::law::Files;
+use crate::cli::output::{CARE, FAINT};
+use crate::policy::bundle::Module;
+use crate::policy::engine::analysis::{self, Form};
+use crate::policy::engine;
+use crate::policy::{Bundle, Policy, Value};
+
+/// Characters of a value.
+const VALUE_MAX: usize = 400;
+
+/// A law, ready to be looked into.
+pub(super) struct Tracer(Bundle);
+
+impl Tracer {
+    /// Reads the law.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) fn new(files: &Files) -> anyhow::Result<Self> {
+        Ok(Self(files.bundle()?))
+    }
+
+    /// The rules of a policy, in order, with their values.
+    ///
+    /// # Errors
+    /// The engine refuses what it accepted before.
+    pub(super) fn policy(&self, policy: &Policy, input: &Value, data: &Value) -> anyhow::Result<String> {
+        let modules: Vec<&Module> = self.0.modules.iter().collect();
+        let mut engine = engine::load(&modules).map_err(|problem| anyhow::anyhow!("{problem}"))?;
+        engine.set_gather_prints(true);
+        engine.add_data(data.clone())?;
+        engine.set_input(input.clone());
+        let (mut text, mut seen) = (String::new(), BTreeSet::new());
+        let mut prints = BTreeSet::new();
+        for module in modules {
+            let found = analysis::analyse(module).map_err(|problem| anyhow::anyhow!("{problem}"))?;
+            if format!("data.{}", found.package.join(".")) != policy.package {
+                continue;
+            }
+            for rule in found.rules.iter().filter(|rule| rule.form != Form::Function && seen.insert(rule.name.clone())) {
+                let value = engine.eval_rule(format!("{}.{}", policy.package, rule.name));
+                let value = value.map_or_else(|error| format!("failed: {}", last(&format!("{error:#}"))), |value| shown(&value));
+                let _ = writeln!(text, "    {FAINT}{}:{}{FAINT:#} {} = {}", module.path, rule.place.0, rule.name, clip(&value, VALUE_MAX));
+                prints.extend(engine.take_prints().unwrap_or_default());
+            }
+        }
+        for line in prints {
+            let _ = writeln!(text, "    {CARE}print{CARE:#} {}", clip(&line, VALUE_MAX));
+        }
+        Ok(text)
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Undefined => "undefined".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn last(text: &str) -> &str {
+    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default()
+}

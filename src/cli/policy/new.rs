@@ -1,0 +1,126 @@
+//! `portcullis policy new`: a policy that works, with tests that pass, to be changed from there.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use super::super::output::{self, FAINT, GOOD, STRONG};
+use super::Exit;
+use crate::policy::Problems;
+use crate::policy::metadata;
+use crate::policy::source::dir;
+
+const POLICY: &str = include_str!("new/policy.rego");
+const TEST: &str = include_str!("new/policy_test.rego");
+const CASES: &str = include_str!("new/cases.yaml");
+
+const EXAMPLES: &str = "\
+Examples:
+  portcullis policy new no-latest-tag
+  portcullis policy new quiet-hours --dir law --topic operations
+
+It writes DIR/TOPIC/NAME.rego, NAME_test.rego beside it and cases/NAME.yaml below. All three are an example that
+passes: change a line, run `portcullis policy test DIR`, and see what happens.";
+
+/// Words of `portcullis policy new`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The policy's id: lower-case letters, digits and single hyphens, at most 63
+    id: String,
+    /// Where policies are
+    #[arg(long, default_value = "policies", value_name = "DIR")]
+    dir: PathBuf,
+    /// The directory below, by what the policy is about
+    #[arg(long, default_value = "custom", value_name = "TOPIC")]
+    topic: String,
+}
+
+/// Writes the three files; nothing that is there is overwritten.
+///
+/// # Errors
+/// An id that is none or taken, a file that is there.
+pub fn run(args: Args) -> anyhow::Result<Exit> {
+    let Args { id, dir, topic } = args;
+    let filled = |template: &str| template.replace("ID", &id).replace("NAME", &name(&id)).replace("TITLE", &title(&id));
+    check(&id, &filled(POLICY))?;
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    if topic.is_empty() || !topic.chars().all(plain) || topic == "params" || topic == "lib" {
+        bail!("--topic `{topic}`: a directory name of lower-case letters, digits, `-` and `_`, but `params` and `lib`");
+    }
+    let own = dir.join(&topic);
+    let files = [
+        (own.join(format!("{}.rego", name(&id))), POLICY, "the policy"),
+        (own.join(format!("{}_test.rego", name(&id))), TEST, "its tests in Rego, a rule each"),
+        (own.join("cases").join(format!("{}.yaml", name(&id))), CASES, "its cases: whole requests and their answers"),
+    ];
+    taken(&dir, &id, &files.each_ref().map(|(path, ..)| path.as_path()))?;
+    let fresh = !dir.exists();
+    for (path, template, _) in &files {
+        let parent = path.parent().unwrap_or(&dir);
+        std::fs::create_dir_all(parent).with_context(|| format!("`{}`", parent.display()))?;
+        std::fs::write(path, filled(template)).with_context(|| format!("`{}`", path.display()))?;
+    }
+    output::print(&told(&dir, &files.map(|(path, _, what)| (path, what)), fresh))?;
+    Ok(Exit::Fine)
+}
+
+fn told(dir: &Path, files: &[(PathBuf, &str)], fresh: bool) -> String {
+    let width = files.iter().map(|(path, _)| path.display().to_string().len()).max().unwrap_or_default();
+    let mut text = String::new();
+    for (path, what) in files {
+        text.push_str(&format!("{GOOD}wrote{GOOD:#} {:width$}  {FAINT}{what}{FAINT:#}\n", path.display().to_string()));
+    }
+    let dir = dir.display();
+    text.push_str(&format!(
+        "\n{STRONG}next{STRONG:#}\n  portcullis policy test {dir}\n  portcullis review --policies {dir} FILE        a manifest of yours\n  portcullis policy eval --policies {dir} --trace FILE\n"
+    ));
+    if fresh {
+        text.push_str(&format!("\n{dir} is new, and with --policies {dir} it is the whole law: the embedded library is not added to it.\n"));
+    }
+    text
+}
+
+/// `no-latest-tag` → `no_latest_tag`.
+fn name(id: &str) -> String {
+    id.replace('-', "_")
+}
+
+/// `no-latest-tag` → `No latest tag`.
+fn title(id: &str) -> String {
+    let words = id.replace('-', " ");
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// The id is checked where it will be read: in the METADATA of the policy.
+fn check(id: &str, text: &str) -> anyhow::Result<()> {
+    let checked = metadata::find(text).map(|block| metadata::parse("", &block)).transpose();
+    let said = |Problems(problems)| problems.first().map(|problem| problem.message.clone()).unwrap_or_default();
+    if let Err(problems) = checked {
+        bail!("{}", said(problems));
+    }
+    let grammatical = id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if !grammatical {
+        bail!("id `{id}`: a lower-case letter, then letters, digits and single hyphens, 63 at most");
+    }
+    Ok(())
+}
+
+fn taken(dir: &Path, id: &str, files: &[&Path]) -> anyhow::Result<()> {
+    if let Some(there) = files.iter().find(|path| path.exists()) {
+        bail!("`{}` is there already; nothing was written", there.display());
+    }
+    if !dir.exists() {
+        return Ok(());
+    }
+    let known = dir::files(dir)?;
+    for (path, bytes) in known.iter().filter(|(path, _)| Path::new(path).extension().is_some_and(|extension| extension == "rego")) {
+        let text = String::from_utf8_lossy(bytes);
+        let manifest = metadata::find(&text).and_then(|block| metadata::parse(path, &block).ok().flatten());
+        if manifest.is_some_and(|manifest| manifest.id == id) {
+            bail!("id `{id}` is taken by {}; nothing was written", dir.join(path).display());
+        }
+    }
+    Ok(())
+}

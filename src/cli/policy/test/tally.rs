@@ -1,0 +1,69 @@
+//! How often each policy was asked and spoke, so that one without a test is named.
+
+use std::collections::BTreeMap;
+
+use crate::cli::law::Judged;
+use crate::policy::PolicySet;
+
+/// One policy's part in all the tests.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Count {
+    /// Cases it was asked in.
+    pub(super) asked: usize,
+    /// Cases it denied.
+    pub(super) denied: usize,
+    /// Cases in which it warned, recorded, patched or failed.
+    pub(super) spoke: usize,
+    /// Rego tests of its package.
+    pub(super) tests: usize,
+    package: String,
+}
+
+/// By id.
+#[derive(Debug, Default)]
+pub(super) struct Tally(BTreeMap<String, Count>);
+
+impl Tally {
+    pub(super) fn of(law: &PolicySet) -> Self {
+        let count = |package: &str| Count { package: package.to_owned(), ..Count::default() };
+        Self(law.policies.iter().map(|policy| (policy.manifest.id.clone(), count(&policy.package))).collect())
+    }
+
+    /// Counts a case.
+    pub(super) fn case(&mut self, judged: &Judged) {
+        for id in &judged.asked {
+            self.0.entry(id.clone()).or_default().asked += 1;
+        }
+        let verdict = &judged.verdict;
+        let denied = verdict.denying();
+        let mut others: Vec<&str> = verdict.outcomes.iter().map(|(id, ..)| id.as_str()).filter(|id| !denied.contains(id)).collect();
+        others.sort_unstable();
+        others.dedup();
+        for id in &denied {
+            self.0.entry((*id).to_owned()).or_default().denied += 1;
+        }
+        for id in others {
+            self.0.entry(id.to_owned()).or_default().spoke += 1;
+        }
+    }
+
+    /// Counts a Rego test: of the package that its own is named after, and of every package that its module speaks of.
+    pub(super) fn rego(&mut self, package: &str, speaks_of: &[String]) {
+        for count in self.0.values_mut().filter(|count| !count.package.is_empty()) {
+            let named_after = package == format!("{}_test", count.package) || package == count.package;
+            let below = format!("{}.", count.package);
+            let spoken_of = speaks_of.iter().any(|path| *path == count.package || path.starts_with(&below));
+            count.tests += usize::from(named_after || spoken_of);
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Count)> {
+        self.0.iter().map(|(id, count)| (id.as_str(), count))
+    }
+
+    /// Policies that no test made speak. One that is asked and never says anything might as well not be there.
+    pub(super) fn untested(&self) -> Vec<&str> {
+        let silent = |count: &Count| count.denied + count.spoke + count.tests == 0;
+        self.iter().filter(|(_, count)| silent(count)).map(|(id, _)| id).collect()
+    }
+}

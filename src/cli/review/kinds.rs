@@ -1,0 +1,188 @@
+//! Kind → resource, as API discovery would answer it for what every cluster has, and a guess for the rest.
+
+/// A resource as discovery knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    /// Plural; of a subresource kind, that of its parent.
+    pub resource: String,
+    /// Group of the resource; with a subresource not always that of the kind.
+    pub group: String,
+    /// Empty for the object itself.
+    pub subresource: String,
+    /// Whether it lives in a namespace; `None` where nobody told us.
+    pub namespaced: Option<bool>,
+    /// Whether the plural is a guess.
+    pub guessed: bool,
+}
+
+/// Group, then kinds that live in a namespace, then kinds that do not. A plural that is not the regular one follows
+/// a colon.
+type Group = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+const GROUPS: &[Group] = &[
+    (
+        "",
+        &[
+            "ConfigMap", "Endpoints:endpoints", "Event", "LimitRange", "PersistentVolumeClaim", "Pod", "PodTemplate",
+            "ReplicationController", "ResourceQuota", "Secret", "Service", "ServiceAccount",
+        ],
+        &["ComponentStatus", "Namespace", "Node", "PersistentVolume"],
+    ),
+    ("apps", &["ControllerRevision", "DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"], &[]),
+    ("batch", &["CronJob", "Job"], &[]),
+    ("autoscaling", &["HorizontalPodAutoscaler"], &[]),
+    ("policy", &["PodDisruptionBudget"], &[]),
+    ("networking.k8s.io", &["Ingress", "NetworkPolicy"], &["IngressClass", "IPAddress", "ServiceCIDR"]),
+    ("rbac.authorization.k8s.io", &["Role", "RoleBinding"], &["ClusterRole", "ClusterRoleBinding"]),
+    (
+        "storage.k8s.io",
+        &["CSIStorageCapacity"],
+        &["CSIDriver", "CSINode", "StorageClass", "VolumeAttachment", "VolumeAttributesClass"],
+    ),
+    (
+        "admissionregistration.k8s.io",
+        &[],
+        &[
+            "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy",
+            "ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding",
+        ],
+    ),
+    ("apiextensions.k8s.io", &[], &["CustomResourceDefinition"]),
+    ("apiregistration.k8s.io", &[], &["APIService"]),
+    ("certificates.k8s.io", &["PodCertificateRequest"], &["CertificateSigningRequest", "ClusterTrustBundle"]),
+    ("coordination.k8s.io", &["Lease", "LeaseCandidate"], &[]),
+    ("discovery.k8s.io", &["EndpointSlice"], &[]),
+    ("events.k8s.io", &["Event"], &[]),
+    ("flowcontrol.apiserver.k8s.io", &[], &["FlowSchema", "PriorityLevelConfiguration"]),
+    ("node.k8s.io", &[], &["RuntimeClass"]),
+    ("scheduling.k8s.io", &[], &["PriorityClass"]),
+    ("resource.k8s.io", &["ResourceClaim", "ResourceClaimTemplate"], &["DeviceClass", "DeviceTaintRule", "ResourceSlice"]),
+    ("authentication.k8s.io", &[], &["SelfSubjectReview", "TokenReview"]),
+    (
+        "authorization.k8s.io",
+        &["LocalSubjectAccessReview"],
+        &["SelfSubjectAccessReview", "SelfSubjectRulesReview", "SubjectAccessReview"],
+    ),
+    ("internal.apiserver.k8s.io", &[], &["StorageVersion"]),
+    ("storagemigration.k8s.io", &[], &["StorageVersionMigration"]),
+    // The platform's own neighbours.
+    (
+        "core.oam.dev",
+        &[
+            "Application", "ApplicationRevision", "ComponentDefinition", "DefinitionRevision", "Policy", "PolicyDefinition",
+            "TraitDefinition", "Workflow", "WorkflowRun", "WorkflowStepDefinition", "WorkloadDefinition",
+        ],
+        &["ResourceTracker"],
+    ),
+    (
+        "capsule.clastix.io",
+        &["ResourcePoolClaim", "TenantResource"],
+        &["CapsuleConfiguration", "GlobalTenantResource", "ResourcePool", "Tenant"],
+    ),
+    ("cert-manager.io", &["Certificate", "CertificateRequest", "Issuer"], &["ClusterIssuer"]),
+    ("acme.cert-manager.io", &["Challenge", "Order"], &[]),
+];
+
+/// Kinds that are only ever sent to a subresource: group, kind, resource in kubectl notation.
+const SUBRESOURCES: &[(&str, &str, &str)] = &[
+    ("", "Binding", "pods/binding"),
+    ("", "PodExecOptions", "pods/exec"),
+    ("", "PodAttachOptions", "pods/attach"),
+    ("", "PodPortForwardOptions", "pods/portforward"),
+    ("", "PodProxyOptions", "pods/proxy"),
+    ("", "ServiceProxyOptions", "services/proxy"),
+    ("", "NodeProxyOptions", "nodes/proxy"),
+    ("policy", "Eviction", "pods/eviction"),
+    ("authentication.k8s.io", "TokenRequest", "serviceaccounts/token"),
+    ("autoscaling", "Scale", "deployments.apps/scale"),
+];
+
+/// The resource of a kind.
+pub fn resource(group: &str, kind: &str) -> Resource {
+    if let Some((_, _, notation)) = SUBRESOURCES.iter().find(|(g, k, _)| *g == group && *k == kind) {
+        return Resource { namespaced: Some(!notation.starts_with("nodes")), ..parse(notation) };
+    }
+    let known = GROUPS.iter().filter(|(name, ..)| *name == group).find_map(|(_, inside, outside)| {
+        let find = |kinds: &[&str]| kinds.iter().find_map(|entry| named(entry, kind));
+        find(inside).map(|plural| (plural, true)).or_else(|| find(outside).map(|plural| (plural, false)))
+    });
+    let (resource, namespaced) = known.map_or_else(|| (plural(kind), None), |(plural, inside)| (plural, Some(inside)));
+    Resource { resource, group: group.to_owned(), subresource: String::new(), guessed: namespaced.is_none(), namespaced }
+}
+
+/// Reads kubectl notation without wildcards: `pods`, `deployments.apps/scale`.
+pub fn parse(notation: &str) -> Resource {
+    let (whole, subresource) = notation.split_once('/').unwrap_or((notation, ""));
+    let (resource, group) = whole.split_once('.').unwrap_or((whole, ""));
+    let known = GROUPS.iter().filter(|(name, ..)| *name == group).find_map(|(_, inside, outside)| {
+        let has = |kinds: &[&str]| kinds.iter().any(|entry| plural_of(entry) == resource);
+        has(inside).then_some(true).or_else(|| has(outside).then_some(false))
+    });
+    Resource {
+        resource: resource.to_owned(),
+        group: group.to_owned(),
+        subresource: subresource.to_owned(),
+        namespaced: known,
+        guessed: false,
+    }
+}
+
+/// Group, kind and version of what a subresource takes, where that is not the object itself.
+pub fn options(resource: &Resource) -> Option<(&'static str, &'static str, &'static str)> {
+    if resource.subresource == "scale" {
+        return Some(("autoscaling", "Scale", "v1"));
+    }
+    let notation = format!("{}/{}", resource.resource, resource.subresource);
+    SUBRESOURCES.iter().find(|(_, _, known)| *known == notation && resource.group.is_empty()).map(|(group, kind, _)| (*group, *kind, "v1"))
+}
+
+fn named(entry: &str, kind: &str) -> Option<String> {
+    let name = entry.split(':').next()?;
+    (name == kind).then(|| plural_of(entry))
+}
+
+fn plural_of(entry: &str) -> String {
+    entry.split_once(':').map_or_else(|| plural(entry), |(_, plural)| plural.to_owned())
+}
+
+/// The plural that code generators would make.
+fn plural(kind: &str) -> String {
+    let lower = kind.to_lowercase();
+    if let Some(stem) = lower.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'i', 'o', 'u'])) {
+        return format!("{stem}ies");
+    }
+    if lower.ends_with(['s', 'x', 'z']) || lower.ends_with("ch") || lower.ends_with("sh") {
+        return format!("{lower}es");
+    }
+    format!("{lower}s")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(group: &str, kind: &str, notation: &str, namespaced: Option<bool>) {
+        let found = resource(group, kind);
+        assert_eq!(found, Resource { namespaced, guessed: namespaced.is_none(), ..parse(notation) }, "{kind}.{group}");
+    }
+
+    #[test]
+    fn kinds_become_resources() {
+        check("", "Pod", "pods", Some(true));
+        check("", "Endpoints", "endpoints", Some(true));
+        check("", "Namespace", "namespaces", Some(false));
+        check("", "ComponentStatus", "componentstatuses", Some(false));
+        check("apps", "Deployment", "deployments.apps", Some(true));
+        check("networking.k8s.io", "NetworkPolicy", "networkpolicies.networking.k8s.io", Some(true));
+        check("networking.k8s.io", "Ingress", "ingresses.networking.k8s.io", Some(true));
+        check("networking.k8s.io", "IPAddress", "ipaddresses.networking.k8s.io", Some(false));
+        check("storage.k8s.io", "CSIStorageCapacity", "csistoragecapacities.storage.k8s.io", Some(true));
+        check("core.oam.dev", "Policy", "policies.core.oam.dev", Some(true));
+        check("capsule.clastix.io", "Tenant", "tenants.capsule.clastix.io", Some(false));
+        check("", "PodExecOptions", "pods/exec", Some(true));
+        check("policy", "Eviction", "pods/eviction", Some(true));
+        check("widgets.example.com", "Widget", "widgets.widgets.example.com", None);
+        check("widgets.example.com", "Gateway", "gateways.widgets.example.com", None);
+    }
+}

@@ -1,0 +1,186 @@
+//! Files → documents: YAML of one or many, JSON, lists unrolled, directories, standard input.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use serde_json::Value as Json;
+
+/// Bytes of one file, at most; the API server takes 3 MiB an object.
+const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// One object, or one whole AdmissionReview.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// The file as it was given; `-` for standard input.
+    pub source: String,
+    /// Which document of the file, from 1; items of a list count.
+    pub number: usize,
+    /// What it says.
+    pub value: Json,
+    /// The bytes as they stand, where the file is one JSON AdmissionReview: what the gate makes of a key that stands
+    /// twice, nobody else should have decided before.
+    pub verbatim: Option<Bytes>,
+}
+
+impl Document {
+    /// Whether it is an AdmissionReview.
+    pub fn is_review(&self) -> bool {
+        self.value.get("kind").and_then(Json::as_str) == Some("AdmissionReview")
+    }
+
+    /// A string at a JSON pointer; empty where there is none.
+    pub fn text(&self, pointer: &str) -> &str {
+        self.value.pointer(pointer).and_then(Json::as_str).unwrap_or_default()
+    }
+}
+
+/// Reads everything that was named, in that order; of a directory the YAML and JSON files below it.
+///
+/// # Errors
+/// What cannot be read, by file.
+pub fn all(paths: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
+    let mut documents = Vec::new();
+    for path in paths {
+        if path.as_os_str() == "-" {
+            let mut text = String::new();
+            std::io::stdin().take(FILE_BYTES_MAX).read_to_string(&mut text).context("standard input")?;
+            documents.extend(parse("-", &text)?);
+            continue;
+        }
+        for file in files(path)? {
+            let name = file.display().to_string();
+            let size = std::fs::metadata(&file).with_context(|| format!("`{name}`"))?.len();
+            if size > FILE_BYTES_MAX {
+                bail!("`{name}` has {size} bytes (allowed: at most {FILE_BYTES_MAX})");
+            }
+            let text = std::fs::read_to_string(&file).with_context(|| format!("`{name}`"))?;
+            documents.extend(parse(&name, &text)?);
+        }
+    }
+    if documents.is_empty() {
+        bail!("there is no object in what was given; a file holds Kubernetes manifests or AdmissionReviews as YAML or JSON");
+    }
+    Ok(documents)
+}
+
+fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let mut found = Vec::new();
+    let entries = std::fs::read_dir(path).with_context(|| format!("`{}`", path.display()))?;
+    let mut entries: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+    entries.sort();
+    for entry in entries {
+        let known = entry.extension().is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known));
+        if entry.is_dir() {
+            found.extend(files(&entry)?);
+        } else if known {
+            found.push(entry);
+        }
+    }
+    Ok(found)
+}
+
+/// The documents of a text; `name` only says whose in errors.
+///
+/// # Errors
+/// It is neither JSON nor YAML, or holds something that is no object.
+pub fn parse(name: &str, text: &str) -> anyhow::Result<Vec<Document>> {
+    let values = values(name, text)?;
+    let whole = values.len() == 1 && text.trim_start().starts_with('{');
+    let mut objects = Vec::new();
+    for value in values {
+        unroll(value, &mut objects);
+    }
+    let mut documents = Vec::new();
+    for (index, value) in objects.into_iter().enumerate() {
+        let number = index + 1;
+        let has = |key: &str| value.get(key).and_then(Json::as_str).is_some_and(|text| !text.is_empty());
+        if !(has("apiVersion") && has("kind")) {
+            bail!("`{name}` document {number}: no Kubernetes object; it needs `apiVersion` and `kind`");
+        }
+        documents.push(Document { source: name.to_owned(), number, value, verbatim: None });
+    }
+    if let ([document], true) = (documents.as_mut_slice(), whole)
+        && document.is_review()
+        && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+    {
+        document.verbatim = Some(Bytes::copy_from_slice(text.as_bytes()));
+    }
+    Ok(documents)
+}
+
+fn values(name: &str, text: &str) -> anyhow::Result<Vec<Json>> {
+    let looks_json = text.trim_start().starts_with(['{', '[']);
+    if looks_json {
+        let read: Result<Vec<Json>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
+        match read {
+            Ok(values) => return Ok(values),
+            // YAML may begin with a brace as well; a file that says it is JSON may not.
+            Err(error) if Path::new(name).extension().is_some_and(|extension| extension == "json") => {
+                bail!("`{name}`: {error}")
+            }
+            Err(_) => {}
+        }
+    }
+    let values: Vec<Json> = serde_saphyr::from_multiple(text).map_err(|error| {
+        let place = error.location().map(|place| format!(":{}:{}", place.line(), place.column())).unwrap_or_default();
+        anyhow::anyhow!("`{name}`{place}: {}", error.without_snippet())
+    })?;
+    Ok(values.into_iter().filter(|value| !value.is_null()).collect())
+}
+
+/// `kind: List` holds whole objects; a typed list as the API answers it leaves kind and version to the list.
+fn unroll(mut value: Json, out: &mut Vec<Json>) {
+    let kind = value.get("kind").and_then(Json::as_str).unwrap_or_default().to_owned();
+    let version = value.get("apiVersion").cloned().unwrap_or_default();
+    let items = kind.strip_suffix("List").and_then(|kind| match value.get_mut("items").map(Json::take) {
+        Some(Json::Array(items)) => Some((kind, items)),
+        _ => None,
+    });
+    let Some((kind, items)) = items else { return out.push(value) };
+    for mut item in items {
+        if let Some(fields) = item.as_object_mut().filter(|_| !kind.is_empty()) {
+            fields.entry("kind").or_insert_with(|| kind.into());
+            fields.entry("apiVersion").or_insert_with(|| version.clone());
+        }
+        unroll(item, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, kinds: &[&str]) {
+        let documents = parse("x.yaml", text).expect("reads");
+        assert_eq!(documents.iter().map(|document| document.text("/kind")).collect::<Vec<_>>(), kinds);
+    }
+
+    #[test]
+    fn documents_of_every_shape() {
+        check("apiVersion: v1\nkind: Pod\n---\n---\napiVersion: v1\nkind: Secret\n", &["Pod", "Secret"]);
+        check(r#"{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"Pod"},{"apiVersion":"v1","kind":"Node"}]}"#, &["Pod", "Node"]);
+        check("apiVersion: v1\nkind: PodList\nitems: [{metadata: {name: a}}]\n", &["Pod"]);
+        check(r#"{"apiVersion":"v1","kind":"Pod"} {"apiVersion":"v1","kind":"Node"}"#, &["Pod", "Node"]);
+        check("{apiVersion: v1, kind: Pod}", &["Pod"]);
+    }
+
+    #[test]
+    fn a_review_stays_as_it_stands() {
+        let text = r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}"#;
+        let documents = parse("x.json", text).expect("reads");
+        assert_eq!(documents[0].verbatim.as_deref(), Some(text.as_bytes()));
+    }
+
+    #[test]
+    fn what_is_no_object_is_named() {
+        let error = parse("x.yaml", "a: 1\n").expect_err("no object").to_string();
+        assert_eq!(error, "`x.yaml` document 1: no Kubernetes object; it needs `apiVersion` and `kind`");
+        assert!(parse("x.yaml", "a: [\n").expect_err("no YAML").to_string().starts_with("`x.yaml`:"));
+    }
+}

@@ -1,0 +1,127 @@
+//! A bundle: the files of a law in memory, read once, with a digest that names them.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+
+use super::problem::{Problem, Problems};
+
+/// A Rego file. A module is 2,000,000 bytes at most, which is far beyond what a person writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// Path inside the bundle, `/`-separated, as errors name it.
+    pub path: String,
+    /// The source text.
+    pub text: String,
+}
+
+/// What a source hands over: modules, their tests, and parameters.
+#[derive(Debug, Clone, Default)]
+pub struct Bundle {
+    /// Modules that are law or library, in order of path.
+    pub modules: Vec<Module>,
+    /// `*_test.rego` modules: compiled by `policy test` and `policy check` only.
+    pub tests: Vec<Module>,
+    /// `data.params`: policy id → parameters.
+    pub params: BTreeMap<String, Json>,
+    /// Where each parameter document came from, for errors.
+    pub params_files: BTreeMap<String, String>,
+    /// SHA-256 over paths and contents in order of path, lower-case hex; the revision of the law.
+    pub digest: String,
+}
+
+const MODULE_BYTES_MAX: usize = 2_000_000;
+
+impl Bundle {
+    /// Reads files given as (path inside the bundle, contents). Files of other kinds (cases, README) are ignored.
+    ///
+    /// # Errors
+    /// Every file that cannot be read as what its name says.
+    pub fn from_files<I>(files: I) -> Result<Self, Problems>
+    where
+        I: IntoIterator<Item = (String, Vec<u8>)>,
+    {
+        let files: BTreeMap<String, Vec<u8>> = files.into_iter().filter(|(path, _)| is_law(path)).collect();
+        let mut bundle = Self { digest: digest(&files), ..Self::default() };
+        let mut problems = Problems::default();
+        for (path, bytes) in files {
+            if let Err(problem) = bundle.add(&path, bytes) {
+                problems.0.push(problem);
+            }
+        }
+        problems.into_result(bundle)
+    }
+
+    fn add(&mut self, path: &str, bytes: Vec<u8>) -> Result<(), Problem> {
+        if bytes.len() > MODULE_BYTES_MAX {
+            return Err(Problem::of(path, format!("is {} bytes; a file of a bundle has at most {MODULE_BYTES_MAX}", bytes.len())));
+        }
+        let text = String::from_utf8(bytes)
+            .map_err(|error| Problem::of(path, format!("is not UTF-8 at byte {}", error.utf8_error().valid_up_to())))?;
+        match params_id(path) {
+            Some(id) => {
+                let value = parse_params(path, &text)?;
+                if let Some(other) = self.params_files.insert(id.to_owned(), path.to_owned()) {
+                    return Err(Problem::of(path, format!("parameters of `{id}` are already given by {other}")));
+                }
+                self.params.insert(id.to_owned(), value);
+            }
+            None if path.ends_with("_test.rego") => self.tests.push(Module { path: path.to_owned(), text }),
+            None => self.modules.push(Module { path: path.to_owned(), text }),
+        }
+        Ok(())
+    }
+
+    /// The first eight hexadecimal digits of the digest, as audit annotations carry it.
+    pub fn short_digest(&self) -> &str {
+        self.digest.get(..8).unwrap_or(&self.digest)
+    }
+}
+
+fn is_law(path: &str) -> bool {
+    !hidden(path) && (has_extension(path, "rego") || params_id(path).is_some())
+}
+
+fn has_extension(path: &str, extension: &str) -> bool {
+    std::path::Path::new(path).extension().is_some_and(|found| found == extension)
+}
+
+/// Editors' swap files and the `..data` of a ConfigMap mount are no law.
+fn hidden(path: &str) -> bool {
+    path.split('/').any(|part| part.starts_with('.'))
+}
+
+/// `params/<id>/data.yaml` (or `.yml`, `.json`), at the bundle's root, as OPA roots it at `data.params.<id>`.
+fn params_id(path: &str) -> Option<&str> {
+    let (id, file) = path.strip_prefix("params/")?.split_once('/')?;
+    matches!(file, "data.yaml" | "data.yml" | "data.json").then_some(id)
+}
+
+fn parse_params(path: &str, text: &str) -> Result<Json, Problem> {
+    let value: Json = serde_saphyr::from_str(text).map_err(|error| {
+        let place = error.location();
+        let (line, column) = place.map_or((0, 0), |p| (to_u32(p.line()), to_u32(p.column())));
+        Problem::at(path, line, column, error.without_snippet().to_string())
+    })?;
+    if value.is_object() {
+        return Ok(value);
+    }
+    Err(Problem::of(path, "parameters must be a map, for example `steps: [deploy]`"))
+}
+
+fn to_u32(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+fn digest(files: &BTreeMap<String, Vec<u8>>) -> String {
+    let mut hash = Sha256::new();
+    for (path, bytes) in files {
+        // Lengths keep `a` + `bc` and `ab` + `c` apart.
+        hash.update((path.len() as u64).to_le_bytes());
+        hash.update(path.as_bytes());
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    }
+    hex::encode(hash.finalize())
+}

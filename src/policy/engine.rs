@@ -1,0 +1,144 @@
+//! The Rego engine behind one door: analyse modules, compile a policy, evaluate its rules.
+//!
+//! A policy compiles to a program on the register machine; what that compiler refuses runs on the interpreter.
+//! Verdicts are the same on both, which a differential test holds.
+
+pub mod analysis;
+pub mod builtins;
+pub mod interpreter;
+pub mod reads;
+pub mod rvm;
+
+use std::time::Duration;
+
+pub use regorus::Value;
+/// The engine's map, keyed by values.
+pub use regorus::value::Object;
+
+use interpreter::Interpreter;
+use rvm::Machine;
+
+use super::bundle::Module;
+use super::problem::Problem;
+
+/// How much one evaluation may spend before it is stopped as an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Wall clock of one policy; checked between instructions.
+    pub time: Duration,
+    /// Instructions of one policy on the register machine. Its own default, 25,000, is less than a Pod of 500
+    /// containers needs.
+    pub instructions: usize,
+}
+
+impl Default for Budget {
+    /// 50 ms and ten million instructions: the validating call has three seconds, and a healthy policy needs microseconds.
+    fn default() -> Self {
+        Self { time: Duration::from_millis(50), instructions: 10_000_000 }
+    }
+}
+
+/// Why an evaluation gave no answer. The words are the `reason` label of `portcullis_policy_errors_total`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EvalError {
+    /// Ran out of time or instructions.
+    #[error("stopped at its budget: {0}")]
+    Budget(String),
+    /// A builtin failed, two complete rules disagreed, or the engine said something else was wrong.
+    #[error("{0}")]
+    Engine(String),
+    /// The engine panicked; the process lives.
+    #[error("panicked: {0}")]
+    Panic(String),
+}
+
+impl EvalError {
+    /// The label of the error counter.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Budget(_) => "budget",
+            Self::Engine(_) => "evaluation",
+            Self::Panic(_) => "panic",
+        }
+    }
+}
+
+/// Which engine to use; `Auto` is the register machine with the interpreter as fallback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Choice {
+    /// The register machine where its compiler accepts the policy.
+    #[default]
+    Auto,
+    /// The interpreter always, for the differential test.
+    Interpreter,
+}
+
+/// A policy ready to run.
+#[derive(Debug)]
+pub enum Compiled {
+    /// On the register machine.
+    Machine(Machine),
+    /// On the interpreter, and why.
+    Interpreter(Interpreter, String),
+}
+
+impl Compiled {
+    /// Compiles the rules of `package` (`data.…`) from its modules and those it refers to.
+    ///
+    /// # Errors
+    /// What the engine says, at its place.
+    pub fn new(package: &str, rules: &[&'static str], modules: &[&Module], choice: Choice) -> Result<Self, Problem> {
+        let file = modules.first().map_or("", |module| module.path.as_str());
+        let engine = load(modules)?;
+        let entries: Vec<String> = rules.iter().map(|rule| format!("{package}.{rule}")).collect();
+        if choice == Choice::Interpreter {
+            return Ok(Self::Interpreter(Interpreter::new(engine, entries, file)?, "asked for".to_owned()));
+        }
+        match Machine::new(engine.clone(), &entries, file) {
+            Ok(machine) => Ok(Self::Machine(machine)),
+            // A defect that both engines refuse is a problem; what only the compiler refuses is a fallback.
+            Err(refused) => match Interpreter::new(engine, entries, file) {
+                Ok(interpreter) => Ok(Self::Interpreter(interpreter, refused.to_string())),
+                Err(_) => Err(refused),
+            },
+        }
+    }
+
+    /// Evaluates the rule at `index` of those given to [`Compiled::new`].
+    ///
+    /// # Errors
+    /// Budget spent, a failing builtin, a panic; never a quiet undefined.
+    pub fn evaluate(&self, index: usize, input: &Value, data: &Value, budget: Budget) -> Result<Value, EvalError> {
+        let run = std::panic::AssertUnwindSafe(|| match self {
+            Self::Machine(machine) => machine.evaluate(index, input, data, budget),
+            Self::Interpreter(interpreter, _) => interpreter.evaluate(index, input, data, budget),
+        });
+        std::panic::catch_unwind(run).unwrap_or_else(|panic| Err(EvalError::Panic(said(panic.as_ref()))))
+    }
+
+    /// Why it runs on the interpreter; `None` on the register machine.
+    pub fn fallback(&self) -> Option<&str> {
+        match self {
+            Self::Machine(_) => None,
+            Self::Interpreter(_, why) => Some(why),
+        }
+    }
+}
+
+/// An engine with the modules added, Rego v1, failing builtins being errors.
+pub(crate) fn load(modules: &[&Module]) -> Result<regorus::Engine, Problem> {
+    let mut engine = regorus::Engine::new();
+    engine.set_rego_v0(false);
+    engine.set_strict_builtin_errors(true);
+    for module in modules {
+        engine
+            .add_policy(module.path.clone(), module.text.clone())
+            .map_err(|error| Problem::from_engine(&module.path, &format!("{error:#}")))?;
+    }
+    Ok(engine)
+}
+
+fn said(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message").to_owned()
+}

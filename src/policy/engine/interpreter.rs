@@ -1,0 +1,66 @@
+//! The interpreter, for what the register machine's compiler refuses (`with`, for example).
+
+use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
+
+use regorus::utils::limits::ExecutionTimerConfig;
+use regorus::{Engine, Value};
+
+use super::rvm::last_line;
+use super::{Budget, EvalError};
+use crate::policy::problem::Problem;
+
+const IDLE_MAX: usize = 16;
+const CLOCK_INTERVAL: NonZeroU32 = NonZeroU32::new(64).unwrap();
+
+/// One policy on the interpreter. A prepared engine is cloned a run and kept, since cloning shares the modules.
+pub struct Interpreter {
+    prepared: Engine,
+    entries: Vec<String>,
+    idle: Mutex<Vec<Engine>>,
+}
+
+impl std::fmt::Debug for Interpreter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Interpreter").field("entries", &self.entries).finish_non_exhaustive()
+    }
+}
+
+impl Interpreter {
+    /// Prepares the entry points: what can be found wrong without input is found here.
+    ///
+    /// # Errors
+    /// What the engine refuses, at its place.
+    pub fn new(mut engine: Engine, entries: Vec<String>, file: &str) -> Result<Self, Problem> {
+        for entry in &entries {
+            engine
+                .compile_with_entrypoint(&entry.as_str().into())
+                .map_err(|error| Problem::from_engine(file, &format!("{error:#}")))?;
+        }
+        Ok(Self { prepared: engine, entries, idle: Mutex::new(Vec::new()) })
+    }
+
+    /// Evaluates one entry point.
+    ///
+    /// # Errors
+    /// Budget spent or evaluation failed.
+    pub fn evaluate(&self, index: usize, input: &Value, data: &Value, budget: Budget) -> Result<Value, EvalError> {
+        let entry = self.entries.get(index).ok_or_else(|| EvalError::Engine(format!("no rule at {index}")))?;
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut engine = idle.unwrap_or_else(|| self.prepared.clone());
+        engine.set_execution_timer_config(ExecutionTimerConfig { limit: budget.time, check_interval: CLOCK_INTERVAL });
+        engine.clear_data();
+        engine.add_data(data.clone()).map_err(|error| EvalError::Engine(last_line(&format!("{error:#}"))))?;
+        engine.set_input(input.clone());
+        let value = engine.eval_rule(entry.clone()).map_err(|error| {
+            let text = last_line(&format!("{error:#}"));
+            if text.contains("time limit") { EvalError::Budget(format!("{:?}", budget.time)) } else { EvalError::Engine(text) }
+        })?;
+        engine.set_input(Value::Undefined);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_MAX {
+            idle.push(engine);
+        }
+        Ok(value)
+    }
+}

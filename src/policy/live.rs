@@ -1,0 +1,116 @@
+//! The law in force: compiled aside, swapped in whole, the last good one kept.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use super::set::Options;
+use super::{Bundle, PolicySet, Problems};
+use crate::telemetry::metrics;
+
+/// A handle on the law in force; cheap to clone.
+#[derive(Clone)]
+pub struct Live(Arc<Shared>);
+
+struct Shared {
+    set: ArcSwap<PolicySet>,
+    options: Options,
+    /// What was wrong with the last bundle that was refused; `None` after one that was taken. Also the lock of reloads.
+    refused: Mutex<Option<Refused>>,
+}
+
+/// A bundle that was refused while an earlier law stays in force.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// Its digest; empty where it could not even be read.
+    pub digest: String,
+    /// What is wrong with it.
+    pub problems: Problems,
+}
+
+/// What came of a reload.
+#[derive(Debug)]
+pub enum Reload {
+    /// The same digest is in force already.
+    Unchanged,
+    /// A new set is in force.
+    Swapped,
+    /// The old set stays.
+    Refused(Problems),
+}
+
+impl Live {
+    /// Starts with a bundle. What does not load answers by its `on_error`, since there is no last good set to keep.
+    pub fn start(bundle: &Bundle, options: Options) -> Self {
+        let set = PolicySet::compile_what_can_be(bundle, options, None);
+        for broken in &set.broken {
+            metrics::policy_broken(&broken.id, true);
+            tracing::error!(policy = %broken.id, on_error = %broken.on_error, problems = %broken.problems, "policy does not load and answers by its on_error");
+        }
+        metrics::policy_reload(set.broken.is_empty());
+        metrics::policy_revision(&set.digest);
+        Self(Arc::new(Shared { set: ArcSwap::from_pointee(set), options, refused: Mutex::new(None) }))
+    }
+
+    /// The law in force. A review loads it once.
+    pub fn load(&self) -> Arc<PolicySet> {
+        self.0.set.load_full()
+    }
+
+    /// Compiles a bundle aside and puts it in force, or refuses it whole and keeps the law that is. Blocks while it compiles.
+    pub fn reload(&self, bundle: Result<Bundle, Problems>) -> Reload {
+        let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.load();
+        let digest = bundle.as_ref().map(|bundle| bundle.digest.clone()).unwrap_or_default();
+        if digest == current.digest && current.broken.is_empty() {
+            // Put back as it was: what was refused is gone.
+            if let Some(earlier) = refused.take() {
+                mended(&current, &earlier.problems);
+            }
+            return Reload::Unchanged;
+        }
+        match bundle.and_then(|bundle| PolicySet::compile(&bundle, self.0.options, Some(&current))) {
+            Ok(set) => {
+                let count = set.policies.len();
+                let set = Arc::new(set);
+                self.0.set.store(Arc::clone(&set));
+                mended(&set, &refused.take().map(|earlier| earlier.problems).unwrap_or_default());
+                for broken in &current.broken {
+                    metrics::policy_broken(&broken.id, false);
+                }
+                tracing::info!(revision = %digest, policies = count, "law swapped");
+                Reload::Swapped
+            }
+            Err(problems) => {
+                metrics::policy_reload(false);
+                for file in files(&problems) {
+                    metrics::policy_broken(file, true);
+                }
+                tracing::error!(problems = %problems, in_force = %current.digest, "bundle refused; the last good law stays in force");
+                *refused = Some(Refused { digest, problems: problems.clone() });
+                Reload::Refused(problems)
+            }
+        }
+    }
+
+    /// What is wrong with the newest bundle, where it was refused.
+    pub fn refused(&self) -> Option<Refused> {
+        self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Tells that a set is in force and that what was wrong before is not any more.
+fn mended(set: &PolicySet, earlier: &Problems) {
+    metrics::policy_reload(true);
+    metrics::policy_revision(&set.digest);
+    for file in files(earlier) {
+        metrics::policy_broken(file, false);
+    }
+}
+
+/// The files that problems name, each once.
+pub fn files(problems: &Problems) -> Vec<&str> {
+    let mut files: Vec<&str> = problems.0.iter().map(|problem| problem.file.as_str()).collect();
+    files.dedup();
+    files
+}

@@ -1,0 +1,166 @@
+use serde_json::Value;
+
+use super::check::of_matches;
+use super::*;
+use crate::policy::manifest::Match;
+use crate::tenancy::resource::Pattern;
+
+const ALL_KINDS: &[Kind] = &[Kind::App, Kind::Sandbox, Kind::Unregistered, Kind::Platform, Kind::Cluster];
+
+fn entry(operations: &str, resource: &str, kinds: &[Kind]) -> Match {
+    Match {
+        operations: operations.split(' ').map(|word| Operation::parse(word).unwrap()).collect(),
+        resources: vec![Pattern::parse(resource).unwrap()],
+        namespaces: kinds.to_vec(),
+    }
+}
+
+/// A policy that judges, one that patches, one that does both: what each is told.
+fn told(operations: &str, resource: &str, kinds: &[Kind]) -> [String; 3] {
+    [(true, false), (false, true), (true, true)].map(|(judges, patches)| {
+        of_matches(&[entry(operations, resource, kinds)], judges, patches).join("\n")
+    })
+}
+
+fn rendered(settings: &Settings) -> Vec<Value> {
+    configurations(settings).iter().map(|one| serde_json::to_value(one).unwrap()).collect()
+}
+
+#[test]
+fn what_is_registered_may_be_waited_for() {
+    let everything = "CREATE UPDATE DELETE CONNECT";
+    for (operations, resource, kinds) in [
+        (everything, "*/*", &[Kind::App, Kind::Sandbox, Kind::Unregistered][..]),
+        (everything, "*/*", &[Kind::Cluster]),
+        (everything, "*/*", ALL_KINDS),
+        ("CREATE", "pods", ALL_KINDS),
+        ("CONNECT", "pods/exec", &[Kind::App]),
+        ("CREATE", "serviceaccounts/token", &[Kind::App]),
+        ("UPDATE", "*/scale", &[Kind::App]),
+        ("CREATE UPDATE DELETE", "namespaces", &[Kind::App, Kind::Platform]),
+        ("UPDATE", "namespaces/finalize", &[Kind::Platform]),
+        ("CREATE", "*.oam.dev", &[Kind::App, Kind::Cluster]),
+        ("CREATE", "clusterroles.rbac.authorization.k8s.io", &[Kind::Cluster]),
+        ("CREATE", "resourcetrackers.core.oam.dev", &[Kind::Cluster]),
+        ("CREATE", "*.authorization.k8s.io", &[Kind::App]),
+    ] {
+        assert_eq!(told(operations, resource, kinds)[0], "", "{operations} {resource} {kinds:?}");
+    }
+    for resource in ["*", "pods", "*.oam.dev", "deployments.apps"] {
+        assert_eq!(told("CREATE UPDATE", resource, &[Kind::App, Kind::Sandbox])[1], "", "{resource}");
+    }
+}
+
+#[test]
+fn what_nobody_sends_is_named() {
+    for (operations, resource, kinds, sentence) in [
+        ("CREATE", "pods/log", &[Kind::App][..], "reads, lists and watches are not reviewed"),
+        ("CREATE", "pods", &[Kind::Platform], "CREATE of `pods` in namespaces of kind platform, which nobody registered"),
+        ("CREATE", "*/*", &[Kind::Platform], "CREATE of `*/*` in namespaces of kind platform"),
+        ("CREATE CONNECT", "namespaces", &[Kind::App], "CONNECT of `namespaces` in namespaces of kind app"),
+        ("CREATE", "namespaces", &[Kind::Cluster], "a Namespace is of its own kind, never of cluster"),
+        ("CREATE", "pods", &[Kind::Cluster], "it always lies in a namespace"),
+        ("CREATE", "clusterroles.rbac.authorization.k8s.io", &[Kind::App], "it has no namespace; its kind is cluster"),
+        ("CREATE", "tokenreviews.authentication.k8s.io", &[Kind::Cluster], "left out by a match condition"),
+        ("CREATE", "subjectaccessreviews.authorization.k8s.io", ALL_KINDS, "left out by a match condition"),
+        ("UPDATE", "validatingwebhookconfigurations.admissionregistration.k8s.io", ALL_KINDS, "shows webhook configurations"),
+        ("UPDATE", "validatingadmissionpolicies.admissionregistration.k8s.io", ALL_KINDS, "and admission policies"),
+        ("CREATE", "clustergateways.cluster.core.oam.dev", ALL_KINDS, "aggregated"),
+    ] {
+        let message = &told(operations, resource, kinds)[0];
+        assert!(message.contains(sentence), "{operations} {resource} {kinds:?}: {message}");
+    }
+}
+
+#[test]
+fn a_patch_goes_where_mutate_is_called() {
+    for (operations, resource) in [("DELETE", "pods"), ("CREATE", "pods/binding"), ("UPDATE", "*/*"), ("CREATE", "namespaces")] {
+        let [judges, patches, both] = told(operations, resource, &[Kind::App]);
+        assert_eq!(judges, "", "{operations} {resource}");
+        assert!(patches.contains("nobody registered") && patches.contains("(/mutate)"), "{resource}: {patches}");
+        assert!(both.contains("nothing that can be patched"), "{operations} {resource}: {both}");
+    }
+    assert_eq!(told("CREATE DELETE", "pods", &[Kind::App])[2], "", "deny judges the deletion, patch the creation");
+}
+
+#[test]
+fn the_configurations_are_what_the_reference_asks_for() {
+    let [mutating, validating] = &rendered(&Settings::default())[..] else { panic!("two configurations") };
+    assert_eq!(mutating["webhooks"].as_array().unwrap().len(), 1);
+    assert_eq!(validating["webhooks"].as_array().unwrap().len(), 3);
+    for (configuration, policy, seconds) in [(mutating, "Ignore", 2), (validating, "Fail", 3)] {
+        for webhook in configuration["webhooks"].as_array().unwrap() {
+            assert_eq!(webhook["failurePolicy"], policy);
+            assert_eq!(webhook["timeoutSeconds"], seconds);
+            assert_eq!(webhook["matchPolicy"], "Equivalent");
+            assert_eq!(webhook["sideEffects"], "None");
+            assert_eq!(webhook["admissionReviewVersions"], serde_json::json!(["v1"]));
+            assert_eq!(webhook["namespaceSelector"], Value::Null, "a label is no boundary");
+            assert_eq!(webhook["objectSelector"], Value::Null, "a label is no boundary");
+            assert!(webhook["name"].as_str().unwrap().split('.').count() >= 3);
+        }
+    }
+    assert_eq!(mutating["webhooks"][0]["reinvocationPolicy"], "IfNeeded");
+}
+
+#[test]
+fn every_condition_guards_what_may_be_absent() {
+    for condition in TABLE.iter().flat_map(|entry| entry.conditions) {
+        let text = condition.expression(&Settings::default());
+        for field in ["request.namespace", "request.userInfo.groups", "request.userInfo.username", "request.subResource"] {
+            let guarded = format!("has({field})");
+            assert!(!text.contains(field) || text.contains(&guarded), "{}: {field}", condition.name());
+        }
+    }
+}
+
+#[test]
+fn settings_that_cannot_be_registered_name_their_flag() {
+    let wrong = |edit: fn(&mut Settings)| {
+        let mut settings = Settings::default();
+        edit(&mut settings);
+        settings.validate().unwrap_err().to_string()
+    };
+    assert!(wrong(|s| s.domain = "portcullis".into()).contains("--domain"));
+    assert!(wrong(|s| s.prefix = "tn-".into()).contains("--prefix"));
+    assert!(wrong(|s| s.tenant_suffix = "\") || true || (\"".into()).contains("--tenant-suffix"));
+    assert!(wrong(|s| s.vela = "admin".into()).contains("--vela-user"));
+    assert!(wrong(|s| s.ca_bundle = Some("-----BEGIN PRIVATE KEY-----".into())).contains("private key"));
+    assert!(wrong(|s| s.ca_bundle = Some(String::new())).contains("--ca-bundle"));
+    for text in ["portcullis", "a/b:0", "a/b:x", "A/b"] {
+        assert_eq!(Client::service(text), Err(SettingsError::Service(text.into())));
+    }
+    for text in ["http://127.0.0.1", "https://", "https://u@h", "https://h/validate", "https://h?x"] {
+        assert_eq!(Client::url(text), Err(SettingsError::Url(text.into())));
+    }
+}
+
+#[test]
+fn drift_is_in_what_is_said_and_not_in_how() {
+    let settings = Settings::default();
+    let wanted = configurations(&settings);
+    let mut documents = rendered(&settings);
+    assert_eq!(drift(&wanted, &documents), []);
+
+    // As a cluster gives it back: defaults spelt out, lists in another order, the bundle of cert-manager, in a List.
+    let webhook = &mut documents[1]["webhooks"][1];
+    webhook["namespaceSelector"] = serde_json::json!({});
+    webhook["clientConfig"]["caBundle"] = "QQ==".into();
+    webhook["matchConditions"].as_array_mut().unwrap().reverse();
+    assert_eq!(drift(&wanted, &[serde_json::json!({"kind": "List", "items": documents.clone()})]), []);
+
+    documents[1]["webhooks"][1]["failurePolicy"] = "Ignore".into();
+    documents[1]["webhooks"][1]["matchConditions"].as_array_mut().unwrap().pop();
+    documents[1]["webhooks"].as_array_mut().unwrap().remove(0);
+    documents.remove(0);
+    let said: Vec<String> = drift(&wanted, &documents).iter().map(ToString::to_string).collect();
+    let said = said.join("\n");
+    for sentence in [
+        "MutatingWebhookConfiguration/portcullis\n  + the whole configuration",
+        "tenant-writes.portcullis.kubenova.io failurePolicy\n  - Ignore\n  + Fail",
+        "matchConditions in-a-tenant-namespace\n  + has(request.namespace)",
+        "namespaces.portcullis.kubenova.io\n  + this webhook",
+    ] {
+        assert!(said.contains(sentence), "{sentence}\n---\n{said}");
+    }
+}

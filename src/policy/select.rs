@@ -1,0 +1,157 @@
+//! Which policies apply to a request: an index, so that what does not match costs nothing.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use super::engine::reads::Reads;
+use super::manifest::{Match, Operation};
+use crate::tenancy::resource::Pattern;
+use crate::tenancy::snapshot::Kind;
+
+/// What a policy's `match` is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Query<'a> {
+    /// The operation.
+    pub operation: Operation,
+    /// API group; empty for the core group.
+    pub group: &'a str,
+    /// Plural resource.
+    pub resource: &'a str,
+    /// Subresource; empty for the object itself.
+    pub subresource: &'a str,
+    /// Kind of the namespace.
+    pub kind: Kind,
+}
+
+/// What applies to a query.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Indexes of policies in order of id.
+    pub policies: Vec<usize>,
+    /// Indexes of broken policies that would have applied.
+    pub broken: Vec<usize>,
+    /// What all of them can read of the input.
+    pub reads: Reads,
+    /// Whether one of them patches.
+    pub patches: bool,
+    /// What of a review is worth building for them; filled by the decoder on first use.
+    pub wanted: OnceLock<Arc<Wanted>>,
+}
+
+/// What a decoder builds of a request.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Wanted {
+    /// Below `input.request`, without the objects.
+    pub request: Reads,
+    /// Below `input.request.object`.
+    pub object: Reads,
+    /// Below `input.request.oldObject`.
+    pub old_object: Reads,
+}
+
+impl Wanted {
+    /// Everything.
+    pub fn everything() -> Arc<Self> {
+        Arc::new(Self { request: Reads::everything(), object: Reads::everything(), old_object: Reads::everything() })
+    }
+}
+
+/// An index over `match` blocks. Items are numbered by the caller.
+#[derive(Debug, Default)]
+pub struct Index {
+    buckets: HashMap<(Operation, Kind), Bucket>,
+}
+
+/// Patterns by how they are written: the first table is one look-up, the second holds those with a wildcard group.
+#[derive(Debug, Default)]
+struct Bucket {
+    exact: HashMap<Box<str>, Vec<usize>>,
+    suffix: HashMap<Box<str>, Vec<usize>>,
+    wide: Vec<(Pattern, usize)>,
+}
+
+impl Index {
+    /// Adds an item under every entry of its `match`.
+    pub fn add(&mut self, item: usize, matches: &[Match]) {
+        for entry in matches {
+            for operation in &entry.operations {
+                for kind in &entry.namespaces {
+                    let bucket = self.buckets.entry((*operation, *kind)).or_default();
+                    entry.resources.iter().for_each(|pattern| bucket.add(item, pattern));
+                }
+            }
+        }
+    }
+
+    /// The items that apply, in order, each once.
+    pub fn find(&self, query: &Query<'_>) -> Vec<usize> {
+        let Some(bucket) = self.buckets.get(&(query.operation, query.kind)) else { return Vec::new() };
+        let mut found = Vec::new();
+        let fits = |pattern: &Pattern| pattern.matches(query.group, query.resource, query.subresource);
+        if let Some(items) = bucket.exact.get(exact_key(query.group, query.resource, query.subresource).as_str()) {
+            found.extend_from_slice(items);
+        }
+        let mut group = query.group;
+        while !group.is_empty() {
+            // The pattern itself is asked again: the table only says whose suffix it is.
+            if let Some(items) = bucket.suffix.get(group) {
+                found.extend(items.iter().filter(|at| bucket.wide.get(**at).is_some_and(|(p, _)| fits(p))).filter_map(|at| bucket.wide.get(*at).map(|(_, item)| *item)));
+            }
+            group = group.split_once('.').map_or("", |(_, rest)| rest);
+        }
+        if let Some(items) = bucket.suffix.get("") {
+            found.extend(items.iter().filter_map(|at| bucket.wide.get(*at)).filter(|(p, _)| fits(p)).map(|(_, item)| *item));
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+}
+
+impl Bucket {
+    fn add(&mut self, item: usize, pattern: &Pattern) {
+        if let Some((group, resource, subresource)) = pattern.exact() {
+            self.exact.entry(exact_key(group, resource, subresource).into()).or_default().push(item);
+        } else {
+            let at = self.wide.len();
+            self.wide.push((pattern.clone(), item));
+            self.suffix.entry(pattern.group_suffix().unwrap_or_default().into()).or_default().push(at);
+        }
+    }
+}
+
+fn exact_key(group: &str, resource: &str, subresource: &str) -> String {
+    let mut key = String::with_capacity(group.len() + resource.len() + subresource.len() + 2);
+    key.push_str(resource);
+    key.push('.');
+    key.push_str(group);
+    key.push('/');
+    key.push_str(subresource);
+    key
+}
+
+/// Plans already made. Resources come from the API server, so a few hundred are ever seen; a caller who invents
+/// them costs planning time and no memory beyond this bound.
+const PLANS_MAX: usize = 4096;
+
+/// A memory of plans.
+#[derive(Debug, Default)]
+pub struct Plans(RwLock<HashMap<(Operation, Kind), HashMap<Box<str>, Arc<Plan>>>>);
+
+impl Plans {
+    /// The plan of a query, made once.
+    pub fn get(&self, query: &Query<'_>, make: impl FnOnce() -> Plan) -> Arc<Plan> {
+        let bucket = (query.operation, query.kind);
+        let key = exact_key(query.group, query.resource, query.subresource);
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&bucket).and_then(|plans| plans.get(key.as_str()).cloned());
+        if let Some(plan) = known {
+            return plan;
+        }
+        let plan = Arc::new(make());
+        let mut plans = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if plans.values().map(HashMap::len).sum::<usize>() < PLANS_MAX {
+            plans.entry(bucket).or_default().insert(key.into(), Arc::clone(&plan));
+        }
+        plan
+    }
+}

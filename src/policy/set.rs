@@ -1,0 +1,186 @@
+//! A compiled law: every policy with its program, and the index that says which apply.
+
+mod compile;
+mod lint;
+
+use std::sync::Arc;
+
+use super::engine::reads::Reads;
+use super::engine::{Budget, Choice, Compiled, EvalError, Value};
+use super::finding::{self, Finding};
+use super::manifest::{Manifest, Match, Mode, OnError};
+use super::params::Modes;
+use super::problem::Problems;
+use super::select::{Index, Plan, Plans, Query};
+use super::Bundle;
+use crate::telemetry::metrics::PolicyMetrics;
+use crate::tenancy::snapshot::Kind;
+
+pub use lint::input_names;
+
+/// The rules a policy may define, in the order their indexes have in [`Policy::rules`].
+pub const RULES: [&str; 4] = ["deny", "warn", "patch", "merge"];
+
+/// One policy, ready to run.
+#[derive(Debug)]
+pub struct Policy {
+    /// What its METADATA says.
+    pub manifest: Manifest,
+    /// Its package, as `data.portcullis.…`.
+    pub package: String,
+    /// Which of [`RULES`] it defines, in that order.
+    pub rules: Vec<&'static str>,
+    /// What it can read of the input.
+    pub reads: Arc<Reads>,
+    /// Its counters.
+    pub metrics: PolicyMetrics,
+    compiled: Arc<Compiled>,
+    modes: Modes,
+    key: String,
+}
+
+/// A policy that does not load: what it answers, and for what.
+#[derive(Debug, Clone)]
+pub struct Broken {
+    /// Its id where METADATA could be read, else its file.
+    pub id: String,
+    /// What it answers for what its `match` covers.
+    pub on_error: OnError,
+    /// What it covers; where METADATA cannot be read, everything in tenant namespaces.
+    pub matches: Vec<Match>,
+    /// What is wrong.
+    pub problems: Problems,
+}
+
+/// Compiled policies, immutable.
+#[derive(Debug)]
+pub struct PolicySet {
+    /// In order of id.
+    pub policies: Vec<Policy>,
+    /// What did not load; empty but at a start without a last good set.
+    pub broken: Vec<Broken>,
+    /// The bundle's digest, lower-case hex.
+    pub digest: String,
+    /// `data.params`.
+    pub params: Value,
+    index: Index,
+    broken_index: Index,
+    plans: Plans,
+}
+
+/// How to compile.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Which engine.
+    pub choice: Choice,
+    /// Hand every policy the whole input, whatever it reads.
+    pub full_input: bool,
+}
+
+impl PolicySet {
+    /// Compiles a bundle; any problem refuses it whole. Policies of `previous` whose sources are the same are kept.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn compile(bundle: &Bundle, options: Options, previous: Option<&Self>) -> Result<Self, Problems> {
+        let set = Self::compile_what_can_be(bundle, options, previous);
+        let problems = Problems(set.broken.iter().flat_map(|broken| broken.problems.0.clone()).collect());
+        problems.into_result(set)
+    }
+
+    /// Compiles what can be; the rest is [`Broken`] and answers by its `on_error`. For a start without a last good set.
+    pub fn compile_what_can_be(bundle: &Bundle, options: Options, previous: Option<&Self>) -> Self {
+        let (mut policies, broken) = compile::run(bundle, options, previous);
+        policies.sort_by(|a, b| a.manifest.id.cmp(&b.manifest.id));
+        let (mut index, mut broken_index) = (Index::default(), Index::default());
+        policies.iter().enumerate().for_each(|(at, policy)| index.add(at, &policy.manifest.matches));
+        broken.iter().enumerate().for_each(|(at, policy)| broken_index.add(at, &policy.matches));
+        let params = serde_json::Value::Object(bundle.params.clone().into_iter().collect());
+        Self {
+            policies,
+            broken,
+            digest: bundle.digest.clone(),
+            params: Value::from(params),
+            index,
+            broken_index,
+            plans: Plans::default(),
+        }
+    }
+
+    /// What applies to a request.
+    pub fn plan(&self, query: &Query<'_>) -> Arc<Plan> {
+        self.plans.get(query, || {
+            let mut plan = Plan { policies: self.index.find(query), broken: self.broken_index.find(query), ..Plan::default() };
+            for policy in plan.policies.iter().filter_map(|at| self.policies.get(*at)) {
+                plan.reads.merge(&policy.reads);
+                plan.patches |= policy.patches();
+            }
+            plan
+        })
+    }
+
+    /// The policies of a plan, in order of id.
+    pub fn planned<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = &'a Policy> {
+        plan.policies.iter().filter_map(|at| self.policies.get(*at))
+    }
+
+    /// A policy by id.
+    pub fn policy(&self, id: &str) -> Option<&Policy> {
+        self.policies.iter().find(|policy| policy.manifest.id == id)
+    }
+}
+
+impl Policy {
+    /// The mode for a tenant's namespace of a kind.
+    pub fn mode(&self, tenant: Option<&str>, kind: Kind) -> Mode {
+        self.modes.mode(self.manifest.mode, tenant, kind)
+    }
+
+    /// Whether parameters override its mode for somebody.
+    pub fn has_mode_overrides(&self) -> bool {
+        !self.modes.is_empty()
+    }
+
+    /// Whether it defines `patch` or `merge`.
+    pub fn patches(&self) -> bool {
+        self.defines("patch") || self.defines("merge")
+    }
+
+    /// Whether it defines a rule.
+    pub fn defines(&self, rule: &str) -> bool {
+        self.rules.contains(&rule)
+    }
+
+    /// Why it runs on the interpreter; `None` on the register machine.
+    pub fn fallback(&self) -> Option<&str> {
+        self.compiled.fallback()
+    }
+
+    /// Findings of `deny` or `warn`; none where it does not define the rule.
+    ///
+    /// # Errors
+    /// The policy failed, or said something that is no finding.
+    pub fn findings(&self, rule: &str, input: &Value, data: &Value, budget: Budget) -> Result<Vec<Finding>, EvalError> {
+        match self.value(rule, input, data, budget)? {
+            Some(value) => finding::findings(rule, &value).map_err(EvalError::Engine),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Documents of `patch` or `merge`; none where it does not define the rule.
+    ///
+    /// # Errors
+    /// The policy failed, or said something that is no document.
+    pub fn documents(&self, rule: &str, input: &Value, data: &Value, budget: Budget) -> Result<Vec<serde_json::Value>, EvalError> {
+        match self.value(rule, input, data, budget)? {
+            Some(value) => finding::documents(rule, &value).map_err(EvalError::Engine),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn value(&self, rule: &str, input: &Value, data: &Value, budget: Budget) -> Result<Option<Value>, EvalError> {
+        let Some(index) = self.rules.iter().position(|known| *known == rule) else { return Ok(None) };
+        let time = self.manifest.budget.map_or(budget.time, |own| own.min(budget.time));
+        self.compiled.evaluate(index, input, data, Budget { time, ..budget }).map(Some)
+    }
+}

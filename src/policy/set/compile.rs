@@ -1,0 +1,161 @@
+//! Compiling a bundle: modules → policies with what they refer to → programs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::{Broken, Options, Policy, PolicySet, RULES, lint};
+use crate::policy::bundle::{Bundle, Module};
+use crate::policy::engine::analysis::{self, Analysis, Form};
+use crate::policy::engine::reads::Reads;
+use crate::policy::engine::{Compiled, builtins};
+use crate::policy::manifest::{Manifest, Match, OnError, Operation};
+use crate::policy::metadata;
+use crate::policy::params::Modes;
+use crate::policy::problem::{Problem, Problems};
+use crate::telemetry::metrics::PolicyMetrics;
+use crate::tenancy::resource::Pattern;
+use crate::tenancy::snapshot::Kind;
+
+/// A module and what is known of it.
+pub(super) struct Unit<'a> {
+    pub(super) module: &'a Module,
+    pub(super) analysis: Analysis,
+    pub(super) manifest: Option<Manifest>,
+    pub(super) problems: Problems,
+}
+
+pub(super) fn run(bundle: &Bundle, options: Options, previous: Option<&PolicySet>) -> (Vec<Policy>, Vec<Broken>) {
+    let mut units: Vec<Unit<'_>> = bundle.modules.iter().map(read).collect();
+    lint::names(&mut units);
+    let functions: BTreeSet<Vec<String>> = units.iter().flat_map(|unit| functions_of(&unit.analysis)).collect();
+    for unit in &mut units {
+        let found = builtins::check(&unit.module.path, &unit.analysis, &|path| functions.contains(path));
+        unit.problems.0.extend(found);
+        unit.problems.0.extend(lint::references(unit.module, &unit.analysis));
+    }
+    lint::data(&mut units);
+    let (mut policies, mut broken) = (Vec::new(), Vec::new());
+    let mut reported = BTreeSet::new();
+    for unit in units.iter().filter(|unit| unit.manifest.is_some()) {
+        let closure = closure(unit, &units);
+        reported.extend(closure.iter().map(|unit| &unit.module.path));
+        match policy(unit, &closure, bundle, options, previous) {
+            Ok(policy) => policies.push(policy),
+            Err(problems) => broken.push(broken_policy(unit, problems)),
+        }
+    }
+    // What no policy refers to and is wrong all the same: a library with an error, or a policy whose METADATA cannot be read.
+    for unit in units.iter().filter(|unit| !unit.problems.0.is_empty() && !reported.contains(&unit.module.path)) {
+        broken.push(broken_policy(unit, unit.problems.clone()));
+    }
+    if policies.is_empty() && broken.is_empty() {
+        let message = "the bundle holds no policy; a policy is a .rego file with a METADATA block that has `custom.id`";
+        broken.push(nothing(Problem::of("policies", message)));
+    }
+    (policies, broken)
+}
+
+fn read(module: &Module) -> Unit<'_> {
+    let mut problems = Problems::default();
+    let mut keep = |found: Problems| problems.0.extend(found.0);
+    let manifest = metadata::find(&module.text)
+        .and_then(|block| metadata::parse(&module.path, &block).map_err(&mut keep).ok())
+        .flatten();
+    let analysis = analysis::analyse(module).map_err(|problem| keep(problem.into())).unwrap_or_default();
+    Unit { module, analysis, manifest, problems }
+}
+
+fn functions_of(analysis: &Analysis) -> Vec<Vec<String>> {
+    let functions = analysis.rules.iter().filter(|rule| rule.form == Form::Function);
+    functions.map(|rule| analysis.package.iter().cloned().chain([rule.name.clone()]).collect()).collect()
+}
+
+/// A policy's module, those of its package, and every module that they refer to.
+fn closure<'a, 'b>(unit: &'b Unit<'a>, units: &'b [Unit<'a>]) -> Vec<&'b Unit<'a>> {
+    let mut found: BTreeMap<&str, &Unit<'a>> = BTreeMap::new();
+    let mut open = vec![unit];
+    while let Some(next) = open.pop() {
+        if found.insert(&next.module.path, next).is_some() {
+            continue;
+        }
+        let refers = |other: &Unit<'_>| {
+            let package = &other.analysis.package;
+            let data = next.analysis.data.iter().map(|reference| &reference.path);
+            *package == next.analysis.package
+                || data.into_iter().any(|path| path.iter().zip(package).all(|(a, b)| a == b) && !known_data(path))
+        };
+        open.extend(units.iter().filter(|other| !found.contains_key(other.module.path.as_str()) && refers(other)));
+    }
+    let mut rest: Vec<&Unit<'a>> = found.into_values().filter(|other| other.module.path != unit.module.path).collect();
+    rest.insert(0, unit);
+    rest
+}
+
+fn known_data(path: &[String]) -> bool {
+    path.first().is_some_and(|first| lint::DATA_ROOTS.contains(&first.as_str()))
+}
+
+fn policy(unit: &Unit<'_>, closure: &[&Unit<'_>], bundle: &Bundle, options: Options, previous: Option<&PolicySet>) -> Result<Policy, Problems> {
+    let problems = Problems(closure.iter().flat_map(|unit| unit.problems.0.clone()).collect());
+    problems.into_result(())?;
+    let manifest = unit.manifest.clone().ok_or_else(|| Problem::of(&unit.module.path, "has no METADATA"))?;
+    let defined = |name: &&'static str| closure.iter().any(|other| {
+        other.analysis.package == unit.analysis.package && other.analysis.rules.iter().any(|rule| rule.name == **name)
+    });
+    let rules: Vec<&'static str> = RULES.iter().copied().filter(|name| defined(name)).collect();
+    if rules.is_empty() {
+        let message = format!("policy `{}` defines none of {}; it would never decide anything", manifest.id, RULES.join(", "));
+        return Err(Problem::at(&unit.module.path, manifest.place.1, 0, message).into());
+    }
+    let file = bundle.params_files.get(&manifest.id).map_or(unit.module.path.as_str(), String::as_str);
+    let modes = Modes::parse(file, bundle.params.get(&manifest.id))?;
+    let mut reads = Reads::nothing();
+    closure.iter().flat_map(|unit| &unit.analysis.input).for_each(|reference| reads.add(&reference.path));
+    if options.full_input {
+        reads = Reads::everything();
+    }
+    let package = format!("data.{}", unit.analysis.package.join("."));
+    let modules: Vec<&Module> = closure.iter().map(|unit| unit.module).collect();
+    let key = key(&package, &modules, options);
+    let kept = previous.and_then(|set| set.policies.iter().find(|policy| policy.key == key));
+    let compiled = match kept {
+        Some(policy) => Arc::clone(&policy.compiled),
+        None => Arc::new(Compiled::new(&package, &rules, &modules, options.choice)?),
+    };
+    Ok(Policy { metrics: PolicyMetrics::new(&manifest.id), manifest, package, rules, reads: Arc::new(reads), compiled, modes, key })
+}
+
+/// Names what a program is made from, so that a reload compiles only what changed.
+fn key(package: &str, modules: &[&Module], options: Options) -> String {
+    let mut hash = Sha256::new();
+    hash.update(format!("{package}\0{:?}\0", options.choice));
+    for module in modules {
+        hash.update(format!("{}\0{}\0", module.path, module.text.len()));
+        hash.update(&module.text);
+    }
+    hex::encode(hash.finalize())
+}
+
+fn broken_policy(unit: &Unit<'_>, problems: Problems) -> Broken {
+    match &unit.manifest {
+        Some(manifest) => Broken {
+            id: manifest.id.clone(),
+            on_error: manifest.on_error,
+            matches: manifest.matches.clone(),
+            problems,
+        },
+        None => Broken { id: unit.module.path.clone(), problems, ..nothing(Problem::of("", "")) },
+    }
+}
+
+/// Covers everything in tenant namespaces: what cannot be read might have been about anything there.
+fn nothing(problem: Problem) -> Broken {
+    let everything = Match {
+        operations: Operation::ALL.to_vec(),
+        resources: vec![Pattern::everything()],
+        namespaces: vec![Kind::App, Kind::Sandbox, Kind::Unregistered],
+    };
+    Broken { id: problem.file.clone(), on_error: OnError::Deny, matches: vec![everything], problems: problem.into() }
+}

@@ -1,0 +1,240 @@
+//! The door: accepts bytes over TLS, bounds them, answers probes.
+//!
+//! ```text
+//!            listener ── limits: connections, of one address
+//!               │
+//!            handshake ─ TLS with the key of now; plain HTTP is told so; garbage gets an alert
+//!               │
+//!            connection ─ limits: requests in flight of one address, of all ── 503 before the body is read
+//!               │
+//!            the service, which reads its body with `limits::read_body` ────── 413, 408, 400
+//! ```
+//!
+//! [`ServerArgs::bind`] checks everything that can be wrong and then takes the ports; [`Bound::run`] serves until the
+//! drain is over. What is served is handed in: this room knows bytes, time and certificates, not reviews.
+
+pub mod admin;
+pub mod args;
+mod connection;
+mod handshake;
+pub mod limits;
+pub mod listener;
+mod pulse;
+pub mod tls;
+pub mod units;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::http::Request;
+use axum::response::Response;
+use hyper::body::Incoming;
+use rustls::RootCertStore;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+pub use self::admin::Pages;
+pub use self::args::{ClientAuth, ServerArgs, Timeouts};
+pub use self::connection::Peer;
+pub use self::listener::Drained;
+
+use self::admin::Admin;
+use self::connection::House;
+use self::limits::{BodyLimits, Callers, Inflight};
+use self::listener::Door;
+use self::tls::clients::Clients;
+use self::tls::keeper::{self, Checked, Keeper, Seen};
+use self::tls::{Acceptor, Keys};
+use crate::certs::CertError;
+use crate::certs::develop::{Authority, Use};
+use crate::certs::pair::{Pair, PairFiles, client_roots, read_client_ca};
+use crate::lifecycle::drain::Drain;
+use crate::lifecycle::ready::Readiness;
+use crate::lifecycle::tasks::{Died, Tasks};
+
+/// Probes of a kubelet and a handful of scrapers; a page is made in microseconds.
+const ADMIN_CONNECTIONS: usize = 256;
+
+/// How long a background task may take to notice that it is over: both wait on nothing but their token.
+const TASK_GRACE: Duration = Duration::from_secs(1);
+
+/// The ports are taken, nothing is accepted yet.
+pub struct Bound {
+    args: ServerArgs,
+    readiness: Readiness,
+    bodies: BodyLimits,
+    webhook: (TcpListener, SocketAddr),
+    admin: (TcpListener, SocketAddr),
+    acceptor: Acceptor,
+    keeper: Option<Keeper>,
+    development_ca: Option<String>,
+}
+
+/// What is served, and whom it trusts.
+struct Credentials {
+    pair: Pair,
+    roots: Option<RootCertStore>,
+    /// Absent for a development certificate, which has no files to follow.
+    files: Option<(PairFiles, Seen)>,
+    development_ca: Option<String>,
+}
+
+/// Why the server cannot start, or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Anybody could be on the other side, and a made-up certificate would convince nobody.
+    #[error(
+        "--tls-cert and --tls-key are missing, and a development certificate is served on a loopback address only, \
+         which `{0}` of --listen is not"
+    )]
+    NoCertificate(SocketAddr),
+    /// A certificate, a key or an authority is no good.
+    #[error(transparent)]
+    Cert(#[from] CertError),
+    /// rustls refuses what was put together.
+    #[error("cannot set up TLS")]
+    Tls(#[from] rustls::Error),
+    /// The port is taken, or not ours to take.
+    #[error("cannot listen on `{address}` of {flag}")]
+    Bind {
+        /// The flag that named the address.
+        flag: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// A task of the server ended while it was serving.
+    #[error(transparent)]
+    Died(#[from] Died),
+}
+
+// === impl ServerArgs ===
+
+impl ServerArgs {
+    /// Checks certificates, then takes both ports. Registers the readiness condition `certificate`.
+    pub async fn bind(self, readiness: &Readiness) -> Result<Bound, ServerError> {
+        let condition = readiness.condition("certificate", "not loaded yet");
+        let Credentials { pair, roots, files, development_ca } = self.credentials()?;
+        let end = pair.not_after;
+        let keys = Keys::new(pair);
+        let clients = roots.map(|roots| Clients::new(roots, self.client_auth)).transpose()?;
+        let acceptor = Acceptor::new(keys.clone(), clients.clone())?;
+        let webhook = listen("--listen", self.listen).await?;
+        let admin = listen("--admin", self.admin).await?;
+        condition.good();
+        let client_ca = self.client_ca.clone().zip(clients);
+        let poll = self.timeouts.reload_poll;
+        let keeper = files.map(|(files, seen)| Keeper { files, seen, end, keys, client_ca, condition, poll });
+        let Timeouts { body_stall, body_whole, .. } = self.timeouts;
+        let bodies = BodyLimits::new(self.max_body.0, body_stall, body_whole);
+        let readiness = readiness.clone();
+        Ok(Bound { args: self, readiness, bodies, webhook, admin, acceptor, keeper, development_ca })
+    }
+
+    fn credentials(&self) -> Result<Credentials, ServerError> {
+        let client_ca = self.client_ca.as_deref();
+        if let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) {
+            let files = PairFiles { cert: cert.clone(), key: key.clone() };
+            let seen = keeper::read(&files, client_ca)?;
+            let Checked { pair, roots } = keeper::check(&files, client_ca, &seen)?;
+            return Ok(Credentials { pair, roots, files: Some((files, seen)), development_ca: None });
+        }
+        if !self.listen.ip().is_loopback() {
+            return Err(ServerError::NoCertificate(self.listen));
+        }
+        let authority = Authority::new("Portcullis development authority")?;
+        let names = ["localhost".to_owned(), self.listen.ip().to_string()];
+        let pair = authority.issue(&names, Use::Server)?.pair()?;
+        let roots = client_ca.map(|path| client_roots(path, &read_client_ca(path)?)).transpose()?;
+        let development_ca = Some(authority.cert_pem().to_owned());
+        Ok(Credentials { pair, roots, files: None, development_ca })
+    }
+}
+
+async fn listen(flag: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let failed = |source| ServerError::Bind { flag, address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+// === impl Bound ===
+
+impl Bound {
+    /// Where reviews arrive; the port is the one that was taken.
+    pub fn webhook_address(&self) -> SocketAddr {
+        self.webhook.1
+    }
+
+    /// Where probes and metrics are asked for.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.1
+    }
+
+    /// The authority of the development certificate, as PEM, where one was made.
+    pub fn development_ca(&self) -> Option<&str> {
+        self.development_ca.as_deref()
+    }
+
+    /// What the service reads bodies with.
+    pub fn body_limits(&self) -> BodyLimits {
+        self.bodies.clone()
+    }
+
+    /// Serves until the drain is over. Probes are answered to the last, so that nobody takes a draining gate for a
+    /// dead one.
+    pub async fn run<S>(self, service: S, pages: Pages, drain: Drain) -> Result<Drained, ServerError>
+    where
+        S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+    {
+        let Self { args, readiness, bodies, webhook, admin, acceptor, keeper, development_ca: _ } = self;
+        let mut tasks = Tasks::new();
+        let timeouts = args.timeouts;
+        tasks.spawn("probes", |stop| probes(admin.0, Admin { readiness, pages }, timeouts, stop));
+        if let Some(keeper) = keeper {
+            tasks.spawn("certificate files", |stop| keeper.run(stop));
+        }
+        let inflight = Inflight::new(args.max_inflight.get(), args.max_inflight_per_address.get());
+        let callers = Callers::new(args.max_connections.get(), args.max_connections_per_address.get());
+        let house = House::new(inflight, bodies, timeouts, drain, true);
+        let drained = tokio::select! {
+            drained = listener::serve(webhook.0, Door::Tls(acceptor), house, callers, service) => drained,
+            died = tasks.died() => return Err(died.into()),
+        };
+        for stuck in tasks.stop(TASK_GRACE).await {
+            tracing::warn!(error = %stuck, "a task of the server ended badly");
+        }
+        Ok(drained)
+    }
+}
+
+/// The admin listener, with a drain of its own that begins when the webhook's is over.
+async fn probes(
+    listener: TcpListener,
+    admin: Admin,
+    timeouts: Timeouts,
+    stop: CancellationToken,
+) -> Result<(), Infallible> {
+    let drain = Drain::new(TASK_GRACE / 2);
+    let inflight = Inflight::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS);
+    let callers = Callers::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS);
+    // No page reads a body.
+    let bodies = BodyLimits::new(0, timeouts.body_stall, timeouts.body_whole);
+    let house = House::new(inflight, bodies, timeouts, drain.clone(), false);
+    let serve = listener::serve(listener, Door::Plain, house, callers, admin);
+    let mut serve = std::pin::pin!(serve);
+    tokio::select! {
+        _ = &mut serve => {}
+        () = stop.cancelled() => {
+            drain.stop();
+            serve.await;
+        }
+    }
+    Ok(())
+}

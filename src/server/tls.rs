@@ -1,0 +1,88 @@
+//! TLS: the key that is served now, who may call, and the acceptor made of both.
+//!
+//! Both are behind an `ArcSwap`: a handshake loads each once, a reload swaps them, and connections that are
+//! already there go on with what they began with.
+
+pub mod clients;
+pub mod keeper;
+
+use std::io;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::server::{ClientHello, NoClientAuth, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, version};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use self::clients::Clients;
+use crate::certs::pair::Pair;
+use crate::telemetry::metrics;
+
+/// The certificate and key that are served now.
+#[derive(Debug)]
+pub struct Keys(ArcSwap<CertifiedKey>);
+
+/// Shakes hands with the current key.
+#[derive(Clone)]
+pub(super) struct Acceptor(TlsAcceptor);
+
+// === impl Keys ===
+
+impl Keys {
+    /// Serves this pair from the first handshake on.
+    pub fn new(pair: Pair) -> Arc<Self> {
+        expiry(&pair);
+        Arc::new(Self(ArcSwap::from_pointee(pair.key)))
+    }
+
+    /// Serves another pair from the next handshake on.
+    pub fn swap(&self, pair: Pair) {
+        expiry(&pair);
+        self.0.store(Arc::new(pair.key));
+    }
+}
+
+impl ResolvesServerCert for Keys {
+    /// There is one name, that of the Service, so whatever the client calls us gets it.
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+fn expiry(pair: &Pair) {
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 s, and a metric is a float")]
+    metrics::certificate_expiry("serving", pair.not_after as f64);
+}
+
+// === impl Acceptor ===
+
+impl Acceptor {
+    pub(super) fn new(keys: Arc<Keys>, clients: Option<Arc<Clients>>) -> Result<Self, rustls::Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
+            .with_client_cert_verifier(match clients {
+                Some(clients) => clients,
+                None => Arc::new(NoClientAuth),
+            });
+        let mut config = builder.with_cert_resolver(keys);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // No resumption: kube-apiserver keeps connections rather than sessions, and a resumed session would carry
+        // a client certificate past the authority that has since been taken away.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    /// Hands the socket back where there is no TLS to be had on it.
+    pub(super) async fn accept(
+        &self,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, (io::Error, Option<TcpStream>)> {
+        let accept = self.0.accept(stream).into_fallible();
+        accept.await.map_err(|(error, stream)| (error, Some(stream)))
+    }
+}

@@ -1,0 +1,168 @@
+//! Keeps what is served equal to the files: read, checked, swapped; a bad new pair leaves the old one in place.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use rustls::RootCertStore;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::Keys;
+use super::clients::Clients;
+use crate::certs::CertError;
+use crate::certs::pair::{Pair, PairBytes, PairFiles, client_roots, read_client_ca};
+use crate::lifecycle::ready::Condition;
+
+/// Whoever replaces a certificate writes two files. Waiting this long after the first sign of it mostly sees both.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// A pair that does not fit may be half of a change: it is read once more after this before anybody is told.
+const SECOND_LOOK: Duration = Duration::from_millis(500);
+
+/// The files, what was last served of them, and where to say so.
+pub(in crate::server) struct Keeper {
+    pub(in crate::server) files: PairFiles,
+    pub(in crate::server) seen: Seen,
+    /// notAfter of what is served, in seconds since 1970.
+    pub(in crate::server) end: i64,
+    pub(in crate::server) keys: Arc<Keys>,
+    pub(in crate::server) client_ca: Option<(PathBuf, Arc<Clients>)>,
+    pub(in crate::server) condition: Condition,
+    pub(in crate::server) poll: Duration,
+}
+
+/// Everything that was read at one time.
+#[derive(PartialEq, Eq)]
+pub(in crate::server) struct Seen {
+    pair: PairBytes,
+    client_ca: Option<Vec<u8>>,
+}
+
+/// Everything that was read, found good.
+pub(in crate::server) struct Checked {
+    pub(in crate::server) pair: Pair,
+    pub(in crate::server) roots: Option<RootCertStore>,
+}
+
+/// Why a reload changed nothing.
+#[derive(Debug, thiserror::Error)]
+enum ReloadError {
+    #[error(transparent)]
+    Cert(#[from] CertError),
+    #[error(transparent)]
+    Tls(#[from] rustls::Error),
+}
+
+/// Reads all files.
+pub(in crate::server) fn read(files: &PairFiles, client_ca: Option<&Path>) -> Result<Seen, CertError> {
+    Ok(Seen { pair: files.read()?, client_ca: client_ca.map(read_client_ca).transpose()? })
+}
+
+/// Checks what was read of these files.
+pub(in crate::server) fn check(
+    files: &PairFiles,
+    client_ca: Option<&Path>,
+    seen: &Seen,
+) -> Result<Checked, CertError> {
+    let pair = files.check(&seen.pair, Timestamp::now())?;
+    let roots = client_ca.zip(seen.client_ca.as_deref());
+    Ok(Checked { pair, roots: roots.map(|(path, bytes)| client_roots(path, bytes)).transpose()? })
+}
+
+impl Keeper {
+    /// Watches until told to stop.
+    pub(in crate::server) async fn run(mut self, stop: CancellationToken) -> std::io::Result<()> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut poll = interval(self.poll);
+        let (tell, mut news) = mpsc::channel(1);
+        let _watcher = self.watch(&tell);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = news.recv() => sleep(SETTLE).await,
+                _ = hangup.recv() => tracing::info!("SIGHUP: looking at the certificate files"),
+                _ = poll.tick() => {}
+            }
+            // What came while waiting is part of the same change.
+            let _ = news.try_recv();
+            self.look().await;
+            if self.end < Timestamp::now().as_second() {
+                tracing::error!("the certificate that is served has expired");
+                self.condition.good_but("the certificate that is served has expired");
+            }
+        }
+    }
+
+    /// One look at the files; what is new and good is served. A second look where the first finds a flaw.
+    async fn look(&mut self) {
+        if self.reload().is_ok() {
+            return;
+        }
+        sleep(SECOND_LOOK).await;
+        let Err(flaw) = self.reload() else { return };
+        let detail = format!("the new certificate is not served, the old one is: {flaw}");
+        if self.condition.good_but(detail) {
+            let cause = std::error::Error::source(&flaw).map(ToString::to_string);
+            tracing::error!(error = %flaw, cause, "certificate files are bad; the old certificate stays");
+        }
+    }
+
+    fn reload(&mut self) -> Result<(), ReloadError> {
+        // A few KiB from a local file system: not worth another thread.
+        let client_ca = self.client_ca.as_ref().map(|(path, _)| path.as_path());
+        let seen = read(&self.files, client_ca)?;
+        if seen != self.seen {
+            let Checked { pair, roots } = check(&self.files, client_ca, &seen)?;
+            if let (Some((_, clients)), Some(roots)) = (&self.client_ca, roots) {
+                clients.swap(roots)?;
+            }
+            (self.end, self.seen) = (pair.not_after, seen);
+            self.keys.swap(pair);
+            let expires = Timestamp::from_second(self.end).unwrap_or_default();
+            tracing::info!(%expires, "serving a new certificate");
+        }
+        self.condition.good();
+        Ok(())
+    }
+
+    /// Watches directories, not files: a ConfigMap or Secret volume changes by swapping the symlink `..data` beside
+    /// them, and a watch on a file would follow the old one into the bin.
+    fn watch(&self, tell: &mpsc::Sender<()>) -> Option<RecommendedWatcher> {
+        let tell = tell.clone();
+        let on_event = move |event: notify::Result<notify::Event>| {
+            // Our own reading is an event too, and must not be the cause of the next.
+            if !matches!(event, Ok(notify::Event { kind: EventKind::Access(_), .. })) {
+                // Full means that a look is already due.
+                let _ = tell.try_send(());
+            }
+        };
+        let client_ca = self.client_ca.as_ref().map(|(path, _)| path.as_path());
+        let mut directories: Vec<_> =
+            [Some(self.files.cert.as_path()), Some(self.files.key.as_path()), client_ca]
+                .into_iter()
+                .flatten()
+                .map(|file| match file.parent() {
+                    Some(parent) if parent != Path::new("") => parent,
+                    _ => Path::new("."),
+                })
+                .collect();
+        directories.sort_unstable();
+        directories.dedup();
+        let watcher = notify::recommended_watcher(on_event).and_then(|mut watcher| {
+            directories
+                .iter()
+                .try_for_each(|directory| watcher.watch(directory, RecursiveMode::NonRecursive))?;
+            Ok(watcher)
+        });
+        watcher
+            .inspect_err(
+                |error| tracing::warn!(%error, poll = ?self.poll, "cannot watch certificate files; polling"),
+            )
+            .ok()
+    }
+}

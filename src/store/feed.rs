@@ -1,0 +1,134 @@
+//! The gate's side of the ledger: a snapshot from a file, followed live, the last good one kept.
+
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use crate::lifecycle::ready::Condition;
+use crate::lifecycle::watch::{Watch, around};
+use crate::telemetry::metrics;
+use crate::tenancy::snapshot::{Snapshot, SnapshotError};
+
+/// Bytes of a snapshot, at most; one with 10,000 namespaces has three million.
+const BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Why there is no snapshot.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// The file cannot be read.
+    #[error("cannot read the snapshot `{path}` of --tenancy: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file is too large to be one.
+    #[error("the snapshot `{0}` of --tenancy has more than {BYTES_MAX} bytes")]
+    Size(String),
+    /// What is in it is no snapshot.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+}
+
+/// A snapshot, and what its bytes hash to.
+pub struct Read {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    digest: [u8; 32],
+}
+
+/// Reads a snapshot once.
+///
+/// # Errors
+/// See [`FeedError`].
+pub fn read(path: &Path) -> Result<Read, FeedError> {
+    let bytes = bytes(path)?;
+    let snapshot = Snapshot::parse(&path.display().to_string(), &bytes)?;
+    Ok(Read { snapshot, digest: Sha256::digest(&bytes).into() })
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, FeedError> {
+    let name = || path.display().to_string();
+    let failed = |source| FeedError::Read { path: name(), source };
+    if std::fs::metadata(path).map_err(failed)?.len() > BYTES_MAX {
+        return Err(FeedError::Size(name()));
+    }
+    std::fs::read(path).map_err(failed)
+}
+
+/// Follows a file until told to stop. Each new good snapshot is handed to `enter`; a bad one is told and passed over.
+///
+/// # Errors
+/// Never; a task that ends is a task that died.
+pub async fn follow(
+    path: PathBuf,
+    first: Option<Read>,
+    enter: impl Fn(Snapshot) + Send + Sync + Clone + 'static,
+    condition: Condition,
+    stop: CancellationToken,
+) -> Result<(), Infallible> {
+    let mut watch = Watch::new();
+    let mut last = first.as_ref().map(|read| read.digest);
+    if let Some(read) = first {
+        take(read, &enter, &condition);
+    }
+    loop {
+        watch.follow(around(&path));
+        let (file, seen, enter) = (path.clone(), last, enter.clone());
+        let look = tokio::task::spawn_blocking(move || look(&file, seen, &enter)).await;
+        match look {
+            Ok(Ok(Some(digest))) => {
+                last = Some(digest);
+                condition.good();
+            }
+            Ok(Ok(None)) => drop(condition.good()),
+            Ok(Err(error)) => refuse(&error, last.is_some(), &condition),
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = watch.changed() => {}
+        }
+    }
+}
+
+/// One look: a digest where something new and good was taken.
+fn look(path: &Path, seen: Option<[u8; 32]>, enter: &impl Fn(Snapshot)) -> Result<Option<[u8; 32]>, FeedError> {
+    let bytes = bytes(path)?;
+    let digest: [u8; 32] = Sha256::digest(&bytes).into();
+    if seen == Some(digest) {
+        return Ok(None);
+    }
+    let snapshot = Snapshot::parse(&path.display().to_string(), &bytes)?;
+    told(&snapshot);
+    enter(snapshot);
+    Ok(Some(digest))
+}
+
+fn take(read: Read, enter: &impl Fn(Snapshot), condition: &Condition) {
+    told(&read.snapshot);
+    enter(read.snapshot);
+    condition.good();
+}
+
+fn told(snapshot: &Snapshot) {
+    metrics::snapshot_reload(true);
+    metrics::snapshot_revision(snapshot.revision);
+    let (tenants, namespaces) = (snapshot.tenants.len(), snapshot.namespaces.len());
+    tracing::info!(revision = snapshot.revision, ledger = %snapshot.ledger, tenants, namespaces, "snapshot in force");
+}
+
+fn refuse(error: &FeedError, some: bool, condition: &Condition) {
+    metrics::snapshot_reload(false);
+    let news = if some {
+        condition.good_but(format!("the last good snapshot is in force; the newest is refused: {error}"))
+    } else {
+        condition.bad(error.to_string())
+    };
+    if news {
+        tracing::error!(%error, kept = some, "snapshot refused");
+    }
+}

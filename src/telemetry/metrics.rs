@@ -1,0 +1,139 @@
+//! Every metric of the gate, and the only functions that emit one. Names are a contract; `docs/metrics.md` lists them.
+//!
+//! The counters are global: a process has one set, it costs a few atomics, and nobody has to hand it round. What every
+//! review emits ([`reviewed`], [`PolicyMetrics`]) takes no lock and allocates nothing; the rest may take one.
+//! Labels are bounded: never an object's, a user's or a namespace's name.
+
+mod reviews;
+mod series;
+mod state;
+mod table;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::PoisonError;
+use std::time::Instant;
+
+pub use reviews::{PolicyMetrics, Reviewed, reviewed};
+pub use table::{Description, Kind};
+
+/// Reads the metrics of this process. Nothing has to be drained or tidied up between two readings.
+#[derive(Debug, Clone, Copy)]
+pub struct Handle(());
+
+/// The handle to the metrics of this process; any number of calls, from anywhere, give the same. The first also shows what
+/// has not happened yet as 0: an alert on the rate of failed reloads must see the first one.
+pub fn install() -> Handle {
+    for ok in [true, false] {
+        state::POLICY_RELOADS.with(&[result(ok)]);
+        state::SNAPSHOT_RELOADS.with(&[result(ok)]);
+    }
+    Handle(())
+}
+
+/// Every metric there is, in the order in which they are rendered.
+pub fn all() -> &'static [Description] {
+    table::ALL
+}
+
+impl Handle {
+    /// The page of `/metrics`, in the Prometheus text format; `process_*` and the snapshot's age are as of now.
+    pub fn render(&self) -> String {
+        let mut page = text::Page::new();
+        for metric in all() {
+            page.head(metric);
+            (metric.write)(metric, &mut page);
+        }
+        page.finish()
+    }
+}
+
+// === at the door ===
+
+/// Counts a review that was refused early; `reason` from a short list of the caller's.
+pub fn shed(reason: &'static str) {
+    state::SHED.with(&[reason]).add(1);
+}
+
+/// Changes the number of reviews in flight: +1 when one begins, -1 when it is answered or given up.
+pub fn inflight(delta: i64) {
+    state::INFLIGHT.change(delta);
+}
+
+/// Changes the number of open connections: +1 and -1.
+pub fn connections(delta: i64) {
+    state::CONNECTIONS.change(delta);
+}
+
+/// Counts a request that was answered with this HTTP status before a review was read; 400 to 599, others are not counted.
+pub fn rejected(status: u16) {
+    let place = status.checked_sub(state::REJECTED_FIRST).map(usize::from);
+    if let Some(counter) = place.and_then(|place| state::REJECTED.get(place)) {
+        counter.add(1);
+    }
+}
+
+/// Tells when the certificate of this name ends, in seconds since 1970.
+pub fn certificate_expiry(name: &str, unix_seconds: f64) {
+    state::CERTIFICATE_EXPIRY.with(&[name]).set(unix_seconds);
+}
+
+// === the law ===
+
+/// Counts an attempt to load the policies, and says whether the last one succeeded.
+pub fn policy_reload(ok: bool) {
+    state::POLICY_RELOADS.with(&[result(ok)]).add(1);
+    state::POLICY_RELOAD_OK.set(f64::from(u8::from(ok)));
+}
+
+/// Names the revision of the policies that decide from now on; the one before is no longer shown.
+pub fn policy_revision(digest: &str) {
+    state::POLICY_REVISION.only(&[digest]).set(1.0);
+}
+
+/// Counts an evaluation of this policy that failed; `reason` from a short list of the caller's.
+pub fn policy_error(policy: &str, reason: &'static str) {
+    state::POLICY_ERRORS.with(&[policy, reason]).add(1);
+}
+
+/// Says whether this policy is broken, which means that it does not load and answers by its `on_error`.
+pub fn policy_broken(policy: &str, broken: bool) {
+    state::POLICY_BROKEN.with(&[policy]).set(f64::from(u8::from(broken)));
+}
+
+/// Counts a patch of this policy that was dropped.
+pub fn patch_dropped(policy: &str) {
+    state::PATCHES_DROPPED.with(&[policy]).add(1);
+}
+
+// === the snapshot ===
+
+/// Counts an attempt to load the snapshot; a success, also one that found it unchanged, sets its age to 0.
+pub fn snapshot_reload(ok: bool) {
+    state::SNAPSHOT_RELOADS.with(&[result(ok)]).add(1);
+    if ok {
+        *state::SNAPSHOT_CONFIRMED.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+}
+
+/// Tells the revision of the snapshot that decides from now on; exact up to 2^53.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "samples are f64; revisions count changes and stay far below 2^53"
+)]
+pub fn snapshot_revision(revision: u64) {
+    state::SNAPSHOT_REVISION.set(revision as f64);
+}
+
+// === the decision log ===
+
+/// Counts lines of the decision log that were not written.
+pub fn decision_log_dropped(n: u64) {
+    state::DECISIONS_DROPPED.add(n);
+}
+
+const fn result(ok: bool) -> &'static str {
+    if ok { "ok" } else { "error" }
+}

@@ -1,0 +1,189 @@
+//! What every review emits: one counter and one histogram of the gate, and the same for each policy that ran.
+//!
+//! All of it is resolved before a review arrives. The labels of the gate's counter are closed vocabularies, so its series
+//! are an array and a label set is an index; a policy's series are allocated when the policy is loaded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::series::{Counter, Family, Histogram};
+use super::table::Description;
+use super::text::{Page, labels};
+use crate::telemetry::words::{Endpoint, NamespaceKind, Operation, Outcome, Verdict};
+
+/// 25 µs to 1 s: the whole review, decoding included.
+const ADMISSION_BOUNDS_NS: &[u64] = &[
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    1_000_000_000,
+];
+
+/// 1 µs to 100 ms: one policy; its budget is below the last bound.
+const POLICY_BOUNDS_NS: &[u64] = &[
+    1_000,
+    2_500,
+    5_000,
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    100_000_000,
+];
+
+/// A review that was answered, in the words that it is counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Reviewed {
+    /// Where it came in.
+    pub endpoint: Endpoint,
+    /// What it wanted to do.
+    pub operation: Operation,
+    /// What it was answered.
+    pub verdict: Verdict,
+    /// The kind of its namespace.
+    pub namespace_kind: NamespaceKind,
+    /// Whether it was a dry run, which is counted apart.
+    pub dry_run: bool,
+}
+
+const REVIEWED: usize =
+    2 * Endpoint::ALL.len() * Operation::ALL.len() * Verdict::ALL.len() * NamespaceKind::ALL.len();
+
+static REQUESTS: [Counter; REVIEWED] = [const { Counter::new() }; REVIEWED];
+static VALIDATE_DURATION: Histogram = Histogram::new(ADMISSION_BOUNDS_NS);
+static MUTATE_DURATION: Histogram = Histogram::new(ADMISSION_BOUNDS_NS);
+static POLICIES: Family<PolicySeries> = Family::new(&["policy"]);
+
+/// Counts a review and its time, from the last byte of its body to the first of its answer.
+pub fn reviewed(review: Reviewed, took: Duration) {
+    if let Some(counter) = REQUESTS.get(review.place()) {
+        counter.add(1);
+    }
+    match review.endpoint {
+        Endpoint::Validate => VALIDATE_DURATION.record(took),
+        Endpoint::Mutate => MUTATE_DURATION.record(took),
+    }
+}
+
+impl Reviewed {
+    const fn place(self) -> usize {
+        let place = self.endpoint as usize * Operation::ALL.len() + self.operation as usize;
+        let place = place * Verdict::ALL.len() + self.verdict as usize;
+        let place = place * NamespaceKind::ALL.len() + self.namespace_kind as usize;
+        place * 2 + self.dry_run as usize
+    }
+
+    fn every() -> impl Iterator<Item = Self> {
+        let endpoints = Endpoint::ALL.iter();
+        let operations = endpoints.flat_map(|e| Operation::ALL.iter().map(move |o| (*e, *o)));
+        let verdicts = operations.flat_map(|(e, o)| Verdict::ALL.iter().map(move |v| (e, o, *v)));
+        let kinds = verdicts.flat_map(|(e, o, v)| NamespaceKind::ALL.iter().map(move |k| (e, o, v, *k)));
+        kinds.flat_map(|(endpoint, operation, verdict, namespace_kind)| {
+            [false, true].map(|dry_run| Self { endpoint, operation, verdict, namespace_kind, dry_run })
+        })
+    }
+}
+
+/// The counters of one policy, held by whoever runs it; cheap to clone. The same id gives the same counters, so they go on
+/// when the policy is reloaded.
+#[derive(Debug, Clone)]
+pub struct PolicyMetrics(Arc<PolicySeries>);
+
+#[derive(Debug)]
+struct PolicySeries {
+    decisions: [[Counter; 2]; Outcome::ALL.len()],
+    duration: Histogram,
+}
+
+impl Default for PolicySeries {
+    fn default() -> Self {
+        Self {
+            decisions: [const { [const { Counter::new() }; 2] }; _],
+            duration: Histogram::new(POLICY_BOUNDS_NS),
+        }
+    }
+}
+
+impl PolicyMetrics {
+    /// Finds or makes the counters of the policy with this id. Takes a lock: call it when a policy is loaded.
+    pub fn new(policy: &str) -> Self {
+        Self(POLICIES.with(&[policy]))
+    }
+
+    /// Counts one outcome of the policy on one review; a policy that both warns and patches is counted under both.
+    pub fn decided(&self, outcome: Outcome, dry_run: bool) {
+        if let Some(counter) =
+            self.0.decisions.get(outcome as usize).and_then(|pair| pair.get(usize::from(dry_run)))
+        {
+            counter.add(1);
+        }
+    }
+
+    /// Counts one evaluation of the policy and its time.
+    pub fn took(&self, took: Duration) {
+        self.0.duration.record(took);
+    }
+}
+
+pub(super) fn write_requests(metric: &Description, page: &mut Page) {
+    for review in Reviewed::every() {
+        let count = REQUESTS.get(review.place()).map_or(0, Counter::get);
+        if count > 0 {
+            let pairs = [
+                ("endpoint", review.endpoint.as_str()),
+                ("operation", review.operation.as_str()),
+                ("verdict", review.verdict.as_str()),
+                ("namespace_kind", review.namespace_kind.as_str()),
+                ("dry_run", word(review.dry_run)),
+            ];
+            page.sample(metric, &labels(pairs.into_iter()), count);
+        }
+    }
+}
+
+pub(super) fn write_duration(metric: &Description, page: &mut Page) {
+    page.histogram(metric, "endpoint=\"validate\"", &VALIDATE_DURATION);
+    page.histogram(metric, "endpoint=\"mutate\"", &MUTATE_DURATION);
+}
+
+pub(super) fn write_policy_decisions(metric: &Description, page: &mut Page) {
+    for (policy, series) in POLICIES.all() {
+        for (outcome, pair) in Outcome::ALL.iter().zip(&series.decisions) {
+            for (dry_run, counter) in [false, true].into_iter().zip(pair) {
+                if counter.get() > 0 {
+                    let rest = [("outcome", outcome.as_str()), ("dry_run", word(dry_run))];
+                    page.sample(metric, &format!("{policy},{}", labels(rest.into_iter())), counter.get());
+                }
+            }
+        }
+    }
+}
+
+/// A policy that never ran has no histogram: a thousand that match nothing would be sixteen thousand lines of zeros.
+pub(super) fn write_policy_duration(metric: &Description, page: &mut Page) {
+    for (policy, series) in POLICIES.all() {
+        if series.duration.read().1 > 0 {
+            page.histogram(metric, &policy, &series.duration);
+        }
+    }
+}
+
+const fn word(yes: bool) -> &'static str {
+    if yes { "true" } else { "false" }
+}

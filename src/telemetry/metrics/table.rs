@@ -1,0 +1,129 @@
+//! Every metric of the gate: what it is called, what it says, its labels, and what writes its samples.
+
+use super::text::Page;
+use super::{reviews, state};
+
+/// One metric, as `/metrics` and `docs/metrics.md` show it.
+#[derive(Debug)]
+pub struct Description {
+    /// The name; a contract.
+    pub name: &'static str,
+    /// What one number says: shape, unit, bounds. One sentence without a final period.
+    pub help: &'static str,
+    /// Counter, gauge or histogram.
+    pub kind: Kind,
+    /// Names of its labels; each takes values from a closed list, or is bounded to 4096 values of 128 characters.
+    pub labels: &'static [&'static str],
+    /// What is counted or measured: `seconds`, `bytes`, or a plural noun; empty for a number without a unit.
+    pub unit: &'static str,
+    pub(super) write: fn(&Description, &mut Page),
+}
+
+/// The type of a metric in the sense of Prometheus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Grows from 0; its name ends in `_total`.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Durations in fixed buckets, in seconds.
+    Histogram,
+}
+
+impl Kind {
+    /// The word of the text format.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+type Write = fn(&Description, &mut Page);
+type Words = &'static [&'static str];
+
+const fn counter(
+    name: &'static str,
+    labels: Words,
+    unit: &'static str,
+    help: &'static str,
+    write: Write,
+) -> Description {
+    Description { name, help, kind: Kind::Counter, labels, unit, write }
+}
+
+const fn gauge(
+    name: &'static str,
+    labels: Words,
+    unit: &'static str,
+    help: &'static str,
+    write: Write,
+) -> Description {
+    Description { name, help, kind: Kind::Gauge, labels, unit, write }
+}
+
+const fn histogram(name: &'static str, labels: Words, help: &'static str, write: Write) -> Description {
+    Description { name, help, kind: Kind::Histogram, labels, unit: "seconds", write }
+}
+
+#[rustfmt::skip] // one metric, two lines: a table is read down its columns
+pub(super) static ALL: &[Description] = &[
+    counter("portcullis_admission_requests_total", &["endpoint", "operation", "verdict", "namespace_kind", "dry_run"], "reviews",
+        "Reviews answered, by where they came in, what they wanted and what they were told; dry runs apart", reviews::write_requests),
+    histogram("portcullis_admission_duration_seconds", &["endpoint"],
+        "Time from the last byte of a review to its answer, from 25 µs to 1 s", reviews::write_duration),
+    counter("portcullis_policy_decisions_total", &["policy", "outcome", "dry_run"], "outcomes",
+        "Outcomes of each policy on the reviews that it matched; one that warns and patches counts under both", reviews::write_policy_decisions),
+    histogram("portcullis_policy_duration_seconds", &["policy"],
+        "Time of one evaluation of one policy, from 1 µs to 100 ms; absent until it ran", reviews::write_policy_duration),
+    counter("portcullis_policy_errors_total", &["policy", "reason"], "errors",
+        "Evaluations of a policy that failed, by reason; its on_error answered", |metric, page| state::POLICY_ERRORS.write(metric, page)),
+    gauge("portcullis_policy_broken", &["policy"], "",
+        "1 while this policy does not load and answers by its on_error, else 0", |metric, page| state::POLICY_BROKEN.write(metric, page)),
+    counter("portcullis_policy_reload_total", &["result"], "reloads",
+        "Attempts to load the policies, by result: ok or error", |metric, page| state::POLICY_RELOADS.write(metric, page)),
+    gauge("portcullis_policy_last_reload_successful", &[], "",
+        "1 when the last attempt to load the policies succeeded, 0 when the set before it was kept", |metric, page| state::POLICY_RELOAD_OK.write(metric, page)),
+    gauge("portcullis_policy_revision_info", &["revision"], "",
+        "1 for the revision of the policies that decide now; the revision is the digest of their sources", |metric, page| state::POLICY_REVISION.write(metric, page)),
+    counter("portcullis_patches_dropped_total", &["policy"], "patches",
+        "Patches of a policy that were dropped, because with them the object would have been denied or broken", |metric, page| state::PATCHES_DROPPED.write(metric, page)),
+    gauge("portcullis_snapshot_revision", &[], "",
+        "Revision of the tenancy snapshot that decides now", |metric, page| state::SNAPSHOT_REVISION.write(metric, page)),
+    gauge("portcullis_snapshot_age_seconds", &[], "seconds",
+        "Time since the tenancy snapshot was last loaded or confirmed", state::write_snapshot_age),
+    counter("portcullis_snapshot_reload_total", &["result"], "reloads",
+        "Attempts to load the tenancy snapshot, by result: ok or error", |metric, page| state::SNAPSHOT_RELOADS.write(metric, page)),
+    counter("portcullis_decision_log_dropped_total", &[], "lines",
+        "Lines of the decision log that were not written, because the queue was full or the sink failed", |metric, page| state::DECISIONS_DROPPED.write(metric, page)),
+    gauge("portcullis_certificate_expiry_timestamp_seconds", &["name"], "seconds",
+        "When the certificate that is served ends, in seconds since 1970", |metric, page| state::CERTIFICATE_EXPIRY.write(metric, page)),
+    gauge("portcullis_inflight_requests", &[], "reviews",
+        "Reviews between their first byte and their answer now", |metric, page| state::INFLIGHT.write(metric, page)),
+    counter("portcullis_shed_total", &["reason"], "reviews",
+        "Reviews refused early, because there was more load than capacity, by reason", |metric, page| state::SHED.write(metric, page)),
+    gauge("portcullis_connections", &[], "connections",
+        "Connections to the webhook port that are open now", |metric, page| state::CONNECTIONS.write(metric, page)),
+    counter("portcullis_http_rejected_total", &["status"], "requests",
+        "Requests answered with this HTTP status at the door, before a review was read", state::write_rejected),
+    gauge("portcullis_build_info", &["version"], "",
+        "1 for the version of this binary", state::write_build_info),
+    counter("process_cpu_seconds_total", &[], "seconds",
+        "User and system CPU time of the process", |metric, page| state::write_process(metric, page.process.cpu_seconds_total, page)),
+    gauge("process_resident_memory_bytes", &[], "bytes",
+        "Resident memory of the process", |metric, page| state::write_process(metric, page.process.resident_memory_bytes, page)),
+    gauge("process_virtual_memory_bytes", &[], "bytes",
+        "Virtual memory of the process", |metric, page| state::write_process(metric, page.process.virtual_memory_bytes, page)),
+    gauge("process_virtual_memory_max_bytes", &[], "bytes",
+        "Limit of virtual memory; absent without one", |metric, page| state::write_process(metric, page.process.virtual_memory_max_bytes.filter(|bytes| *bytes > 0), page)),
+    gauge("process_open_fds", &[], "descriptors",
+        "File descriptors open now", |metric, page| state::write_process(metric, page.process.open_fds, page)),
+    gauge("process_max_fds", &[], "descriptors",
+        "Limit of open file descriptors; absent without one", |metric, page| state::write_process(metric, page.process.max_fds.filter(|limit| *limit > 0), page)),
+    gauge("process_start_time_seconds", &[], "seconds",
+        "When the process started, in seconds since 1970", |metric, page| state::write_process(metric, page.process.start_time_seconds, page)),
+    gauge("process_threads", &[], "threads",
+        "Threads of the process", |metric, page| state::write_process(metric, page.process.threads, page)),
+];

@@ -1,0 +1,204 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use super::series::{Counter, Family, Histogram, SERIES_MAX};
+use super::*;
+use crate::telemetry::words::{Endpoint, NamespaceKind, Operation, Outcome, Verdict};
+
+const REVIEW: Reviewed = Reviewed {
+    endpoint: Endpoint::Validate,
+    operation: Operation::Create,
+    verdict: Verdict::Deny,
+    namespace_kind: NamespaceKind::App,
+    dry_run: true,
+};
+
+/// Emits each metric once, under labels that need escaping where they can.
+fn everything() -> String {
+    let handle = install();
+    reviewed(REVIEW, Duration::from_micros(30));
+    let policy = PolicyMetrics::new("quote\"back\\slash");
+    policy.decided(Outcome::Deny, false);
+    policy.took(Duration::from_nanos(1500));
+    shed("capacity");
+    inflight(1);
+    connections(1);
+    rejected(413);
+    certificate_expiry("webhook", 1_900_000_000.0);
+    policy_reload(true);
+    policy_revision("0123abcd");
+    policy_error("p", "budget");
+    policy_broken("p", true);
+    patch_dropped("p");
+    snapshot_reload(true);
+    snapshot_revision(42);
+    decision_log_dropped(1);
+    handle.render()
+}
+
+fn count(page: &str, series: &str) -> u64 {
+    let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.map_or(0, |value| value.parse().unwrap())
+}
+
+#[test]
+fn each_metric_has_help_type_and_a_sample() {
+    let page = everything();
+    let lines = page.lines().collect::<Vec<_>>();
+    for metric in all() {
+        let help = format!("# HELP {} ", metric.name);
+        let at = lines.iter().position(|line| line.starts_with(&help)).unwrap();
+        assert_eq!(lines[at + 1], format!("# TYPE {} {}", metric.name, metric.kind.as_str()));
+        let optional = ["process_virtual_memory_max_bytes", "process_max_fds"].contains(&metric.name);
+        let sampled = lines.get(at + 2).is_some_and(|line| line.starts_with(metric.name));
+        assert!(sampled || optional, "{} has no sample", metric.name);
+    }
+}
+
+/// What `promtool check metrics` would complain about, and that samples carry exactly the labels described.
+#[test]
+fn the_page_is_in_the_text_format_and_passes_the_linter() {
+    let page = everything();
+    assert!(page.ends_with('\n') && !page.contains("\n\n"));
+    let mut seen = BTreeSet::new();
+    let mut metric = &all()[0];
+    for line in page.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            metric = all().iter().find(|metric| rest.starts_with(&format!("{} ", metric.name))).unwrap();
+        }
+        if line.starts_with('#') {
+            continue;
+        }
+        let (series, number) = line.rsplit_once(' ').unwrap();
+        assert!(number.parse::<f64>().unwrap() >= 0.0, "{line}");
+        assert!(seen.insert(series.to_owned()), "twice: {series}");
+        let name = series.split('{').next().unwrap();
+        let suffix = name.strip_prefix(metric.name).unwrap();
+        let allowed: &[&str] =
+            if metric.kind == Kind::Histogram { &["_bucket", "_sum", "_count"] } else { &[""] };
+        assert!(allowed.contains(&suffix), "{line}");
+        let names = series.split_once('{').map_or(vec![], |(_, labels)| {
+            labels
+                .split(',')
+                .map(|pair| pair.split_once('=').unwrap().0)
+                .filter(|name| *name != "le")
+                .collect()
+        });
+        assert_eq!(names, metric.labels, "{line}");
+    }
+    for metric in all() {
+        assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
+        assert!(metric.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{}", metric.name);
+        assert!(!metric.help.is_empty() && !metric.help.ends_with('.'), "{}", metric.name);
+        let stem = metric.name.trim_end_matches("_total");
+        for unit in ["seconds", "bytes"] {
+            assert_eq!(stem.ends_with(unit), metric.unit == unit, "{}", metric.name);
+        }
+    }
+}
+
+#[test]
+fn buckets_are_cumulative_and_inclusive() {
+    static BOUNDS: &[u64] = &[1_000, 2_000];
+    let histogram = Histogram::new(BOUNDS);
+    for ns in [1_000, 1_001, 2_000, 5_000] {
+        histogram.record(Duration::from_nanos(ns));
+    }
+    assert_eq!(histogram.read(), (vec![(0.000_001, 1), (0.000_002, 3)], 4, 0.000_009_001));
+    histogram.record(Duration::MAX);
+    assert_eq!(histogram.read().1, 5);
+}
+
+#[test]
+fn a_dry_run_is_counted_apart() {
+    let review = Reviewed { operation: Operation::Connect, ..REVIEW };
+    let series = |dry_run| {
+        format!(
+            "portcullis_admission_requests_total{{endpoint=\"validate\",operation=\"CONNECT\",verdict=\"deny\",namespace_kind=\"app\",dry_run=\"{dry_run}\"}}"
+        )
+    };
+    reviewed(review, Duration::ZERO);
+    reviewed(Reviewed { dry_run: false, ..review }, Duration::ZERO);
+    reviewed(Reviewed { dry_run: false, ..review }, Duration::ZERO);
+    let page = install().render();
+    assert_eq!((count(&page, &series(true)), count(&page, &series(false))), (1, 2));
+}
+
+#[test]
+fn policies_keep_their_counters_over_a_reload() {
+    PolicyMetrics::new("kept").decided(Outcome::Warn, false);
+    PolicyMetrics::new("kept").decided(Outcome::Warn, false);
+    let series = "portcullis_policy_decisions_total{policy=\"kept\",outcome=\"warn\",dry_run=\"false\"}";
+    assert_eq!(count(&install().render(), series), 2);
+}
+
+#[test]
+fn a_family_is_bounded() {
+    let family = Family::<Counter>::new(&["a", "b"]);
+    for number in 0..SERIES_MAX + 10 {
+        family.with(&[&number.to_string(), "x"]).add(1);
+    }
+    let all =
+        family.all().into_iter().map(|(labels, counter)| (labels, counter.get())).collect::<BTreeMap<_, _>>();
+    assert_eq!((all.len(), all["a=\"other\",b=\"other\""]), (SERIES_MAX + 1, 10));
+    assert_eq!(Family::<Counter>::new(&["a"]).all().len(), 0);
+}
+
+#[test]
+fn a_revision_replaces_the_one_before() {
+    let family = Family::<Counter>::new(&["revision"]);
+    family.only(&["a"]);
+    family.only(&["b"]);
+    assert_eq!(family.all().into_iter().map(|(labels, _)| labels).collect::<Vec<_>>(), ["revision=\"b\""]);
+}
+
+/// The table of `docs/metrics.md`, between its markers, is the one written here.
+#[test]
+fn the_documentation_lists_exactly_these_metrics() {
+    let mut table =
+        String::from("| metric | type | labels | unit | what it says |\n| --- | --- | --- | --- | --- |\n");
+    for metric in all() {
+        let labels = metric.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(" ");
+        let kind = metric.kind.as_str();
+        writeln!(table, "| `{}` | {kind} | {labels} | {} | {} |", metric.name, metric.unit, metric.help)
+            .unwrap();
+    }
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
+    let (_, rest) = text.split_once("<!-- metrics -->\n").unwrap();
+    let (listed, _) = rest.split_once("<!-- /metrics -->").unwrap();
+    assert!(listed == table, "replace the table of docs/metrics.md by this one:\n{table}");
+}
+
+/// The promise is under 1 µs a review in release; a debug build on a busy machine gets room. Prints what it measured.
+#[test]
+fn a_review_of_five_policies_emits_in_little_time() {
+    let policies = (0..5).map(|number| PolicyMetrics::new(&format!("timed-{number}"))).collect::<Vec<_>>();
+    let rounds = 100_000_u32;
+    let timed = |name: &str, emit: &dyn Fn(Duration)| {
+        let start = Instant::now();
+        (0..rounds).for_each(|round| emit(Duration::from_nanos(u64::from(round))));
+        let each = start.elapsed().as_secs_f64() * 1e9 / f64::from(rounds);
+        println!("{name}: {each:.1} ns");
+        each
+    };
+    timed("reviewed", &|took| reviewed(REVIEW, took));
+    timed("decided", &|_| policies[0].decided(Outcome::Pass, false));
+    timed("took", &|took| policies[0].took(took));
+    timed("inflight", &|_| inflight(0));
+    timed("rejected", &|_| rejected(499));
+    timed("shed", &|_| shed("timed"));
+    let whole = timed("a review with five policies", &|took| {
+        inflight(1);
+        for policy in &policies {
+            policy.decided(Outcome::Pass, false);
+            policy.took(took);
+        }
+        reviewed(REVIEW, took);
+        inflight(-1);
+    });
+    let start = Instant::now();
+    let page = install().render();
+    println!("render: {:?}, {} bytes", start.elapsed(), page.len());
+    assert!(whole < 50_000.0, "{whole} ns");
+}

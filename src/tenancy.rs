@@ -1,0 +1,27 @@
+//! The words of the domain: slugs, namespace names, image references, requesters, and the snapshot of the ledger.
+//!
+//! This room knows serde and its formats and nothing else of ours; every other room may use its words. Text that ends
+//! in a policy's input is an `Arc<str>`, so that a review shares it with the snapshot instead of copying it.
+
+pub mod slug;
+
+pub mod name;
+
+pub mod image;
+
+pub mod resource;
+
+pub mod snapshot;
+
+pub mod requester;
+
+mod text;
+
+pub use image::{Entry, EntryError, Image};
+pub use name::NameError;
+pub use requester::{Class, Requester, classify};
+pub use resource::{Pattern, PatternError};
+pub use slug::SlugError;
+pub use snapshot::{
+    App, Kind, Namespace, Project, Registries, Settings, Snapshot, SnapshotError, Status, Tenant, Unit,
+};

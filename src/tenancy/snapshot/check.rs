@@ -1,0 +1,213 @@
+//! From the document to the snapshot: what its words mean, with every problem named.
+//!
+//! A wrong entry still takes its place here, so that what refers to it is not reported as well; `Snapshot::parse`
+//! throws the whole away if there was any problem.
+
+mod identities;
+mod namespaces;
+mod settings;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::error::{At, Problems};
+use super::read::Dropped;
+use super::wire::{self, Document, Keyed};
+use super::{App, Index, Project, Registries, Settings, Snapshot, Status, Tenant};
+use crate::tenancy::image::Entry;
+use crate::tenancy::slug::{SlugError, check_app, check_project, check_tenant};
+use crate::tenancy::text::{is_dns_label, is_uuid, quoted};
+
+const UUID: &str = "a UUID in lower case";
+const LABEL: &str = "one DNS label: lower-case letters, digits and inner hyphens, at most 63";
+
+/// Checks the whole document.
+pub(super) fn build(document: Document, dropped: &Dropped, problems: &mut Problems) -> Snapshot {
+    if document.version != super::FORMAT_VERSION {
+        problems.add("version", format_args!("`{}`", document.version), super::FORMAT_VERSION);
+    }
+    if !is_uuid(&document.ledger) {
+        problems.add("ledger", quoted(&document.ledger), UUID);
+    }
+    let settings = settings::check(document.settings, problems);
+    let mut checker = Checker { settings: &settings, dropped, problems, ids: HashMap::new() };
+    let tenants = checker.tenants(document.tenants);
+    let projects = checker.projects(document.projects, &tenants);
+    let apps = checker.apps(document.apps, &projects);
+    let namespaces = checker.namespaces(document.namespaces, &tenants, &projects, &apps);
+    Snapshot {
+        ledger: document.ledger.into(),
+        revision: document.revision,
+        index: Index::of(&settings.prefix, &tenants),
+        settings,
+        tenants,
+        projects,
+        apps,
+        namespaces,
+    }
+}
+
+struct Checker<'a> {
+    settings: &'a Settings,
+    dropped: &'a Dropped,
+    problems: &'a mut Problems,
+    /// Every id so far, and whose it is.
+    ids: HashMap<Arc<str>, (&'static str, Arc<str>)>,
+}
+
+impl Checker<'_> {
+    fn tenants(&mut self, wire: Keyed<wire::Tenant>) -> BTreeMap<Arc<str>, Tenant> {
+        let mut tenants = BTreeMap::new();
+        for (slug, tenant) in wire.0 {
+            let slug: Arc<str> = slug.into();
+            let at = At::item("tenants", &slug);
+            self.slug(at, check_tenant(&slug));
+            let tenant = Tenant {
+                id: self.id(at, "tenants", &slug, tenant.id),
+                status: self.status(at, &tenant.status),
+                groups: self.groups(at, tenant.groups),
+                registries: tenant.registries.and_then(|registries| self.registries(at, registries)),
+                plan: tenant.plan.map(|plan| self.label(at.field("plan"), plan)),
+            };
+            self.once(at, tenants.insert(Arc::clone(&slug), tenant).is_some());
+        }
+        tenants
+    }
+
+    fn projects(
+        &mut self,
+        wire: Keyed<wire::Project>,
+        tenants: &BTreeMap<Arc<str>, Tenant>,
+    ) -> BTreeMap<Arc<str>, Project> {
+        let mut projects = BTreeMap::new();
+        for (key, project) in wire.0 {
+            let key: Arc<str> = key.into();
+            let at = At::item("projects", &key);
+            let Some((tenant, slug)) = key.split_once('/') else {
+                self.problems.add(at, "the key names no tenant", "`tenant/project`");
+                continue;
+            };
+            self.slug(at, check_project(slug));
+            let owner = tenants.get_key_value(tenant).map(|(owner, _)| Arc::clone(owner));
+            if owner.is_none() && !self.dropped.holds("tenants", tenant) {
+                self.problems.add(
+                    at,
+                    format_args!("the tenant {} is unknown", quoted(tenant)),
+                    "one of `tenants`",
+                );
+            }
+            let id = self.id(at, "projects", &key, project.id);
+            let project = Project { id, tenant: owner.unwrap_or_else(|| tenant.into()), slug: slug.into() };
+            self.once(at, projects.insert(Arc::clone(&key), project).is_some());
+        }
+        projects
+    }
+
+    fn apps(
+        &mut self,
+        wire: Keyed<wire::App>,
+        projects: &BTreeMap<Arc<str>, Project>,
+    ) -> BTreeMap<Arc<str>, App> {
+        let mut apps = BTreeMap::new();
+        for (key, app) in wire.0 {
+            let key: Arc<str> = key.into();
+            let at = At::item("apps", &key);
+            let owner = key.rsplit_once('/').filter(|(project, _)| project.contains('/'));
+            let Some((project, slug)) = owner else {
+                self.problems.add(at, "the key names no tenant and project", "`tenant/project/app`");
+                continue;
+            };
+            self.slug(at, check_app(slug));
+            if !projects.contains_key(project) && !self.dropped.holds("projects", project) {
+                self.problems.add(
+                    at,
+                    format_args!("the project {} is unknown", quoted(project)),
+                    "one of `projects`",
+                );
+            }
+            let source_kind = app.source_kind.map(|kind| self.label(at.field("sourceKind"), kind));
+            let app = App { id: self.id(at, "apps", &key, app.id), slug: slug.into(), source_kind };
+            self.once(at, apps.insert(Arc::clone(&key), app).is_some());
+        }
+        apps
+    }
+
+    fn slug(&mut self, at: At<'_>, checked: Result<(), SlugError>) {
+        if let Err(error) = checked {
+            self.problems.add_error(at, error);
+        }
+    }
+
+    fn once(&mut self, at: At<'_>, again: bool) {
+        if again {
+            self.problems.add(at, "the key stands here twice", "once");
+        }
+    }
+
+    /// A UUID, and nobody else's: a label with it must mean one thing.
+    fn id(&mut self, at: At<'_>, section: &'static str, key: &Arc<str>, id: String) -> Arc<str> {
+        let id: Arc<str> = id.into();
+        if !is_uuid(&id) {
+            self.problems.add(at.field("id"), quoted(&id), UUID);
+        } else if let Some((section, key)) = self.ids.insert(Arc::clone(&id), (section, Arc::clone(key))) {
+            let other = At::item(section, &key);
+            self.problems.add(
+                at.field("id"),
+                format_args!("`{id}` is already the id of `{other}`"),
+                "an id of its own",
+            );
+        }
+        id
+    }
+
+    fn status(&mut self, at: At<'_>, status: &str) -> Status {
+        match status {
+            "active" => Status::Active,
+            "suspended" => Status::Suspended,
+            "deleting" => Status::Deleting,
+            other => {
+                self.problems.add(at.field("status"), quoted(other), "`active`, `suspended`, `deleting`");
+                Status::Deleting
+            }
+        }
+    }
+
+    fn groups(&mut self, at: At<'_>, groups: Vec<String>) -> Vec<Arc<str>> {
+        for (index, group) in groups.iter().enumerate() {
+            let at = at.field("groups").index(index);
+            if let Some((found, allowed)) = settings::name_objection(group) {
+                self.problems.add(at, found, allowed);
+            } else if settings::is_everybody(group) || settings::is_privileged(self.settings, group) {
+                let found = format_args!("{} is not a group of one tenant's people", quoted(group));
+                self.problems.add(at, found, "no group of Kubernetes itself, none of class admin");
+            } else if groups.iter().take(index).any(|earlier| earlier == group) {
+                self.problems.add(at, format_args!("{} stands here twice", quoted(group)), "once");
+            }
+        }
+        groups.into_iter().map(Into::into).collect()
+    }
+
+    fn registries(&mut self, at: At<'_>, registries: wire::Registries) -> Option<Registries> {
+        let at = at.field("registries");
+        match registries {
+            wire::Registries::Word(word) if word == "inherit" => Some(Registries::Inherit),
+            wire::Registries::Word(word) => {
+                self.problems.add(at, quoted(&word), "a list of entries, or `inherit`");
+                None
+            }
+            wire::Registries::List(list) => {
+                let path = |index| at.index(index);
+                let entries = settings::entries(&list, path, self.problems);
+                settings::check_ceiling(&entries, &self.settings.ceiling, path, self.problems);
+                Some(Registries::List(entries.into_iter().map(|(_, entry)| entry).collect::<Vec<Entry>>()))
+            }
+        }
+    }
+
+    fn label(&mut self, at: At<'_>, label: String) -> Arc<str> {
+        if !is_dns_label(&label) {
+            self.problems.add(at, quoted(&label), LABEL);
+        }
+        label.into()
+    }
+}

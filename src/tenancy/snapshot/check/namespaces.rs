@@ -1,0 +1,166 @@
+//! Namespaces: each belongs to something that exists, under the one name that composes from it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::super::error::At;
+use super::super::wire::{self, Keyed};
+use super::super::{App, Namespace, Project, Tenant, Unit};
+use super::{Checker, UUID};
+use crate::tenancy::name;
+use crate::tenancy::text::quoted;
+
+type Owners<'a> =
+    (&'a BTreeMap<Arc<str>, Tenant>, &'a BTreeMap<Arc<str>, Project>, &'a BTreeMap<Arc<str>, App>);
+
+impl Checker<'_> {
+    pub(super) fn namespaces(
+        &mut self,
+        wire: Keyed<wire::Namespace>,
+        tenants: &BTreeMap<Arc<str>, Tenant>,
+        projects: &BTreeMap<Arc<str>, Project>,
+        apps: &BTreeMap<Arc<str>, App>,
+    ) -> HashMap<Arc<str>, Namespace> {
+        let mut namespaces = HashMap::with_capacity(wire.0.len());
+        // By composed name, which is one for one unit: a second claim is a second namespace of it.
+        let mut claimed = HashSet::with_capacity(wire.0.len());
+        for (key, namespace) in wire.0 {
+            let key: Arc<str> = key.into();
+            let at = At::item("namespaces", &key);
+            if let Some(composed) = self.compose(at, &namespace) {
+                if *composed != *key {
+                    self.problems.add(
+                        at,
+                        "the name is not the one composed from its owner",
+                        format_args!("`{composed}`"),
+                    );
+                }
+                if !claimed.insert(composed) {
+                    self.problems.add(at, "its app or sandbox has two namespaces here", "one");
+                }
+            }
+            if let Some(namespace) = self.namespace(&key, namespace, (tenants, projects, apps)) {
+                namespaces.insert(key, namespace);
+            }
+        }
+        namespaces
+    }
+
+    fn compose(&mut self, at: At<'_>, wire: &wire::Namespace) -> Option<String> {
+        let prefix = &self.settings.prefix;
+        let (tenant, project) = (&wire.tenant, &wire.project);
+        let composed = match (wire.kind.as_str(), &wire.app, wire.sandbox) {
+            ("app", Some(app), None) => name::app(prefix, tenant, project, app),
+            ("sandbox", None, Some(number)) => name::sandbox(prefix, tenant, project, number),
+            ("app", _, _) => {
+                self.problems.add(at, "kind `app` goes with `app`, its slug", "`app`, and no `sandbox`");
+                return None;
+            }
+            ("sandbox", _, _) => {
+                self.problems.add(
+                    at,
+                    "kind `sandbox` goes with `sandbox`, its number",
+                    "`sandbox`, and no `app`",
+                );
+                return None;
+            }
+            (other, _, _) => {
+                self.problems.add(at.field("kind"), quoted(other), "`app`, `sandbox`");
+                return None;
+            }
+        };
+        composed.map_err(|error| self.problems.add_error(at, error)).ok()
+    }
+
+    fn namespace(&mut self, key: &Arc<str>, wire: wire::Namespace, owners: Owners<'_>) -> Option<Namespace> {
+        let at = At::item("namespaces", key);
+        let (tenants, projects, _) = owners;
+        let Some((tenant, owner)) = tenants.get_key_value(wire.tenant.as_str()) else {
+            if !self.dropped.holds("tenants", &wire.tenant) {
+                let found = format_args!("the tenant {} is unknown", quoted(&wire.tenant));
+                self.problems.add(at.field("tenant"), found, "one of `tenants`");
+            }
+            return None;
+        };
+        let project_key = format!("{}/{}", wire.tenant, wire.project);
+        let Some(project) = projects.get(project_key.as_str()) else {
+            if !self.dropped.holds("projects", &project_key) {
+                let found = format_args!("the project {} is unknown", quoted(&project_key));
+                self.problems.add(at.field("project"), found, "one of `projects`");
+            }
+            return None;
+        };
+        Some(Namespace {
+            tenant: Arc::clone(tenant),
+            tenant_id: Arc::clone(&owner.id),
+            status: owner.status,
+            project: Arc::clone(&project.slug),
+            project_id: Arc::clone(&project.id),
+            unit: self.unit(key, wire, &project_key, owners.2)?,
+        })
+    }
+
+    fn unit(
+        &mut self,
+        key: &Arc<str>,
+        wire: wire::Namespace,
+        project_key: &str,
+        apps: &BTreeMap<Arc<str>, App>,
+    ) -> Option<Unit> {
+        let at = At::item("namespaces", key);
+        match (wire.app, wire.sandbox) {
+            (Some(slug), None) => {
+                let app_key = format!("{project_key}/{slug}");
+                let Some(app) = apps.get(app_key.as_str()) else {
+                    if !self.dropped.holds("apps", &app_key) {
+                        let found = format_args!("the app {} is unknown", quoted(&app_key));
+                        self.problems.add(at.field("app"), found, "one of `apps`");
+                    }
+                    return None;
+                };
+                if wire.id.as_deref().is_some_and(|id| *id != *app.id) {
+                    let allowed = format_args!("none, or `{}` as under `apps`", app.id);
+                    self.problems.add(at.field("id"), "is another than the app's", allowed);
+                }
+                if wire.expires_at.is_some() {
+                    self.problems.add(at.field("expiresAt"), "stands at an app", "only sandboxes expire");
+                }
+                Some(Unit::App { app: Arc::clone(&app.slug), id: Arc::clone(&app.id) })
+            }
+            (None, Some(number)) => {
+                let Some(id) = wire.id else {
+                    self.problems.add(at.field("id"), "is missing", UUID);
+                    return None;
+                };
+                let id = self.id(at, "namespaces", key, id);
+                if wire.expires_at.as_deref().is_some_and(|time| !is_rfc3339(time)) {
+                    let found = quoted(wire.expires_at.as_deref().unwrap_or_default());
+                    self.problems.add(
+                        at.field("expiresAt"),
+                        found,
+                        "RFC 3339, for example `2027-01-31T09:30:00Z`",
+                    );
+                }
+                Some(Unit::Sandbox { number, id, expires_at: wire.expires_at.map(Into::into) })
+            }
+            _ => None, // said by `compose`
+        }
+    }
+}
+
+/// The shape of RFC 3339, with `Z` or a numeric offset; nothing here does arithmetic with it.
+fn is_rfc3339(time: &str) -> bool {
+    const SHAPE: &str = "0000-00-00T00:00:00";
+    let Some((start, rest)) = time.split_at_checked(SHAPE.len()) else { return false };
+    let like = |text: &str, shape: &str| {
+        text.len() == shape.len()
+            && text
+                .bytes()
+                .zip(shape.bytes())
+                .all(|(b, s)| if s == b'0' { b.is_ascii_digit() } else { b == s })
+    };
+    let rest = rest
+        .strip_prefix('.')
+        .map_or(rest, |fraction| fraction.trim_start_matches(|c: char| c.is_ascii_digit()));
+    like(start, SHAPE) && (rest == "Z" || like(rest, "+00:00") || like(rest, "-00:00"))
+}

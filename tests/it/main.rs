@@ -1,0 +1,13 @@
+//! The one integration binary. Each module is a feature, tried the way its users meet it.
+
+mod bad_input; // what is no review, and what is one and should not be
+mod cli; // the command line: help, exit codes, messages
+mod demo; // `portcullis demo`, as the README says
+mod golden; // every case of tests/cases and of the library, through `decide` and through the running binary over TLS
+mod laws; // both engines, full and projected input, added policies: one verdict
+mod manifests; // registration: what is printed, and what its conditions let through
+mod properties; // what holds for every input
+mod reload; // policies, tenancy and certificates changed under a running gate
+mod server; // the door: TLS, limits, timeouts, drain
+mod support; // a gate as a process, a client that trusts it
+mod tidy; // imports point down, files are short, everything is documented

@@ -1,0 +1,238 @@
+//! A gate as a process of its own, and a client that trusts it.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use portcullis::certs::develop::{Authority, Use};
+use tempfile::TempDir;
+use ureq::Agent;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+/// The root of the repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The program under test.
+pub fn portcullis() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.env_remove("PORTCULLIS_POLICIES").env_remove("PORTCULLIS_TENANCY");
+    command
+}
+
+/// A running gate; ended when dropped.
+pub struct Gate {
+    child: Child,
+    /// Its directory: `tenancy.yaml`, certificates, and `decisions.jsonl`.
+    pub dir: TempDir,
+    /// `ip:port` of the webhook.
+    pub webhook: String,
+    /// `ip:port` of the probes.
+    pub admin: String,
+    agent: Agent,
+    log: mpsc::Receiver<String>,
+}
+
+/// What a gate is started with.
+pub struct Options<'a> {
+    pub policies: Option<&'a Path>,
+    pub extra: &'a [&'a str],
+    pub wait_ready: bool,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self { policies: None, extra: &[], wait_ready: true }
+    }
+}
+
+impl Gate {
+    pub fn start(options: &Options<'_>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        std::fs::copy(root().join("tests/cases/world.yaml"), path("tenancy.yaml")).unwrap();
+        let authority = Authority::new("test").unwrap();
+        authority.issue(&["127.0.0.1".into(), "localhost".into()], Use::Server).unwrap().write(&path("tls.pem"), &path("key.pem")).unwrap();
+        let mut command = portcullis();
+        command.args(["serve", "--role", "gate", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain-delay", "0s"]);
+        command.arg("--tenancy").arg(path("tenancy.yaml")).arg("--tls-cert").arg(path("tls.pem")).arg("--tls-key").arg(path("key.pem"));
+        command.arg("--ready-file").arg(path("ready.json"));
+        if !options.extra.contains(&"--decision-log") {
+            command.arg("--decision-log").arg(path("decisions.jsonl"));
+        }
+        if let Some(policies) = options.policies {
+            command.arg("--policies").arg(policies);
+        }
+        command.args(options.extra).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let log = lines(child.stderr.take().unwrap());
+        let certificate = Certificate::from_pem(authority.cert_pem().as_bytes()).unwrap();
+        let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[certificate])).build();
+        let agent: Agent = Agent::config_builder().tls_config(tls).http_status_as_error(false).timeout_global(Some(Duration::from_secs(60))).build().into();
+        let mut gate = Self { child, dir, webhook: String::new(), admin: String::new(), agent, log };
+        gate.find(options.wait_ready);
+        gate
+    }
+
+    fn find(&mut self, wait_ready: bool) {
+        let file = self.dir.path().join("ready.json");
+        wait(Duration::from_secs(60), || {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the gate ended with {status}: {:?}", self.log.try_iter().collect::<Vec<_>>());
+            }
+            if wait_ready {
+                let ready: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&file).ok()?).ok()?;
+                (self.webhook, self.admin) = (ready["webhook"].as_str()?.into(), ready["admin"].as_str()?.into());
+                return Some(());
+            }
+            let line = self.log.try_iter().find(|line| line.contains("bound"))?;
+            let plain: String = strip_ansi(&line);
+            let field = |name: &str| plain.split_whitespace().find_map(|word| word.strip_prefix(name)).map(str::to_owned);
+            (self.webhook, self.admin) = (field("webhook=")?, field("admin=")?);
+            Some(())
+        });
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Posts a body; status and answer.
+    pub fn post(&self, path: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        self.post_as(path, "application/json", body)
+    }
+
+    pub fn post_as(&self, path: &str, content_type: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let url = format!("https://{}{path}", self.webhook);
+        let mut response = self.agent.post(&url).content_type(content_type).send(body).unwrap();
+        (response.status().as_u16(), response.body_mut().with_config().limit(64 << 20).read_to_vec().unwrap())
+    }
+
+    /// A page of the admin port; status and text.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let mut response = self.agent.get(format!("http://{}{path}", self.admin)).call().unwrap();
+        (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
+    }
+
+    /// Sends a signal and waits for the end.
+    pub fn end(mut self, signal: i32) -> std::process::ExitStatus {
+        self.signal(signal);
+        wait(Duration::from_secs(60), || self.child.try_wait().unwrap())
+    }
+
+    pub fn signal(&self, signal: i32) {
+        let number = signal.to_string();
+        let done = Command::new("kill").args(["-s", &number, &self.pid().to_string()]).status().unwrap();
+        assert!(done.success(), "kill -s {number}");
+    }
+
+    pub fn alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lines(stream: impl std::io::Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+fn strip_ansi(line: &str) -> String {
+    let mut plain = String::new();
+    let mut escape = false;
+    for c in line.chars() {
+        match (escape, c) {
+            (false, '\u{1b}') => escape = true,
+            (true, 'm') => escape = false,
+            (false, c) => plain.push(c),
+            _ => {}
+        }
+    }
+    plain
+}
+
+/// Waits until something is there; fails when it does not come.
+pub fn wait<T>(patience: Duration, mut what: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + patience;
+    let (_sender, never) = mpsc::channel::<()>();
+    loop {
+        if let Some(found) = what() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "did not come within {patience:?}");
+        let _ = never.recv_timeout(Duration::from_millis(2));
+    }
+}
+
+/// The cast of the cases.
+pub fn people() -> portcullis::admission::cases::People {
+    serde_saphyr::from_str(&std::fs::read_to_string(root().join("tests/cases/people.yaml")).unwrap()).unwrap()
+}
+
+/// Every case of a directory, and of all below it.
+pub fn cases(dir: &Path) -> Vec<portcullis::admission::cases::Case> {
+    let mut files = Vec::new();
+    let mut open = vec![dir.to_path_buf()];
+    while let Some(dir) = open.pop() {
+        for entry in std::fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "yaml") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    let mut cases = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        if text.lines().any(|line| line.starts_with("cases:")) {
+            let name = file.strip_prefix(root()).unwrap().display().to_string();
+            cases.extend(portcullis::admission::cases::parse(&name, &text, &people()).unwrap_or_else(|errors| panic!("{errors:#?}")));
+        }
+    }
+    cases
+}
+
+/// The embedded law, the world of the cases.
+pub fn law() -> portcullis::policy::PolicySet {
+    let bundle = portcullis::policy::source::embedded::read().unwrap();
+    portcullis::policy::PolicySet::compile(&bundle, Default::default(), None).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+pub fn world() -> portcullis::admission::World {
+    let text = std::fs::read(root().join("tests/cases/world.yaml")).unwrap();
+    let snapshot = portcullis::tenancy::snapshot::Snapshot::parse("world.yaml", &text).unwrap();
+    portcullis::admission::World::new(std::sync::Arc::new(snapshot))
+}
+
+/// A verdict as the API server would get it, by the library.
+pub fn answer(law: &portcullis::policy::PolicySet, world: &portcullis::admission::World, endpoint: portcullis::admission::Endpoint, body: &[u8]) -> Vec<u8> {
+    use portcullis::admission::{decide, facts::Facts, response, review, wanted::wanted};
+    let review = review::decode(body.to_vec().into(), endpoint, &|header| wanted(law, world, header)).unwrap();
+    let facts = Facts::gather(world, &review, "0".into(), "2026-01-01T00:00:00Z".into());
+    let verdict = match facts {
+        Ok(facts) => decide(law, &facts, &review, Default::default()),
+        Err(error) => portcullis::admission::Verdict::failed(&review, "0".into(), "shape", error.to_string()),
+    };
+    response::encode(&verdict)
+}

@@ -12,6 +12,7 @@
 //! | [`server`] | accepts bytes over TLS, bounds them, answers probes; knows no policy |
 //! | [`admission`] | turns a review into a verdict; knows no files and no sockets |
 //! | [`policy`] | holds the law: sources, bundle, compiled set, findings; knows no HTTP |
+//! | [`store`] | the ledger, as far as a gate reads it; knows no HTTP and no Rego |
 //! | [`tenancy`] | the words of the domain: slugs, names, images, requesters, the snapshot; knows no other room |
 //! | [`certs`], [`lifecycle`], [`telemetry`] | closets: certificates; readiness and drain; logs, metrics, the decision log |
 //!
@@ -24,6 +25,8 @@ pub mod server;
 pub mod admission;
 
 pub mod policy;
+
+pub mod store;
 
 pub mod tenancy;
 

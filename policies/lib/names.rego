@@ -5,17 +5,20 @@ package portcullis.lib.names
 
 max_length := 63
 
+# Whether a name is short enough to be a namespace's.
+fits(name) if count(name) <= 63
+
 app(prefix, tenant, project, slug) := name if {
 	is_slug(slug)
 	name := concat("-", [prefix, tenant, project, "app", slug])
-	count(name) <= max_length
+	fits(name)
 }
 
 sandbox(prefix, tenant, project, number) := name if {
-	number >= 1
-	number <= 999
+	to_number(number) >= 1
+	to_number(number) <= 999
 	name := sprintf("%s-%s-%s-sbx-%03d", [prefix, tenant, project, number])
-	count(name) <= max_length
+	fits(name)
 }
 
 app_stem(prefix, tenant, project) := concat("-", [prefix, tenant, project, "app", ""])

@@ -40,22 +40,27 @@ namespaces := {
 	"A": {
 		"kind": "app", "name": "tn-acme-shop-app-frontend", "tenant": "acme", "project": "shop", "app": "frontend",
 		"tenantId": "t-acme", "projectId": "p-shop", "appId": "a-frontend", "status": "active",
+		"labels": {"kubenova.io/tenant-id": "t-acme", "kubenova.io/project-id": "p-shop", "kubenova.io/app-id": "a-frontend"},
 	},
 	"S": {
 		"kind": "sandbox", "name": "tn-acme-shop-sbx-001", "tenant": "acme", "project": "shop", "sandbox": 1,
 		"tenantId": "t-acme", "projectId": "p-shop", "sandboxId": "s-1", "status": "active",
+		"labels": {"kubenova.io/tenant-id": "t-acme", "kubenova.io/project-id": "p-shop"},
 	},
 	"G": {
 		"kind": "sandbox", "name": "tn-globex-web-sbx-001", "tenant": "globex", "project": "web", "sandbox": 1,
 		"tenantId": "t-globex", "projectId": "p-web", "sandboxId": "s-2", "status": "active",
+		"labels": {"kubenova.io/tenant-id": "t-globex", "kubenova.io/project-id": "p-web"},
 	},
 	"I": {
 		"kind": "sandbox", "name": "tn-initech-tps-sbx-001", "tenant": "initech", "project": "tps", "sandbox": 1,
 		"tenantId": "t-initech", "projectId": "p-tps", "sandboxId": "s-3", "status": "active",
+		"labels": {"kubenova.io/tenant-id": "t-initech", "kubenova.io/project-id": "p-tps"},
 	},
 	"H": {
 		"kind": "sandbox", "name": "tn-hooli-search-sbx-001", "tenant": "hooli", "project": "search", "sandbox": 1,
 		"tenantId": "t-hooli", "projectId": "p-search", "sandboxId": "s-4", "status": "suspended",
+		"labels": {"kubenova.io/tenant-id": "t-hooli", "kubenova.io/project-id": "p-search"},
 	},
 	"U": {"kind": "unregistered", "name": "tn-acme-shop-sbx-777"},
 	"K": {"kind": "platform", "name": "kube-system"},

@@ -2,7 +2,7 @@
 # title: Capsule's replicating resources are not for tenants
 # description: >-
 #   A TenantResource makes Capsule write objects elsewhere, with Capsule's rights (CVE-2026-22872, CVE-2026-65835).
-#   Tenants neither create nor change one; deleting passes. The cluster-wide kind is denied by cluster-scope as well.
+#   Tenants neither create nor change one; deleting passes. The cluster-wide kind is denied by cluster-scope.
 # custom:
 #   id: capsule-kinds
 #   severity: critical
@@ -11,7 +11,7 @@
 #   match:
 #     - operations: [CREATE, UPDATE]
 #       resources: ["*.capsule.clastix.io", "*.capsule.clastix.io/*", "*.projectcapsule.dev", "*.projectcapsule.dev/*"]
-#       namespaces: [app, sandbox, unregistered, cluster]
+#       namespaces: [app, sandbox, unregistered]
 package portcullis.capsule_kinds
 
 import data.portcullis.lib.request

@@ -6,7 +6,6 @@ import data.portcullis.lib.world
 # who, resource, where, denied
 rows := [
 	["acme-dev", "tenantresources.capsule.clastix.io", "S", true],
-	["acme-dev", "globaltenantresources.capsule.clastix.io", "", true],
 	["acme-dev", "tenantresources.capsule.clastix.io/status", "S", true],
 	["acme-dev", "resourcepoolclaims.capsule.clastix.io", "S", false],
 	["unknown", "tenantresources.capsule.clastix.io", "S", true],

@@ -1,7 +1,7 @@
 # METADATA
 # title: Every object carries the labels of its owner
 # description: >-
-#   Stamps the namespace's own tenant, project and app (or sandbox) on whatever is written there, so that quota,
+#   Stamps the ids of the namespace's own tenant, project and app on whatever is written there, so that quota,
 #   billing and audit find it. The object alone, not its pod template: selectors match on that. Whoever writes: a Pod
 #   made by a controller belongs to the tenant as much as the Deployment that a person made.
 # custom:
@@ -15,7 +15,6 @@
 #       namespaces: [app, sandbox]
 package portcullis.ownership_labels
 
-import data.portcullis.lib.ownership
 import data.portcullis.lib.request
 
 merge contains {"metadata": {"labels": missing}} if {
@@ -30,11 +29,9 @@ warn contains sprintf("label %s was set to this namespace's own value", [key]) i
 	stamped_kind
 }
 
-own := ownership.labels(input.tenancy.namespace, data.tenancy.settings.labelPrefix)
-
 # Only what differs, so that a second call and Vela's re-sync every five minutes find nothing to do.
 missing := {key: value |
-	some key, value in own
+	some key, value in input.tenancy.namespace.labels
 	not input.request.object.metadata.labels[key] == value
 }
 

@@ -15,22 +15,27 @@
 #       namespaces: [app, sandbox]
 package portcullis.reserved_metadata
 
-import data.portcullis.lib.ownership
 import data.portcullis.lib.request
 import data.portcullis.lib.reserved
 
 deny contains finding if {
 	not trusted
+	may_come_here
 	not clean
 	some finding in findings
 }
+
+# In an app namespace a tenant's own workloads are the only ones who may write anything; the others are told once, by
+# app-namespace-read-only.
+may_come_here if not input.tenancy.namespace.kind == "app"
+
+may_come_here if input.tenancy.requester.serviceAccountNamespace == input.tenancy.namespace.name
 
 trusted if request.trusts(input.tenancy.requester.class)
 
 # Labels of a Binding end in the Pod without an update of it (LB-10): nobody but the scheduler and its like may speak.
 deny contains finding if {
-	input.request.operation == "CREATE"
-	is_binding
+	input.request.object.kind == "Binding"
 	not binds
 	said := {"labels": labels, "annotations": annotations}
 	some part, entries in said
@@ -45,18 +50,14 @@ deny contains finding if {
 
 binds if input.tenancy.requester.class in {"system", "admin"}
 
-is_binding if input.request.subResource == "binding"
-
-is_binding if input.request.resource.resource == "bindings"
-
-# The usual cases, decided without a loop; what is not clean is looked at key by key. A new object carries the three
+# The usual cases, decided without a loop; what is not clean is looked at key by key. A new object carries the
 # ownership labels and nothing else that is reserved.
 clean if {
 	input.request.operation == "CREATE"
 	not input.request.object.metadata.ownerReferences
 	not input.request.object.metadata.finalizers
 	owned
-	reserved.clean_but(concat("\n", [concat("\n", object.keys(input.request.object.metadata.labels)), concat("\n", object.keys(annotations))]), 3)
+	reserved.clean_but(concat("\n", [concat("\n", object.keys(input.request.object.metadata.labels)), concat("\n", object.keys(annotations))]), count(own))
 }
 
 clean if {
@@ -74,16 +75,12 @@ annotations_clean if {
 	reserved.clean_but(concat("\n", object.keys(old_annotations)), 0)
 }
 
-owned if object.union(labels, input.tenancy.namespace.labels) == labels
-
 owned if {
-	prefix := data.tenancy.settings.labelPrefix
-	input.request.object.metadata.labels[concat("", [prefix, "/tenant-id"])] == input.tenancy.namespace.tenantId
-	input.request.object.metadata.labels[concat("", [prefix, "/project-id"])] == input.tenancy.namespace.projectId
-	input.request.object.metadata.labels[concat("", [prefix, "/sandbox"])] == "true"
+	count(own) > 0
+	object.union(labels, own) == labels
 }
 
-own := ownership.labels(input.tenancy.namespace, data.tenancy.settings.labelPrefix)
+own := input.tenancy.namespace.labels
 
 default labels := {}
 

@@ -26,12 +26,13 @@
 #       namespaces: [app, sandbox]
 package portcullis.reserved_template_metadata
 
-import data.portcullis.lib.ownership
+import data.portcullis.lib.lists
 import data.portcullis.lib.request
 import data.portcullis.lib.reserved
 
 deny contains finding if {
 	not trusted
+	not plain_pod
 	some part in parts
 	some key, value in part.entries
 	not reserved_key(key) == false
@@ -47,6 +48,7 @@ deny contains finding if {
 
 deny contains finding if {
 	not trusted
+	not plain_pod
 	some part in parts
 	some key, value in part.old
 	not reserved_key(key) == false
@@ -59,9 +61,21 @@ deny contains finding if {
 	}
 }
 
+# The usual Pod has no template, and no volume that is made from one.
+plain_pod if {
+	template_path == ""
+	count([volume | some volume in lists.each(input.workload.spec.volumes); volume.ephemeral]) == 0
+	input.request.resource.resource == "pods"
+}
+
+plain_pod if {
+	input.request.resource.resource == "pods"
+	not input.workload.spec.volumes
+}
+
 trusted if request.trusts(input.tenancy.requester.class)
 
-own := ownership.labels(input.tenancy.namespace, data.tenancy.settings.labelPrefix)
+own := input.tenancy.namespace.labels
 
 # Where settings or parameters lack, every key counts as reserved.
 reserved_key(key) := reserved.is_reserved(key) if {
@@ -101,7 +115,7 @@ parts contains {
 	"entries": filled(claim.metadata, kind),
 	"old": filled(old_claim(index), kind),
 } if {
-	some index, claim in input.request.object.spec.volumeClaimTemplates
+	some index, claim in lists.each(input.request.object.spec.volumeClaimTemplates)
 	some kind in ["labels", "annotations"]
 }
 
@@ -110,7 +124,7 @@ parts contains {
 	"entries": filled(volume.ephemeral.volumeClaimTemplate.metadata, kind),
 	"old": nothing,
 } if {
-	some index, volume in input.workload.spec.volumes
+	some index, volume in lists.each(input.workload.spec.volumes)
 	volume.ephemeral
 	some kind in ["labels", "annotations"]
 }
@@ -128,11 +142,16 @@ template := input.workload.metadata
 
 default old_template := {}
 
-old_template := input.request.oldObject.spec.template.metadata if template_path == "spec.template"
-
-old_template := input.request.oldObject.spec.jobTemplate.spec.template.metadata if template_path == "spec.jobTemplate.spec.template"
-
-old_template := input.request.oldObject.template.metadata if template_path == "template"
+old_template := input.request.oldObject.spec.template.metadata if {
+	template_path == "spec.template"
+	input.request.oldObject.spec.template.metadata
+} else := input.request.oldObject.spec.jobTemplate.spec.template.metadata if {
+	template_path == "spec.jobTemplate.spec.template"
+	input.request.oldObject.spec.jobTemplate.spec.template.metadata
+} else := input.request.oldObject.template.metadata if {
+	template_path == "template"
+	input.request.oldObject.template.metadata
+}
 
 default job := {}
 

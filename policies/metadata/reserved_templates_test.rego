@@ -56,7 +56,7 @@ test_what_stays_passes if {
 }
 
 test_own_ids_pass if {
-	own := {"labels": {"kubenova.io/tenant-id": "t-acme", "kubenova.io/sandbox": "true"}}
+	own := {"labels": {"kubenova.io/tenant-id": "t-acme"}}
 	count(created("acme-dev", "deployments.apps", "spec.template", deployment(own), template(own))) == 0
 }
 

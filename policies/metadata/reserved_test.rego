@@ -3,7 +3,7 @@ package portcullis.reserved_metadata_test
 import data.portcullis.lib.world
 import data.portcullis.reserved_metadata
 
-own := {"kubenova.io/tenant-id": "t-acme", "kubenova.io/project-id": "p-shop", "kubenova.io/sandbox": "true"}
+own := {"kubenova.io/tenant-id": "t-acme", "kubenova.io/project-id": "p-shop"}
 
 object_with(metadata) := {"metadata": object.union({"name": "x"}, metadata)}
 
@@ -23,7 +23,7 @@ reserved := [
 	"pod-security.kubernetes.io/enforce", "sidecar.istio.io/proxyImage", "config.linkerd.io/proxy-image",
 ]
 
-free := ["app", "app.kubernetes.io/name", "notoam.dev/x", "kubenova", "example.com/oam.dev", "kubectl.kubernetes.io/restartedAt"]
+free := ["kubenova.io.example.com/app-id", "sidecar.istio.io/status", "app", "app.kubernetes.io/name", "notoam.dev/x", "kubenova", "example.com/oam.dev", "kubectl.kubernetes.io/restartedAt"]
 
 test_reserved_keys_are_not_set if {
 	wrong := {[key, part] |
@@ -127,7 +127,7 @@ test_the_trusted_pass if {
 }
 
 bound(who, resource, metadata) := count(findings) if {
-	findings := reserved_metadata.deny with input as world.review(who, "CREATE", resource, "S", object_with(metadata), null) with data.tenancy as world.tenancy
+	findings := reserved_metadata.deny with input as world.review(who, "CREATE", resource, "S", object.union({"kind": "Binding"}, object_with(metadata)), null) with data.tenancy as world.tenancy
 }
 
 test_bindings_carry_nothing if {
@@ -143,15 +143,26 @@ test_without_settings_nothing_is_free if {
 	count(reserved_metadata.deny) > 0 with input as review with data.tenancy as world.tenancy with data.params as {}
 }
 
+# The same review where the platform's keys stand under another prefix.
+moved(ours, labels) := object.union(
+	json.remove(world.review("acme-dev", "CREATE", "configmaps", "S", object_with({"labels": labels}), null), ["tenancy/namespace/labels"]),
+	{"tenancy": {"namespace": {"labels": ours}}},
+)
+
 test_another_prefix if {
 	elsewhere := object.union(world.tenancy, {"settings": {"labelPrefix": "paas.example.org"}})
-	ours := {"paas.example.org/tenant-id": "t-acme", "paas.example.org/project-id": "p-shop", "paas.example.org/sandbox": "true"}
+	ours := {"paas.example.org/tenant-id": "t-acme", "paas.example.org/project-id": "p-shop"}
 	every labels in [ours, object.union(ours, {"app": "x"})] {
-		count(reserved_metadata.deny) == 0 with input as world.review("acme-dev", "CREATE", "configmaps", "S", object_with({"labels": labels}), null)
-			with data.tenancy as elsewhere
+		count(reserved_metadata.deny) == 0 with input as moved(ours, labels) with data.tenancy as elsewhere
 	}
 	every key in ["paas.example.org/app-id", "kubenova.app"] {
-		count(reserved_metadata.deny) == 1 with input as world.review("acme-dev", "CREATE", "configmaps", "S", object_with({"labels": object.union(ours, {key: "x"})}), null)
-			with data.tenancy as elsewhere
+		count(reserved_metadata.deny) == 1 with input as moved(ours, object.union(ours, {key: "x"})) with data.tenancy as elsewhere
 	}
+}
+
+# Whoever may not write at all is told so once, by another law.
+test_in_app_namespaces_only_own_workloads_are_judged if {
+	forged := object_with({"labels": {"kubenova.managed": "x"}})
+	count(reserved_metadata.deny) == 1 with input as world.review("app-sa", "CREATE", "events", "A", forged, null) with data.tenancy as world.tenancy
+	count(reserved_metadata.deny) == 0 with input as world.review("acme-dev", "CREATE", "events", "A", forged, null) with data.tenancy as world.tenancy
 }

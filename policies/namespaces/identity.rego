@@ -15,7 +15,6 @@
 #       namespaces: [app, sandbox, unregistered, platform]
 package portcullis.namespace_identity
 
-import data.portcullis.lib.ownership
 import data.portcullis.lib.request
 
 deny contains finding if {
@@ -106,7 +105,14 @@ fixed(key) if {
 # Putting back what the ledger says is a repair.
 restored(key) if {
 	not old_labels[key]
-	labels[key] == ownership.labels(input.tenancy.namespace, data.tenancy.settings.labelPrefix)[key]
+	labels[key] == input.tenancy.namespace.labels[key]
+}
+
+restored(key) if {
+	not old_labels[key]
+	key == concat("", [data.tenancy.settings.labelPrefix, "/sandbox"])
+	labels[key] == "true"
+	input.tenancy.namespace.kind == "sandbox"
 }
 
 value_of(key) := sprintf("%v", [labels[key]]) if {

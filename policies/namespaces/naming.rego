@@ -115,14 +115,14 @@ project := slug if {
 composes if {
 	sandbox == ""
 	app_id != ""
-	count(name) <= names.max_length
+	names.fits(name)
 	names.app(prefix, tenant, project, app) == name
 }
 
 composes if {
 	sandbox == "true"
 	app_id == ""
-	count(name) <= names.max_length
+	names.fits(name)
 	startswith(name, names.sandbox_stem(prefix, tenant, project))
 	names.is_number(trim_prefix(name, names.sandbox_stem(prefix, tenant, project)))
 }
@@ -138,6 +138,7 @@ app := slug if {
 	not held
 	startswith(name, names.app_stem(prefix, tenant, project))
 	slug := trim_prefix(name, names.app_stem(prefix, tenant, project))
+	slug != ""
 	not data.tenancy.tenants[tenant].apps[concat("/", [project, slug])]
 }
 

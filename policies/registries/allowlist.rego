@@ -83,15 +83,15 @@ admitted := {image.path |
 # Entries end in `/`, and so does `place`: a prefix then ends where a path component ends, and
 # `registry.example.com/tenants/acme` admits neither `…/acme-evil` nor `registry.example.com.evil.io`. The slashes are
 # put on by joining and splitting because one loop over the entries costs more than the rest of this law.
-closed(entries) := split(concat("", [concat("/\n", entries), "/"]), "\n")
-
-ceiling := closed(data.tenancy.settings.registries.ceiling)
+ceiling := split(concat("", [concat("/\n", data.tenancy.settings.registries.ceiling), "/"]), "\n")
 
 # A list of the tenant's own, which may be empty: then the platform's remains.
-listed := closed(array.concat(data.tenancy.settings.registries.platform, policy)) if is_array(policy)
-
-# `inherit`: the whole ceiling.
-listed := ceiling if policy == "inherit"
+# `inherit` is the whole ceiling.
+listed := split(concat("", [concat("/\n", array.concat(data.tenancy.settings.registries.platform, policy)), "/"]), "\n") if {
+	is_array(policy)
+} else := ceiling if {
+	policy == "inherit"
+}
 
 policy := data.tenancy.tenants[input.tenancy.namespace.tenant].registries
 
@@ -143,6 +143,8 @@ refusal(image) := {
 default allowed := []
 
 # What this tenant may use, sorted; lists of other tenants are nobody's business.
-allowed := sort({entry | some entry in data.tenancy.settings.registries.platform} | {entry | some entry in policy}) if is_array(policy)
-
-allowed := sort(data.tenancy.settings.registries.ceiling) if policy == "inherit"
+allowed := sort({entry | some entry in data.tenancy.settings.registries.platform} | {entry | some entry in policy}) if {
+	is_array(policy)
+} else := sort(data.tenancy.settings.registries.ceiling) if {
+	policy == "inherit"
+}

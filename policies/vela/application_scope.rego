@@ -15,6 +15,7 @@
 #       namespaces: [app, unregistered]
 package portcullis.vela_application_scope
 
+import data.portcullis.lib.lists
 import data.portcullis.lib.request
 
 deny contains finding if {
@@ -73,13 +74,13 @@ unchanged if {
 
 # Policies of an Application, and a Policy object, which is one policy.
 policies contains {"field": sprintf("spec.policies[%d]", [index]), "type": text(policy), "of": found} if {
-	some index, policy in input.request.object.spec.policies
+	some index, policy in lists.each(input.request.object.spec.policies)
 	policy.properties
 	found := policy.properties
 }
 
 policies contains {"field": sprintf("spec.policies[%d]", [index]), "type": text(policy), "of": nothing} if {
-	some index, policy in input.request.object.spec.policies
+	some index, policy in lists.each(input.request.object.spec.policies)
 	not policy.properties
 }
 
@@ -103,15 +104,15 @@ text(policy) := policy.type if {
 } else := ""
 
 steps contains {"field": sprintf("spec.workflow.steps[%d]", [index]), "step": step} if {
-	some index, step in input.request.object.spec.workflow.steps
+	some index, step in lists.each(input.request.object.spec.workflow.steps)
 }
 
 steps contains {"field": sprintf("spec.workflowSpec.steps[%d]", [index]), "step": step} if {
-	some index, step in input.request.object.spec.workflowSpec.steps
+	some index, step in lists.each(input.request.object.spec.workflowSpec.steps)
 }
 
 steps contains {"field": sprintf("steps[%d]", [index]), "step": step} if {
-	some index, step in input.request.object.steps
+	some index, step in lists.each(input.request.object.steps)
 }
 
 # Whatever has `properties`: components and their traits, policies and the components they override, steps and theirs.
@@ -129,35 +130,35 @@ parts contains {"field": concat(".", [at.field, "properties"]), "of": found} if 
 
 parts contains {"field": sprintf("%s.subSteps[%d].properties", [at.field, index]), "of": found} if {
 	some at in steps
-	some index, sub in at.step.subSteps
+	some index, sub in lists.each(at.step.subSteps)
 	sub.properties
 	found := sub.properties
 }
 
 parts contains {"field": sprintf("spec.components[%d].properties", [index]), "of": found} if {
-	some index, component in input.request.object.spec.components
+	some index, component in lists.each(input.request.object.spec.components)
 	component.properties
 	found := component.properties
 }
 
 parts contains {"field": sprintf("spec.components[%d].traits[%d].properties", [index, at]), "of": found} if {
-	some index, component in input.request.object.spec.components
-	some at, trait in component.traits
+	some index, component in lists.each(input.request.object.spec.components)
+	some at, trait in lists.each(component.traits)
 	trait.properties
 	found := trait.properties
 }
 
 parts contains {"field": sprintf("%s.properties.components[%d].properties", [policy.field, index]), "of": found} if {
 	some policy in policies
-	some index, component in policy.of.components
+	some index, component in lists.each(policy.of.components)
 	component.properties
 	found := component.properties
 }
 
 parts contains {"field": sprintf("%s.properties.components[%d].traits[%d].properties", [policy.field, index, at]), "of": found} if {
 	some policy in policies
-	some index, component in policy.of.components
-	some at, trait in component.traits
+	some index, component in lists.each(policy.of.components)
+	some at, trait in lists.each(component.traits)
 	trait.properties
 	found := trait.properties
 }
@@ -196,36 +197,36 @@ places contains {"field": concat(".", [part.field, "release.namespace"]), "names
 
 places contains {"field": sprintf("%s.objects[%d].namespace", [part.field, index]), "namespace": found} if {
 	some part in parts
-	some index, one in part.of.objects
+	some index, one in lists.each(part.of.objects)
 	one.namespace
 	found := one.namespace
 }
 
 places contains {"field": sprintf("%s.objects[%d].metadata.namespace", [part.field, index]), "namespace": found} if {
 	some part in parts
-	some index, one in part.of.objects
+	some index, one in lists.each(part.of.objects)
 	one.metadata.namespace
 	found := one.metadata.namespace
 }
 
 places contains {"field": sprintf("%s.items[%d].metadata.namespace", [part.field, index]), "namespace": found} if {
 	some part in parts
-	some index, one in part.of.items
+	some index, one in lists.each(part.of.items)
 	one.metadata.namespace
 	found := one.metadata.namespace
 }
 
 places contains {"field": sprintf("%s.envs[%d].placement.namespaceSelector.name", [part.field, index]), "namespace": found} if {
 	some part in parts
-	some index, one in part.of.envs
+	some index, one in lists.each(part.of.envs)
 	one.placement.namespaceSelector.name
 	found := one.placement.namespaceSelector.name
 }
 
 places contains {"field": sprintf("%s.objects[%d].items[%d].metadata.namespace", [part.field, index, at]), "namespace": found} if {
 	some part in parts
-	some index, one in part.of.objects
-	some at, item in one.items
+	some index, one in lists.each(part.of.objects)
+	some at, item in lists.each(one.items)
 	item.metadata.namespace
 	found := item.metadata.namespace
 }
@@ -233,7 +234,7 @@ places contains {"field": sprintf("%s.objects[%d].items[%d].metadata.namespace",
 # A JSON patch may move the object as well; an empty path replaces it whole.
 places contains {"field": sprintf("%s.operations[%d].path", [part.field, index]), "namespace": concat("", ["(patch of ", operation.path, ")"])} if {
 	some part in parts
-	some index, operation in part.of.operations
+	some index, operation in lists.each(part.of.operations)
 	operation.path in {"", "/", "/metadata", "/metadata/namespace"}
 }
 
@@ -242,11 +243,11 @@ on_node("hostPath", part) if count(part.hostPath) > 0
 on_node("volumeMounts", part) if count(part.volumeMounts.hostPath) > 0
 
 on_node("volumes", part) if {
-	some volume in part.volumes
+	some volume in lists.each(part.volumes)
 	volume.type == "hostPath"
 }
 
 on_node("volumes", part) if {
-	some volume in part.volumes
+	some volume in lists.each(part.volumes)
 	volume.hostPath
 }

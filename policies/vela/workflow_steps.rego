@@ -15,6 +15,8 @@
 #       namespaces: [app, unregistered]
 package portcullis.vela_workflow_steps
 
+import data.portcullis.lib.lists
+
 deny contains finding if {
 	not unchanged
 	some step in steps
@@ -52,30 +54,30 @@ unchanged if {
 
 # Wherever the three kinds keep them: Application, WorkflowRun, Workflow.
 steps contains {"field": sprintf("spec.workflow.steps[%d].type", [index]), "type": kind_of(step)} if {
-	some index, step in input.request.object.spec.workflow.steps
+	some index, step in lists.each(input.request.object.spec.workflow.steps)
 }
 
 steps contains {"field": sprintf("spec.workflow.steps[%d].subSteps[%d].type", [index, below]), "type": kind_of(sub)} if {
-	some index, step in input.request.object.spec.workflow.steps
-	some below, sub in step.subSteps
+	some index, step in lists.each(input.request.object.spec.workflow.steps)
+	some below, sub in lists.each(step.subSteps)
 }
 
 steps contains {"field": sprintf("spec.workflowSpec.steps[%d].type", [index]), "type": kind_of(step)} if {
-	some index, step in input.request.object.spec.workflowSpec.steps
+	some index, step in lists.each(input.request.object.spec.workflowSpec.steps)
 }
 
 steps contains {"field": sprintf("spec.workflowSpec.steps[%d].subSteps[%d].type", [index, below]), "type": kind_of(sub)} if {
-	some index, step in input.request.object.spec.workflowSpec.steps
-	some below, sub in step.subSteps
+	some index, step in lists.each(input.request.object.spec.workflowSpec.steps)
+	some below, sub in lists.each(step.subSteps)
 }
 
 steps contains {"field": sprintf("steps[%d].type", [index]), "type": kind_of(step)} if {
-	some index, step in input.request.object.steps
+	some index, step in lists.each(input.request.object.steps)
 }
 
 steps contains {"field": sprintf("steps[%d].subSteps[%d].type", [index, below]), "type": kind_of(sub)} if {
-	some index, step in input.request.object.steps
-	some below, sub in step.subSteps
+	some index, step in lists.each(input.request.object.steps)
+	some below, sub in lists.each(step.subSteps)
 }
 
 # A step without a type is no step that we know.

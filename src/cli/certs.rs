@@ -53,7 +53,10 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     if let Some(there) = paths.iter().find(|path| path.exists())
         && !force
     {
-        bail!("`{}` is there already; use --force to replace it, or --dir for another place", there.display());
+        bail!(
+            "`{}` is there already; use --force to replace it, or --dir for another place",
+            there.display()
+        );
     }
     let authority = Authority::new("Portcullis development authority")?;
     let leaf = authority.issue(&names, Use::Server)?;
@@ -82,7 +85,8 @@ fn names_of(mut names: Vec<String>, ips: &[IpAddr]) -> anyhow::Result<Vec<String
 }
 
 fn told([ca, ca_key, tls, tls_key]: &[PathBuf; 4], names: &[String], not_after: i64) -> String {
-    let until = jiff::Timestamp::from_second(not_after).map_or_else(|_| "?".to_owned(), |end| end.to_string());
+    let until =
+        jiff::Timestamp::from_second(not_after).map_or_else(|_| "?".to_owned(), |end| end.to_string());
     let mut text = String::new();
     let mut wrote = |path: &Path, what: &str| {
         let _ = writeln!(text, "wrote {}  {what}", path.display());

@@ -24,8 +24,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let Args { shell } = args;
+pub fn run(Args { shell }: Args) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut script);
     output::print(&String::from_utf8_lossy(&script))?;

@@ -22,22 +22,24 @@ pub fn render(problem: &Problem, shown: &str, source: Option<&str>) -> String {
         let _ = writeln!(text, "{:gutter$} {bar}", "");
         let _ = writeln!(text, "{PLACE}{}{PLACE:#} {bar} {}", problem.line, line.replace('\t', " "));
         if problem.column > 0 {
-            let _ = writeln!(text, "{:gutter$} {bar} {}{BAD}{}{BAD:#}", "", before(line, problem.column), mark(line, problem.column));
+            let (start, length) = mark(line, problem.column);
+            let _ = writeln!(text, "{:gutter$} {bar} {:start$}{BAD}{}{BAD:#}", "", "", "^".repeat(length));
         }
     }
     text
 }
 
-/// Blanks up to the column, counted in characters; a tab was shown as one blank.
-fn before(line: &str, column: u32) -> String {
-    " ".repeat(usize::try_from(column).unwrap_or(1).saturating_sub(1).min(line.chars().count()))
-}
-
-/// A caret a character of the word that begins at the column, one at least.
-fn mark(line: &str, column: u32) -> String {
-    let start = usize::try_from(column).unwrap_or(1).saturating_sub(1);
-    let word = line.chars().skip(start).take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '-')).count();
-    "^".repeat(word.max(1))
+/// Blanks up to the word that is meant, and a caret a character of it, one at least.
+///
+/// The engine places a call at its parenthesis and a reference at its last dot; the whole of it is what is meant.
+fn mark(line: &str, column: u32) -> (usize, usize) {
+    let letters: Vec<char> = line.chars().collect();
+    let of_word = |at: &usize| letters.get(*at).is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    let column = usize::try_from(column).unwrap_or(1).saturating_sub(1).min(letters.len());
+    let joins = letters.get(column).is_some_and(|c| matches!(c, '.' | '(' | '['));
+    let back = if joins { (0..column).rev().take_while(of_word).count() } else { 0 };
+    let start = column - back;
+    (start, (start..letters.len()).take_while(of_word).count().max(1))
 }
 
 #[cfg(test)]
@@ -58,6 +60,13 @@ mod tests {
             2,
             "error: `input.requst` is always undefined\n --> laws/a.rego:2:2\n  |\n2 |  input.requst.x == 1\n  |  ^^^^^^^^^^^^^^\n",
         );
+    }
+
+    #[test]
+    fn a_place_behind_the_word_means_the_word() {
+        for (line, column, expected) in [("x := time.now_ns()", 17, (5, 11)), ("\tinput.requst.tag == 1", 14, (1, 16)), ("a", 9, (1, 1)), ("é.b", 2, (0, 3))] {
+            assert_eq!(mark(line, column), expected, "{line}");
+        }
     }
 
     #[test]

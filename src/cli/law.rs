@@ -12,7 +12,7 @@ use crate::admission::review::DecodeError;
 use crate::admission::wanted::wanted;
 use crate::admission::{self, Endpoint, Facts, Review, Verdict, World, cases};
 use crate::policy::set::Options;
-use crate::policy::source::{Source, dir, embedded};
+use crate::policy::source::{dir, embedded};
 use crate::policy::{Budget, Bundle, Mode, PolicySet, Problems, Query};
 use crate::tenancy::snapshot::Snapshot;
 
@@ -35,7 +35,7 @@ impl Files {
     /// The directory cannot be read.
     pub fn read(policies: Option<&Path>) -> anyhow::Result<Self> {
         let files = match policies {
-            Some(root) => dir::files(root).map_err(|problems| anyhow::anyhow!("policies: {problems}"))?,
+            Some(root) => dir::files(root).map_err(|problems| anyhow::anyhow!("policies of {problems}"))?,
             None => embedded::files(),
         };
         Ok(Self { root: policies.map(Path::to_path_buf), files })
@@ -43,7 +43,7 @@ impl Files {
 
     /// Where they come from, for people.
     pub fn name(&self) -> String {
-        self.root.as_ref().map_or_else(|| "the embedded library".to_owned(), |root| root.display().to_string())
+        self.root.as_ref().map_or_else(|| "the embedded library".to_owned(), |root| format!("`{}`", root.display()))
     }
 
     /// Path inside the law and contents, in order of path.

@@ -57,7 +57,11 @@ pub struct Args {
     tenant_suffix: String,
 
     /// Who vela-core is
-    #[arg(long, value_name = "USERNAME", default_value = "system:serviceaccount:vela-system:kubevela-vela-core")]
+    #[arg(
+        long,
+        value_name = "USERNAME",
+        default_value = "system:serviceaccount:vela-system:kubevela-vela-core"
+    )]
     vela_user: String,
 
     /// Only one of the two configurations
@@ -134,7 +138,8 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
         None => Client::service(&args.service)?,
     };
     let read = |file: &PathBuf| {
-        std::fs::read_to_string(file).with_context(|| format!("cannot read `{}`, the file of --ca-bundle", file.display()))
+        std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read `{}`, the file of --ca-bundle", file.display()))
     };
     let settings = Settings {
         domain: args.domain.clone(),
@@ -154,14 +159,18 @@ fn problems(policies: Option<&Path>) -> anyhow::Result<Vec<Problem>> {
     let set = source.read().and_then(|bundle| PolicySet::compile(&bundle, Options::default(), None));
     match set {
         Ok(set) => Ok(registration::check(&set)),
-        Err(problems) => bail!("the policies do not load, and what they wait for cannot be known\n{problems}"),
+        Err(problems) => {
+            bail!("the policies do not load, and what they wait for cannot be known\n{problems}")
+        }
     }
 }
 
 fn print(configurations: &[Configuration], format: Format) -> anyhow::Result<Exit> {
     match format {
         Format::Json => {
-            output::print_json(&serde_json::json!({"apiVersion": "v1", "kind": "List", "items": configurations}))?;
+            output::print_json(
+                &serde_json::json!({"apiVersion": "v1", "kind": "List", "items": configurations}),
+            )?;
         }
         Format::Yaml => output::print(&serde_saphyr::to_string_multiple(configurations)?)?,
     }
@@ -181,7 +190,9 @@ fn check(configurations: &[Configuration], file: &Path) -> anyhow::Result<Exit> 
         output::print(&format!("{drift}\n"))?;
     }
     let differences = output::count(drifts.len(), "difference");
-    output::error(&format!("{differences} (- is there, + is what the table says); print anew what is registered"));
+    output::error(&format!(
+        "{differences} (- is there, + is what the table says); print anew what is registered"
+    ));
     Ok(Exit::Findings)
 }
 

@@ -93,16 +93,15 @@ pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header.iter().map(|title| title.to_uppercase()));
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
     table
 }
 
 /// A table as lines without trailing spaces.
 pub fn lines(table: &Table) -> String {
-    let mut text: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
-    if text.is_empty() {
-        text.push('\n');
-    }
-    text
+    table.lines().fold(String::new(), |text, line| text + line.trim_end() + "\n")
 }
 
 /// `1 test`, `2 tests`.

@@ -16,11 +16,12 @@ use super::{Exit, law, output};
 
 const EXAMPLES: &str = "\
 The first five minutes:
-  portcullis policy new no-latest-tag               a policy, its Rego test and a case, ready to change
-  portcullis policy test policies                   1 test or more, all passing
-  portcullis policy check policies                  what is wrong, where, and what is allowed
-  portcullis review --policies policies pod.yaml    the verdict on a manifest of yours
-  portcullis policy eval --policies policies --trace pod.yaml    and how it came about";
+  portcullis policy new no-latest-tag                a policy with its tests, ready to change
+  portcullis policy test policies                    they pass
+  portcullis policy check policies                   what is wrong, where, and what is allowed
+  portcullis review --policies policies pod.yaml     the verdict on a manifest of yours
+  portcullis policy eval --policies policies --trace pod.yaml
+                                                     and how it came about";
 
 /// Words of `portcullis policy`.
 #[derive(Debug, clap::Args)]

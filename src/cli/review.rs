@@ -37,8 +37,9 @@ Examples:
   portcullis review --policies policies --tenancy tenancy.yaml --output json manifests/
   portcullis review --server https://127.0.0.1:8443 --ca ca.pem review.json
 
-`--as` takes a username, or a short name of the example world's cast: acme-dev, globex-dev, acme-sa, mgr, vela,
-root and others. The shape of --output json is in docs/cases.md. Exit code 1: something was denied or failed.";
+--as takes a username, or a short name of the example world's cast: acme-dev, globex-dev, acme-sa,
+mgr, vela, root and others. The shape of --output json is in docs/cases.md.
+Exit code 1: something was denied or failed; 2: something was no review at all.";
 
 /// Words of `portcullis review`.
 #[derive(Debug, clap::Args)]
@@ -47,10 +48,6 @@ pub struct Args {
     /// Manifests or AdmissionReviews, YAML or JSON; directories are searched, `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    #[command(flatten)]
-    law: LawArgs,
-    #[command(flatten)]
-    request: RequestArgs,
     /// Which call is asked; manifests go through both as a write does, an AdmissionReview to /validate
     #[arg(long, value_enum, value_name = "CALL")]
     endpoint: Option<Call>,
@@ -63,6 +60,10 @@ pub struct Args {
     /// How to print
     #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
+    #[command(flatten)]
+    law: LawArgs,
+    #[command(flatten)]
+    request: RequestArgs,
 }
 
 /// Which law, in which world.

@@ -17,7 +17,6 @@ use crate::admission::{Gate, World};
 use crate::lifecycle::drain::{Conductor, Signals};
 use crate::lifecycle::ready::Readiness;
 use crate::lifecycle::tasks::Tasks;
-use crate::policy::engine::Choice;
 use crate::policy::set::Options;
 use crate::policy::source::{Source, dir};
 use crate::policy::{Budget, Live, registration};
@@ -145,7 +144,7 @@ fn gate(args: &LawArgs, log: DecisionLog, readiness: &Readiness, tasks: &mut Tas
     let source = args.policies.clone().map_or(Source::Embedded, Source::Dir);
     // A directory that cannot be read at all is a wrong flag; a policy in it that is wrong answers by its on_error.
     let bundle = source.read().map_err(|problems| anyhow::anyhow!("--policies: {problems}"))?;
-    let live = Live::start(&bundle, Options { choice: Choice::Auto, full_input: args.full_input });
+    let live = Live::start(&bundle, Options { interpreter: false, full_input: args.full_input });
     let set = live.load();
     for problem in registration::check(&set) {
         tracing::warn!(%problem, "a policy waits for requests that are never sent");

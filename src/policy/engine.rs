@@ -5,6 +5,8 @@
 
 pub mod analysis;
 pub mod builtins;
+mod guard;
+pub mod hazards;
 pub mod interpreter;
 pub mod reads;
 pub mod rvm;
@@ -64,13 +66,13 @@ impl EvalError {
 }
 
 /// Which engine to use; `Auto` is the register machine with the interpreter as fallback.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Choice {
     /// The register machine where its compiler accepts the policy.
     #[default]
     Auto,
-    /// The interpreter always, for the differential test.
-    Interpreter,
+    /// The interpreter, and why.
+    Interpreter(String),
 }
 
 /// A policy ready to run.
@@ -87,12 +89,12 @@ impl Compiled {
     ///
     /// # Errors
     /// What the engine says, at its place.
-    pub fn new(package: &str, rules: &[&'static str], modules: &[&Module], choice: Choice) -> Result<Self, Problem> {
+    pub fn new(package: &str, rules: &[&'static str], modules: &[&Module], choice: &Choice) -> Result<Self, Problem> {
         let file = modules.first().map_or("", |module| module.path.as_str());
         let engine = load(modules)?;
         let entries: Vec<String> = rules.iter().map(|rule| format!("{package}.{rule}")).collect();
-        if choice == Choice::Interpreter {
-            return Ok(Self::Interpreter(Interpreter::new(engine, entries, file)?, "asked for".to_owned()));
+        if let Choice::Interpreter(why) = choice {
+            return Ok(Self::Interpreter(Interpreter::new(engine, entries, file)?, why.clone()));
         }
         match Machine::new(engine.clone(), &entries, file) {
             Ok(machine) => Ok(Self::Machine(machine)),

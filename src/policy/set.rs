@@ -6,7 +6,7 @@ mod lint;
 use std::sync::Arc;
 
 use super::engine::reads::Reads;
-use super::engine::{Budget, Choice, Compiled, EvalError, Value};
+use super::engine::{Budget, Compiled, EvalError, Value};
 use super::finding::{self, Finding};
 use super::manifest::{Manifest, Match, Mode, OnError};
 use super::params::Modes;
@@ -71,8 +71,8 @@ pub struct PolicySet {
 /// How to compile.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// Which engine.
-    pub choice: Choice,
+    /// Every policy on the interpreter, as the differential test has it; slower, and never another verdict.
+    pub interpreter: bool,
     /// Hand every policy the whole input, whatever it reads.
     pub full_input: bool,
 }

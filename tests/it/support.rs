@@ -1,5 +1,7 @@
 //! A gate as a process of its own, and a client that trusts it.
 
+pub mod wire; // reviews as Go writes them, and a connection that sends what it is told to
+
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -32,6 +34,8 @@ pub struct Gate {
     pub webhook: String,
     /// `ip:port` of the probes.
     pub admin: String,
+    /// Who issued its certificate.
+    pub authority: Authority,
     agent: Agent,
     log: mpsc::Receiver<String>,
 }
@@ -58,7 +62,10 @@ impl Gate {
         authority.issue(&["127.0.0.1".into(), "localhost".into()], Use::Server).unwrap().write(&path("tls.pem"), &path("key.pem")).unwrap();
         let mut command = portcullis();
         command.args(["serve", "--role", "gate", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain-delay", "0s"]);
-        command.arg("--tenancy").arg(path("tenancy.yaml")).arg("--tls-cert").arg(path("tls.pem")).arg("--tls-key").arg(path("key.pem"));
+        if !options.extra.contains(&"--tenancy") {
+            command.arg("--tenancy").arg(path("tenancy.yaml"));
+        }
+        command.arg("--tls-cert").arg(path("tls.pem")).arg("--tls-key").arg(path("key.pem"));
         command.arg("--ready-file").arg(path("ready.json"));
         if !options.extra.contains(&"--decision-log") {
             command.arg("--decision-log").arg(path("decisions.jsonl"));
@@ -72,7 +79,7 @@ impl Gate {
         let certificate = Certificate::from_pem(authority.cert_pem().as_bytes()).unwrap();
         let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[certificate])).build();
         let agent: Agent = Agent::config_builder().tls_config(tls).http_status_as_error(false).timeout_global(Some(Duration::from_secs(60))).build().into();
-        let mut gate = Self { child, dir, webhook: String::new(), admin: String::new(), agent, log };
+        let mut gate = Self { child, dir, webhook: String::new(), admin: String::new(), authority, agent, log };
         gate.find(options.wait_ready);
         gate
     }

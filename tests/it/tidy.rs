@@ -1,6 +1,8 @@
 //! The house rules that a compiler does not know: imports point down, files and functions are short, whatever an
 //! operator can see is documented, and nothing names the machine it was written on.
 
+#![expect(clippy::string_slice, reason = "sources are cut where a search for ASCII has found something")]
+
 mod rust; // sources without their comments and texts, imports, functions
 mod words; // what the documents must say
 
@@ -49,7 +51,11 @@ const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[];
 const LONG_FILES: &[(&str, &str)] = &[];
 
 fn sources(dir: &str) -> Vec<Source> {
-    files(&root().join(dir)).into_iter().filter(|path| path.extension().is_some_and(|e| e == "rs")).map(Source::read).collect()
+    files(&root().join(dir))
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "rs"))
+        .map(|path| Source::read(&path))
+        .collect()
 }
 
 /// Every file of a directory that a person wrote, in order.
@@ -63,7 +69,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() && !made.contains(&name.as_str()) {
                 open.push(path);
-            } else if path.is_file() && !name.ends_with(".pem") && !name.ends_with(".snap.new") {
+            } else if path.is_file() && path.extension().is_none_or(|e| e != "pem" && e != "new") {
                 found.push(path);
             }
         }
@@ -92,7 +98,8 @@ fn imports_point_down() {
             continue;
         };
         for (line, other) in source.rooms_named() {
-            let closet = CLOSETS.contains(&other.as_str()) && !CLOSETS.contains(&room.as_str()) && room != "tenancy";
+            let closet =
+                CLOSETS.contains(&other.as_str()) && !CLOSETS.contains(&room.as_str()) && room != "tenancy";
             if other != room && !closet && !may.contains(&other.as_str()) {
                 wrong.push(format!("{}:{line}: `{room}` may not import `{other}`", source.name));
             }
@@ -106,13 +113,19 @@ fn rooms_do_not_know_what_is_not_theirs() {
     let mut wrong = Vec::new();
     for source in sources("src") {
         let room = source.room().unwrap_or_default();
-        for (_, words, except) in ABSENT.iter().filter(|(name, _, except)| *name == room && !except.contains(&source.name.as_str())) {
+        for (_, words, except) in
+            ABSENT.iter().filter(|(name, _, except)| *name == room && !except.contains(&source.name.as_str()))
+        {
             let found = words.iter().filter_map(|word| Some((source.line_of_path(word)?, word)));
-            wrong.extend(found.map(|(line, word)| format!("{}:{line}: `{room}` knows no `{word}`{}", source.name, instead(except))));
+            wrong.extend(found.map(|(line, word)| {
+                format!("{}:{line}: `{room}` knows no `{word}`{}", source.name, instead(except))
+            }));
         }
         if room == "policy" && !source.name.starts_with("src/policy/engine") {
             let found = source.line_of_path("regorus");
-            wrong.extend(found.map(|line| format!("{}:{line}: only policy/engine names `regorus`", source.name)));
+            wrong.extend(
+                found.map(|line| format!("{}:{line}: only policy/engine names `regorus`", source.name)),
+            );
         }
     }
     none("rooms that know too much", &wrong);
@@ -127,24 +140,41 @@ fn files_are_short() {
     let long = |source: &&Source| source.text.lines().count() > FILE_LINES_MAX;
     let known = |source: &&Source| LONG_FILES.iter().any(|(file, _)| *file == source.name);
     let all = sources("src");
-    let wrong = all.iter().filter(long).filter(|s| !known(s)).map(|s| format!("{}: {} lines", s.name, s.text.lines().count()));
+    let wrong = all
+        .iter()
+        .filter(long)
+        .filter(|s| !known(s))
+        .map(|s| format!("{}: {} lines", s.name, s.text.lines().count()));
     none(&format!("files of more than {FILE_LINES_MAX} lines"), &wrong.collect::<Vec<_>>());
-    let stale = LONG_FILES.iter().filter(|(file, _)| !all.iter().any(|source| source.name == *file && long(&source)));
-    none("files that are short now; take them off the list", &stale.map(|(file, _)| (*file).to_owned()).collect::<Vec<_>>());
+    let stale =
+        LONG_FILES.iter().filter(|(file, _)| !all.iter().any(|source| source.name == *file && long(&source)));
+    none(
+        "files that are short now; take them off the list",
+        &stale.map(|(file, _)| (*file).to_owned()).collect::<Vec<_>>(),
+    );
 }
 
 #[test]
 fn functions_are_short() {
     let long: Vec<(String, String, usize)> = sources("src")
         .iter()
-        .flat_map(|source| source.functions().into_iter().map(|(name, lines)| (source.name.clone(), name, lines)))
+        .flat_map(|source| {
+            source.functions().into_iter().map(|(name, lines)| (source.name.clone(), name, lines))
+        })
         .filter(|(_, _, lines)| *lines > FUNCTION_LINES_MAX)
         .collect();
     let known = |file: &str, name: &str| LONG_FUNCTIONS.iter().any(|(f, n, _)| *f == file && *n == name);
     let wrong = long.iter().filter(|(file, name, _)| !known(file, name));
-    none(&format!("functions of more than {FUNCTION_LINES_MAX} lines"), &wrong.map(|(f, n, l)| format!("{f}: `{n}`: {l} lines")).collect::<Vec<_>>());
-    let stale = LONG_FUNCTIONS.iter().filter(|(file, name, _)| !long.iter().any(|(f, n, _)| f == file && n == name));
-    none("functions that are short now; take them off the list", &stale.map(|(f, n, _)| format!("{f}: `{n}`")).collect::<Vec<_>>());
+    none(
+        &format!("functions of more than {FUNCTION_LINES_MAX} lines"),
+        &wrong.map(|(f, n, l)| format!("{f}: `{n}`: {l} lines")).collect::<Vec<_>>(),
+    );
+    let stale =
+        LONG_FUNCTIONS.iter().filter(|(file, name, _)| !long.iter().any(|(f, n, _)| f == file && n == name));
+    none(
+        "functions that are short now; take them off the list",
+        &stale.map(|(f, n, _)| format!("{f}: `{n}`")).collect::<Vec<_>>(),
+    );
 }
 
 #[test]
@@ -165,7 +195,11 @@ fn every_dependency_has_a_reason() {
     for (number, line) in text.lines().enumerate() {
         if line.starts_with('[') {
             in_table = line.trim_end_matches(']').ends_with("dependencies");
-        } else if in_table && line.contains('=') && !line.starts_with('#') && !line.rsplit(['}', '"']).next().is_some_and(|end| end.contains("# ")) {
+        } else if in_table
+            && line.contains('=')
+            && !line.starts_with('#')
+            && !line.rsplit(['}', '"']).next().is_some_and(|end| end.contains("# "))
+        {
             wrong.push(format!("Cargo.toml:{}: {line}", number + 1));
         }
     }
@@ -175,7 +209,13 @@ fn every_dependency_has_a_reason() {
 #[test]
 fn nothing_names_the_machine_it_was_written_on() {
     // Put together, so that this file does not name them.
-    let paths = [concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/Us", "ers/"), concat!("/wo", "rk/"), concat!("file", ":///")];
+    let paths = [
+        concat!("/ho", "me/"),
+        concat!("/ro", "ot/"),
+        concat!("/Us", "ers/"),
+        concat!("/wo", "rk/"),
+        concat!("file", ":///"),
+    ];
     let hosts = ["mirror", "artifactory", "nexus", "goproxy"];
     let mut wrong = Vec::new();
     for path in files(root()) {
@@ -184,7 +224,9 @@ fn nothing_names_the_machine_it_was_written_on() {
         for (number, line) in text.lines().enumerate() {
             let path_named = paths.iter().any(|word| starts_path(line, word));
             let host_named = urls(line).any(|host| hosts.iter().any(|word| host.contains(word)));
-            let elsewhere = locked && line.starts_with("source = ") && !line.contains("github.com/rust-lang/crates.io-index");
+            let elsewhere = locked
+                && line.starts_with("source = ")
+                && !line.contains("github.com/rust-lang/crates.io-index");
             if path_named || host_named || elsewhere {
                 wrong.push(format!("{}:{}: {}", shown(&path), number + 1, line.trim()));
             }
@@ -195,7 +237,8 @@ fn nothing_names_the_machine_it_was_written_on() {
 
 /// Whether an absolute path in a line starts so; `src/work/` is none.
 fn starts_path(line: &str, start: &str) -> bool {
-    line.match_indices(start).any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "}-_.$~".contains(c)))
+    line.match_indices(start)
+        .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "}-_.$~".contains(c)))
 }
 
 /// The hosts of a line's addresses.

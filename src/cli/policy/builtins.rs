@@ -1,5 +1,7 @@
 //! `portcullis policy builtins`: what a policy may call, what it may not, and why.
 
+use std::fmt::Write as _;
+
 use super::super::output::{self, STRONG, TextOrJson};
 use super::Exit;
 use crate::policy::engine::builtins;
@@ -16,8 +18,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let Args { output } = args;
+pub fn run(Args { output }: Args) -> anyhow::Result<Exit> {
     let mut allowed: Vec<_> = builtins::allowed().collect();
     allowed.sort_unstable();
     let refused: Vec<_> = builtins::refused().collect();
@@ -40,7 +41,7 @@ fn text(allowed: &[(&str, &str)], refused: &[(&str, &str)]) -> String {
         let entry = |(name, condition): &(&str, &str)| if condition.is_empty() { (*name).to_owned() } else { format!("{name} ({condition})") };
         wrap(&mut text, &group.iter().map(entry).collect::<Vec<_>>());
     }
-    text.push_str(&format!("\n{STRONG}These are refused when a policy is loaded{STRONG:#}\n\n"));
+    let _ = write!(text, "\n{STRONG}These are refused when a policy is loaded{STRONG:#}\n\n");
     let mut table = output::table(&["builtin", "why"]);
     for (name, why) in refused {
         table.add_row([*name, *why]);

@@ -1,11 +1,12 @@
 //! `portcullis policy check`: everything that can be found wrong without a request.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::super::law::{self, Files};
-use super::super::output::{self, GOOD, TextOrJson};
+use super::super::output::{self, BAD, CARE, GOOD, TextOrJson};
 use super::{CaseFile, Exit, case_files, files};
 use crate::admission::cases;
 use crate::policy::engine::analysis;
@@ -17,9 +18,10 @@ Examples:
   portcullis policy check policies
   portcullis policy check policies --cases tests/cases -o json
 
-It finds: what is no Rego; METADATA that is incomplete or misspelt; rules that are never asked; paths of the input and
-of data that are always undefined; builtins that are refused; parameters and tests that cannot be read. Exit code 1:
-there are problems. OPA's own tools read the same files: opa check, opa test -b, Regal.";
+It finds what is no Rego, METADATA that is incomplete or misspelt, rules that are never asked, paths
+of the input and of data that are always undefined, builtins that are refused, and parameters and
+tests that cannot be read. OPA's own tools read the same files: opa check, opa test -b, Regal.
+Exit code 1: there are problems.";
 
 /// Words of `portcullis policy check`.
 #[derive(Debug, clap::Args)]
@@ -104,22 +106,22 @@ fn tested(policy: &Policy, bundle: &Bundle, case_files: &[CaseFile]) -> bool {
 fn text(set: Option<&PolicySet>, files: &Files, problems: &Problems, unread: &[String], notes: &[String]) -> String {
     let mut text = files.render(problems);
     for error in unread {
-        text.push_str(&format!("{}error{:#}: {error}\n", output::BAD, output::BAD));
+        let _ = writeln!(text, "{BAD}error{BAD:#}: {error}");
     }
     if !text.is_empty() {
         text.push('\n');
     }
     for note in notes {
-        text.push_str(&format!("{}note:{:#} {note}\n", output::CARE, output::CARE));
+        let _ = writeln!(text, "{CARE}note:{CARE:#} {note}");
     }
     let found = problems.0.len() + unread.len();
     let policies = output::count(set.map_or(0, |set| set.policies.len()), "policy");
     let name = files.name();
-    text.push_str(&if found == 0 {
-        format!("{GOOD}fine:{GOOD:#} {policies} of {name}, revision {}\n", set.map(|set| set.digest.as_str()).unwrap_or_default())
-    } else {
-        format!("{} in {name}; {policies} of it would load\n", output::count(found, "problem"))
-    });
+    let revision = set.map(|set| set.digest.as_str()).unwrap_or_default();
+    let _ = match output::count(found, "problem") {
+        _ if found == 0 => writeln!(text, "{GOOD}fine:{GOOD:#} {policies} of {name}, revision {revision}"),
+        problems => writeln!(text, "{problems} in {name}; {policies} of it would load"),
+    };
     text
 }
 

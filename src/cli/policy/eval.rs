@@ -29,7 +29,8 @@ Examples:
   portcullis policy eval --policies policies --policy no-latest-tag --trace pod.yaml
   portcullis policy eval --as globex-dev --input pod.yaml
 
-Microseconds are those of a warm gate: what is told is the second run. `print(…)` in a policy is shown with --trace.";
+Microseconds are those of a warm gate: what is told is the second run. What `print` says is shown
+with --trace.";
 
 /// Words of `portcullis policy eval`.
 #[derive(Debug, clap::Args)]
@@ -100,7 +101,8 @@ struct See<'a> {
 
 impl See<'_> {
     fn question(&self, question: &Question, endpoint: Endpoint) -> anyhow::Result<(String, bool)> {
-        let judged = self.judge.judge(&question.body, endpoint, &Moment::present()).map_err(anyhow::Error::from)?;
+        let moment = Moment::present();
+        let judged = self.judge.judge(&question.body, endpoint, &moment).and_then(|_warm| self.judge.judge(&question.body, endpoint, &moment))?;
         let Some(facts) = &judged.facts else { bail!("{}", message::denial(&judged.verdict)) };
         let whole = judged.review.whole()?;
         let header = &whole.header;
@@ -124,8 +126,10 @@ impl See<'_> {
             text.push_str(&self.policy(policy, facts, endpoint, inputs.of(policy, &whole), &data)?);
         }
         let silent = law.policies.iter().filter(wanted).count() - asked;
-        let _ = writeln!(text, "\n{FAINT}{} not match this request{FAINT:#}", if silent == 1 { "1 policy does".to_owned() } else { format!("{silent} policies do") });
-        let _ = writeln!(text, "{STRONG}verdict {}{STRONG:#} {FAINT}· {} µs, decoding included{FAINT:#}", judged.verdict.outcome().as_str(), judged.took.as_micros());
+        if silent > 0 {
+            let _ = writeln!(text, "\n{FAINT}{} not apply to this request{FAINT:#}", if silent == 1 { "1 policy does".to_owned() } else { format!("{silent} policies do") });
+        }
+        let _ = writeln!(text, "\n{STRONG}verdict {}{STRONG:#} {FAINT}· {} µs, decoding included{FAINT:#}", judged.verdict.outcome().as_str(), judged.took.as_micros());
         Ok((text, judged.verdict.allowed()))
     }
 
@@ -141,7 +145,9 @@ impl See<'_> {
             if !said.is_empty() {
                 fired.push(*rule);
             }
-            said.iter().for_each(|line| drop(writeln!(lines, "    {line}")));
+            for line in &said {
+                let _ = writeln!(lines, "    {line}");
+            }
         }
         let style = if fired.contains(&"deny") { BAD } else if fired.is_empty() { GOOD } else { CARE };
         let word = if fired.is_empty() { "nothing".to_owned() } else { fired.join(" ") };

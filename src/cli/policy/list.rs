@@ -1,5 +1,6 @@
 //! `portcullis policy list`: what the law holds, and when each policy applies.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -71,16 +72,17 @@ fn text(set: &PolicySet, name: &str) -> String {
         text.push_str("\n* params override the mode for some\n");
     }
     for broken in &set.broken {
-        text.push_str(&format!("\n{BAD}does not load:{BAD:#} {} (answers {} for what it matches)\n{}\n", broken.id, broken.on_error, broken.problems));
+        let _ = writeln!(text, "\n{BAD}does not load:{BAD:#} {} (answers {} for what it matches)", broken.id, broken.on_error);
+        let _ = writeln!(text, "{}", broken.problems);
     }
     let count = output::count(set.policies.len(), "policy");
-    text.push_str(&format!("\n{count} of {name} {FAINT}· revision {}{FAINT:#}\n", set.digest));
+    let _ = writeln!(text, "\n{count} of {name} {FAINT}· revision {}{FAINT:#}", set.digest);
     text
 }
 
 /// `CREATE UPDATE pods, jobs.batch in app, sandbox`; long lists are counted.
 fn entry(entry: &Match) -> String {
-    let operations = if entry.operations.len() == 4 { "any".to_owned() } else { words(&entry.operations, |word| word.to_string(), 4) };
+    let operations = if entry.operations.len() == 4 { "any".to_owned() } else { words(&entry.operations, ToString::to_string, 4) };
     let resources: Vec<String> = entry.resources.iter().map(ToString::to_string).collect();
     let kinds = if entry.namespaces.len() == Kind::ALL.len() { "anywhere".to_owned() } else { format!("in {}", words(&entry.namespaces, |kind| kind.as_str().to_owned(), 5)) };
     format!("{operations} of {} {kinds}", words(&resources, Clone::clone, 3))

@@ -1,5 +1,6 @@
 //! `portcullis policy new`: a policy that works, with tests that pass, to be changed from there.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -19,8 +20,8 @@ Examples:
   portcullis policy new no-latest-tag
   portcullis policy new quiet-hours --dir law --topic operations
 
-It writes DIR/TOPIC/NAME.rego, NAME_test.rego beside it and cases/NAME.yaml below. All three are an example that
-passes: change a line, run `portcullis policy test DIR`, and see what happens.";
+It writes DIR/TOPIC/NAME.rego, NAME_test.rego beside it and cases/NAME.yaml below. All three are an
+example that passes: change a line, run `portcullis policy test DIR`, and see what happens.";
 
 /// Words of `portcullis policy new`.
 #[derive(Debug, clap::Args)]
@@ -69,14 +70,14 @@ fn told(dir: &Path, files: &[(PathBuf, &str)], fresh: bool) -> String {
     let width = files.iter().map(|(path, _)| path.display().to_string().len()).max().unwrap_or_default();
     let mut text = String::new();
     for (path, what) in files {
-        text.push_str(&format!("{GOOD}wrote{GOOD:#} {:width$}  {FAINT}{what}{FAINT:#}\n", path.display().to_string()));
+        let _ = writeln!(text, "{GOOD}wrote{GOOD:#} {:width$}  {FAINT}{what}{FAINT:#}", path.display().to_string());
     }
     let dir = dir.display();
-    text.push_str(&format!(
-        "\n{STRONG}next{STRONG:#}\n  portcullis policy test {dir}\n  portcullis review --policies {dir} FILE        a manifest of yours\n  portcullis policy eval --policies {dir} --trace FILE\n"
-    ));
+    let _ = writeln!(text, "\n{STRONG}next{STRONG:#}\n  portcullis policy test {dir}");
+    let _ = writeln!(text, "  portcullis review --policies {dir} FILE               a manifest of yours");
+    let _ = writeln!(text, "  portcullis policy eval --policies {dir} --trace FILE  and how that came about");
     if fresh {
-        text.push_str(&format!("\n{dir} is new, and with --policies {dir} it is the whole law: the embedded library is not added to it.\n"));
+        let _ = writeln!(text, "\n{dir} is new, and with --policies {dir} it is the whole law: the embedded library is not added to it.");
     }
     text
 }

@@ -23,11 +23,12 @@ const EXAMPLES: &str = "\
 Examples:
   portcullis policy test policies
   portcullis policy test policies --cases tests/cases --filter 'IM-*'
-  portcullis policy test policies --both                   every case on both engines, and with the whole input
+  portcullis policy test policies --both           each case on both engines, and on the whole input
   portcullis policy test policies --output junit > report.xml
 
-A test is a rule `test_…` of a *_test.rego, or a case of a YAML file with `cases:` (docs/cases.md). Cases run in the
-example world, as its cast, at 2026-05-04T09:00:00Z. Exit code 1: a test failed, or there was none.";
+A test is a rule `test_…` of a *_test.rego, or a case of a YAML file with `cases:`; docs/cases.md
+has their fields. Cases run in the example world, as its cast, at 2026-05-04T09:00:00Z.
+Exit code 1: a test failed, or there was none.";
 
 /// Words of `portcullis policy test`.
 #[derive(Debug, clap::Args)]

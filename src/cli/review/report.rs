@@ -124,6 +124,7 @@ impl Report {
     }
 
     /// Fills in what the answer says.
+    #[must_use]
     pub fn answered(mut self, answer: &Answer, took: Duration) -> Self {
         let text = |pointer: &str| answer.json().pointer(pointer).and_then(Json::as_str).unwrap_or_default().to_owned();
         let code = answer.json().pointer("/response/status/code").and_then(Json::as_u64).unwrap_or(200);
@@ -147,6 +148,7 @@ impl Report {
     }
 
     /// Fills in what only the gate in this process knows.
+    #[must_use]
     pub fn judged(self, judged: &Judged, answer: &Answer) -> Self {
         let mut report = self.answered(answer, judged.took);
         let verdict = &judged.verdict;
@@ -159,6 +161,7 @@ impl Report {
     }
 
     /// Fills in that there is no answer, only an HTTP status.
+    #[must_use]
     pub fn refused(mut self, status: u16, message: &str) -> Self {
         (self.verdict, self.allowed, self.code) = ("error", false, status);
         message.clone_into(&mut self.message);
@@ -171,13 +174,17 @@ impl Report {
     }
 
     /// The mutating call, then the validating one of what it made: one report, in which the second decides.
+    #[must_use]
     pub fn then(self, mut validated: Self) -> Self {
         validated.endpoint = "both";
         validated.patch = self.patch;
         validated.duration_us += self.duration_us;
-        let fresh = |known: &[String], item: &String| !known.contains(item);
         let mut warnings = self.warnings;
-        warnings.extend(validated.warnings.drain(..).filter(|warning| fresh(&warnings.clone(), warning)));
+        for warning in validated.warnings {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
         validated.warnings = warnings;
         let mut failures = self.failures;
         failures.append(&mut validated.failures);

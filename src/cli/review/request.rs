@@ -134,8 +134,7 @@ fn namespace(document: &Document, wanted: &Wanted, resource: &Resource, assumed:
     let own = document.text("/metadata/namespace");
     let flag = wanted.namespace.as_deref().unwrap_or_default();
     match (own, flag, resource.namespaced) {
-        (_, _, Some(false)) => Ok(String::new()),
-        ("", "", None) => Ok(String::new()),
+        (_, _, Some(false)) | ("", "", None) => Ok(String::new()),
         ("", "", Some(true)) => {
             assumed.push("no namespace in the object and no --namespace: it goes to `default`, as kubectl would have it".to_owned());
             Ok("default".to_owned())

@@ -19,6 +19,10 @@ pub fn block(report: &Report) -> String {
     let (style, word) = word(report);
     let object = &report.object;
     let name = if object.name.is_empty() { "(to be named)".to_owned() } else { clip(&object.name, NAME_MAX) };
+    if report.unreadable() && object.kind.is_empty() {
+        let place = format!("{}, document {}", clip(&report.source, NAME_MAX), report.document);
+        return format!("{style}{word:5}{style:#} {STRONG}{place}{STRONG:#}\n  {BAD}✗{BAD:#} HTTP {}: {}\n\n", report.code, clip(&report.message, 1000));
+    }
     let mut text = format!("{style}{word:5}{style:#} {STRONG}{} {name}{STRONG:#}", clip(&object.kind, NAME_MAX));
     if !object.namespace.is_empty() {
         let _ = write!(text, " in {}", clip(&object.namespace, NAME_MAX));

@@ -6,6 +6,7 @@
 
 use serde_json::Value as Json;
 
+use super::hazards::{self, Hazard};
 use crate::policy::bundle::Module;
 use crate::policy::problem::Problem;
 
@@ -66,6 +67,8 @@ pub struct Analysis {
     pub input: Vec<Reference<Step>>,
     /// Constant prefixes below `data`; an empty path is all of it.
     pub data: Vec<Reference<String>>,
+    /// Constructs for the interpreter.
+    pub hazards: Vec<Hazard>,
 }
 
 /// A use of `input` or `data`.
@@ -92,6 +95,7 @@ pub fn analyse(module: &Module) -> Result<Analysis, Problem> {
     for rule in ast.get("rules").and_then(Json::as_array).into_iter().flatten() {
         walk.rule(rule);
     }
+    walk.found.hazards = hazards::find(ast);
     Ok(walk.found)
 }
 

@@ -10,7 +10,7 @@ use regorus::rvm::vm::VmError;
 use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{CompiledPolicy, Value};
 
-use super::{Budget, EvalError};
+use super::{Budget, EvalError, guard};
 use crate::policy::problem::Problem;
 
 /// Idle machines kept a policy. A machine is some 2 KiB; more than the worker threads are never in use at once.
@@ -42,7 +42,9 @@ impl Machine {
         let first = entries.first().map(String::as_str).unwrap_or_default();
         let policy = engine.compile_with_entrypoint(&first.into()).map_err(|error| problem(format!("{error:#}")))?;
         let names: Vec<&str> = entries.iter().map(String::as_str).collect();
-        let program = Compiler::compile_from_policy(&policy, &names).map_err(|error| problem(error.to_string()))?;
+        let mut program = Compiler::compile_from_policy(&policy, &names).map_err(|error| problem(error.to_string()))?;
+        let own = Arc::get_mut(&mut program).ok_or_else(|| problem("the program is shared".to_owned()))?;
+        guard::wrap(own).map_err(|name| problem(format!("builtin `{name}` has no guard")))?;
         Ok(Self { program, policy, idle: Mutex::new(Vec::new()) })
     }
 
@@ -76,6 +78,7 @@ impl Machine {
         machine.set_data(data.clone()).map_err(|error| EvalError::Engine(error.to_string()))?;
         machine.set_input(input.clone());
         let value = machine.execute_entry_point_by_index(index).map_err(|error| match error {
+            VmError::RegexSizeLimitExceeded { .. } => guard::take().map_or_else(|| EvalError::Budget(error.to_string()), EvalError::Engine),
             VmError::InstructionLimitExceeded { limit, .. } => EvalError::Budget(format!("{limit} instructions")),
             VmError::TimeLimitExceeded { limit, .. } => EvalError::Budget(format!("{limit:?}")),
             other => EvalError::Engine(last_line(&other.to_string())),

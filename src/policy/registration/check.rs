@@ -22,7 +22,8 @@ fn of_policy(policy: &Policy) -> Vec<Problem> {
     let judges = policy.defines("deny") || policy.defines("warn");
     let (file, line) = &manifest.place;
     let messages = of_matches(&manifest.matches, judges, policy.patches());
-    let problem = |message| Problem::at(file, *line, 0, format!("policy `{}` waits for {message}", manifest.id));
+    let problem =
+        |message| Problem::at(file, *line, 0, format!("policy `{}` waits for {message}", manifest.id));
     messages.into_iter().map(problem).collect()
 }
 
@@ -35,7 +36,9 @@ pub(super) fn of_matches(matches: &[Match], judges: bool, patches: bool) -> Vec<
     };
     let mut messages: Vec<String> = matches.iter().flat_map(|entry| of_entry(entry, hooks)).collect();
     let patched = |entry: &Match| {
-        let sent = |pattern: &str| unsent(entry, &[Hook::Mutating], pattern, &entry.namespaces).0.len() < entry.operations.len();
+        let sent = |pattern: &str| {
+            unsent(entry, &[Hook::Mutating], pattern, &entry.namespaces).0.len() < entry.operations.len()
+        };
         entry.resources.iter().any(|pattern| sent(&pattern.to_string()))
     };
     if judges && patches && messages.is_empty() && !matches.iter().any(patched) {
@@ -75,15 +78,20 @@ fn of_entry(entry: &Match, hooks: &[Hook]) -> Vec<String> {
 fn unsent(entry: &Match, hooks: &[Hook], pattern: &str, kinds: &[Kind]) -> (Vec<Operation>, &'static str) {
     let parts = Parts::of(pattern);
     let reached = |operation: Operation| {
-        TABLE.iter().any(|row| hooks.contains(&row.hook) && kinds.iter().any(|kind| covers(row, operation, &parts, *kind)))
+        TABLE.iter().any(|row| {
+            hooks.contains(&row.hook) && kinds.iter().any(|kind| covers(row, operation, &parts, *kind))
+        })
     };
-    let unsent: Vec<Operation> = entry.operations.iter().copied().filter(|operation| !reached(*operation)).collect();
+    let unsent: Vec<Operation> =
+        entry.operations.iter().copied().filter(|operation| !reached(*operation)).collect();
     let why = match (parts.scope(), kinds) {
         (Some(Scope::Cluster), _) if !parts.is_namespaces() && !kinds.contains(&Kind::Cluster) => {
             " (it has no namespace; its kind is cluster)"
         }
         (Some(Scope::Namespaced), [Kind::Cluster]) => " (it always lies in a namespace)",
-        _ if parts.is_namespaces() && kinds == [Kind::Cluster] => " (a Namespace is of its own kind, never of cluster)",
+        _ if parts.is_namespaces() && kinds == [Kind::Cluster] => {
+            " (a Namespace is of its own kind, never of cluster)"
+        }
         _ => "",
     };
     (unsent, why)
@@ -97,8 +105,9 @@ fn covers(row: &Entry, operation: Operation, parts: &Parts<'_>, kind: Kind) -> b
         "*/*" => true,
         "*" => parts.subresource == Subresource::None,
         exact => {
-            let (name, subresource) =
-                exact.split_once('/').map_or((exact, Subresource::None), |(name, sub)| (name, Subresource::Is(sub)));
+            let (name, subresource) = exact
+                .split_once('/')
+                .map_or((exact, Subresource::None), |(name, sub)| (name, Subresource::Is(sub)));
             parts.resource == Some(name) && parts.subresource == subresource
         }
     };

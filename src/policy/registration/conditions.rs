@@ -113,7 +113,8 @@ fn not_upkeep() -> String {
          (request.resource.group == \"coordination.k8s.io\" && request.resource.resource == \"leases\") ||\n    \
          (has(request.subResource) && request.subResource == \"status\" &&\n      \
          request.resource.group != \"oam.dev\" && !request.resource.group.endsWith(\".oam.dev\"))\n  )\n)",
-        controllers = named_with_group("system:serviceaccount:kube-system:", "system:serviceaccounts:kube-system"),
+        controllers =
+            named_with_group("system:serviceaccount:kube-system:", "system:serviceaccounts:kube-system"),
         shared = username_is("system:kube-controller-manager"),
         nodes = named_with_group("system:node:", "system:nodes"),
     )

@@ -53,7 +53,9 @@ pub fn drift(wanted: &[Configuration], documents: &[Value]) -> Vec<Drift> {
         let wanted = serde_json::to_value(configuration).unwrap_or_default();
         match objects.iter().find(is_it) {
             Some(found) => compare(&place, found, &wanted, &mut drifts),
-            None => drifts.push(Drift { place, found: None, wanted: Some("the whole configuration".to_owned()) }),
+            None => {
+                drifts.push(Drift { place, found: None, wanted: Some("the whole configuration".to_owned()) })
+            }
         }
     }
     drifts
@@ -72,7 +74,9 @@ fn compare(place: &str, found: &Value, wanted: &Value, drifts: &mut Vec<Drift>) 
         let place = format!("{place} {name}");
         match (found.get(name), wanted.get(name)) {
             (Some(found), Some(wanted)) => compare_webhook(&place, found, wanted, drifts),
-            (Some(_), None) => drifts.push(Drift { place, found: Some("a webhook nobody asked for".into()), wanted: None }),
+            (Some(_), None) => {
+                drifts.push(Drift { place, found: Some("a webhook nobody asked for".into()), wanted: None })
+            }
             _ => drifts.push(Drift { place, found: None, wanted: Some("this webhook".into()) }),
         }
     }
@@ -83,7 +87,10 @@ fn compare_webhook(place: &str, found: &Value, wanted: &Value, drifts: &mut Vec<
     let conditions = |webhook: &mut Map<String, Value>| by_name(webhook.remove("matchConditions").as_ref());
     let (there, should) = (conditions(&mut found), conditions(&mut wanted));
     if wanted.get("clientConfig").is_some_and(|client| client.get("caBundle").is_none()) {
-        let _ = found.get_mut("clientConfig").and_then(Value::as_object_mut).map(|client| client.remove("caBundle"));
+        let _ = found
+            .get_mut("clientConfig")
+            .and_then(Value::as_object_mut)
+            .map(|client| client.remove("caBundle"));
     }
     let mut differ = |place: String, found: Option<&Value>, wanted: Option<&Value>| {
         if found != wanted {
@@ -113,7 +120,9 @@ fn normal(webhook: &Value) -> Map<String, Value> {
     for rule in webhook.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten() {
         let Some(rule) = rule.as_object_mut() else { continue };
         rule.entry("scope").or_insert(json!("*"));
-        rule.values_mut().filter_map(Value::as_array_mut).for_each(|words| words.sort_by_key(Value::to_string));
+        rule.values_mut()
+            .filter_map(Value::as_array_mut)
+            .for_each(|words| words.sort_by_key(Value::to_string));
     }
     if let Some(rules) = webhook.get_mut("rules").and_then(Value::as_array_mut) {
         rules.sort_by_key(Value::to_string);
@@ -129,7 +138,10 @@ fn by_name(list: Option<&Value>) -> BTreeMap<String, Value> {
     items.map(|item| (text(item, "/name").to_owned(), item.clone())).collect()
 }
 
-fn union<'a>(found: impl Iterator<Item = &'a String>, wanted: impl Iterator<Item = &'a String>) -> Vec<&'a String> {
+fn union<'a>(
+    found: impl Iterator<Item = &'a String>,
+    wanted: impl Iterator<Item = &'a String>,
+) -> Vec<&'a String> {
     let mut all: Vec<&String> = found.chain(wanted).collect();
     all.sort();
     all.dedup();

@@ -77,8 +77,10 @@ impl<'a> Parts<'a> {
 
 const VIRTUAL: &str = "reviews of access and tokens are left out by a match condition, because nothing in a cluster works \
                        while they are refused";
-const AGGREGATED: &str = "its API server is aggregated, and requests to those are not reviewed; close it by RBAC";
-const EXEMPT: &str = "kube-apiserver shows webhook configurations and admission policies to no webhook; close them by RBAC";
+const AGGREGATED: &str =
+    "its API server is aggregated, and requests to those are not reviewed; close it by RBAC";
+const EXEMPT: &str =
+    "kube-apiserver shows webhook configurations and admission policies to no webhook; close them by RBAC";
 
 /// Group; whether every group below it is the same; why.
 const NEVER: &[(&str, bool, &str)] = &[
@@ -115,8 +117,19 @@ const NAMESPACED: &[(&str, &[&str])] = &[
     (
         "",
         &[
-            "bindings", "configmaps", "endpoints", "events", "limitranges", "persistentvolumeclaims", "pods",
-            "podtemplates", "replicationcontrollers", "resourcequotas", "secrets", "serviceaccounts", "services",
+            "bindings",
+            "configmaps",
+            "endpoints",
+            "events",
+            "limitranges",
+            "persistentvolumeclaims",
+            "pods",
+            "podtemplates",
+            "replicationcontrollers",
+            "resourcequotas",
+            "secrets",
+            "serviceaccounts",
+            "services",
         ],
     ),
     ("apps", &["controllerrevisions", "daemonsets", "deployments", "replicasets", "statefulsets"]),

@@ -90,7 +90,11 @@ pub fn configurations(settings: &Settings) -> [Configuration; 2] {
         api_version: "admissionregistration.k8s.io/v1",
         kind: hook.kind(),
         metadata: Metadata { name: NAME, labels: BTreeMap::from([("app.kubernetes.io/name", NAME)]) },
-        webhooks: TABLE.iter().filter(|entry| entry.hook == hook).map(|entry| webhook(entry, settings)).collect(),
+        webhooks: TABLE
+            .iter()
+            .filter(|entry| entry.hook == hook)
+            .map(|entry| webhook(entry, settings))
+            .collect(),
     })
 }
 

@@ -37,10 +37,14 @@ pub enum Client {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// Of --domain.
-    #[error("`{0}` of --domain is no domain; webhook names need one with a dot in it, as in `portcullis.kubenova.io`")]
+    #[error(
+        "`{0}` of --domain is no domain; webhook names need one with a dot in it, as in `portcullis.kubenova.io`"
+    )]
     Domain(String),
     /// Of --prefix.
-    #[error("`{0}` of --prefix is no prefix; write a letter and up to nine letters or digits in lower case, as in `tn`")]
+    #[error(
+        "`{0}` of --prefix is no prefix; write a letter and up to nine letters or digits in lower case, as in `tn`"
+    )]
     Prefix(String),
     /// Of --tenant-suffix.
     #[error(
@@ -131,14 +135,20 @@ impl Client {
 
     fn validate(&self) -> Result<(), SettingsError> {
         match self {
-            Self::Service { namespace, name, port } if is_label(namespace) && is_label(name) && *port > 0 => Ok(()),
+            Self::Service { namespace, name, port } if is_label(namespace) && is_label(name) && *port > 0 => {
+                Ok(())
+            }
             Self::Service { namespace, name, port } => {
                 Err(SettingsError::Service(format!("{namespace}/{name}:{port}")))
             }
             Self::Url(url) => {
                 let host = url.strip_prefix("https://").unwrap_or_default();
                 let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
-                if host.is_empty() || !host.bytes().all(plain) { Err(SettingsError::Url(url.clone())) } else { Ok(()) }
+                if host.is_empty() || !host.bytes().all(plain) {
+                    Err(SettingsError::Url(url.clone()))
+                } else {
+                    Ok(())
+                }
             }
         }
     }
@@ -154,5 +164,8 @@ fn certificates(pem: &str) -> Result<(), SettingsError> {
 
 fn is_label(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+    (1..=63).contains(&text.len())
+        && text.bytes().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
 }

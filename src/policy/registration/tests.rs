@@ -55,16 +55,36 @@ fn what_is_registered_may_be_waited_for() {
 fn what_nobody_sends_is_named() {
     for (operations, resource, kinds, sentence) in [
         ("CREATE", "pods/log", &[Kind::App][..], "reads, lists and watches are not reviewed"),
-        ("CREATE", "pods", &[Kind::Platform], "CREATE of `pods` in namespaces of kind platform, which nobody registered"),
+        (
+            "CREATE",
+            "pods",
+            &[Kind::Platform],
+            "CREATE of `pods` in namespaces of kind platform, which nobody registered",
+        ),
         ("CREATE", "*/*", &[Kind::Platform], "CREATE of `*/*` in namespaces of kind platform"),
         ("CREATE CONNECT", "namespaces", &[Kind::App], "CONNECT of `namespaces` in namespaces of kind app"),
         ("CREATE", "namespaces", &[Kind::Cluster], "a Namespace is of its own kind, never of cluster"),
         ("CREATE", "pods", &[Kind::Cluster], "it always lies in a namespace"),
-        ("CREATE", "clusterroles.rbac.authorization.k8s.io", &[Kind::App], "it has no namespace; its kind is cluster"),
+        (
+            "CREATE",
+            "clusterroles.rbac.authorization.k8s.io",
+            &[Kind::App],
+            "it has no namespace; its kind is cluster",
+        ),
         ("CREATE", "tokenreviews.authentication.k8s.io", &[Kind::Cluster], "left out by a match condition"),
         ("CREATE", "subjectaccessreviews.authorization.k8s.io", ALL_KINDS, "left out by a match condition"),
-        ("UPDATE", "validatingwebhookconfigurations.admissionregistration.k8s.io", ALL_KINDS, "shows webhook configurations"),
-        ("UPDATE", "validatingadmissionpolicies.admissionregistration.k8s.io", ALL_KINDS, "and admission policies"),
+        (
+            "UPDATE",
+            "validatingwebhookconfigurations.admissionregistration.k8s.io",
+            ALL_KINDS,
+            "shows webhook configurations",
+        ),
+        (
+            "UPDATE",
+            "validatingadmissionpolicies.admissionregistration.k8s.io",
+            ALL_KINDS,
+            "and admission policies",
+        ),
         ("CREATE", "clustergateways.cluster.core.oam.dev", ALL_KINDS, "aggregated"),
     ] {
         let message = &told(operations, resource, kinds)[0];
@@ -74,13 +94,22 @@ fn what_nobody_sends_is_named() {
 
 #[test]
 fn a_patch_goes_where_mutate_is_called() {
-    for (operations, resource) in [("DELETE", "pods"), ("CREATE", "pods/binding"), ("UPDATE", "*/*"), ("CREATE", "namespaces")] {
+    for (operations, resource) in
+        [("DELETE", "pods"), ("CREATE", "pods/binding"), ("UPDATE", "*/*"), ("CREATE", "namespaces")]
+    {
         let [judges, patches, both] = told(operations, resource, &[Kind::App]);
         assert_eq!(judges, "", "{operations} {resource}");
-        assert!(patches.contains("nobody registered") && patches.contains("(/mutate)"), "{resource}: {patches}");
+        assert!(
+            patches.contains("nobody registered") && patches.contains("(/mutate)"),
+            "{resource}: {patches}"
+        );
         assert!(both.contains("nothing that can be patched"), "{operations} {resource}: {both}");
     }
-    assert_eq!(told("CREATE DELETE", "pods", &[Kind::App])[2], "", "deny judges the deletion, patch the creation");
+    assert_eq!(
+        told("CREATE DELETE", "pods", &[Kind::App])[2],
+        "",
+        "deny judges the deletion, patch the creation"
+    );
 }
 
 #[test]
@@ -107,7 +136,12 @@ fn the_configurations_are_what_the_reference_asks_for() {
 fn every_condition_guards_what_may_be_absent() {
     for condition in TABLE.iter().flat_map(|entry| entry.conditions) {
         let text = condition.expression(&Settings::default());
-        for field in ["request.namespace", "request.userInfo.groups", "request.userInfo.username", "request.subResource"] {
+        for field in [
+            "request.namespace",
+            "request.userInfo.groups",
+            "request.userInfo.username",
+            "request.subResource",
+        ] {
             let guarded = format!("has({field})");
             assert!(!text.contains(field) || text.contains(&guarded), "{}: {field}", condition.name());
         }

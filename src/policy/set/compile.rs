@@ -9,7 +9,7 @@ use super::{Broken, Options, Policy, PolicySet, RULES, lint};
 use crate::policy::bundle::{Bundle, Module};
 use crate::policy::engine::analysis::{self, Analysis, Form};
 use crate::policy::engine::reads::Reads;
-use crate::policy::engine::{Compiled, builtins};
+use crate::policy::engine::{Choice, Compiled, builtins};
 use crate::policy::manifest::{Manifest, Match, OnError, Operation};
 use crate::policy::metadata;
 use crate::policy::params::Modes;
@@ -122,15 +122,24 @@ fn policy(unit: &Unit<'_>, closure: &[&Unit<'_>], bundle: &Bundle, options: Opti
     let kept = previous.and_then(|set| set.policies.iter().find(|policy| policy.key == key));
     let compiled = match kept {
         Some(policy) => Arc::clone(&policy.compiled),
-        None => Arc::new(Compiled::new(&package, &rules, &modules, options.choice)?),
+        None => Arc::new(Compiled::new(&package, &rules, &modules, &choice(closure, options))?),
     };
     Ok(Policy { metrics: PolicyMetrics::new(&manifest.id), manifest, package, rules, reads: Arc::new(reads), compiled, modes, key })
+}
+
+/// The register machine, unless somebody asked otherwise or a construct says so.
+fn choice(closure: &[&Unit<'_>], options: Options) -> Choice {
+    if options.interpreter {
+        return Choice::Interpreter("asked for".to_owned());
+    }
+    let hazard = closure.iter().find_map(|unit| Some((&unit.module.path, unit.analysis.hazards.first()?)));
+    hazard.map_or(Choice::Auto, |(path, hazard)| Choice::Interpreter(format!("{path}:{}: {}", hazard.line, hazard.message)))
 }
 
 /// Names what a program is made from, so that a reload compiles only what changed.
 fn key(package: &str, modules: &[&Module], options: Options) -> String {
     let mut hash = Sha256::new();
-    hash.update(format!("{package}\0{:?}\0", options.choice));
+    hash.update(format!("{package}\0{}\0", options.interpreter));
     for module in modules {
         hash.update(format!("{}\0{}\0", module.path, module.text.len()));
         hash.update(&module.text);

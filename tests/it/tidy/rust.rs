@@ -1,6 +1,6 @@
 //! Just enough of Rust's grammar to ask who imports whom and how long a function is.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::{ROOMS, shown};
 
@@ -15,9 +15,10 @@ pub struct Source {
 }
 
 impl Source {
-    pub fn read(path: PathBuf) -> Self {
-        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        Self { name: shown(&path), code: blank(&text), text }
+    pub fn read(path: &Path) -> Self {
+        let text =
+            std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self { name: shown(path), code: blank(&text), text }
     }
 
     /// The first part of its path below `src/`; none for `main.rs` and `lib.rs`.
@@ -40,7 +41,8 @@ impl Source {
                 }
                 let heads = heads(&self.code[at + start.len()..]).into_iter();
                 // Inside an inline module `super` ends one step earlier, at names that are no rooms.
-                let heads = heads.filter(|head| start == "crate::" || ROOMS.iter().any(|(room, _)| room == head));
+                let heads =
+                    heads.filter(|head| start == "crate::" || ROOMS.iter().any(|(room, _)| room == head));
                 found.extend(heads.map(|head| (self.line(at), head)));
             }
         }
@@ -54,19 +56,26 @@ impl Source {
             let before = self.code[..*at].chars().next_back();
             let own = !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':' || c == '.');
             let path = self.code[at + word.len()..].starts_with("::");
-            let import = self.code[..*at].trim_end().ends_with("use") && bytes_end(*at).is_some_and(|c| c == ';' || c == ' ');
+            let import = self.code[..*at].trim_end().ends_with("use")
+                && bytes_end(*at).is_some_and(|c| c == ';' || c == ' ');
             own && (path || import)
         });
         let modules = word.split_once("::").map(|(first, second)| (format!("{first}::{{"), second));
         let braced = modules.and_then(|(open, second)| {
-            self.code.match_indices(&open).find(|(at, _)| heads(&self.code[at + open.len() - 1..]).iter().any(|head| head == second))
+            self.code
+                .match_indices(&open)
+                .find(|(at, _)| heads(&self.code[at + open.len() - 1..]).iter().any(|head| head == second))
         });
         hits.chain(braced).map(|(at, _)| self.line(at)).next()
     }
 
     /// Lines of code that hold a text.
     pub fn lines_with<'a>(&'a self, text: &'a str) -> impl Iterator<Item = usize> + 'a {
-        self.code.lines().enumerate().filter(move |(_, line)| line.contains(text)).map(|(number, _)| number + 1)
+        self.code
+            .lines()
+            .enumerate()
+            .filter(move |(_, line)| line.contains(text))
+            .map(|(number, _)| number + 1)
     }
 
     /// Functions with a body: name, and lines from `fn` to the last brace.
@@ -92,7 +101,9 @@ impl Source {
 
 /// The first names after a path's start: one, or each within its braces.
 fn heads(after: &str) -> Vec<String> {
-    let name = |text: &str| text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let name = |text: &str| {
+        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+    };
     let Some(inner) = after.strip_prefix('{') else { return vec![name(after)] };
     let (mut depth, mut heads, mut start) = (0, Vec::new(), 0);
     for (at, c) in inner.char_indices() {
@@ -163,7 +174,9 @@ fn literal(chars: &[char], at: usize) -> Option<usize> {
         Some((end + 1).min(chars.len()))
     };
     match (chars[at], peek(1)) {
-        ('/', Some('/')) => Some(chars[at..].iter().position(|c| *c == '\n').map_or(chars.len(), |found| at + found)),
+        ('/', Some('/')) => {
+            Some(chars[at..].iter().position(|c| *c == '\n').map_or(chars.len(), |found| at + found))
+        }
         ('/', Some('*')) => {
             let (mut depth, mut end) = (1, at + 2);
             while depth > 0 && end < chars.len() {
@@ -179,7 +192,12 @@ fn literal(chars: &[char], at: usize) -> Option<usize> {
         ('\'', Some('\\')) => until(at + 1, '\''),
         // `'a` is a lifetime, `'a'` a character.
         ('\'', Some(_)) if peek(2) == Some('\'') => Some(at + 3),
-        ('r', Some('"' | '#')) if at == 0 || !(chars[at - 1].is_alphanumeric() && chars[at - 1] != 'b' || chars[at - 1] == '_') => raw(chars, at),
+        ('r', Some('"' | '#'))
+            if at == 0
+                || !(chars[at - 1].is_alphanumeric() && chars[at - 1] != 'b' || chars[at - 1] == '_') =>
+        {
+            raw(chars, at)
+        }
         _ => None,
     }
 }
@@ -191,7 +209,10 @@ fn raw(chars: &[char], at: usize) -> Option<usize> {
         return None;
     }
     let mut end = at + 2 + hashes;
-    while end < chars.len() && !(chars[end] == '"' && chars[end + 1..].iter().take(hashes).filter(|c| **c == '#').count() == hashes) {
+    while end < chars.len()
+        && !(chars[end] == '"'
+            && chars[end + 1..].iter().take(hashes).filter(|c| **c == '#').count() == hashes)
+    {
         end += 1;
     }
     Some((end + 1 + hashes).min(chars.len()))
@@ -202,6 +223,9 @@ fn a_source_is_read_as_rust_reads_it() {
     let text = "use crate::{policy::X, tenancy};\n// crate::store\nfn a<'x>(y: [u8; 2]) -> &'x str {\n    r#\"} crate::api\"#\n}\nfn no(b: char) -> bool;\nconst C: char = '{';\n";
     let source = Source { name: "src/cli/x.rs".into(), code: blank(text), text: text.into() };
     let named: Vec<String> = source.rooms_named().into_iter().map(|(_, room)| room).collect();
-    assert_eq!((named, source.functions()), (vec!["policy".to_owned(), "tenancy".to_owned()], vec![("a".to_owned(), 3)]));
+    assert_eq!(
+        (named, source.functions()),
+        (vec!["policy".to_owned(), "tenancy".to_owned()], vec![("a".to_owned(), 3)])
+    );
     assert_eq!(source.room().as_deref(), Some("cli"));
 }

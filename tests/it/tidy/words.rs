@@ -14,8 +14,13 @@ fn read(path: &str) -> String {
 #[test]
 fn every_metric_is_documented() {
     let text = read("docs/metrics.md");
-    let absent = portcullis::telemetry::metrics::all().iter().filter(|metric| !text.contains(&format!("`{}`", metric.name)));
-    none("metrics that docs/metrics.md does not name", &absent.map(|metric| metric.name.to_owned()).collect::<Vec<_>>());
+    let absent = portcullis::telemetry::metrics::all()
+        .iter()
+        .filter(|metric| !text.contains(&format!("`{}`", metric.name)));
+    none(
+        "metrics that docs/metrics.md does not name",
+        &absent.map(|metric| metric.name.to_owned()).collect::<Vec<_>>(),
+    );
 }
 
 #[test]
@@ -33,15 +38,22 @@ fn walk(command: &clap::Command, above: &str, text: &str, absent: &mut Vec<Strin
     if !text.contains(&name) {
         absent.push(format!("`{name}`"));
     }
-    let own = command.get_arguments().filter(|arg| !arg.is_hide_set() && !["help", "version"].contains(&arg.get_id().as_str()));
+    let own = command
+        .get_arguments()
+        .filter(|arg| !arg.is_hide_set() && !["help", "version"].contains(&arg.get_id().as_str()));
     for flag in own.filter_map(clap::Arg::get_long) {
         let flag = format!("--{flag}");
-        let named = text.match_indices(&flag).any(|(at, _)| !text[at + flag.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '-'));
+        let named = text
+            .match_indices(&flag)
+            .any(|(at, _)| !text[at + flag.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '-'));
         if !named {
             absent.push(format!("`{name} {flag}`"));
         }
     }
-    command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help").for_each(|below| walk(below, &format!("{name} "), text, absent));
+    command
+        .get_subcommands()
+        .filter(|below| !below.is_hide_set() && below.get_name() != "help")
+        .for_each(|below| walk(below, &format!("{name} "), text, absent));
 }
 
 #[test]
@@ -50,7 +62,9 @@ fn every_policy_is_described_tried_and_listed() {
     let cases: String = ["tests/cases", "policies"]
         .iter()
         .flat_map(|dir| files(&root().join(dir)))
-        .filter(|path| path.extension().is_some_and(|e| e == "yaml") && !shown(path).starts_with("policies/params/"))
+        .filter(|path| {
+            path.extension().is_some_and(|e| e == "yaml") && !shown(path).starts_with("policies/params/")
+        })
         .map(|path| std::fs::read_to_string(path).unwrap())
         .collect();
     let mut wrong = Vec::new();
@@ -65,7 +79,12 @@ fn every_policy_is_described_tried_and_listed() {
             (tried, "has neither a *_test.rego beside it nor a case that names it"),
             (listed.contains(&format!("`{id}`")), "is not named in policies/README.md"),
         ];
-        wrong.extend(checks.iter().filter(|(right, _)| !right).map(|(_, what)| format!("policies/{file}: `{id}` {what}")));
+        wrong.extend(
+            checks
+                .iter()
+                .filter(|(right, _)| !right)
+                .map(|(_, what)| format!("policies/{file}: `{id}` {what}")),
+        );
     }
     none("policies", &wrong);
 }
@@ -92,8 +111,17 @@ fn links(text: &str) -> Vec<(usize, String)> {
             fenced = !fenced;
         }
         let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join("_");
-        let targets = prose.split("](").skip(1).filter(|_| !fenced).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target.to_owned());
-        found.extend(targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:")).map(|target| (number + 1, target)));
+        let targets = prose
+            .split("](")
+            .skip(1)
+            .filter(|_| !fenced)
+            .filter_map(|rest| rest.split_once(')'))
+            .map(|(target, _)| target.to_owned());
+        found.extend(
+            targets
+                .filter(|target| !target.contains("://") && !target.starts_with("mailto:"))
+                .map(|target| (number + 1, target)),
+        );
     }
     found
 }
@@ -108,12 +136,16 @@ fn follow(from: &Path, target: &str) -> Result<(), &'static str> {
         return Ok(());
     }
     let text = std::fs::read_to_string(&path).unwrap();
-    let headings = text.lines().filter(|line| line.starts_with('#')).map(|line| slug(line.trim_start_matches('#')));
+    let headings =
+        text.lines().filter(|line| line.starts_with('#')).map(|line| slug(line.trim_start_matches('#')));
     if headings.into_iter().any(|heading| heading == anchor) { Ok(()) } else { Err("has no such heading") }
 }
 
 /// A heading's anchor, as forges make it.
 fn slug(heading: &str) -> String {
     let kept = heading.trim().to_lowercase();
-    kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect()
+    kept.chars()
+        .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
 }

@@ -11,7 +11,6 @@ use crate::admission::cases::{self, Answer, Case, CaseError, People};
 use crate::admission::{World, response};
 use crate::cli::law::{Files, Judge, Moment};
 use crate::policy::PolicySet;
-use crate::policy::engine::Choice;
 use crate::policy::set::Options;
 
 /// When cases happen: a test that passes on Monday passes on Sunday.
@@ -33,8 +32,8 @@ impl Bench {
         let judge = |options| files.compile(options).map(|law| Judge::new(law, Arc::clone(world)));
         let mut others = Vec::new();
         if both {
-            others.push(("the interpreter", judge(Options { choice: Choice::Interpreter, full_input: false })?));
-            others.push(("the machine with the whole input", judge(Options { choice: Choice::Auto, full_input: true })?));
+            others.push(("the interpreter", judge(Options { interpreter: true, full_input: false })?));
+            others.push(("the machine with the whole input", judge(Options { interpreter: false, full_input: true })?));
         }
         let moment = Moment { decision_id: "00000000-0000-7000-8000-000000000000".to_owned(), now: NOW.to_owned() };
         Ok(Self { judge: judge(Options::default())?, others, moment })

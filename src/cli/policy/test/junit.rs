@@ -16,7 +16,9 @@ pub(super) fn document(summary: &Summary) -> String {
         let Some(first) = suite.first() else { continue };
         let failures = suite.iter().filter(|outcome| !outcome.wrong.is_empty()).count();
         let _ = writeln!(text, "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{failures}\">", escape(&first.file), suite.len());
-        suite.iter().for_each(|outcome| text.push_str(&case(outcome)));
+        for outcome in suite {
+            text.push_str(&case(outcome));
+        }
         text.push_str("  </testsuite>\n");
     }
     text.push_str("</testsuites>\n");

@@ -32,7 +32,7 @@ impl Tally {
     /// Counts a case.
     pub(super) fn case(&mut self, judged: &Judged) {
         for id in &judged.asked {
-            self.0.entry(id.clone()).or_default().asked += 1;
+            self.add(id, |count| count.asked += 1);
         }
         let verdict = &judged.verdict;
         let denied = verdict.denying();
@@ -40,10 +40,17 @@ impl Tally {
         others.sort_unstable();
         others.dedup();
         for id in &denied {
-            self.0.entry((*id).to_owned()).or_default().denied += 1;
+            self.add(id, |count| count.denied += 1);
         }
         for id in others {
-            self.0.entry(id.to_owned()).or_default().spoke += 1;
+            self.add(id, |count| count.spoke += 1);
+        }
+    }
+
+    /// What the gate itself denies is no policy's doing.
+    fn add(&mut self, id: &str, to: impl Fn(&mut Count)) {
+        if let Some(count) = self.0.get_mut(id) {
+            to(count);
         }
     }
 

@@ -1,0 +1,141 @@
+//! `cargo bench --bench decide`: where the time of a review goes, in process, stage by stage and policy by policy.
+//!
+//! The best of several runs of each: what is looked for is the cost of the code, not of the machine. One stage alone,
+//! as for `valgrind --tool=callgrind`: `decide --stage projected --body 6k --times 1000`.
+
+mod bodies;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use portcullis::admission::{Endpoint, Facts, Review, Verdict, World, decide, gate, input, response, review, validate, wanted};
+use portcullis::policy::engine::Choice;
+use portcullis::policy::select::Wanted;
+use portcullis::policy::set::Options;
+use portcullis::policy::source::embedded;
+use portcullis::policy::{Budget, Operation, PolicySet, Query, Value};
+use portcullis::tenancy::snapshot::Snapshot;
+use serde::de::IgnoredAny;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// One review under a law, with every stage's result, so that each stage can be run alone.
+struct Bench {
+    law: PolicySet,
+    interpreted: PolicySet,
+    world: World,
+    body: Bytes,
+    review: Review,
+    facts: Facts,
+    verdict: Verdict,
+    input: Value,
+    data: Value,
+}
+
+impl Bench {
+    fn new(body: Vec<u8>) -> Self {
+        let text = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/world.yaml")).unwrap();
+        let world = World::new(Arc::new(Snapshot::parse("world.yaml", &text).unwrap()));
+        let bundle = embedded::read().unwrap();
+        let compile = |options| PolicySet::compile(&bundle, options, None).unwrap_or_else(|problems| panic!("{problems}"));
+        let law = compile(Options::default());
+        let interpreted = compile(Options { choice: Choice::Interpreter, full_input: false });
+        let body = Bytes::from(body);
+        let review = review::decode(body.clone(), Endpoint::Validate, &|header| wanted::wanted(&law, &world, header)).unwrap();
+        let facts = Facts::gather(&world, &review, gate::decision_id(), "2026-01-01T00:00:00.000Z".into()).unwrap();
+        let verdict = decide(&law, &facts, &review, Budget::default());
+        assert!(verdict.allowed(), "the bench's Pod is denied: {}", String::from_utf8_lossy(&response::encode(&verdict)));
+        let plan = law.plan(&query(&facts));
+        let input = input::build(&review, &facts, &plan.reads, false).unwrap();
+        let data = validate::data(&law, &facts);
+        Self { law, interpreted, world, body, review, facts, verdict, input, data }
+    }
+
+    fn stage(&self, name: &str) {
+        let decode = |want: &dyn Fn(&review::Header) -> Arc<Wanted>| review::decode(self.body.clone(), Endpoint::Validate, want).unwrap();
+        let judge = |law| decide(law, &self.facts, &self.review, Budget::default());
+        let projected = || decode(&|header| wanted::wanted(&self.law, &self.world, header));
+        let gather = |review: &Review| Facts::gather(&self.world, review, gate::decision_id(), format!("{:.3}", jiff::Timestamp::now())).unwrap();
+        match name {
+            "scan" => drop(serde_json::from_slice::<IgnoredAny>(&self.body).unwrap()),
+            "full" => drop(decode(&|_| Wanted::everything())),
+            "projected" => drop(projected()),
+            "facts" => drop(gather(&self.review)),
+            "input" => drop(input::build(&self.review, &self.facts, &self.law.plan(&query(&self.facts)).reads, false).unwrap()),
+            "data" => drop(validate::data(&self.law, &self.facts)),
+            "decide" => drop(judge(&self.law)),
+            "interpreted" => drop(judge(&self.interpreted)),
+            "encode" => drop(response::encode(&self.verdict)),
+            "review" => {
+                let review = projected();
+                let facts = gather(&review);
+                drop(response::encode(&decide(&self.law, &facts, &review, Budget::default())));
+            }
+            other => panic!("`{other}` is no stage; the stages are {}", STAGES.map(|(name, _)| name).join(", ")),
+        }
+    }
+}
+
+const STAGES: [(&str, &str); 10] = [
+    ("scan", "scan the JSON and keep nothing"),
+    ("full", "decode, everything built"),
+    ("projected", "decode, what the law reads built"),
+    ("facts", "facts"),
+    ("input", "input (part of decide)"),
+    ("data", "data (part of decide)"),
+    ("decide", "decide"),
+    ("interpreted", "decide, on the interpreter"),
+    ("encode", "encode"),
+    ("review", "a review, bytes to bytes"),
+];
+
+fn query(facts: &Facts) -> Query<'static> {
+    Query { operation: Operation::Create, group: "", resource: "pods", subresource: "", kind: facts.kind }
+}
+
+/// Microseconds of one call, best of several runs.
+fn best(times: usize, call: impl Fn()) -> f64 {
+    let run = || {
+        let started = Instant::now();
+        (0..times).for_each(|_| call());
+        started.elapsed().as_secs_f64() * 1e6 / times as f64
+    };
+    (0..7).map(|_| run()).fold(f64::MAX, f64::min)
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.iter().any(|arg| arg == "--list") {
+        return;
+    }
+    let value = |flag: &str| args.iter().position(|arg| arg == flag).and_then(|at| args.get(at + 1));
+    let default = if args.iter().any(|arg| arg == "--bench") { 2000 } else { 5 };
+    let times = value("--times").map_or(default, |text| text.parse().unwrap());
+    let (small, large) = (bodies::pod_6k(1), bodies::pod_40k(1));
+    if let Some(stage) = value("--stage") {
+        let bench = Bench::new(if value("--body").is_some_and(|body| body == "40k") { large } else { small });
+        (0..times).for_each(|_| bench.stage(stage));
+        return;
+    }
+    println!("microseconds in process, best of 7 runs of {times}; bodies of {} and {} bytes\n", small.len(), large.len());
+    let benches = [Bench::new(small), Bench::new(large)];
+    println!("| {:<36} | 6 KB | 40 KB |\n|:{}-|-----:|------:|", "", "-".repeat(36));
+    for (name, what) in STAGES {
+        let [small, large] = benches.each_ref().map(|bench| best(times, || bench.stage(name)));
+        println!("| {what:<36} | {small:>4.1} | {large:>5.1} |");
+    }
+    let [small, large] = &benches;
+    let plan = small.law.plan(&query(&small.facts));
+    for (at, policy) in small.law.planned(&plan).enumerate() {
+        for rule in policy.rules.iter().filter(|rule| ["deny", "warn"].contains(rule)) {
+            let cost = |bench: &Bench| {
+                let policy = bench.law.planned(&plan).nth(at).unwrap();
+                best(times, || drop(policy.findings(rule, &bench.input, &bench.data, Budget::default()).unwrap()))
+            };
+            let name = format!("{} {rule}{}", policy.manifest.id, if policy.fallback().is_some() { " (interpreter)" } else { "" });
+            println!("| {name:<36} | {:>4.1} | {:>5.1} |", cost(small), cost(large));
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A server under test: a process of its own, what it has used, and how to reach it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use portcullis::certs::develop::{Authority, Use};
+use tempfile::TempDir;
+
+use super::nothing;
+
+/// Ended when dropped.
+pub struct Server {
+    child: Child,
+    dir: TempDir,
+    authority: String,
+    /// `ip:port` of the webhook.
+    pub address: String,
+    /// From the start of the process until it was ready.
+    pub ready_after: Duration,
+}
+
+/// The repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The world of the demo and of the cases.
+pub fn demo_world() -> String {
+    std::fs::read_to_string(root().join("tests/cases/world.yaml")).unwrap()
+}
+
+impl Server {
+    /// The handler that does nothing.
+    pub async fn nothing() -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.arg(nothing::ARGUMENT);
+        Self::start(command, |command, dir| drop(command.arg(dir))).await
+    }
+
+    /// The gate with a world, and flags in which `{dir}` stands for its directory.
+    pub async fn gate(world: &str, flags: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.env_remove("PORTCULLIS_POLICIES").env_remove("PORTCULLIS_TENANCY");
+        command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain-delay", "0s"]);
+        Self::start(command, |command, dir| {
+            std::fs::write(dir.join("tenancy"), world).unwrap();
+            command.arg("--tenancy").arg(dir.join("tenancy")).arg("--ready-file").arg(dir.join("ready.json"));
+            command.arg("--tls-cert").arg(dir.join("tls.pem")).arg("--tls-key").arg(dir.join("key.pem"));
+            let log = ["--decision-log", "none"];
+            let log = if flags.contains(&"--decision-log") { &log[..0] } else { &log[..] };
+            command.args(log).args(flags.iter().map(|flag| flag.replace("{dir}", &dir.display().to_string())));
+        })
+        .await
+    }
+
+    async fn start(mut command: Command, prepare: impl FnOnce(&mut Command, &Path)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::new("bench").unwrap();
+        let issued = authority.issue(&["localhost".into()], Use::Server).unwrap();
+        issued.write(&dir.path().join("tls.pem"), &dir.path().join("key.pem")).unwrap();
+        prepare(&mut command, dir.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let started = Instant::now();
+        let mut child = command.spawn().unwrap();
+        let ready = dir.path().join("ready.json");
+        let text = loop {
+            if let Ok(text) = std::fs::read_to_string(&ready) {
+                break text;
+            }
+            assert!(child.try_wait().unwrap().is_none(), "the server ended before it was ready: {command:?}");
+            assert!(started.elapsed() < Duration::from_secs(120), "the server does not become ready: {command:?}");
+            tokio::time::sleep(Duration::from_micros(500)).await;
+        };
+        let ready_after = started.elapsed();
+        let ready: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let address = ready["webhook"].as_str().unwrap().to_owned();
+        Self { child, dir, authority: authority.cert_pem().to_owned(), address, ready_after }
+    }
+
+    /// A file in its directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The authority that its certificate is from, as PEM.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Processor time of all its threads so far, in microseconds; the kernel counts in steps of 10,000.
+    pub fn cpu(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The name stands in brackets and may hold anything; user and system time are the 14th and 15th field.
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
+        (ticks(11) + ticks(12)) * 10_000.0
+    }
+
+    /// Resident memory, in MiB.
+    pub fn resident(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,86 @@
+//! Makes a failing builtin end the evaluation on the register machine.
+//!
+//! `strict_builtin_errors` there stops at the nearest rule: the rule's body "does not hold", and a deny rule never
+//! fires (regorus 0.14.1, `rvm/vm/rules.rs`). Only errors of limits pass through. So each builtin of a program is
+//! wrapped: a failure leaves its sentence with the thread and comes back as an error of a limit.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::sync::OnceLock;
+
+use regorus::rvm::program::Program;
+use regorus::{LimitError, Value};
+
+/// A builtin as the engine calls it. `S` is its span and `E` its expressions, whose names it keeps to itself.
+type Builtin<S, E> = fn(&S, &[E], &[Value], bool) -> anyhow::Result<Value>;
+
+/// Distinct builtins that can be wrapped; the allow-list is shorter.
+const MAX: usize = 128;
+
+/// The wrapped builtins: a name has one place for the life of the process.
+static ORIGINALS: [OnceLock<(String, Box<dyn Any + Send + Sync>)>; MAX] = [const { OnceLock::new() }; MAX];
+
+thread_local! {
+    static FAILURE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Wraps every builtin of a program; `Err` names one that finds no place.
+pub fn wrap(program: &mut Program) -> Result<(), String> {
+    for (builtin, info) in program.resolved_builtins.iter_mut().zip(&program.builtin_info_table) {
+        builtin.0 = wrapped(&info.name, builtin.0).ok_or_else(|| info.name.clone())?;
+    }
+    Ok(())
+}
+
+/// What failed since the last call, on this thread.
+pub fn take() -> Option<String> {
+    FAILURE.take()
+}
+
+fn wrapped<S: 'static, E: 'static>(name: &str, original: Builtin<S, E>) -> Option<Builtin<S, E>> {
+    let mut place = None;
+    for (index, slot) in ORIGINALS.iter().enumerate() {
+        let (owner, _) = slot.get_or_init(|| (name.to_owned(), Box::new(original)));
+        if owner == name {
+            place = Some(index);
+            break;
+        }
+    }
+    wrapper(place?)
+}
+
+fn call<S: 'static, E: 'static, const I: usize>(span: &S, expressions: &[E], arguments: &[Value], strict: bool) -> anyhow::Result<Value> {
+    let slot = ORIGINALS.get(I).and_then(OnceLock::get);
+    let Some((name, original)) = slot.and_then(|(name, any)| Some((name, any.downcast_ref::<Builtin<S, E>>()?))) else {
+        return fail("a builtin is not what it was when the policy was compiled".to_owned());
+    };
+    original(span, expressions, arguments, strict).or_else(|error| {
+        if error.downcast_ref::<LimitError>().is_some() {
+            return Err(error);
+        }
+        fail(format!("builtin `{name}` failed: {}", super::rvm::last_line(&format!("{error:#}"))))
+    })
+}
+
+fn fail(message: String) -> anyhow::Result<Value> {
+    FAILURE.set(Some(message));
+    Err(LimitError::RegexSizeLimitExceeded { limit: 0 }.into())
+}
+
+macro_rules! wrappers {
+    ($($index:literal)+) => {
+        fn wrapper<S: 'static, E: 'static>(index: usize) -> Option<Builtin<S, E>> {
+            match index {
+                $($index => Some(call::<S, E, $index>),)+
+                _ => None,
+            }
+        }
+    };
+}
+
+wrappers! {
+    0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40 41 42
+    43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77 78 79 80 81 82
+    83 84 85 86 87 88 89 90 91 92 93 94 95 96 97 98 99 100 101 102 103 104 105 106 107 108 109 110 111 112 113 114 115 116
+    117 118 119 120 121 122 123 124 125 126 127
+}

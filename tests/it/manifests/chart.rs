@@ -1,0 +1,289 @@
+//! The chart and the plain manifests beside it: they render, they run under the restricted Pod Security Standard, their
+//! flags exist, and they register what the table says.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::LazyLock;
+
+use portcullis::policy::registration::{self, Client, Settings};
+use serde_json::{Value, json};
+
+use super::tools::tool;
+use super::{run, same_as_file, scratch};
+use crate::support::root;
+
+const VALUES: [&str; 3] = ["dev", "staging", "prod"];
+
+/// Renders the chart; `None` where there is no Go to build helm with.
+fn render(words: &[&str]) -> Option<String> {
+    let done = helm(words)?;
+    assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
+    Some(String::from_utf8(done.stdout).unwrap())
+}
+
+fn helm(words: &[&str]) -> Option<std::process::Output> {
+    static HELM: LazyLock<Option<std::path::PathBuf>> =
+        LazyLock::new(|| tool("helm", "helm.sh/helm/v3/cmd/helm"));
+    let mut command = Command::new(HELM.as_ref()?);
+    command.args([
+        "template",
+        "portcullis",
+        "charts/portcullis",
+        "--namespace",
+        "portcullis-system",
+        "--kube-version",
+        "1.36",
+    ]);
+    Some(command.args(words).current_dir(root()).output().unwrap())
+}
+
+fn render_for(stage: &str) -> Option<String> {
+    render(&["--values", &format!("charts/portcullis/values-{stage}.yaml")])
+}
+
+fn documents(text: &str) -> Vec<Value> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
+    documents.into_iter().filter(|document| !document.is_null()).collect()
+}
+
+fn of_kind<'a>(documents: &'a [Value], kind: &str) -> &'a Value {
+    documents.iter().find(|document| document["kind"] == kind).unwrap_or_else(|| panic!("no {kind}"))
+}
+
+fn args(container: &Value) -> Vec<&str> {
+    container["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect()
+}
+
+/// What every Deployment of the gate must have.
+fn check_deployment(deployment: &Value) {
+    let (spec, pod) = (&deployment["spec"], &deployment["spec"]["template"]["spec"]);
+    assert_eq!(spec["strategy"]["rollingUpdate"], json!({"maxUnavailable": 0, "maxSurge": 1}));
+    for flag in ["hostNetwork", "hostPID", "hostIPC", "hostUsers"] {
+        assert_eq!(pod[flag], Value::Null);
+    }
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(pod["securityContext"]["runAsUser"], 65532);
+    assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+    let kinds =
+        |volume: &Value| ["secret", "configMap", "projected"].iter().any(|kind| volume.get(kind).is_some());
+    assert!(pod["volumes"].as_array().unwrap().iter().all(kinds), "{}", pod["volumes"]);
+    let [container] = &pod["containers"].as_array().unwrap()[..] else { panic!("one container") };
+    assert_eq!(
+        container["securityContext"],
+        json!({
+            "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "runAsNonRoot": true,
+            "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"},
+        })
+    );
+    assert!(
+        container["resources"]["requests"]["cpu"].is_string()
+            && container["resources"]["limits"]["memory"].is_string()
+    );
+    let read_only = |mount: &Value| mount["readOnly"] == true && mount.get("subPath").is_none();
+    assert!(container["volumeMounts"].as_array().unwrap().iter().all(read_only));
+    for (probe, path) in
+        [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]
+    {
+        assert_eq!(container[probe]["httpGet"], json!({"path": path, "port": "admin"}));
+    }
+    check_flags(&args(container));
+    check_drain(pod, container);
+}
+
+fn check_flags(words: &[&str]) {
+    let (code, help, _) = run(&["serve", "--help"]);
+    assert_eq!((code, words[0]), (0, "serve"));
+    let known = |flag: &str| help.split_whitespace().any(|word| word.trim_end_matches(',') == flag);
+    for word in &words[1..] {
+        let flag = word.split_once('=').map_or(*word, |(flag, _)| flag);
+        assert!(known(flag), "`portcullis serve --help` knows no {flag}");
+    }
+}
+
+/// Nobody is killed who still answers: the Pod's grace is longer than all that comes before the end.
+fn check_drain(pod: &Value, container: &Value) {
+    let seconds = |flag: &str| {
+        let words = args(container);
+        let value = words.iter().find_map(|word| word.strip_prefix(flag)).unwrap();
+        value.strip_suffix('s').unwrap().parse::<i64>().unwrap()
+    };
+    let before = container["lifecycle"]["preStop"]["sleep"]["seconds"].as_i64().unwrap_or(0);
+    let sum = before + seconds("--drain-delay=") + seconds("--drain-grace=");
+    let grace = pod["terminationGracePeriodSeconds"].as_i64().unwrap();
+    assert!(grace > sum, "{grace} s of grace, {sum} s of draining");
+    assert!(seconds("--drain-grace=") > 3, "the longest call takes 3 s");
+}
+
+fn settings_of_release() -> Settings {
+    Settings {
+        client: Client::Service {
+            namespace: "portcullis-system".into(),
+            name: "portcullis".into(),
+            port: 443,
+        },
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn every_stage_renders_and_may_run() {
+    for stage in VALUES {
+        let Some(text) = render_for(stage) else { return };
+        let documents = documents(&text);
+        for document in &documents {
+            let place = (&document["kind"], &document["metadata"]["name"]);
+            assert!(
+                document["apiVersion"].is_string() && document["metadata"]["name"].is_string(),
+                "{stage}: {place:?}"
+            );
+            assert_eq!(
+                document["metadata"]["labels"]["app.kubernetes.io/name"], "portcullis",
+                "{stage}: {place:?}"
+            );
+        }
+        check_deployment(of_kind(&documents, "Deployment"));
+        let drifts = registration::drift(&registration::configurations(&settings_of_release()), &documents);
+        let places: Vec<&str> = drifts.iter().map(|drift| drift.place.as_str()).collect();
+        // Trying out fails open, and nothing else differs.
+        let allowed = if stage == "dev" { 3 } else { 0 };
+        assert!(
+            drifts.len() == allowed && places.iter().all(|place| place.ends_with(" failurePolicy")),
+            "{stage}: {places:?}"
+        );
+    }
+}
+
+#[test]
+fn production_is_as_it_was() {
+    let Some(text) = render_for("prod") else { return };
+    let documents = documents(&text);
+    assert_eq!(of_kind(&documents, "PodDisruptionBudget")["spec"]["maxUnavailable"], 1);
+    let (deployment, issued) = (of_kind(&documents, "Deployment"), of_kind(&documents, "Certificate"));
+    assert_eq!(deployment["spec"]["replicas"], 3);
+    assert_eq!(deployment["spec"]["template"]["spec"]["priorityClassName"], "system-cluster-critical");
+    assert_eq!(issued["kind"], "Certificate");
+    same_as_file("tests/it/manifests/prod.yaml", &text);
+}
+
+#[test]
+fn settings_reach_the_registration() {
+    let words = [
+        ("webhook.tenantPrefix", "kn"),
+        ("webhook.tenantSuffix", ":members"),
+        ("webhook.domain", "gate.example.com"),
+        ("webhook.velaUser", "system:serviceaccount:vela:core"),
+        ("nameOverride", "gate"),
+        ("tls.mode", "secret"),
+        ("tenancy.existingConfigMap", "t"),
+        ("tls.caBundle", "-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----\n"),
+    ];
+    let words: Vec<String> =
+        words.iter().flat_map(|(key, value)| ["--set-string".into(), format!("{key}={value}")]).collect();
+    let Some(text) = render(&words.iter().map(String::as_str).collect::<Vec<_>>()) else { return };
+    let settings = Settings {
+        domain: "gate.example.com".into(),
+        prefix: "kn".into(),
+        tenant_suffix: ":members".into(),
+        vela: "system:serviceaccount:vela:core".into(),
+        client: Client::service("portcullis-system/gate").unwrap(),
+        ca_bundle: Some("-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----\n".into()),
+    };
+    settings.validate().unwrap();
+    let drifts = registration::drift(&registration::configurations(&settings), &documents(&text));
+    assert!(drifts.is_empty(), "{}", drifts.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn policies_tenants_and_callers_come_as_files() {
+    let values = "tenancy: {snapshot: {ledger: l, revision: 1}}\n\
+                  policies: {source: files, files: {registries/allowlist.rego: \"package p\\n\", top.rego: \"package q\\n\"}}\n\
+                  clientAuth: {enabled: true, mode: optional}\nnetworkPolicy: {controlPlaneCIDRs: [10.0.0.0/28]}\n\
+                  extraFlags: {max-inflight: 2048}\n";
+    let (_dir, file) = scratch("values.yaml", values);
+    let Some(text) = render(&["--values", file.to_str().unwrap()]) else { return };
+    let documents = documents(&text);
+    let deployment = of_kind(&documents, "Deployment");
+    check_deployment(deployment);
+    let maps: Vec<&Value> = documents.iter().filter(|document| document["kind"] == "ConfigMap").collect();
+    let of = |name: &str| maps.iter().find(|map| map["metadata"]["name"] == name).unwrap();
+    assert_eq!(of("portcullis-policies")["data"]["registries__allowlist.rego"], "package p\n");
+    assert!(of("portcullis-tenancy")["data"]["tenancy.yaml"].as_str().unwrap().contains("revision: 1"));
+    let volumes = deployment["spec"]["template"]["spec"]["volumes"].as_array().unwrap();
+    let policies = volumes.iter().find(|volume| volume["name"] == "policies").unwrap();
+    assert_eq!(
+        policies["configMap"]["items"][0],
+        json!({"key": "registries__allowlist.rego", "path": "registries/allowlist.rego"})
+    );
+    let from = &of_kind(&documents, "NetworkPolicy")["spec"]["ingress"][0]["from"];
+    assert_eq!(*from, json!([{"ipBlock": {"cidr": "10.0.0.0/28"}}]));
+}
+
+#[test]
+fn what_would_not_work_is_refused_before_it_is_installed() {
+    let tenancy = "tenancy.existingConfigMap=t";
+    for (words, sentence) in [
+        (&[][..], "a gate without a snapshot is never ready"),
+        (&[tenancy, "replicaCount=3"], "replicaCount"),
+        (&[tenancy, "webhook.failurePolicy=Maybe"], "failurePolicy"),
+        (&[tenancy, "webhook.tenantPrefix=tn-"], "tenantPrefix"),
+        (&[tenancy, "drain.delaySeconds=500"], "delaySeconds"),
+        (&[tenancy, "policies.source=files"], "policies.files is empty"),
+    ] {
+        let words: Vec<&str> = words.iter().flat_map(|word| ["--set", word]).collect();
+        let Some(done) = helm(&words) else { return };
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(!done.status.success() && said.contains(sentence), "{words:?}: {said}");
+    }
+}
+
+/// The plain manifests are the chart's, so that one of them cannot grow old alone.
+#[test]
+fn plain_manifests_are_the_charts() {
+    let enabled = [
+        "tenancy.existingConfigMap=portcullis-tenancy",
+        "monitoring.serviceMonitor.enabled=true",
+        "monitoring.rules.enabled=true",
+    ];
+    let words: Vec<&str> = enabled.iter().flat_map(|word| ["--set", word]).collect();
+    let Some(text) = render(&words) else { return };
+    let chart: Vec<Value> = documents(&text).into_iter().map(plain).collect();
+    let mut names = Vec::new();
+    for file in ["gate.yaml", "monitoring.yaml"] {
+        for document in documents(&std::fs::read_to_string(root().join("deploy").join(file)).unwrap()) {
+            let same = |other: &&Value| {
+                other["kind"] == document["kind"] && other["metadata"]["name"] == document["metadata"]["name"]
+            };
+            assert_eq!(chart.iter().find(same), Some(&document), "deploy/{file}");
+            names.push(document["kind"].as_str().unwrap().to_owned());
+        }
+    }
+    for kind in [
+        "ServiceAccount",
+        "Deployment",
+        "Service",
+        "PodDisruptionBudget",
+        "NetworkPolicy",
+        "ServiceMonitor",
+        "PrometheusRule",
+    ] {
+        assert!(names.iter().any(|name| name == kind), "deploy/ has no {kind}");
+    }
+    let dockerfile = std::fs::read_to_string(Path::new(root()).join("deploy/Dockerfile")).unwrap();
+    assert!(dockerfile.contains("USER 65532:65532"));
+}
+
+/// Without what only Helm writes.
+fn plain(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(map) => {
+            for label in ["app.kubernetes.io/instance", "app.kubernetes.io/managed-by", "helm.sh/chart"] {
+                map.remove(label);
+            }
+            map.values_mut().for_each(|inner| *inner = plain(inner.take()));
+        }
+        Value::Array(list) => list.iter_mut().for_each(|inner| *inner = plain(inner.take())),
+        _ => {}
+    }
+    value
+}

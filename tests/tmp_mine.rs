@@ -1,0 +1,2 @@
+#[path = "it/support.rs"]
+mod support;

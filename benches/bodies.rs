@@ -65,8 +65,11 @@ fn container(index: usize, env: usize) -> Value {
 }
 
 fn managed(containers: usize, env: usize) -> Value {
-    let env: serde_json::Map<String, Value> = (0..env).map(|n| (format!("k:{{\"name\":\"SETTING_0_{n}\"}}"), json!({".": {}, "f:name": {}, "f:value": {}}))).collect();
+    let env: serde_json::Map<String, Value> = (0..env)
+        .map(|n| (format!("k:{{\"name\":\"SETTING_0_{n}\"}}"), json!({".": {}, "f:name": {}, "f:value": {}})))
+        .collect();
     let one = json!({".": {}, "f:args": {}, "f:command": {}, "f:env": env, "f:image": {}, "f:imagePullPolicy": {}, "f:livenessProbe": {".": {}, "f:httpGet": {".": {}, "f:path": {}, "f:port": {}}}, "f:name": {}, "f:ports": {}, "f:resources": {".": {}, "f:limits": {}, "f:requests": {}}, "f:securityContext": {}, "f:volumeMounts": {}});
-    let containers: serde_json::Map<String, Value> = (0..containers).map(|n| (format!("k:{{\"name\":\"web-{n}\"}}"), one.clone())).collect();
+    let containers: serde_json::Map<String, Value> =
+        (0..containers).map(|n| (format!("k:{{\"name\":\"web-{n}\"}}"), one.clone())).collect();
     json!({"f:metadata": {"f:annotations": {".": {}, "f:checksum/config": {}}, "f:generateName": {}, "f:labels": {".": {}, "f:app.kubernetes.io/name": {}}}, "f:spec": {"f:containers": containers, "f:dnsPolicy": {}, "f:restartPolicy": {}, "f:volumes": {}}})
 }

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use portcullis::admission::{Endpoint, Facts, Review, Verdict, World, decide, gate, input, response, review, validate, wanted};
-use portcullis::policy::engine::Choice;
+use portcullis::admission::{
+    Endpoint, Facts, Review, Verdict, World, decide, gate, input, response, review, validate, wanted,
+};
 use portcullis::policy::select::Wanted;
 use portcullis::policy::set::Options;
 use portcullis::policy::source::embedded;
@@ -39,14 +40,23 @@ impl Bench {
         let text = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/world.yaml")).unwrap();
         let world = World::new(Arc::new(Snapshot::parse("world.yaml", &text).unwrap()));
         let bundle = embedded::read().unwrap();
-        let compile = |options| PolicySet::compile(&bundle, options, None).unwrap_or_else(|problems| panic!("{problems}"));
+        let compile = |options| {
+            PolicySet::compile(&bundle, options, None).unwrap_or_else(|problems| panic!("{problems}"))
+        };
         let law = compile(Options::default());
-        let interpreted = compile(Options { choice: Choice::Interpreter, full_input: false });
+        let interpreted = compile(Options { interpreter: true, full_input: false });
         let body = Bytes::from(body);
-        let review = review::decode(body.clone(), Endpoint::Validate, &|header| wanted::wanted(&law, &world, header)).unwrap();
-        let facts = Facts::gather(&world, &review, gate::decision_id(), "2026-01-01T00:00:00.000Z".into()).unwrap();
+        let review =
+            review::decode(body.clone(), Endpoint::Validate, &|header| wanted::wanted(&law, &world, header))
+                .unwrap();
+        let facts =
+            Facts::gather(&world, &review, gate::decision_id(), "2026-01-01T00:00:00.000Z".into()).unwrap();
         let verdict = decide(&law, &facts, &review, Budget::default());
-        assert!(verdict.allowed(), "the bench's Pod is denied: {}", String::from_utf8_lossy(&response::encode(&verdict)));
+        assert!(
+            verdict.allowed(),
+            "the bench's Pod is denied: {}",
+            String::from_utf8_lossy(&response::encode(&verdict))
+        );
         let plan = law.plan(&query(&facts));
         let input = input::build(&review, &facts, &plan.reads, false).unwrap();
         let data = validate::data(&law, &facts);
@@ -54,16 +64,24 @@ impl Bench {
     }
 
     fn stage(&self, name: &str) {
-        let decode = |want: &dyn Fn(&review::Header) -> Arc<Wanted>| review::decode(self.body.clone(), Endpoint::Validate, want).unwrap();
+        let decode = |want: &dyn Fn(&review::Header) -> Arc<Wanted>| {
+            review::decode(self.body.clone(), Endpoint::Validate, want).unwrap()
+        };
         let judge = |law| decide(law, &self.facts, &self.review, Budget::default());
         let projected = || decode(&|header| wanted::wanted(&self.law, &self.world, header));
-        let gather = |review: &Review| Facts::gather(&self.world, review, gate::decision_id(), format!("{:.3}", jiff::Timestamp::now())).unwrap();
+        let gather = |review: &Review| {
+            Facts::gather(&self.world, review, gate::decision_id(), format!("{:.3}", jiff::Timestamp::now()))
+                .unwrap()
+        };
         match name {
             "scan" => drop(serde_json::from_slice::<IgnoredAny>(&self.body).unwrap()),
             "full" => drop(decode(&|_| Wanted::everything())),
             "projected" => drop(projected()),
             "facts" => drop(gather(&self.review)),
-            "input" => drop(input::build(&self.review, &self.facts, &self.law.plan(&query(&self.facts)).reads, false).unwrap()),
+            "input" => drop(
+                input::build(&self.review, &self.facts, &self.law.plan(&query(&self.facts)).reads, false)
+                    .unwrap(),
+            ),
             "data" => drop(validate::data(&self.law, &self.facts)),
             "decide" => drop(judge(&self.law)),
             "interpreted" => drop(judge(&self.interpreted)),
@@ -73,7 +91,9 @@ impl Bench {
                 let facts = gather(&review);
                 drop(response::encode(&decide(&self.law, &facts, &review, Budget::default())));
             }
-            other => panic!("`{other}` is no stage; the stages are {}", STAGES.map(|(name, _)| name).join(", ")),
+            other => {
+                panic!("`{other}` is no stage; the stages are {}", STAGES.map(|(name, _)| name).join(", "))
+            }
         }
     }
 }
@@ -119,7 +139,11 @@ fn main() {
         (0..times).for_each(|_| bench.stage(stage));
         return;
     }
-    println!("microseconds in process, best of 7 runs of {times}; bodies of {} and {} bytes\n", small.len(), large.len());
+    println!(
+        "microseconds in process, best of 7 runs of {times}; bodies of {} and {} bytes\n",
+        small.len(),
+        large.len()
+    );
     let benches = [Bench::new(small), Bench::new(large)];
     println!("| {:<36} | 6 KB | 40 KB |\n|:{}-|-----:|------:|", "", "-".repeat(36));
     for (name, what) in STAGES {
@@ -132,9 +156,15 @@ fn main() {
         for rule in policy.rules.iter().filter(|rule| ["deny", "warn"].contains(rule)) {
             let cost = |bench: &Bench| {
                 let policy = bench.law.planned(&plan).nth(at).unwrap();
-                best(times, || drop(policy.findings(rule, &bench.input, &bench.data, Budget::default()).unwrap()))
+                best(times, || {
+                    drop(policy.findings(rule, &bench.input, &bench.data, Budget::default()).unwrap())
+                })
             };
-            let name = format!("{} {rule}{}", policy.manifest.id, if policy.fallback().is_some() { " (interpreter)" } else { "" });
+            let name = format!(
+                "{} {rule}{}",
+                policy.manifest.id,
+                if policy.fallback().is_some() { " (interpreter)" } else { "" }
+            );
             println!("| {name:<36} | {:>4.1} | {:>5.1} |", cost(small), cost(large));
         }
     }

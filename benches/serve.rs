@@ -43,8 +43,17 @@ pub struct Scale {
     pub tenants: usize,
 }
 
-const REAL: Scale = Scale { rounds: 7, reviews: 10_000, starts: 7, long: 200_000, changes: 20, idle_policies: 1000, tenants: 1000 };
-const TINY: Scale = Scale { rounds: 1, reviews: 50, starts: 1, long: 200, changes: 2, idle_policies: 20, tenants: 10 };
+const REAL: Scale = Scale {
+    rounds: 7,
+    reviews: 10_000,
+    starts: 7,
+    long: 200_000,
+    changes: 20,
+    idle_policies: 1000,
+    tenants: 1000,
+};
+const TINY: Scale =
+    Scale { rounds: 1, reviews: 50, starts: 1, long: 200, changes: 2, idle_policies: 20, tenants: 10 };
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -53,7 +62,11 @@ fn main() {
         return;
     }
     // Load and handler share this machine with the server under test: one thread is enough to keep it busy.
-    let mut builder = if asked(nothing::ARGUMENT) { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
+    let mut builder = if asked(nothing::ARGUMENT) {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
     let runtime = builder.enable_all().build().unwrap();
     if asked(nothing::ARGUMENT) {
         return runtime.block_on(nothing::serve());

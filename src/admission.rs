@@ -98,8 +98,7 @@ const fn judged(kind: Kind) -> bool {
 fn missing(review: &Review, operation: Operation) -> Option<&'static str> {
     let (object, old) = (review.object.is_some(), review.old_object.is_some());
     match operation {
-        Operation::Create if !object => Some("object"),
-        Operation::Update if !object => Some("object"),
+        Operation::Create | Operation::Update if !object => Some("object"),
         Operation::Update | Operation::Delete if !old => Some("oldObject"),
         _ => None,
     }

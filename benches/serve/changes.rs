@@ -20,7 +20,10 @@ pub async fn measure(scale: &Scale, table: &mut Table) {
     for (name, world) in [("the demo's", demo_world()), ("the large", made::large_world(scale.tenants))] {
         let server = Server::gate(&world, &[]).await;
         let closed = suspended(&world);
-        let took = flips(&server, scale.changes, |open| std::fs::write(server.path("tenancy"), if open { &world } else { &closed }).unwrap()).await;
+        let took = flips(&server, scale.changes, |open| {
+            std::fs::write(server.path("tenancy"), if open { &world } else { &closed }).unwrap()
+        })
+        .await;
         tell(table, &format!("a changed snapshot file decides, {name} world"), &took);
     }
 }
@@ -33,7 +36,12 @@ fn tell(table: &mut Table, what: &str, took: &[f64]) {
 /// A policy that denies every Pod, or none.
 fn toggle(dir: &Path, open: bool) {
     let operation = if open { "NEVER" } else { "CREATE" };
-    made::write_policy(dir, "toggle", "pods", &format!("deny contains \"closed\" if input.request.operation == \"{operation}\""));
+    made::write_policy(
+        dir,
+        "toggle",
+        "pods",
+        &format!("deny contains \"closed\" if input.request.operation == \"{operation}\""),
+    );
 }
 
 /// The world in which acme, whose Pod it is, is suspended.

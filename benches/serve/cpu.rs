@@ -36,7 +36,11 @@ impl Lane {
         let sent = reviews.div_ceil(CONNECTIONS) * CONNECTIONS;
         self.cpu[size].push((self.server.cpu() - before) / sent as f64);
         let single = self.connections.first_mut().unwrap();
-        let took: Vec<f64> = latencies(single, template, reviews / 5).await.iter().map(|took| took.as_secs_f64() * 1e6).collect();
+        let took: Vec<f64> = latencies(single, template, reviews / 5)
+            .await
+            .iter()
+            .map(|took| took.as_secs_f64() * 1e6)
+            .collect();
         self.latency[size].push(median(&took));
     }
 }
@@ -52,9 +56,21 @@ pub async fn measure(scale: &Scale, table: &mut Table) {
         Lane::new("a handler that does nothing", Server::nothing().await).await,
         Lane::new("the gate", Server::gate(&world, &[]).await).await,
         Lane::new("with --full-input", Server::gate(&world, &["--full-input"]).await).await,
-        Lane::new("with policies that do not match", Server::gate(&world, &["--policies", &policies(&idle)]).await).await,
-        Lane::new("with policies that match", Server::gate(&world, &["--policies", &policies(&matching)]).await).await,
-        Lane::new("with a decision log in a file", Server::gate(&world, &["--decision-log", "{dir}/decisions.jsonl"]).await).await,
+        Lane::new(
+            "with policies that do not match",
+            Server::gate(&world, &["--policies", &policies(&idle)]).await,
+        )
+        .await,
+        Lane::new(
+            "with policies that match",
+            Server::gate(&world, &["--policies", &policies(&matching)]).await,
+        )
+        .await,
+        Lane::new(
+            "with a decision log in a file",
+            Server::gate(&world, &["--decision-log", "{dir}/decisions.jsonl"]).await,
+        )
+        .await,
     ];
     for round in 0..scale.rounds {
         for (size, template, share) in [(0, Template::small(), 1), (1, Template::large(), 5)] {
@@ -62,7 +78,8 @@ pub async fn measure(scale: &Scale, table: &mut Table) {
                 lane.round(size, &template, scale.reviews / share).await;
             }
         }
-        let figures: Vec<String> = lanes.iter().map(|lane| format!("{:.1}/{:.1}", lane.cpu[0][round], lane.cpu[1][round])).collect();
+        let figures: Vec<String> =
+            lanes.iter().map(|lane| format!("{:.1}/{:.1}", lane.cpu[0][round], lane.cpu[1][round])).collect();
         eprintln!("round {}: {}", round + 1, figures.join(" "));
     }
     for (size, body) in ["6 KB", "40 KB"].into_iter().enumerate() {
@@ -73,7 +90,9 @@ pub async fn measure(scale: &Scale, table: &mut Table) {
 fn report(lanes: &[Lane; 6], size: usize, body: &str, scale: &Scale, table: &mut Table) {
     let [nothing, gate, full, idle, matching, log] = lanes;
     let cpu = |lane: &Lane| median(&lane.cpu[size]);
-    let pairs = |a: &[f64], b: &[f64], f: fn(f64, f64) -> f64| median(&a.iter().zip(b).map(|(a, b)| f(*a, *b)).collect::<Vec<_>>());
+    let pairs = |a: &[f64], b: &[f64], f: fn(f64, f64) -> f64| {
+        median(&a.iter().zip(b).map(|(a, b)| f(*a, *b)).collect::<Vec<_>>())
+    };
     let ratio = |a: &Lane, b: &Lane| pairs(&a.cpu[size], &b.cpu[size], |a, b| a / b);
     let more = |a: &Lane, b: &Lane| pairs(&a.cpu[size], &b.cpu[size], |a, b| a - b);
     let ms = |lane: &Lane| median(&lane.latency[size]);
@@ -84,11 +103,26 @@ fn report(lanes: &[Lane; 6], size: usize, body: &str, scale: &Scale, table: &mut
     table.hold(format!("{body}: the gate, times nothing"), ratio(gate, nothing), 2.0, times);
     table.hold(format!("{body}: with --full-input, times nothing"), ratio(full, nothing), 2.5, times);
     let n = scale.idle_policies;
-    table.hold(format!("{body}: {n} policies that do not match, more CPU"), (ratio(idle, gate) - 1.0) * 100.0, 5.0, percent);
-    table.hold(format!("{body}: each policy that matches"), more(matching, gate) / MATCHING as f64, 5.0, micros);
+    table.hold(
+        format!("{body}: {n} policies that do not match, more CPU"),
+        (ratio(idle, gate) - 1.0) * 100.0,
+        5.0,
+        percent,
+    );
+    table.hold(
+        format!("{body}: each policy that matches"),
+        more(matching, gate) / MATCHING as f64,
+        5.0,
+        micros,
+    );
     table.hold(format!("{body}: a line of the decision log"), more(log, gate), 10.0, micros);
     table.tell(format!("{body}: median on one connection, nothing"), micros(ms(nothing)));
     table.tell(format!("{body}: median on one connection, the gate"), micros(ms(gate)));
     table.hold(format!("{body}: median on one connection, times nothing"), delay(gate, nothing), 1.5, times);
-    table.hold(format!("{body}: {n} policies that do not match, more latency"), (delay(idle, gate) - 1.0) * 100.0, 5.0, percent);
+    table.hold(
+        format!("{body}: {n} policies that do not match, more latency"),
+        (delay(idle, gate) - 1.0) * 100.0,
+        5.0,
+        percent,
+    );
 }

@@ -42,7 +42,12 @@ impl Template {
         );
         let bytes = [head.as_bytes(), body].concat();
         let mark = format!("{MARK:08x}");
-        let places: Vec<usize> = bytes.windows(8).enumerate().filter(|(_, window)| *window == mark.as_bytes()).map(|(at, _)| at).collect();
+        let places: Vec<usize> = bytes
+            .windows(8)
+            .enumerate()
+            .filter(|(_, window)| *window == mark.as_bytes())
+            .map(|(at, _)| at)
+            .collect();
         assert!(places.len() >= 4, "a review names its Pod twice and has two uids");
         Self { bytes, places }
     }
@@ -69,11 +74,16 @@ impl Connection {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(server.authority().as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap();
         let config = config.with_root_certificates(roots).with_no_client_auth();
         let stream = TcpStream::connect(&server.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let stream = TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), stream).await.unwrap();
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect("localhost".try_into().unwrap(), stream)
+            .await
+            .unwrap();
         Self { stream, buffer: vec![0; 64 * 1024], next: series << 24 }
     }
 
@@ -93,7 +103,11 @@ impl Connection {
             }
         };
         let body = &self.buffer[start..end];
-        assert!(holds(body, &digits), "not the answer to this review: {}", String::from_utf8_lossy(&self.buffer[..end]));
+        assert!(
+            holds(body, &digits),
+            "not the answer to this review: {}",
+            String::from_utf8_lossy(&self.buffer[..end])
+        );
         holds(body, b"\"allowed\":true")
     }
 }

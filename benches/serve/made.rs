@@ -58,7 +58,12 @@ pub fn add_matching(dir: &Path, count: usize) {
 /// Adds policies about kinds that nobody sends.
 pub fn add_idle(dir: &Path, count: usize) {
     for n in 0..count {
-        write_policy(dir, &format!("idle-{n:04}"), &format!("\"widgets{n}.example.com\""), SMALL[n % SMALL.len()]);
+        write_policy(
+            dir,
+            &format!("idle-{n:04}"),
+            &format!("\"widgets{n}.example.com\""),
+            SMALL[n % SMALL.len()],
+        );
     }
 }
 
@@ -73,7 +78,8 @@ pub fn large_world(tenants: usize) -> String {
         world["projects"][format!("{slug}/shop")] = json!({"id": id(2, 0)});
         for at in 0..5 {
             world["apps"][format!("{slug}/shop/app{at}x")] = json!({"id": id(3, at), "sourceKind": "image"});
-            world["namespaces"][format!("tn-{slug}-shop-app-app{at}x")] = json!({"kind": "app", "tenant": slug, "project": "shop", "app": format!("app{at}x")});
+            world["namespaces"][format!("tn-{slug}-shop-app-app{at}x")] =
+                json!({"kind": "app", "tenant": slug, "project": "shop", "app": format!("app{at}x")});
             let sandbox = at + 1;
             world["namespaces"][format!("tn-{slug}-shop-sbx-{sandbox:03}")] = json!({"kind": "sandbox", "tenant": slug, "project": "shop", "sandbox": sandbox, "id": id(4, at)});
         }

@@ -33,6 +33,12 @@ pub async fn measure(scale: &Scale, table: &mut Table) {
     }
     let after = server.resident();
     table.tell(format!("memory before {sent} reviews with a decision log"), mebibytes(before));
-    table.tell(format!("memory after them, at {:.0} reviews a second", sent as f64 / started.elapsed().as_secs_f64()), mebibytes(after));
+    table.tell(
+        format!(
+            "memory after them, at {:.0} reviews a second",
+            sent as f64 / started.elapsed().as_secs_f64()
+        ),
+        mebibytes(after),
+    );
     table.hold("memory, growth over the run", after - before, GROWTH, mebibytes);
 }

@@ -49,7 +49,9 @@ impl Server {
             command.arg("--tls-cert").arg(dir.join("tls.pem")).arg("--tls-key").arg(dir.join("key.pem"));
             let log = ["--decision-log", "none"];
             let log = if flags.contains(&"--decision-log") { &log[..0] } else { &log[..] };
-            command.args(log).args(flags.iter().map(|flag| flag.replace("{dir}", &dir.display().to_string())));
+            command
+                .args(log)
+                .args(flags.iter().map(|flag| flag.replace("{dir}", &dir.display().to_string())));
         })
         .await
     }
@@ -69,7 +71,10 @@ impl Server {
                 break text;
             }
             assert!(child.try_wait().unwrap().is_none(), "the server ended before it was ready: {command:?}");
-            assert!(started.elapsed() < Duration::from_secs(120), "the server does not become ready: {command:?}");
+            assert!(
+                started.elapsed() < Duration::from_secs(120),
+                "the server does not become ready: {command:?}"
+            );
             tokio::time::sleep(Duration::from_micros(500)).await;
         };
         let ready_after = started.elapsed();

@@ -9,8 +9,11 @@ use crate::Scale;
 /// Measures and adds to the table.
 pub async fn measure(scale: &Scale, table: &mut Table) {
     let large = made::large_world(scale.tenants);
-    let name = format!("{} tenants, {} namespaces ({} KB)", scale.tenants, scale.tenants * 10, large.len() / 1000);
-    for (name, world, time, memory) in [("the demo's world", demo_world(), 100.0, 24.0), (name.as_str(), large, 1000.0, 64.0)] {
+    let name =
+        format!("{} tenants, {} namespaces ({} KB)", scale.tenants, scale.tenants * 10, large.len() / 1000);
+    for (name, world, time, memory) in
+        [("the demo's world", demo_world(), 100.0, 24.0), (name.as_str(), large, 1000.0, 64.0)]
+    {
         let (mut took, mut resident) = (Vec::new(), Vec::new());
         for _ in 0..scale.starts {
             let server = Server::gate(&world, &[]).await;

@@ -19,13 +19,32 @@ impl Table {
     /// Prints it as Markdown.
     pub fn print(&self) {
         let head = ["", "measured", "target", ""].map(str::to_owned);
-        let widths: Vec<usize> =
-            (0..4).map(|column| self.0.iter().chain([&head]).map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
+        let widths: Vec<usize> = (0..4)
+            .map(|column| {
+                self.0.iter().chain([&head]).map(|row| row[column].chars().count()).max().unwrap_or(0)
+            })
+            .collect();
         let line = |row: &[String; 4]| {
-            println!("| {:<a$} | {:>b$} | {:>c$} | {:<d$} |", row[0], row[1], row[2], row[3], a = widths[0], b = widths[1], c = widths[2], d = widths[3]);
+            println!(
+                "| {:<a$} | {:>b$} | {:>c$} | {:<d$} |",
+                row[0],
+                row[1],
+                row[2],
+                row[3],
+                a = widths[0],
+                b = widths[1],
+                c = widths[2],
+                d = widths[3]
+            );
         };
         line(&head);
-        println!("|:{}-|-{}:|-{}:|:{}-|", "-".repeat(widths[0]), "-".repeat(widths[1]), "-".repeat(widths[2]), "-".repeat(widths[3]));
+        println!(
+            "|:{}-|-{}:|-{}:|:{}-|",
+            "-".repeat(widths[0]),
+            "-".repeat(widths[1]),
+            "-".repeat(widths[2]),
+            "-".repeat(widths[3])
+        );
         self.0.iter().for_each(line);
     }
 }

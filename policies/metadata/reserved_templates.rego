@@ -64,14 +64,11 @@ deny contains finding if {
 # The usual Pod has no template, and no volume that is made from one.
 plain_pod if {
 	template_path == ""
-	count([volume | some volume in lists.each(input.workload.spec.volumes); volume.ephemeral]) == 0
 	input.request.resource.resource == "pods"
+	not makes_claims
 }
 
-plain_pod if {
-	input.request.resource.resource == "pods"
-	not input.workload.spec.volumes
-}
+makes_claims if input.workload.spec.volumes[_].ephemeral
 
 trusted if request.trusts(input.tenancy.requester.class)
 
@@ -87,7 +84,7 @@ reserved_key(key) := reserved.is_reserved(key) if {
 # Each map of keys that a controller copies, with what it held before.
 parts contains {
 	"field": concat("", [template_path, ".metadata.labels"]),
-	"entries": filled(template, "labels"),
+	"entries": template_labels,
 	"old": filled(old_template, "labels"),
 } if {
 	template_path != ""
@@ -95,7 +92,7 @@ parts contains {
 
 parts contains {
 	"field": concat("", [template_path, ".metadata.annotations"]),
-	"entries": filled(template, "annotations"),
+	"entries": template_annotations,
 	"old": filled(old_template, "annotations"),
 } if {
 	template_path != ""
@@ -121,11 +118,12 @@ parts contains {
 
 parts contains {
 	"field": sprintf("volumes[%d].ephemeral.volumeClaimTemplate.metadata.%s", [index, kind]),
-	"entries": filled(volume.ephemeral.volumeClaimTemplate.metadata, kind),
+	"entries": filled(claim, kind),
 	"old": nothing,
 } if {
-	some index, volume in lists.each(input.workload.spec.volumes)
-	volume.ephemeral
+	some index
+	claim := input.workload.spec.volumes[index].ephemeral.volumeClaimTemplate.metadata
+	is_object(claim)
 	some kind in ["labels", "annotations"]
 }
 
@@ -136,9 +134,13 @@ default template_path := ""
 
 template_path := input.workload.path
 
-default template := {}
+default template_labels := {}
 
-template := input.workload.metadata
+template_labels := input.workload.metadata.labels if is_object(input.workload.metadata.labels)
+
+default template_annotations := {}
+
+template_annotations := input.workload.metadata.annotations if is_object(input.workload.metadata.annotations)
 
 default old_template := {}
 

@@ -84,7 +84,8 @@ struct File {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Wire {
-    id: String,
+    #[serde(rename = "id")]
+    _id: String,
     #[serde(default)]
     why: String,
     #[serde(default, rename = "as")]
@@ -133,7 +134,11 @@ pub fn parse(file: &str, text: &str, people: &People) -> Result<Vec<Case>, Vec<C
     let mut seen = std::collections::BTreeSet::new();
     for case in &cases {
         if !seen.insert(&case.id) {
-            errors.push(CaseError::Case { file: file.to_owned(), id: case.id.clone(), message: "stands twice".to_owned() });
+            errors.push(CaseError::Case {
+                file: file.to_owned(),
+                id: case.id.clone(),
+                message: "stands twice".to_owned(),
+            });
         }
     }
     if cases.is_empty() && errors.is_empty() {
@@ -160,7 +165,9 @@ fn case(id: &str, written: Json, people: &People) -> Result<Case, String> {
     let wire: Wire = serde_json::from_value(written).map_err(|error| error.to_string())?;
     let endpoint = match wire.endpoint.as_deref() {
         None => Endpoint::Validate,
-        Some(word) => Endpoint::of(word).ok_or_else(|| format!("endpoint `{word}` is not one of validate, mutate"))?,
+        Some(word) => {
+            Endpoint::of(word).ok_or_else(|| format!("endpoint `{word}` is not one of validate, mutate"))?
+        }
     };
     let review = match &wire.review {
         Some(review) => review.clone(),

@@ -27,7 +27,8 @@ struct Objects {
 /// Object and old object, whole.
 pub fn objects(review: &Review) -> (Json, Json) {
     // It has been decoded once, so it decodes; were it not to, two nulls differ from nothing and nothing is exempt.
-    serde_json::from_slice::<Body>(&review.body).map_or((Json::Null, Json::Null), |body| (body.request.object, body.request.old_object))
+    serde_json::from_slice::<Body>(&review.body)
+        .map_or((Json::Null, Json::Null), |body| (body.request.object, body.request.old_object))
 }
 
 /// JSON pointers (RFC 6901) that differ between the old object and the new, in order; the last is `…` where there are more.
@@ -79,7 +80,8 @@ fn differ(old: &Json, new: &Json, path: &mut String, found: &mut Vec<String>) {
     }
     match (old, new) {
         (Json::Object(a), Json::Object(b)) => {
-            let mut keys: Vec<&String> = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))).collect();
+            let mut keys: Vec<&String> =
+                a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))).collect();
             keys.sort();
             for key in keys {
                 step(path, &key.replace('~', "~0").replace('/', "~1"), |path| {
@@ -90,7 +92,12 @@ fn differ(old: &Json, new: &Json, path: &mut String, found: &mut Vec<String>) {
         (Json::Array(a), Json::Array(b)) => {
             for index in 0..a.len().max(b.len()) {
                 step(path, &index.to_string(), |path| {
-                    differ(a.get(index).unwrap_or(&Json::Null), b.get(index).unwrap_or(&Json::Null), path, found);
+                    differ(
+                        a.get(index).unwrap_or(&Json::Null),
+                        b.get(index).unwrap_or(&Json::Null),
+                        path,
+                        found,
+                    );
                 });
             }
         }

@@ -4,14 +4,15 @@
 //! bound), UTF-8 (the body as a whole, before), and no key twice, because two readers of the same text could
 //! disagree about which value counts.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod keys;
+
+use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::LazyLock;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use self::keys::Seen;
+pub use self::keys::interned;
 use crate::policy::Value;
 use crate::policy::engine::reads::Reads;
 
@@ -246,59 +247,4 @@ impl Visitor<'_> for Mark<'_> {
 fn duplicate<E: serde::de::Error>(key: &str) -> E {
     let short: String = key.chars().take(64).collect();
     E::custom(format_args!("key `{}` stands twice in one object", short.escape_debug()))
-}
-
-/// Keys of one object, by a keyed hash: 64 bits of it, so a false alarm is a denial once in an age, and never a
-/// missed duplicate.
-#[derive(Default)]
-struct Seen {
-    few: Vec<u64>,
-    many: Option<HashSet<u64>>,
-}
-
-static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-
-/// Beyond this a linear look costs more than a table.
-const FEW: usize = 32;
-
-impl Seen {
-    /// Whether the key is new.
-    fn first(&mut self, key: &str) -> bool {
-        let hash = HASHER.hash_one(key);
-        if let Some(many) = &mut self.many {
-            return many.insert(hash);
-        }
-        if self.few.contains(&hash) {
-            return false;
-        }
-        self.few.push(hash);
-        if self.few.len() > FEW {
-            self.many = Some(self.few.drain(..).collect());
-        }
-        true
-    }
-}
-
-/// Keys a thread remembers, so that `containers` is allocated once and not once an object.
-const INTERNED_MAX: usize = 1024;
-
-thread_local! {
-    static KEYS: RefCell<HashMap<Box<str>, Value>> = RefCell::new(HashMap::new());
-}
-
-/// A key as an engine value; common ones are shared.
-pub fn interned(key: &str) -> Value {
-    if key.len() > 48 {
-        return Value::String(key.into());
-    }
-    KEYS.with_borrow_mut(|keys| {
-        if let Some(known) = keys.get(key) {
-            return known.clone();
-        }
-        let value = Value::String(key.into());
-        if keys.len() < INTERNED_MAX {
-            keys.insert(key.into(), value.clone());
-        }
-        value
-    })
 }

@@ -22,7 +22,11 @@ pub struct World {
 impl World {
     /// Prepares a snapshot; once a snapshot, not once a review.
     pub fn new(snapshot: Arc<Snapshot>) -> Self {
-        let tenants = snapshot.tenants.keys().filter_map(|slug| Some((slug.to_string(), Value::from(snapshot.tenant_document(slug)?)))).collect();
+        let tenants = snapshot
+            .tenants
+            .keys()
+            .filter_map(|slug| Some((slug.to_string(), Value::from(snapshot.tenant_document(slug)?))))
+            .collect();
         Self { settings: Value::from(snapshot.settings_document()), tenants, snapshot }
     }
 
@@ -60,7 +64,12 @@ impl Facts {
     ///
     /// # Errors
     /// A Namespace object whose name or labels have a wrong shape.
-    pub fn gather(world: &World, review: &Review, decision_id: String, now: String) -> Result<Self, ShapeError> {
+    pub fn gather(
+        world: &World,
+        review: &Review,
+        decision_id: String,
+        now: String,
+    ) -> Result<Self, ShapeError> {
         let snapshot = &world.snapshot;
         let header = &review.header;
         let (namespace, kind) = subject(snapshot, review)?;
@@ -70,13 +79,25 @@ impl Facts {
         slugs.extend(known.as_ref().map(|known| -> &str { &known.tenant }));
         let claimed = claimed_tenants(snapshot, review)?;
         slugs.extend(claimed.iter().map(String::as_str));
-        let tenants: BTreeMap<Value, Value> =
-            slugs.iter().filter_map(|slug| Some((super::decode::interned(slug), world.tenants.get(*slug)?.clone()))).collect();
+        let tenants: BTreeMap<Value, Value> = slugs
+            .iter()
+            .filter_map(|slug| Some((super::decode::interned(slug), world.tenants.get(*slug)?.clone())))
+            .collect();
         let tenancy = BTreeMap::from([
             (super::decode::interned("settings"), world.settings.clone()),
             (super::decode::interned("tenants"), Value::from(tenants)),
         ]);
-        Ok(Self { decision_id, now, kind, namespace, known, requester, label_prefix: Arc::from(snapshot.settings.label_prefix.as_ref() as &str), tenancy: Value::from(tenancy), revision: snapshot.revision })
+        Ok(Self {
+            decision_id,
+            now,
+            kind,
+            namespace,
+            known,
+            requester,
+            label_prefix: Arc::from(snapshot.settings.label_prefix.as_ref() as &str),
+            tenancy: Value::from(tenancy),
+            revision: snapshot.revision,
+        })
     }
 
     /// The tenant that the namespace belongs to.
@@ -114,7 +135,11 @@ fn subject(snapshot: &Snapshot, review: &Review) -> Result<(String, Kind), Shape
             let prefix = text(prefix, &format!("{path}.generateName"))?;
             // The name to come is in no snapshot; `tn` could still become `tn-…`.
             let ours = format!("{}-", snapshot.settings.prefix);
-            let kind = if prefix.starts_with(&ours) || ours.starts_with(prefix) { Kind::Unregistered } else { Kind::Platform };
+            let kind = if prefix.starts_with(&ours) || ours.starts_with(prefix) {
+                Kind::Unregistered
+            } else {
+                Kind::Platform
+            };
             return Ok((String::new(), kind));
         }
     }

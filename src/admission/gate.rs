@@ -85,7 +85,10 @@ impl Gate {
     /// Judges what was decoded, and tells of it. `deadline` is what is left of the caller's patience.
     pub fn decide(&self, decoded: Decoded, deadline: Option<Duration>, peer_verified: bool) -> Verdict {
         let Decoded { review, law, facts, started } = decoded;
-        let budget = Budget { time: deadline.map_or(self.budget.time, |left| left.min(self.budget.time)), ..self.budget };
+        let budget = Budget {
+            time: deadline.map_or(self.budget.time, |left| left.min(self.budget.time)),
+            ..self.budget
+        };
         let (facts, verdict) = match facts {
             Ok(facts) => {
                 let verdict = super::decide(&law, &facts, &review, budget);
@@ -99,9 +102,17 @@ impl Gate {
 
     /// Answers what was decoded without judging it: more is asked than the gate can do, and this share has had its part.
     pub fn shed(&self, decoded: &Decoded, peer_verified: bool) -> Verdict {
-        let message = format!("the gate is busy and `{}` has its full share of it; try again", decoded.share());
+        let message =
+            format!("the gate is busy and `{}` has its full share of it; try again", decoded.share());
         let verdict = Verdict::failed(&decoded.review, decision_id(), SHED, message);
-        record::tell(&self.log, &decoded.review, decoded.facts.as_ref().ok(), &verdict, decoded.started.elapsed(), peer_verified);
+        record::tell(
+            &self.log,
+            &decoded.review,
+            decoded.facts.as_ref().ok(),
+            &verdict,
+            decoded.started.elapsed(),
+            peer_verified,
+        );
         verdict
     }
 }

@@ -18,18 +18,31 @@ const MARGIN: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// 404 for another path, 405 for another method, 415 for another content type; each with a sentence.
+#[expect(
+    clippy::result_large_err,
+    reason = "a response is what a refusal is, and it is made once a connection at most"
+)]
 pub fn route(head: &Parts) -> Result<Endpoint, Response> {
     let endpoint = match head.uri.path() {
         "/validate" => Endpoint::Validate,
         "/mutate" => Endpoint::Mutate,
-        _ => return Err(refuse(StatusCode::NOT_FOUND, "there is nothing here; the webhook answers POST /validate and POST /mutate")),
+        _ => {
+            return Err(refuse(
+                StatusCode::NOT_FOUND,
+                "there is nothing here; the webhook answers POST /validate and POST /mutate",
+            ));
+        }
     };
     if head.method != Method::POST {
         let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, "send an AdmissionReview by POST");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return Err(response);
     }
-    let essence = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(|value| value.split(';').next());
+    let essence = head
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next());
     if !essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json")) {
         return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json"));
     }

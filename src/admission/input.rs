@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use crate::policy::Operation;
 use crate::policy::Value;
 use crate::policy::engine::reads::Reads;
-use crate::policy::Operation;
 use crate::tenancy::requester::{Class, Requester};
 use crate::tenancy::snapshot::{Namespace, Unit};
 
@@ -111,14 +111,20 @@ fn ownership(known: &Namespace, prefix: &str) -> Value {
         Unit::Sandbox { .. } => None,
     };
     let ids = [("tenant-id", &known.tenant_id), ("project-id", &known.project_id)].into_iter().chain(app);
-    Value::from(ids.map(|(key, id)| (interned(&format!("{prefix}/{key}")), Value::String(Arc::clone(id)))).collect::<BTreeMap<_, _>>())
+    Value::from(
+        ids.map(|(key, id)| (interned(&format!("{prefix}/{key}")), Value::String(Arc::clone(id))))
+            .collect::<BTreeMap<_, _>>(),
+    )
 }
 
 fn requester(review: &Review, requester: &Requester) -> Value {
     let header = &review.header;
     let resource = &header.resource;
     let writes = requester.class == Class::Controller
-        && requester.writes.iter().any(|pattern| pattern.matches(&resource.group, &resource.resource, &header.subresource));
+        && requester
+            .writes
+            .iter()
+            .any(|pattern| pattern.matches(&resource.group, &resource.resource, &header.subresource));
     let tenants: Vec<Value> = requester.tenants.iter().map(|slug| interned(slug)).collect();
     let account = requester.service_account.as_ref().map_or("", |(namespace, _)| namespace.as_ref());
     Value::from(BTreeMap::from([
@@ -145,13 +151,17 @@ fn template_value(path: &str, template: &Value) -> Result<Value, ShapeError> {
 fn images(review: &Review, path: &str, template: &Value) -> Result<Value, ShapeError> {
     let found = workload::images(path, template)?;
     let before = before(review)?;
-    let same = |image: &Found| before.get(&(image.list, image.container.clone())).is_some_and(|raw| *raw == image.image.raw);
+    let same = |image: &Found| {
+        before.get(&(image.list, image.container.clone())).is_some_and(|raw| *raw == image.image.raw)
+    };
     Ok(Value::from(found.iter().map(|image| value(image, !same(image))).collect::<Vec<_>>()))
 }
 
 /// What the old object runs, by list and name, on UPDATE.
 fn before(review: &Review) -> Result<HashMap<(&'static str, String), String>, ShapeError> {
-    let Some(old) = review.old_object.as_ref().filter(|_| review.header.operation() == Some(Operation::Update)) else {
+    let Some(old) =
+        review.old_object.as_ref().filter(|_| review.header.operation() == Some(Operation::Update))
+    else {
         return Ok(HashMap::new());
     };
     let Some((path, template)) = workload::find(&review.header, old)? else { return Ok(HashMap::new()) };

@@ -11,7 +11,8 @@ use crate::policy::Value;
 /// `kubectl apply` keeps in an annotation.
 pub fn secret(object: &Value) -> Value {
     let Value::Object(fields) = object else { return object.clone() };
-    let mut masked: BTreeMap<Value, Value> = fields.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    let mut masked: BTreeMap<Value, Value> =
+        fields.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     for key in ["data", "stringData"] {
         if let Some(value) = masked.get_mut(&interned(key)) {
             *value = values(value);
@@ -19,7 +20,8 @@ pub fn secret(object: &Value) -> Value {
     }
     let metadata = interned("metadata");
     if let Some(Value::Object(fields)) = masked.get(&metadata) {
-        let mut clean: BTreeMap<Value, Value> = fields.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        let mut clean: BTreeMap<Value, Value> =
+            fields.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         if let Some(annotations) = clean.get_mut(&interned("annotations")) {
             *annotations = annotation(annotations);
         }
@@ -30,7 +32,9 @@ pub fn secret(object: &Value) -> Value {
 
 fn values(value: &Value) -> Value {
     match value {
-        Value::Object(fields) => Value::from(fields.iter().map(|(key, value)| (key.clone(), digest(value))).collect::<BTreeMap<_, _>>()),
+        Value::Object(fields) => Value::from(
+            fields.iter().map(|(key, value)| (key.clone(), digest(value))).collect::<BTreeMap<_, _>>(),
+        ),
         Value::Null => Value::Null,
         // A shape we do not know is hidden whole rather than shown in part.
         other => digest(other),
@@ -40,7 +44,9 @@ fn values(value: &Value) -> Value {
 fn annotation(annotations: &Value) -> Value {
     let Value::Object(fields) = annotations else { return annotations.clone() };
     let last = interned("kubectl.kubernetes.io/last-applied-configuration");
-    let hide = |(key, value): (&Value, &Value)| (key.clone(), if *key == last { digest(value) } else { value.clone() });
+    let hide = |(key, value): (&Value, &Value)| {
+        (key.clone(), if *key == last { digest(value) } else { value.clone() })
+    };
     Value::from(fields.iter().map(hide).collect::<BTreeMap<_, _>>())
 }
 

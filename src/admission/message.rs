@@ -1,5 +1,7 @@
 //! Findings → text, within bounds, harmless in a terminal.
 
+use std::fmt::Write as _;
+
 use super::verdict::{Failure, Named, Verdict};
 
 /// Findings spelt out; the rest is counted.
@@ -44,9 +46,14 @@ pub fn line(named: &Named) -> String {
 }
 
 fn allowed(entries: &[String]) -> String {
-    let mut text = entries.iter().take(ALLOWED_MAX).map(|entry| clean(entry, OBSERVED_MAX)).collect::<Vec<_>>().join(", ");
+    let mut text = entries
+        .iter()
+        .take(ALLOWED_MAX)
+        .map(|entry| clean(entry, OBSERVED_MAX))
+        .collect::<Vec<_>>()
+        .join(", ");
     if entries.len() > ALLOWED_MAX {
-        text.push_str(&format!(" and {} more", entries.len() - ALLOWED_MAX));
+        let _ = write!(text, " and {} more", entries.len() - ALLOWED_MAX);
     }
     text
 }
@@ -64,7 +71,11 @@ pub fn failure_line(failure: &Failure) -> String {
 pub fn denial(verdict: &Verdict) -> String {
     let end = format!("decision {}", verdict.decision_id);
     let room = MESSAGE_BYTES_MAX - end.len() - 64;
-    let lines = verdict.denials.iter().map(line).chain(verdict.failures.iter().filter(|f| f.denies).map(failure_line));
+    let lines = verdict
+        .denials
+        .iter()
+        .map(line)
+        .chain(verdict.failures.iter().filter(|f| f.denies).map(failure_line));
     let (mut text, mut told, mut all) = (String::new(), 0, 0);
     for line in lines {
         all += 1;
@@ -75,7 +86,7 @@ pub fn denial(verdict: &Verdict) -> String {
         }
     }
     if all > told {
-        text.push_str(&format!("and {} more\n", all - told));
+        let _ = writeln!(text, "and {} more", all - told);
     }
     text.push_str(&end);
     text
@@ -90,8 +101,12 @@ pub fn told(verdict: &Verdict) -> impl Iterator<Item = &Named> {
 pub fn warnings(verdict: &Verdict) -> Vec<String> {
     let mut lines: Vec<String> = verdict.warnings.iter().map(line).collect();
     if verdict.endpoint == super::Endpoint::Mutate {
-        lines.extend(verdict.failures.iter().map(|failure| format!("no patch was made: {}", failure_line(failure))));
-        lines.extend(verdict.dropped.iter().map(|(policy, why)| format!("the patch of {policy} was dropped: {why}")));
+        lines.extend(
+            verdict.failures.iter().map(|failure| format!("no patch was made: {}", failure_line(failure))),
+        );
+        lines.extend(
+            verdict.dropped.iter().map(|(policy, why)| format!("the patch of {policy} was dropped: {why}")),
+        );
     }
     let mut warnings: Vec<String> = Vec::new();
     for line in lines {

@@ -18,8 +18,16 @@ use crate::policy::{Budget, Mode, Operation, Plan, Policy, PolicySet, Value};
 use crate::telemetry::words::Outcome;
 
 /// Runs the plan's patching policies and keeps what of it stands.
-pub fn run(law: &PolicySet, plan: &Plan, facts: &Facts, review: &Review, budget: Budget, verdict: &mut Verdict) {
-    let patchable = matches!(review.header.operation(), Some(Operation::Create | Operation::Update)) && review.object.is_some();
+pub fn run(
+    law: &PolicySet,
+    plan: &Plan,
+    facts: &Facts,
+    review: &Review,
+    budget: Budget,
+    verdict: &mut Verdict,
+) {
+    let patchable = matches!(review.header.operation(), Some(Operation::Create | Operation::Update))
+        && review.object.is_some();
     if !plan.patches || !patchable {
         return;
     }
@@ -33,7 +41,9 @@ pub fn run(law: &PolicySet, plan: &Plan, facts: &Facts, review: &Review, budget:
     let mut before = Instant::now();
     for (policy, mode) in enforced(law, plan, facts).filter(|(policy, _)| policy.patches()) {
         verdict.evaluated += 1;
-        if let Err(error) = add(policy, mode, inputs.of(policy, review), &data, budget, &mut composed, verdict) {
+        if let Err(error) =
+            add(policy, mode, inputs.of(policy, review), &data, budget, &mut composed, verdict)
+        {
             drop_patch(verdict, &policy.manifest.id, error.to_string());
         }
         let now = Instant::now();
@@ -49,13 +59,29 @@ pub fn run(law: &PolicySet, plan: &Plan, facts: &Facts, review: &Review, budget:
 }
 
 /// Only an enforced policy changes an object; under `warn` and `audit` a patch would be more than was asked for.
-fn enforced<'a>(law: &'a PolicySet, plan: &'a Plan, facts: &'a Facts) -> impl Iterator<Item = (&'a Policy, Mode)> {
+fn enforced<'a>(
+    law: &'a PolicySet,
+    plan: &'a Plan,
+    facts: &'a Facts,
+) -> impl Iterator<Item = (&'a Policy, Mode)> {
     let tenant = facts.tenant();
-    law.planned(plan).map(move |policy| (policy, policy.mode(tenant, facts.kind))).filter(|(_, mode)| *mode == Mode::Enforce)
+    law.planned(plan)
+        .map(move |policy| (policy, policy.mode(tenant, facts.kind)))
+        .filter(|(_, mode)| *mode == Mode::Enforce)
 }
 
-fn add(policy: &Policy, mode: Mode, input: &Value, data: &Value, budget: Budget, composed: &mut Composed, verdict: &mut Verdict) -> Result<(), PatchError> {
-    let documents = policy.documents("merge", input, data, budget).and_then(|merges| Ok((merges, policy.documents("patch", input, data, budget)?)));
+fn add(
+    policy: &Policy,
+    mode: Mode,
+    input: &Value,
+    data: &Value,
+    budget: Budget,
+    composed: &mut Composed,
+    verdict: &mut Verdict,
+) -> Result<(), PatchError> {
+    let documents = policy
+        .documents("merge", input, data, budget)
+        .and_then(|merges| Ok((merges, policy.documents("patch", input, data, budget)?)));
     let (merges, patches) = match documents {
         Ok(documents) => documents,
         Err(error) => {
@@ -68,7 +94,8 @@ fn add(policy: &Policy, mode: Mode, input: &Value, data: &Value, budget: Budget,
     let mut scratch = composed.object.clone();
     for fragment in merges {
         let part = patch::from_merge(&scratch, &fragment)?;
-        json_patch::patch(&mut scratch, &json_patch::Patch(part.clone())).map_err(|error| PatchError::Apply(error.to_string()))?;
+        json_patch::patch(&mut scratch, &json_patch::Patch(part.clone()))
+            .map_err(|error| PatchError::Apply(error.to_string()))?;
         operations.extend(part);
     }
     if operations.is_empty() {
@@ -90,7 +117,15 @@ fn drop_patch(verdict: &mut Verdict, policy: &str, why: String) {
 }
 
 /// Drops the patches that make a denial of a request that would have passed.
-fn without_harm(law: &PolicySet, plan: &Plan, facts: &Facts, review: &Review, budget: Budget, composed: Composed, verdict: &mut Verdict) -> Composed {
+fn without_harm(
+    law: &PolicySet,
+    plan: &Plan,
+    facts: &Facts,
+    review: &Review,
+    budget: Budget,
+    composed: Composed,
+    verdict: &mut Verdict,
+) -> Composed {
     let denied = |object: &Json| denials(law, plan, facts, review, budget, object);
     let after = denied(&composed.object);
     if after.is_empty() {
@@ -117,9 +152,19 @@ fn without_harm(law: &PolicySet, plan: &Plan, facts: &Facts, review: &Review, bu
 }
 
 /// What `deny` says of an object in the place of the review's own. A failure counts as a denial: the patch is not known to be harmless.
-fn denials(law: &PolicySet, plan: &Plan, facts: &Facts, review: &Review, budget: Budget, object: &Json) -> Vec<Named> {
+fn denials(
+    law: &PolicySet,
+    plan: &Plan,
+    facts: &Facts,
+    review: &Review,
+    budget: Budget,
+    object: &Json,
+) -> Vec<Named> {
     let everything = Reads::everything();
-    let unknown = |policy: &str| Named { policy: policy.to_owned(), finding: crate::policy::Finding { msg: "failed".to_owned(), ..Default::default() } };
+    let unknown = |policy: &str| Named {
+        policy: policy.to_owned(),
+        finding: crate::policy::Finding { msg: "failed".to_owned(), ..Default::default() },
+    };
     let Ok(value) = Build(&everything).deserialize(object) else { return vec![unknown("portcullis")] };
     let patched = Review { object: Some(value), ..review.clone() };
     let Ok(inputs) = Inputs::build(plan, facts, &patched, false) else { return vec![unknown("portcullis")] };
@@ -127,7 +172,9 @@ fn denials(law: &PolicySet, plan: &Plan, facts: &Facts, review: &Review, budget:
     let mut found = Vec::new();
     for (policy, _) in enforced(law, plan, facts).filter(|(policy, _)| policy.defines("deny")) {
         match policy.findings("deny", inputs.of(policy, review), &data, budget) {
-            Ok(findings) => found.extend(findings.into_iter().map(|finding| Named { policy: policy.manifest.id.clone(), finding })),
+            Ok(findings) => found.extend(
+                findings.into_iter().map(|finding| Named { policy: policy.manifest.id.clone(), finding }),
+            ),
             Err(_) => found.push(unknown(&policy.manifest.id)),
         }
     }

@@ -45,18 +45,31 @@ pub fn from_merge(object: &Json, fragment: &Json) -> Result<Vec<PatchOperation>,
     Ok(operations)
 }
 
-fn merge(target: &Map<String, Json>, fields: &Map<String, Json>, path: &mut String, out: &mut Vec<PatchOperation>) -> Result<(), PatchError> {
+fn merge(
+    target: &Map<String, Json>,
+    fields: &Map<String, Json>,
+    path: &mut String,
+    out: &mut Vec<PatchOperation>,
+) -> Result<(), PatchError> {
     for (key, value) in fields {
         let length = path.len();
         path.push('/');
         path.push_str(&key.replace('~', "~0").replace('/', "~1"));
         match (target.get(key), value) {
             (None, Json::Null) => {}
-            (Some(_), Json::Null) => out.push(PatchOperation::Remove(RemoveOperation { path: pointer(path)? })),
+            (Some(_), Json::Null) => {
+                out.push(PatchOperation::Remove(RemoveOperation { path: pointer(path)? }))
+            }
             (Some(Json::Object(below)), Json::Object(fields)) => merge(below, fields, path, out)?,
             (Some(there), value) if *there == without_nulls(value) => {}
-            (Some(_), value) => out.push(PatchOperation::Replace(ReplaceOperation { path: pointer(path)?, value: without_nulls(value) })),
-            (None, value) => out.push(PatchOperation::Add(AddOperation { path: pointer(path)?, value: without_nulls(value) })),
+            (Some(_), value) => out.push(PatchOperation::Replace(ReplaceOperation {
+                path: pointer(path)?,
+                value: without_nulls(value),
+            })),
+            (None, value) => out.push(PatchOperation::Add(AddOperation {
+                path: pointer(path)?,
+                value: without_nulls(value),
+            })),
         }
         path.truncate(length);
     }
@@ -64,15 +77,20 @@ fn merge(target: &Map<String, Json>, fields: &Map<String, Json>, path: &mut Stri
 }
 
 fn pointer(path: &str) -> Result<json_patch::jsonptr::PointerBuf, PatchError> {
-    json_patch::jsonptr::PointerBuf::parse(path.to_owned()).map_err(|error| PatchError::Operation(error.to_string()))
+    json_patch::jsonptr::PointerBuf::parse(path.to_owned())
+        .map_err(|error| PatchError::Operation(error.to_string()))
 }
 
 /// In a fragment that becomes a new value, nulls delete nothing and vanish (RFC 7396 §2).
 fn without_nulls(value: &Json) -> Json {
     match value {
-        Json::Object(fields) => {
-            Json::Object(fields.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key.clone(), without_nulls(value))).collect())
-        }
+        Json::Object(fields) => Json::Object(
+            fields
+                .iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(key, value)| (key.clone(), without_nulls(value)))
+                .collect(),
+        ),
         other => other.clone(),
     }
 }
@@ -108,20 +126,35 @@ impl Composed {
                 return Err(PatchError::Forbidden((*forbidden).to_owned()));
             }
             for (other, earlier) in &self.parts {
-                let clash = earlier.iter().any(|done| done != operation && (within(path, done.path().as_str()) || within(done.path().as_str(), path)));
+                let clash = earlier.iter().any(|done| {
+                    done != operation
+                        && (within(path, done.path().as_str()) || within(done.path().as_str(), path))
+                });
                 // Adding a sibling below a parent that another policy has created is no clash.
-                let sibling = earlier.iter().any(|done| within(path, done.path().as_str()) && path != done.path().as_str() && self.object.pointer(path).is_none());
+                let sibling = earlier.iter().any(|done| {
+                    within(path, done.path().as_str())
+                        && path != done.path().as_str()
+                        && self.object.pointer(path).is_none()
+                });
                 if clash && !sibling {
                     return Err(PatchError::Conflict { path: path.to_owned(), other: other.clone() });
                 }
             }
         }
-        let size = self.parts.iter().map(|(_, part)| part).chain([&operations]).filter_map(|part| serde_json::to_vec(part).ok()).map(|json| json.len()).sum::<usize>();
+        let size = self
+            .parts
+            .iter()
+            .map(|(_, part)| part)
+            .chain([&operations])
+            .filter_map(|part| serde_json::to_vec(part).ok())
+            .map(|json| json.len())
+            .sum::<usize>();
         if size > PATCH_BYTES_MAX {
             return Err(PatchError::Size);
         }
         let mut object = self.object.clone();
-        json_patch::patch(&mut object, &Patch(operations.clone())).map_err(|error| PatchError::Apply(error.to_string()))?;
+        json_patch::patch(&mut object, &Patch(operations.clone()))
+            .map_err(|error| PatchError::Apply(error.to_string()))?;
         self.object = object;
         self.parts.push((policy.to_owned(), operations));
         Ok(())
@@ -134,8 +167,14 @@ impl Composed {
 }
 
 /// What a patch may never touch: the API server owns it, or the object's identity hangs on it.
-const FORBIDDEN: [&str; 6] =
-    ["/metadata/managedFields", "/metadata/uid", "/metadata/resourceVersion", "/metadata/name", "/metadata/namespace", "/apiVersion"];
+const FORBIDDEN: [&str; 6] = [
+    "/metadata/managedFields",
+    "/metadata/uid",
+    "/metadata/resourceVersion",
+    "/metadata/name",
+    "/metadata/namespace",
+    "/apiVersion",
+];
 
 fn within(path: &str, parent: &str) -> bool {
     path.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

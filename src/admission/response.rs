@@ -2,6 +2,7 @@
 //! `failurePolicy: Ignore` lets the request through, so this is the one place that writes it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -37,7 +38,8 @@ struct Response<'a> {
 
 #[derive(Serialize)]
 struct Status {
-    status: &'static str,
+    #[serde(rename = "status")]
+    word: &'static str,
     message: String,
     reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,7 +62,7 @@ struct Cause {
 
 /// The body of the answer.
 pub fn encode(verdict: &Verdict) -> Vec<u8> {
-    let patch = (!verdict.patch.is_empty() && verdict.endpoint == Endpoint::Mutate).then(|| &verdict.patch);
+    let patch = (!verdict.patch.is_empty() && verdict.endpoint == Endpoint::Mutate).then_some(&verdict.patch);
     let patch = patch.and_then(|patch| serde_json::to_vec(patch).ok()).map(|json| STANDARD.encode(json));
     let envelope = Envelope {
         api_version: "admission.k8s.io/v1",
@@ -84,7 +86,7 @@ fn status(verdict: &Verdict) -> Option<Status> {
     }
     let causes: Vec<Cause> = message::told(verdict).map(cause).collect();
     Some(Status {
-        status: "Failure",
+        word: "Failure",
         message: message::denial(verdict),
         reason: if verdict.outcome() == Outcome::Deny { "Forbidden" } else { "InternalError" },
         details: (!causes.is_empty()).then_some(Details { causes }),
@@ -93,7 +95,11 @@ fn status(verdict: &Verdict) -> Option<Status> {
 }
 
 fn cause(named: &Named) -> Cause {
-    Cause { reason: named.policy.clone(), message: message::line(named), field: message::clean(&named.finding.field, 200) }
+    Cause {
+        reason: named.policy.clone(),
+        message: message::line(named),
+        field: message::clean(&named.finding.field, 200),
+    }
 }
 
 /// Bytes of the annotation `policies`; an audit event is not the place for a list of a thousand ids.
@@ -116,7 +122,7 @@ pub fn annotations(verdict: &Verdict) -> BTreeMap<&'static str, String> {
             break;
         }
         let comma = if policies.is_empty() { "" } else { "," };
-        policies.push_str(&format!("{comma}{policy}={what}"));
+        let _ = write!(policies, "{comma}{policy}={what}");
     }
     let mut annotations = BTreeMap::from([
         ("verdict", verdict.outcome().as_str().to_owned()),

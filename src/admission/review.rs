@@ -129,7 +129,8 @@ impl Review {
     /// Whether what a plan reads was built.
     pub fn covers(&self, plan: &Plan) -> bool {
         let built = &self.built;
-        let everything = [&built.request, &built.object, &built.old_object].iter().all(|reads| reads.is_everything());
+        let everything =
+            [&built.request, &built.object, &built.old_object].iter().all(|reads| reads.is_everything());
         everything || plan.wanted.get().is_some_and(|wanted| Arc::ptr_eq(wanted, built))
     }
 
@@ -146,7 +147,11 @@ impl Review {
 ///
 /// # Errors
 /// The body is no review; see [`DecodeError`].
-pub fn decode(body: Bytes, endpoint: Endpoint, want: &dyn Fn(&Header) -> Arc<Wanted>) -> Result<Review, DecodeError> {
+pub fn decode(
+    body: Bytes,
+    endpoint: Endpoint,
+    want: &dyn Fn(&Header) -> Arc<Wanted>,
+) -> Result<Review, DecodeError> {
     let text = std::str::from_utf8(&body).map_err(|error| DecodeError::Utf8(error.valid_up_to()))?;
     // Go writes the header before the objects. Where somebody else does not, the objects are read in a second pass.
     let mut found = Envelope::default();
@@ -178,4 +183,3 @@ fn read(text: &str, found: &mut Envelope, pass: Pass<'_>) -> Result<(), DecodeEr
 fn shorten(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(100).collect()
 }
-

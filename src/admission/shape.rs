@@ -29,10 +29,12 @@ pub fn check(review: &Review) -> Result<(), ShapeError> {
 fn looks(value: &Value, part: &str, path: &str) -> Result<(), ShapeError> {
     let wrong = |value: &Value, wanted| Err(ShapeError::new(format!("{path}.{part}"), value, wanted));
     match (value, part) {
-        (Value::Object(entries), "labels" | "annotations") => match entries.values().find(|value| value.as_string().is_err()) {
-            Some(other) => wrong(other, "a string in each entry"),
-            None => Ok(()),
-        },
+        (Value::Object(entries), "labels" | "annotations") => {
+            match entries.values().find(|value| value.as_string().is_err()) {
+                Some(other) => wrong(other, "a string in each entry"),
+                None => Ok(()),
+            }
+        }
         (other, "labels" | "annotations") => wrong(other, "an object"),
         (Value::Array(items), "finalizers") => match items.iter().find(|item| item.as_string().is_err()) {
             Some(other) => wrong(other, "a list of strings"),

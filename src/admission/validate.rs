@@ -11,9 +11,20 @@ use crate::policy::{Budget, Mode, Plan, Policy, PolicySet, Value};
 use crate::telemetry::words::Outcome;
 
 /// Runs the plan's policies and adds what they say.
-pub fn run(law: &PolicySet, plan: &Plan, facts: &Facts, review: &Review, budget: Budget, verdict: &mut Verdict) {
+pub fn run(
+    law: &PolicySet,
+    plan: &Plan,
+    facts: &Facts,
+    review: &Review,
+    budget: Budget,
+    verdict: &mut Verdict,
+) {
     let tenant = facts.tenant();
-    let active = || law.planned(plan).filter_map(|policy| Some((policy, policy.mode(tenant, facts.kind))).filter(|(_, mode)| *mode != Mode::Off));
+    let active = || {
+        law.planned(plan).filter_map(|policy| {
+            Some((policy, policy.mode(tenant, facts.kind))).filter(|(_, mode)| *mode != Mode::Off)
+        })
+    };
     let asks = |policy: &Policy| policy.defines("deny") || policy.defines("warn");
     if !active().any(|(policy, _)| asks(policy)) {
         return;
@@ -43,7 +54,9 @@ fn ask(policy: &Policy, mode: Mode, input: &Value, data: &Value, budget: Budget,
     match policy.findings("warn", input, data, budget) {
         Ok(findings) => {
             let id = &policy.manifest.id;
-            verdict.warnings.extend(findings.into_iter().map(|finding| Named { policy: id.clone(), finding }));
+            verdict
+                .warnings
+                .extend(findings.into_iter().map(|finding| Named { policy: id.clone(), finding }));
         }
         Err(error) => failed(policy, mode, &error, verdict),
     }
@@ -83,7 +96,12 @@ impl Inputs {
     ///
     /// # Errors
     /// See [`input::build`].
-    pub fn build(plan: &Plan, facts: &Facts, review: &Review, with_clear: bool) -> Result<Self, super::workload::ShapeError> {
+    pub fn build(
+        plan: &Plan,
+        facts: &Facts,
+        review: &Review,
+        with_clear: bool,
+    ) -> Result<Self, super::workload::ShapeError> {
         let masked = input::build(review, facts, &plan.reads, false)?;
         let clear = if with_clear { Some(input::build(review, facts, &plan.reads, true)?) } else { None };
         Ok(Self { masked, clear })
@@ -98,6 +116,10 @@ impl Inputs {
 /// `data`: the tenants of this review, parameters, and the cluster.
 pub fn data(law: &PolicySet, facts: &Facts) -> Value {
     let key = super::decode::interned;
-    let entries = [(key("tenancy"), facts.tenancy.clone()), (key("params"), law.params.clone()), (key("cluster"), Value::new_object())];
+    let entries = [
+        (key("tenancy"), facts.tenancy.clone()),
+        (key("params"), law.params.clone()),
+        (key("cluster"), Value::new_object()),
+    ];
     Value::from(entries.into_iter().collect::<Object>())
 }

@@ -1,7 +1,7 @@
 //! Findings → a verdict: what is denied, warned, recorded, patched, and what failed.
 
-use crate::telemetry::words;
 use crate::policy::{Broken, Finding, Mode, OnError, Operation, Policy, PolicySet};
+use crate::telemetry::words;
 
 use super::facts::Facts;
 use super::message;
@@ -160,7 +160,12 @@ impl Verdict {
     pub fn broken(&mut self, broken: &Broken) {
         let first = broken.problems.0.first().map(ToString::to_string).unwrap_or_default();
         let denies = broken.on_error == OnError::Deny;
-        self.failures.push(Failure { policy: broken.id.clone(), reason: "load", message: format!("does not load: {first}"), denies });
+        self.failures.push(Failure {
+            policy: broken.id.clone(),
+            reason: "load",
+            message: format!("does not load: {first}"),
+            denies,
+        });
     }
 
     /// Warnings as the API server may pass them on; see [`message`].

@@ -14,7 +14,9 @@ use crate::policy::{PolicySet, Query};
 /// What the policies that can match read, and what the gate itself needs to answer them.
 pub fn wanted(law: &PolicySet, world: &World, header: &Header) -> Arc<Wanted> {
     // A Namespace is judged by its object's name, which is not known yet; and Namespaces are few.
-    let Some(operation) = header.operation().filter(|_| !header.is_namespace()) else { return Wanted::everything() };
+    let Some(operation) = header.operation().filter(|_| !header.is_namespace()) else {
+        return Wanted::everything();
+    };
     let query = Query {
         operation,
         group: &header.resource.group,

@@ -145,16 +145,28 @@ pub fn images(path: &str, template: &Value) -> Result<Vec<Found>, ShapeError> {
         if let Some(reference) = member(source, &source_path, "reference")? {
             let path = format!("{source_path}.reference");
             let raw = text(reference, &path)?;
-            found.push(Found { path, list: "volumes", container: name(item, item_path)?, image: Image::parse(raw) });
+            found.push(Found {
+                path,
+                list: "volumes",
+                container: name(item, item_path)?,
+                image: Image::parse(raw),
+            });
         }
         Ok(())
     })?;
     Ok(found)
 }
 
-fn each(spec: &Value, spec_path: &str, list: &'static str, mut visit: impl FnMut(&Value, &str) -> Result<(), ShapeError>) -> Result<(), ShapeError> {
+fn each(
+    spec: &Value,
+    spec_path: &str,
+    list: &'static str,
+    mut visit: impl FnMut(&Value, &str) -> Result<(), ShapeError>,
+) -> Result<(), ShapeError> {
     let Some(value) = member(spec, spec_path, list)? else { return Ok(()) };
-    let Value::Array(items) = value else { return Err(ShapeError::new(format!("{spec_path}.{list}"), value, "a list")) };
+    let Value::Array(items) = value else {
+        return Err(ShapeError::new(format!("{spec_path}.{list}"), value, "a list"));
+    };
     for (index, item) in items.iter().enumerate() {
         visit(item, &format!("{spec_path}.{list}[{index}]"))?;
     }

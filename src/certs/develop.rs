@@ -68,8 +68,13 @@ impl Authority {
         Ok(Self { issuer: Issuer::new(params, key), pem, key_pem })
     }
 
-    /// Issues a leaf for these DNS names and IP addresses; the first is its common name too.
+    /// Issues a leaf for these DNS names and IP addresses, for 397 days; the first is its common name too.
     pub fn issue(&self, names: &[String], purpose: Use) -> Result<Issued, CertError> {
+        self.issue_for(names, purpose, LEAF_LIFETIME)
+    }
+
+    /// The same for another lifetime, which the authority's own should exceed.
+    pub fn issue_for(&self, names: &[String], purpose: Use, length: Duration) -> Result<Issued, CertError> {
         let mut params = CertificateParams::new(names)?;
         if let Some(first) = names.first() {
             params.distinguished_name.push(DnType::CommonName, first);
@@ -80,7 +85,7 @@ impl Authority {
             Use::Server => ExtendedKeyUsagePurpose::ServerAuth,
             Use::Client => ExtendedKeyUsagePurpose::ClientAuth,
         }];
-        lifetime(&mut params, LEAF_LIFETIME);
+        lifetime(&mut params, length);
         let not_after = params.not_after.unix_timestamp();
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::bail;
 
@@ -36,6 +37,10 @@ pub struct Args {
     #[arg(long = "ip", value_name = "IP")]
     ips: Vec<IpAddr>,
 
+    /// For how many days the leaf is good
+    #[arg(long, value_name = "N", default_value = "397", value_parser = clap::value_parser!(u32).range(1..=3649))]
+    days: u32,
+
     /// Replace what is there; whoever trusts the old authority has to be told of the new one
     #[arg(long)]
     force: bool,
@@ -46,7 +51,7 @@ pub struct Args {
 /// # Errors
 /// Something is there already, or cannot be written.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let Args { dir, names, ips, force } = args;
+    let Args { dir, names, ips, days, force } = args;
     let names = names_of(names, &ips)?;
     let paths = FILES.map(|file| dir.join(file));
     let [ca, ca_key, tls, tls_key] = &paths;
@@ -59,7 +64,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         );
     }
     let authority = Authority::new("Portcullis development authority")?;
-    let leaf = authority.issue(&names, Use::Server)?;
+    let leaf = authority.issue_for(&names, Use::Server, Duration::from_hours(24 * u64::from(days)))?;
     authority.write(ca, ca_key)?;
     leaf.write(tls, tls_key)?;
     output::print(&told(&paths, &names, leaf.pair()?.not_after))?;

@@ -43,6 +43,7 @@ pub struct Args {
 /// The gate does not start, or answers something that is no answer.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     let dir = args.dir.unwrap_or_else(|| std::env::temp_dir().join("portcullis-demo"));
+    ours(&dir)?;
     lay_out(&dir).with_context(|| format!("cannot write `{}` of --dir", dir.display()))?;
     let started = Instant::now();
     let mut gate = Gate::start(&dir)?;
@@ -51,11 +52,16 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 
     let caller = Caller::new(&ready.webhook, &dir.join("ca.pem"))?;
     let people = people()?;
-    let writes = cases::parse("writes.yaml", WRITES, &people).map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
+    let writes =
+        cases::parse("writes.yaml", WRITES, &people).map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
     let before = caller::metrics(&ready.admin)?;
     // The first call pays for the handshake; an API server keeps its connections.
     if let Some(first) = writes.first() {
         caller.post("validate", &first.body)?;
+    }
+    // Twice, and the second is shown: the first of a kind also makes its plan.
+    for write in &writes {
+        caller.write(write)?;
     }
     let results = writes.iter().map(|write| caller.write(write)).collect::<anyhow::Result<Vec<_>>>()?;
     show::table(&results);
@@ -73,12 +79,26 @@ fn people() -> anyhow::Result<cases::People> {
     serde_saphyr::from_str(PEOPLE).context("the people of the demo")
 }
 
-/// Writes everything that the gate reads, so that whoever tries it can change it.
+/// What says that a directory was made by the demo.
+const MARK: &str = ".portcullis-demo";
+
+/// Refuses a directory with somebody's files in it.
+fn ours(dir: &Path) -> anyhow::Result<()> {
+    let empty = std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
+    if empty || dir.join(MARK).exists() {
+        return Ok(());
+    }
+    bail!(
+        "`{}` of --dir holds files that the demo has not made; give it a directory that is empty or not there yet",
+        dir.display()
+    )
+}
+
+/// Writes everything that the gate reads, so that whoever tries it can change it. What somebody added stays.
 fn lay_out(dir: &Path) -> anyhow::Result<()> {
     let policies = dir.join("policies");
-    if policies.exists() {
-        std::fs::remove_dir_all(&policies)?;
-    }
+    std::fs::create_dir_all(&policies)?;
+    std::fs::write(dir.join(MARK), "")?;
     for (path, contents) in embedded::files() {
         let file = policies.join(path);
         std::fs::create_dir_all(file.parent().unwrap_or(&policies))?;
@@ -109,7 +129,17 @@ impl Gate {
         let log = dir.join("decisions.jsonl");
         let _ = std::fs::remove_file(&log);
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain-delay", "0s", "--log-level", "warn"]);
+        command.args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--drain-delay",
+            "0s",
+            "--log-level",
+            "warn",
+        ]);
         command.arg("--policies").arg(dir.join("policies")).arg("--tenancy").arg(dir.join("tenancy.yaml"));
         command.arg("--tls-cert").arg(dir.join("tls.pem")).arg("--tls-key").arg(dir.join("tls-key.pem"));
         command.arg("--ready-file").arg(ready).arg("--decision-log").arg(log);
@@ -133,9 +163,29 @@ impl Gate {
         bail!("the gate was not ready within {PATIENCE:?}")
     }
 
+    /// Stays until the gate ends, or somebody ends the demo; the gate never outlives it.
     fn wait(&mut self) -> anyhow::Result<()> {
-        self.0.wait()?;
-        Ok(())
+        use tokio::signal::unix::{SignalKind, signal};
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut ends = [
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::terminate())?,
+                signal(SignalKind::hangup())?,
+            ];
+            let [interrupt, terminate, hangup] = &mut ends;
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => return Ok(()),
+                    _ = terminate.recv() => return Ok(()),
+                    _ = hangup.recv() => return Ok(()),
+                    () = tokio::time::sleep(Duration::from_millis(200)) => {}
+                }
+                if self.0.try_wait()?.is_some() {
+                    return Ok(());
+                }
+            }
+        })
     }
 }
 

@@ -43,12 +43,15 @@ impl Files {
 
     /// Where they come from, for people.
     pub fn name(&self) -> String {
-        self.root.as_ref().map_or_else(|| "the embedded library".to_owned(), |root| format!("`{}`", root.display()))
+        self.root
+            .as_ref()
+            .map_or_else(|| "the embedded library".to_owned(), |root| format!("`{}`", root.display()))
     }
 
     /// Path inside the law and contents, in order of path.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let mut files: Vec<_> = self.files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
+        let mut files: Vec<_> =
+            self.files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
         files.sort_unstable();
         files.into_iter()
     }
@@ -68,7 +71,12 @@ impl Files {
 
     /// All problems, each where it stands.
     pub fn render(&self, problems: &Problems) -> String {
-        let text = |path: &str| self.files.iter().find(|(file, _)| file == path).and_then(|(_, bytes)| std::str::from_utf8(bytes).ok());
+        let text = |path: &str| {
+            self.files
+                .iter()
+                .find(|(file, _)| file == path)
+                .and_then(|(_, bytes)| std::str::from_utf8(bytes).ok())
+        };
         let one = |problem| diagnostic::render(problem, &self.shown(&problem.file), text(&problem.file));
         problems.0.iter().map(one).collect::<Vec<_>>().join("\n")
     }
@@ -111,7 +119,9 @@ pub fn people(file: Option<&Path>) -> anyhow::Result<cases::People> {
     let text = std::fs::read_to_string(path).with_context(named)?;
     match serde_saphyr::from_str(&text) {
         Ok(people) => Ok(people),
-        Err(error) => bail!("{}: {}; a line is `NAME: {{username: …, groups: […]}}`", named(), error.without_snippet()),
+        Err(error) => {
+            bail!("{}: {}; a line is `NAME: {{username: …, groups: […]}}`", named(), error.without_snippet())
+        }
     }
 }
 
@@ -169,7 +179,9 @@ impl Judge {
     /// The bytes are no review; the webhook answers 400.
     pub fn judge(&self, body: &Bytes, endpoint: Endpoint, moment: &Moment) -> Result<Judged, DecodeError> {
         let started = Instant::now();
-        let review = admission::review::decode(body.clone(), endpoint, &|header| wanted(&self.law, &self.world, header))?;
+        let review = admission::review::decode(body.clone(), endpoint, &|header| {
+            wanted(&self.law, &self.world, header)
+        })?;
         let facts = Facts::gather(&self.world, &review, moment.decision_id.clone(), moment.now.clone());
         let (verdict, facts) = match facts {
             Ok(facts) => (admission::decide(&self.law, &facts, &review, self.budget), Some(facts)),
@@ -187,12 +199,20 @@ impl Judge {
         let header = &review.header;
         let Some(operation) = header.operation() else { return Vec::new() };
         let (group, resource) = (header.resource.group.as_str(), header.resource.resource.as_str());
-        let plan = self.law.plan(&Query { operation, group, resource, subresource: &header.subresource, kind: facts.kind });
+        let plan = self.law.plan(&Query {
+            operation,
+            group,
+            resource,
+            subresource: &header.subresource,
+            kind: facts.kind,
+        });
         let tenant = facts.tenant();
-        let asked = self.law.planned(&plan).filter(|policy| match (review.endpoint, policy.mode(tenant, facts.kind)) {
-            (_, Mode::Off) => false,
-            (Endpoint::Validate, _) => policy.defines("deny") || policy.defines("warn"),
-            (Endpoint::Mutate, mode) => mode == Mode::Enforce && policy.patches(),
+        let asked = self.law.planned(&plan).filter(|policy| {
+            match (review.endpoint, policy.mode(tenant, facts.kind)) {
+                (_, Mode::Off) => false,
+                (Endpoint::Validate, _) => policy.defines("deny") || policy.defines("warn"),
+                (Endpoint::Mutate, mode) => mode == Mode::Enforce && policy.patches(),
+            }
         });
         asked.map(|policy| policy.manifest.id.clone()).collect()
     }

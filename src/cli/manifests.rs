@@ -104,53 +104,54 @@ enum Format {
 /// # Errors
 /// A setting that cannot be registered, a file that cannot be read.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    if args.apply {
+    let Args {
+        policies,
+        domain,
+        service,
+        url,
+        ca_bundle,
+        prefix,
+        tenant_suffix,
+        vela_user,
+        only,
+        output,
+        check,
+        apply,
+    } = args;
+    if apply {
         bail!("`--apply` is not there; use `portcullis manifests … | kubectl apply --server-side -f -`");
     }
-    let settings = settings(&args)?;
-    let problems = problems(args.policies.as_deref())?;
+    let client = url.map_or_else(|| Client::service(&service), |url| Client::url(&url))?;
+    let ca_bundle = ca_bundle.as_deref().map(read_bundle).transpose()?;
+    let settings = Settings { domain, prefix, tenant_suffix, vela: vela_user, client, ca_bundle };
+    settings.validate()?;
+    let problems = problems(policies.as_deref())?;
     for problem in &problems {
         output::error(&problem.to_string());
     }
     if !problems.is_empty() {
         return Ok(Exit::Findings);
     }
-    let wanted = |configuration: &Configuration| match args.only {
+    let wanted = |configuration: &Configuration| match only {
         None => true,
         Some(Which::Mutating) => configuration.kind() == Hook::Mutating.kind(),
         Some(Which::Validating) => configuration.kind() == Hook::Validating.kind(),
     };
     let configurations: Vec<Configuration> =
         registration::configurations(&settings).into_iter().filter(wanted).collect();
-    match &args.check {
-        None => print(&configurations, args.output),
+    match check {
+        None => print(&configurations, output),
         Some(None) => bail!(
             "`--check` needs a file; to compare with a cluster, pipe `kubectl get mutatingwebhookconfigurations,\
              validatingwebhookconfigurations portcullis -o yaml` into `portcullis manifests --check -`"
         ),
-        Some(Some(file)) => check(&configurations, file),
+        Some(Some(file)) => compare(&configurations, &file),
     }
 }
 
-fn settings(args: &Args) -> anyhow::Result<Settings> {
-    let client = match &args.url {
-        Some(url) => Client::url(url)?,
-        None => Client::service(&args.service)?,
-    };
-    let read = |file: &PathBuf| {
-        std::fs::read_to_string(file)
-            .with_context(|| format!("cannot read `{}`, the file of --ca-bundle", file.display()))
-    };
-    let settings = Settings {
-        domain: args.domain.clone(),
-        prefix: args.prefix.clone(),
-        tenant_suffix: args.tenant_suffix.clone(),
-        vela: args.vela_user.clone(),
-        client,
-        ca_bundle: args.ca_bundle.as_ref().map(read).transpose()?,
-    };
-    settings.validate()?;
-    Ok(settings)
+fn read_bundle(file: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read `{}`, the file of --ca-bundle", file.display()))
 }
 
 /// A policy that does not compile is not asked what it waits for, so it is a problem here too.
@@ -177,7 +178,7 @@ fn print(configurations: &[Configuration], format: Format) -> anyhow::Result<Exi
     Ok(Exit::Fine)
 }
 
-fn check(configurations: &[Configuration], file: &Path) -> anyhow::Result<Exit> {
+fn compare(configurations: &[Configuration], file: &Path) -> anyhow::Result<Exit> {
     let text = read(file)?;
     let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text)
         .map_err(|error| anyhow::anyhow!("`{}` is no YAML: {}", file.display(), error.without_snippet()))?;

@@ -91,7 +91,9 @@ fn case_files(law: &law::Files, further: &[PathBuf]) -> anyhow::Result<Vec<CaseF
     let mut found = Vec::new();
     let mut add = |files: &law::Files| {
         for (path, bytes) in files.iter().filter(|(path, _)| !path.starts_with("params/")) {
-            let yaml = Path::new(path).extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+            let yaml = Path::new(path)
+                .extension()
+                .is_some_and(|extension| extension == "yaml" || extension == "yml");
             let text = String::from_utf8_lossy(bytes);
             if yaml && text.lines().any(|line| line.starts_with("cases:")) {
                 found.push(CaseFile { name: files.shown(path), text: text.into_owned() });

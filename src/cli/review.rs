@@ -129,7 +129,8 @@ enum Format {
 }
 
 fn operation(word: &str) -> Result<Operation, String> {
-    Operation::parse(&word.to_uppercase()).ok_or_else(|| "allowed: CREATE, UPDATE, DELETE, CONNECT".to_owned())
+    Operation::parse(&word.to_uppercase())
+        .ok_or_else(|| "allowed: CREATE, UPDATE, DELETE, CONNECT".to_owned())
 }
 
 fn resource(notation: &str) -> Result<kinds::Resource, String> {
@@ -219,7 +220,13 @@ pub fn policies(args: &LawArgs) -> anyhow::Result<crate::policy::PolicySet> {
 /// Input that is no object, or no request.
 pub fn questions(files: &[PathBuf], args: &RequestArgs, world: &World) -> anyhow::Result<Vec<Question>> {
     let people = law::people(None)?;
-    let old = args.old.as_ref().map(|path| read::all(std::slice::from_ref(path))).transpose().context("--old")?.unwrap_or_default();
+    let old = args
+        .old
+        .as_ref()
+        .map(|path| read::all(std::slice::from_ref(path)))
+        .transpose()
+        .context("--old")?
+        .unwrap_or_default();
     let wanted = request::Wanted {
         operation: args.operation,
         resource: args.resource.clone(),
@@ -230,7 +237,10 @@ pub fn questions(files: &[PathBuf], args: &RequestArgs, world: &World) -> anyhow
     let mut questions = Vec::new();
     for document in read::all(files)? {
         if document.is_review() {
-            let body = document.verbatim.clone().map_or_else(|| serde_json::to_vec(&document.value).map(Bytes::from), Ok)?;
+            let body = document
+                .verbatim
+                .clone()
+                .map_or_else(|| serde_json::to_vec(&document.value).map(Bytes::from), Ok)?;
             questions.push(Question { document, body, whole: true });
             continue;
         }
@@ -244,7 +254,13 @@ pub fn questions(files: &[PathBuf], args: &RequestArgs, world: &World) -> anyhow
     Ok(questions)
 }
 
-fn person(args: &RequestArgs, people: &People, world: &World, request: &Request, notes: &mut BTreeSet<String>) -> Person {
+fn person(
+    args: &RequestArgs,
+    people: &People,
+    world: &World,
+    request: &Request,
+    notes: &mut BTreeSet<String>,
+) -> Person {
     if let Some(name) = &args.user {
         return who::named(name, &args.groups, people);
     }

@@ -40,6 +40,10 @@ pub struct Args {
     #[arg(long, env = "PORTCULLIS_ROLE", value_name = "ROLE", default_value = "gate")]
     pub role: Role,
 
+    /// Where to write `{"webhook": "ip:port", "admin": "ip:port"}` once the gate is ready; removed when it drains
+    #[arg(long, env = "PORTCULLIS_READY_FILE", value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+
     #[command(flatten)]
     law: LawArgs,
 
@@ -48,10 +52,6 @@ pub struct Args {
 
     #[command(flatten)]
     telemetry: TelemetryArgs,
-
-    /// Where to write `{"webhook": "ip:port", "admin": "ip:port"}` once the gate is ready; removed when it drains
-    #[arg(long, env = "PORTCULLIS_READY_FILE", value_name = "FILE")]
-    ready_file: Option<PathBuf>,
 }
 
 /// The law, the world, and what an evaluation may spend.
@@ -89,7 +89,8 @@ pub struct LawArgs {
 /// A flag, a file or a port that is no good, before anything is announced; or a task that died.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     telemetry::log::init(&args.telemetry.log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("portcullis").build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("portcullis").build()?;
     let done = runtime.block_on(serve(args));
     // Whatever still blocks is a task that ignores its stop; the process ends all the same.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -97,7 +98,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 }
 
 async fn serve(args: Args) -> anyhow::Result<Exit> {
-    let Args { role: Role::Gate, law, server, telemetry, ready_file } = args;
+    let Args { role: Role::Gate, ready_file, law, server, telemetry } = args;
     let handle = metrics::install();
     let readiness = Readiness::new();
     let timing = server.drain_timing();
@@ -124,7 +125,8 @@ async fn serve(args: Args) -> anyhow::Result<Exit> {
     let finished = finished.context("drain aborted")?;
     let drained = finished.output.map_err(chain)?;
     tasks.stop(Duration::from_secs(1)).await;
-    let written = tokio::task::spawn_blocking(move || log.close(Duration::from_secs(2))).await.unwrap_or(false);
+    let written =
+        tokio::task::spawn_blocking(move || log.close(Duration::from_secs(2))).await.unwrap_or(false);
     if !written {
         tracing::warn!("the last lines of the decision log could not be written in time");
     }
@@ -149,11 +151,10 @@ fn gate(args: &LawArgs, log: DecisionLog, readiness: &Readiness, tasks: &mut Tas
     for problem in registration::check(&set) {
         tracing::warn!(%problem, "a policy waits for requests that are never sent");
     }
-    if let Some(broken) = set.broken.first() {
-        law_ready.good_but(format!("`{}` does not load and answers by its on_error: {}", broken.id, broken.problems));
-    } else {
-        law_ready.good();
-    }
+    match live.caveat() {
+        Some(caveat) => law_ready.good_but(caveat),
+        None => law_ready.good(),
+    };
     let budget = Budget { time: args.policy_budget.0, instructions: args.policy_instructions };
     let gate = Gate::new(live.clone(), log, budget);
     if let Source::Dir(root) = source {
@@ -163,10 +164,17 @@ fn gate(args: &LawArgs, log: DecisionLog, readiness: &Readiness, tasks: &mut Tas
     Ok(gate)
 }
 
-fn follow_tenancy(path: &Path, gate: &Gate, condition: crate::lifecycle::ready::Condition, tasks: &mut Tasks) {
+fn follow_tenancy(
+    path: &Path,
+    gate: &Gate,
+    condition: crate::lifecycle::ready::Condition,
+    tasks: &mut Tasks,
+) {
     let worlds = gate.worlds();
     let enter = move |snapshot| worlds.enter(World::new(Arc::new(snapshot)));
-    let first = feed::read(path).inspect_err(|error| tracing::error!(%error, "no snapshot yet; the gate is not ready")).ok();
+    let first = feed::read(path)
+        .inspect_err(|error| tracing::error!(%error, "no snapshot yet; the gate is not ready"))
+        .ok();
     let path = path.to_path_buf();
     tasks.spawn("tenancy", |stop| feed::follow(path, first, enter, condition, stop));
 }
@@ -186,7 +194,12 @@ fn follow_log(log: &DecisionLog, tasks: &mut Tasks) {
 }
 
 /// Writes the ready file when the gate is ready, and removes it at the end.
-async fn announce(path: PathBuf, addresses: (SocketAddr, SocketAddr), readiness: Readiness, stop: tokio_util::sync::CancellationToken) -> Result<(), std::io::Error> {
+async fn announce(
+    path: PathBuf,
+    addresses: (SocketAddr, SocketAddr),
+    readiness: Readiness,
+    stop: tokio_util::sync::CancellationToken,
+) -> Result<(), std::io::Error> {
     tokio::select! {
         () = stop.cancelled() => return Ok(()),
         () = readiness.wait() => {}

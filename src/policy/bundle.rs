@@ -55,15 +55,22 @@ impl Bundle {
 
     fn add(&mut self, path: &str, bytes: Vec<u8>) -> Result<(), Problem> {
         if bytes.len() > MODULE_BYTES_MAX {
-            return Err(Problem::of(path, format!("is {} bytes; a file of a bundle has at most {MODULE_BYTES_MAX}", bytes.len())));
+            return Err(Problem::of(
+                path,
+                format!("is {} bytes; a file of a bundle has at most {MODULE_BYTES_MAX}", bytes.len()),
+            ));
         }
-        let text = String::from_utf8(bytes)
-            .map_err(|error| Problem::of(path, format!("is not UTF-8 at byte {}", error.utf8_error().valid_up_to())))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            Problem::of(path, format!("is not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
+        })?;
         match params_id(path) {
             Some(id) => {
                 let value = parse_params(path, &text)?;
                 if let Some(other) = self.params_files.insert(id.to_owned(), path.to_owned()) {
-                    return Err(Problem::of(path, format!("parameters of `{id}` are already given by {other}")));
+                    return Err(Problem::of(
+                        path,
+                        format!("parameters of `{id}` are already given by {other}"),
+                    ));
                 }
                 self.params.insert(id.to_owned(), value);
             }

@@ -79,7 +79,7 @@ pub enum Choice {
 #[derive(Debug)]
 pub enum Compiled {
     /// On the register machine.
-    Machine(Machine),
+    Machine(Box<Machine>),
     /// On the interpreter, and why.
     Interpreter(Interpreter, String),
 }
@@ -89,19 +89,31 @@ impl Compiled {
     ///
     /// # Errors
     /// What the engine says, at its place.
-    pub fn new(package: &str, rules: &[&'static str], modules: &[&Module], choice: &Choice) -> Result<Self, Problem> {
+    pub fn new(
+        package: &str,
+        rules: &[&'static str],
+        modules: &[&Module],
+        choice: &Choice,
+    ) -> Result<Self, Problem> {
         let file = modules.first().map_or("", |module| module.path.as_str());
-        let engine = load(modules)?;
+        let settled = |problem: Problem| match modules.iter().find(|module| module.path == problem.file) {
+            Some(module) => problem.settled(&module.text),
+            None => problem,
+        };
+        let engine = load(modules).map_err(settled)?;
         let entries: Vec<String> = rules.iter().map(|rule| format!("{package}.{rule}")).collect();
         if let Choice::Interpreter(why) = choice {
-            return Ok(Self::Interpreter(Interpreter::new(engine, entries, file)?, why.clone()));
+            return Ok(Self::Interpreter(
+                Interpreter::new(engine, entries, file).map_err(settled)?,
+                why.clone(),
+            ));
         }
         match Machine::new(engine.clone(), &entries, file) {
-            Ok(machine) => Ok(Self::Machine(machine)),
+            Ok(machine) => Ok(Self::Machine(Box::new(machine))),
             // A defect that both engines refuse is a problem; what only the compiler refuses is a fallback.
             Err(refused) => match Interpreter::new(engine, entries, file) {
                 Ok(interpreter) => Ok(Self::Interpreter(interpreter, refused.to_string())),
-                Err(_) => Err(refused),
+                Err(_) => Err(settled(refused)),
             },
         }
     }
@@ -110,7 +122,13 @@ impl Compiled {
     ///
     /// # Errors
     /// Budget spent, a failing builtin, a panic; never a quiet undefined.
-    pub fn evaluate(&self, index: usize, input: &Value, data: &Value, budget: Budget) -> Result<Value, EvalError> {
+    pub fn evaluate(
+        &self,
+        index: usize,
+        input: &Value,
+        data: &Value,
+        budget: Budget,
+    ) -> Result<Value, EvalError> {
         let run = std::panic::AssertUnwindSafe(|| match self {
             Self::Machine(machine) => machine.evaluate(index, input, data, budget),
             Self::Interpreter(interpreter, _) => interpreter.evaluate(index, input, data, budget),
@@ -142,5 +160,7 @@ pub(crate) fn load(modules: &[&Module]) -> Result<regorus::Engine, Problem> {
 
 fn said(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message").to_owned()
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
+        .to_owned()
 }

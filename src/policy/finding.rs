@@ -40,7 +40,12 @@ fn finding(rule: &str, value: &Value) -> Result<Finding, String> {
     let fields = match value {
         Value::String(msg) => return Ok(Finding { msg: msg.to_string(), ..Finding::default() }),
         Value::Object(fields) => fields,
-        other => return Err(format!("`{rule}` holds {}; a finding is a string or an object of {KEYS}", kind(other))),
+        other => {
+            return Err(format!(
+                "`{rule}` holds {}; a finding is a string or an object of {KEYS}",
+                kind(other)
+            ));
+        }
     };
     let mut finding = Finding::default();
     for (key, value) in fields.iter() {
@@ -70,7 +75,12 @@ fn texts(rule: &str, value: &Value) -> Result<Vec<String>, String> {
     let items: Vec<&Value> = match value {
         Value::Array(items) => items.iter().collect(),
         Value::Set(items) => items.iter().collect(),
-        other => return Err(format!("`{rule}` holds a finding whose allowed is {}, not an array of strings", kind(other))),
+        other => {
+            return Err(format!(
+                "`{rule}` holds a finding whose allowed is {}, not an array of strings",
+                kind(other)
+            ));
+        }
     };
     items.into_iter().map(|item| text(rule, "allowed", item)).collect()
 }
@@ -83,9 +93,17 @@ pub fn documents(rule: &str, value: &Value) -> Result<Vec<serde_json::Value>, St
     let items = match value {
         Value::Undefined => return Ok(Vec::new()),
         Value::Set(items) => items,
-        other => return Err(format!("`{rule}` is {}, not a set; write `{rule} contains document if …`", kind(other))),
+        other => {
+            return Err(format!(
+                "`{rule}` is {}, not a set; write `{rule} contains document if …`",
+                kind(other)
+            ));
+        }
     };
-    items.iter().map(|item| serde_json::to_value(item).map_err(|error| format!("`{rule}`: {error}"))).collect()
+    items
+        .iter()
+        .map(|item| serde_json::to_value(item).map_err(|error| format!("`{rule}`: {error}")))
+        .collect()
 }
 
 fn kind(value: &Value) -> &'static str {

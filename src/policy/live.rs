@@ -62,12 +62,17 @@ impl Live {
         let mut refused = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.load();
         let digest = bundle.as_ref().map(|bundle| bundle.digest.clone()).unwrap_or_default();
-        if digest == current.digest && current.broken.is_empty() {
+        if digest == current.digest {
             // Put back as it was: what was refused is gone.
             if let Some(earlier) = refused.take() {
                 mended(&current, &earlier.problems);
             }
             return Reload::Unchanged;
+        }
+        // A file beside the law was touched, or the poll came round: told once is enough.
+        let same = |earlier: &&Refused| earlier.digest == digest && bundle.as_ref().err().is_none_or(|problems| *problems == earlier.problems);
+        if let Some(earlier) = refused.as_ref().filter(same) {
+            return Reload::Refused(earlier.problems.clone());
         }
         match bundle.and_then(|bundle| PolicySet::compile(&bundle, self.0.options, Some(&current))) {
             Ok(set) => {
@@ -83,6 +88,10 @@ impl Live {
             }
             Err(problems) => {
                 metrics::policy_reload(false);
+                if let Some(earlier) = refused.take() {
+                    // What was wrong then may be mended now; what still is comes next.
+                    files(&earlier.problems).into_iter().for_each(|file| metrics::policy_broken(file, false));
+                }
                 for file in files(&problems) {
                     metrics::policy_broken(file, true);
                 }
@@ -93,6 +102,14 @@ impl Live {
         }
     }
 
+    /// What an operator should know of the law in force: that a policy of it did not load.
+    pub fn caveat(&self) -> Option<String> {
+        let set = self.load();
+        let broken = set.broken.first()?;
+        let first = broken.problems.0.first().map(ToString::to_string).unwrap_or_default();
+        Some(format!("`{}` does not load and answers by its on_error: {first}", broken.id))
+    }
+
     /// What is wrong with the newest bundle, where it was refused.
     pub fn refused(&self) -> Option<Refused> {
         self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -101,7 +118,7 @@ impl Live {
 
 /// Tells that a set is in force and that what was wrong before is not any more.
 fn mended(set: &PolicySet, earlier: &Problems) {
-    metrics::policy_reload(true);
+    metrics::policy_reload(set.broken.is_empty());
     metrics::policy_revision(&set.digest);
     for file in files(earlier) {
         metrics::policy_broken(file, false);

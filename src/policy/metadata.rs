@@ -117,7 +117,8 @@ pub fn parse(file: &str, block: &Block) -> Result<Option<Manifest>, Problems> {
     if let Some(scope) = &wire.scope
         && scope.value != "package"
     {
-        checker.say(scope, format!("`scope: {}` before `package`; only `package` is allowed here", scope.value));
+        checker
+            .say(scope, format!("`scope: {}` before `package`; only `package` is allowed here", scope.value));
     }
     let Some(custom) = wire.custom else { return checker.problems.into_result(None) };
     let manifest = checker.manifest(wire.title, wire.description, custom);
@@ -125,9 +126,9 @@ pub fn parse(file: &str, block: &Block) -> Result<Option<Manifest>, Problems> {
 }
 
 fn syntax(file: &str, block: &Block, error: &serde_saphyr::Error) -> Problems {
-    let (line, column) = error.location().map_or((0, 0), |p| {
-        (u32::try_from(p.line()).unwrap_or(0), u32::try_from(p.column()).unwrap_or(0))
-    });
+    let (line, column) = error
+        .location()
+        .map_or((0, 0), |p| (u32::try_from(p.line()).unwrap_or(0), u32::try_from(p.column()).unwrap_or(0)));
     let said = error.without_snippet().to_string();
     // The engine's text ends in its own coordinates, which count from the block; ours count from the file.
     let said = said.split(" at line ").next().unwrap_or(&said);
@@ -150,7 +151,10 @@ impl Checker<'_> {
 
     fn manifest(&mut self, title: String, description: String, custom: Custom) -> Manifest {
         if !valid_id(&custom.id.value) {
-            let message = format!("id `{}`: a lower-case letter, then letters, digits and single hyphens, 63 at most", custom.id.value);
+            let message = format!(
+                "id `{}`: a lower-case letter, then letters, digits and single hyphens, 63 at most",
+                custom.id.value
+            );
             self.say(&custom.id, message);
         }
         if title.is_empty() {
@@ -165,9 +169,21 @@ impl Checker<'_> {
             self.say(budget, format!("budget_us {} is not within 1 to {BUDGET_US_MAX}", budget.value));
         }
         Manifest {
-            severity: self.word(custom.severity.as_ref(), "severity", Severity::ALL, Severity::as_str, Severity::Medium),
+            severity: self.word(
+                custom.severity.as_ref(),
+                "severity",
+                Severity::ALL,
+                Severity::as_str,
+                Severity::Medium,
+            ),
             mode: self.word(custom.mode.as_ref(), "mode", Mode::ALL, Mode::as_str, Mode::Enforce),
-            on_error: self.word(custom.on_error.as_ref(), "on_error", OnError::ALL, OnError::as_str, OnError::Deny),
+            on_error: self.word(
+                custom.on_error.as_ref(),
+                "on_error",
+                OnError::ALL,
+                OnError::as_str,
+                OnError::Deny,
+            ),
             budget: custom.budget_us.map(|us| Duration::from_micros(us.value)),
             matches: custom.r#match.value.iter().map(|entry| self.entry(entry)).collect(),
             id: custom.id.value,
@@ -198,7 +214,13 @@ impl Checker<'_> {
         Match { operations, resources, namespaces }
     }
 
-    fn words<T: Copy>(&mut self, list: &Spanned<Vec<Spanned<String>>>, key: &str, all: &[T], name: fn(T) -> &'static str) -> Vec<T> {
+    fn words<T: Copy>(
+        &mut self,
+        list: &Spanned<Vec<Spanned<String>>>,
+        key: &str,
+        all: &[T],
+        name: fn(T) -> &'static str,
+    ) -> Vec<T> {
         if list.value.is_empty() {
             self.say(list, format!("{key} is empty; allowed: {}", join(all, name)));
         }
@@ -212,7 +234,14 @@ impl Checker<'_> {
         found
     }
 
-    fn word<T: Copy>(&mut self, word: Option<&Spanned<String>>, key: &str, all: &[T], name: fn(T) -> &'static str, default: T) -> T {
+    fn word<T: Copy>(
+        &mut self,
+        word: Option<&Spanned<String>>,
+        key: &str,
+        all: &[T],
+        name: fn(T) -> &'static str,
+        default: T,
+    ) -> T {
         let Some(word) = word else { return default };
         if let Some(known) = all.iter().copied().find(|known| name(*known) == word.value) {
             return known;

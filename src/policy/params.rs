@@ -27,7 +27,17 @@ struct Wire {
     tenant: Option<String>,
     #[serde(default)]
     namespace_kind: Option<String>,
+    #[serde(deserialize_with = "word")]
     mode: String,
+}
+
+/// `off` is a boolean to YAML 1.1, and a mode to everybody else.
+fn word<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    match Json::deserialize(deserializer)? {
+        Json::Bool(false) => Ok(Mode::Off.as_str().to_owned()),
+        Json::String(word) => Ok(word),
+        other => Err(serde::de::Error::custom(format_args!("mode is {other}, not a word"))),
+    }
 }
 
 impl Modes {
@@ -38,15 +48,26 @@ impl Modes {
     pub fn parse(file: &str, params: Option<&Json>) -> Result<Self, Problem> {
         let Some(entries) = params.and_then(|params| params.get("modes")) else { return Ok(Self::default()) };
         let problem = |message: String| Problem::of(file, message);
-        let wires: Vec<Wire> = Vec::deserialize(entries)
-            .map_err(|error| problem(format!("modes: {error}; an entry is `{{mode: warn, tenant: acme, namespaceKind: sandbox}}`")))?;
+        let wires: Vec<Wire> = Vec::deserialize(entries).map_err(|error| {
+            problem(format!(
+                "modes: {error}; an entry is `{{mode: warn, tenant: acme, namespaceKind: sandbox}}`"
+            ))
+        })?;
         let mut overrides: BTreeMap<(Option<String>, Option<Kind>), Mode> = BTreeMap::new();
         for (index, wire) in wires.into_iter().enumerate() {
-            let mode = Mode::parse(&wire.mode)
-                .ok_or_else(|| problem(format!("modes[{index}].mode `{}` is not one of {}", wire.mode, words(Mode::ALL, Mode::as_str))))?;
+            let mode = Mode::parse(&wire.mode).ok_or_else(|| {
+                problem(format!(
+                    "modes[{index}].mode `{}` is not one of {}",
+                    wire.mode,
+                    words(Mode::ALL, Mode::as_str)
+                ))
+            })?;
             let kind = wire.namespace_kind.as_deref().map(|word| {
                 Kind::ALL.iter().copied().find(|kind| kind.as_str() == word).ok_or_else(|| {
-                    problem(format!("modes[{index}].namespaceKind `{word}` is not one of {}", words(Kind::ALL, Kind::as_str)))
+                    problem(format!(
+                        "modes[{index}].namespaceKind `{word}` is not one of {}",
+                        words(Kind::ALL, Kind::as_str)
+                    ))
                 })
             });
             let kind = kind.transpose()?;
@@ -54,7 +75,8 @@ impl Modes {
                 return Err(problem(format!("modes[{index}] says again what an entry before it says")));
             }
         }
-        let mut list: Vec<Override> = overrides.into_iter().map(|((tenant, kind), mode)| Override { tenant, kind, mode }).collect();
+        let mut list: Vec<Override> =
+            overrides.into_iter().map(|((tenant, kind), mode)| Override { tenant, kind, mode }).collect();
         list.sort_by_key(|entry| (entry.tenant.is_none(), entry.kind.is_none()));
         Ok(Self(list))
     }
@@ -62,7 +84,8 @@ impl Modes {
     /// The mode for a tenant's namespace of a kind: tenant and kind, then tenant, then kind, then what holds for all.
     pub fn mode(&self, default: Mode, tenant: Option<&str>, kind: Kind) -> Mode {
         let fits = |entry: &&Override| {
-            entry.tenant.as_deref().is_none_or(|name| Some(name) == tenant) && entry.kind.is_none_or(|known| known == kind)
+            entry.tenant.as_deref().is_none_or(|name| Some(name) == tenant)
+                && entry.kind.is_none_or(|known| known == kind)
         };
         self.0.iter().find(fits).map_or(default, |entry| entry.mode)
     }

@@ -26,6 +26,15 @@ impl Problem {
         Self::at(file, 0, 0, message)
     }
 
+    /// The same problem with its column in characters of the source; see [`column_of`].
+    pub fn settled(mut self, source: &str) -> Self {
+        let line = usize::try_from(self.line).ok().and_then(|line| source.lines().nth(line.checked_sub(1)?));
+        if let Some(line) = line.filter(|_| self.column > 0) {
+            self.column = column_of(line, self.column);
+        }
+        self
+    }
+
     /// Reads the engine's own error text, whose last `--> file:line:col` and `error:` lines say it best.
     pub fn from_engine(file: &str, text: &str) -> Self {
         let mut place = (file.to_owned(), 0, 0);
@@ -40,6 +49,31 @@ impl Problem {
         let message = message.unwrap_or_else(|| text.trim().lines().last().unwrap_or_default().to_owned());
         Self { file: place.0, line: place.1, column: place.2, message }
     }
+}
+
+/// Columns that the engine counts for a tab.
+const TAB: usize = 4;
+
+/// A column as the engine has it → characters from 1, at the beginning of the word that is meant: the engine counts a
+/// tab as four, and places a call at its parenthesis and a reference at its last dot.
+pub fn column_of(line: &str, column: u32) -> u32 {
+    let letters: Vec<char> = line.chars().collect();
+    let wanted = usize::try_from(column).unwrap_or(1).saturating_sub(1);
+    let mut width = 0;
+    let mut at = letters.iter().take_while(|c| {
+        let before = width < wanted;
+        width += if **c == '\t' { TAB } else { 1 };
+        before
+    });
+    let mut at = at.by_ref().count();
+    let of_word =
+        |at: usize| letters.get(at).is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    if letters.get(at).is_some_and(|c| matches!(c, '.' | '(' | '[')) {
+        while at > 0 && of_word(at - 1) {
+            at -= 1;
+        }
+    }
+    u32::try_from(at + 1).unwrap_or(column)
 }
 
 fn split_place(text: &str) -> Option<(String, u32, u32)> {
@@ -89,5 +123,23 @@ impl fmt::Display for Problems {
             problem.fmt(f)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::column_of;
+
+    #[test]
+    fn a_column_is_a_character_at_the_beginning_of_the_word() {
+        for (line, column, expected) in [
+            ("x := time.now_ns()", 17, 6),
+            ("\tinput.requst.tag == 1", 18, 2),
+            ("a", 9, 2),
+            ("é.b", 2, 1),
+            ("\t\tx == 1", 9, 3),
+        ] {
+            assert_eq!(column_of(line, column), expected, "{line}");
+        }
     }
 }

@@ -52,7 +52,11 @@ pub struct Wanted {
 impl Wanted {
     /// Everything.
     pub fn everything() -> Arc<Self> {
-        Arc::new(Self { request: Reads::everything(), object: Reads::everything(), old_object: Reads::everything() })
+        Arc::new(Self {
+            request: Reads::everything(),
+            object: Reads::everything(),
+            old_object: Reads::everything(),
+        })
     }
 }
 
@@ -88,19 +92,32 @@ impl Index {
         let Some(bucket) = self.buckets.get(&(query.operation, query.kind)) else { return Vec::new() };
         let mut found = Vec::new();
         let fits = |pattern: &Pattern| pattern.matches(query.group, query.resource, query.subresource);
-        if let Some(items) = bucket.exact.get(exact_key(query.group, query.resource, query.subresource).as_str()) {
+        if let Some(items) =
+            bucket.exact.get(exact_key(query.group, query.resource, query.subresource).as_str())
+        {
             found.extend_from_slice(items);
         }
         let mut group = query.group;
         while !group.is_empty() {
             // The pattern itself is asked again: the table only says whose suffix it is.
             if let Some(items) = bucket.suffix.get(group) {
-                found.extend(items.iter().filter(|at| bucket.wide.get(**at).is_some_and(|(p, _)| fits(p))).filter_map(|at| bucket.wide.get(*at).map(|(_, item)| *item)));
+                found.extend(
+                    items
+                        .iter()
+                        .filter(|at| bucket.wide.get(**at).is_some_and(|(p, _)| fits(p)))
+                        .filter_map(|at| bucket.wide.get(*at).map(|(_, item)| *item)),
+                );
             }
             group = group.split_once('.').map_or("", |(_, rest)| rest);
         }
         if let Some(items) = bucket.suffix.get("") {
-            found.extend(items.iter().filter_map(|at| bucket.wide.get(*at)).filter(|(p, _)| fits(p)).map(|(_, item)| *item));
+            found.extend(
+                items
+                    .iter()
+                    .filter_map(|at| bucket.wide.get(*at))
+                    .filter(|(p, _)| fits(p))
+                    .map(|(_, item)| *item),
+            );
         }
         found.sort_unstable();
         found.dedup();
@@ -134,16 +151,23 @@ fn exact_key(group: &str, resource: &str, subresource: &str) -> String {
 /// them costs planning time and no memory beyond this bound.
 const PLANS_MAX: usize = 4096;
 
+type Made = HashMap<Box<str>, Arc<Plan>>;
+
 /// A memory of plans.
 #[derive(Debug, Default)]
-pub struct Plans(RwLock<HashMap<(Operation, Kind), HashMap<Box<str>, Arc<Plan>>>>);
+pub struct Plans(RwLock<HashMap<(Operation, Kind), Made>>);
 
 impl Plans {
     /// The plan of a query, made once.
     pub fn get(&self, query: &Query<'_>, make: impl FnOnce() -> Plan) -> Arc<Plan> {
         let bucket = (query.operation, query.kind);
         let key = exact_key(query.group, query.resource, query.subresource);
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&bucket).and_then(|plans| plans.get(key.as_str()).cloned());
+        let known = self
+            .0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&bucket)
+            .and_then(|plans| plans.get(key.as_str()).cloned());
         if let Some(plan) = known {
             return plan;
         }

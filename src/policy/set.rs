@@ -5,6 +5,7 @@ mod lint;
 
 use std::sync::Arc;
 
+use super::Bundle;
 use super::engine::reads::Reads;
 use super::engine::{Budget, Compiled, EvalError, Value};
 use super::finding::{self, Finding};
@@ -12,7 +13,6 @@ use super::manifest::{Manifest, Match, Mode, OnError};
 use super::params::Modes;
 use super::problem::Problems;
 use super::select::{Index, Plan, Plans, Query};
-use super::Bundle;
 use crate::telemetry::metrics::PolicyMetrics;
 use crate::tenancy::snapshot::Kind;
 
@@ -110,7 +110,11 @@ impl PolicySet {
     /// What applies to a request.
     pub fn plan(&self, query: &Query<'_>) -> Arc<Plan> {
         self.plans.get(query, || {
-            let mut plan = Plan { policies: self.index.find(query), broken: self.broken_index.find(query), ..Plan::default() };
+            let mut plan = Plan {
+                policies: self.index.find(query),
+                broken: self.broken_index.find(query),
+                ..Plan::default()
+            };
             for policy in plan.policies.iter().filter_map(|at| self.policies.get(*at)) {
                 plan.reads.merge(&policy.reads);
                 plan.patches |= policy.patches();
@@ -160,7 +164,13 @@ impl Policy {
     ///
     /// # Errors
     /// The policy failed, or said something that is no finding.
-    pub fn findings(&self, rule: &str, input: &Value, data: &Value, budget: Budget) -> Result<Vec<Finding>, EvalError> {
+    pub fn findings(
+        &self,
+        rule: &str,
+        input: &Value,
+        data: &Value,
+        budget: Budget,
+    ) -> Result<Vec<Finding>, EvalError> {
         match self.value(rule, input, data, budget)? {
             Some(value) => finding::findings(rule, &value).map_err(EvalError::Engine),
             None => Ok(Vec::new()),
@@ -171,14 +181,26 @@ impl Policy {
     ///
     /// # Errors
     /// The policy failed, or said something that is no document.
-    pub fn documents(&self, rule: &str, input: &Value, data: &Value, budget: Budget) -> Result<Vec<serde_json::Value>, EvalError> {
+    pub fn documents(
+        &self,
+        rule: &str,
+        input: &Value,
+        data: &Value,
+        budget: Budget,
+    ) -> Result<Vec<serde_json::Value>, EvalError> {
         match self.value(rule, input, data, budget)? {
             Some(value) => finding::documents(rule, &value).map_err(EvalError::Engine),
             None => Ok(Vec::new()),
         }
     }
 
-    fn value(&self, rule: &str, input: &Value, data: &Value, budget: Budget) -> Result<Option<Value>, EvalError> {
+    fn value(
+        &self,
+        rule: &str,
+        input: &Value,
+        data: &Value,
+        budget: Budget,
+    ) -> Result<Option<Value>, EvalError> {
         let Some(index) = self.rules.iter().position(|known| *known == rule) else { return Ok(None) };
         let time = self.manifest.budget.map_or(budget.time, |own| own.min(budget.time));
         self.compiled.evaluate(index, input, data, Budget { time, ..budget }).map(Some)

@@ -71,7 +71,7 @@ pub async fn follow(
     stop: CancellationToken,
 ) -> Result<(), Infallible> {
     let mut watch = Watch::new();
-    let mut last = first.as_ref().map(|read| read.digest);
+    let mut last = Seen { good: first.as_ref().map(|read| read.digest), bad: None };
     if let Some(read) = first {
         take(read, &enter, &condition);
     }
@@ -79,14 +79,13 @@ pub async fn follow(
         watch.follow(around(&path));
         let (file, seen, enter) = (path.clone(), last, enter.clone());
         let look = tokio::task::spawn_blocking(move || look(&file, seen, &enter)).await;
-        match look {
-            Ok(Ok(Some(digest))) => {
-                last = Some(digest);
-                condition.good();
+        if let Ok((seen, outcome)) = look {
+            last = seen;
+            match outcome {
+                Look::Good => drop(condition.good()),
+                Look::Bad(error) => refuse(&error, last.good.is_some(), &condition),
+                Look::Same => {}
             }
-            Ok(Ok(None)) => drop(condition.good()),
-            Ok(Err(error)) => refuse(&error, last.is_some(), &condition),
-            Err(_) => {}
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -95,17 +94,44 @@ pub async fn follow(
     }
 }
 
-/// One look: a digest where something new and good was taken.
-fn look(path: &Path, seen: Option<[u8; 32]>, enter: &impl Fn(Snapshot)) -> Result<Option<[u8; 32]>, FeedError> {
-    let bytes = bytes(path)?;
-    let digest: [u8; 32] = Sha256::digest(&bytes).into();
-    if seen == Some(digest) {
-        return Ok(None);
+/// What the bytes hashed to: of the snapshot in force, and of the file that was refused since. What cannot be read
+/// at all hashes to what the system says of it.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    good: Option<[u8; 32]>,
+    bad: Option<[u8; 32]>,
+}
+
+/// What came of one look.
+enum Look {
+    /// The file is the snapshot in force, which may be new.
+    Good,
+    /// The file is no snapshot, and that is news.
+    Bad(FeedError),
+    /// The file was refused before.
+    Same,
+}
+
+fn look(path: &Path, seen: Seen, enter: &impl Fn(Snapshot)) -> (Seen, Look) {
+    let (digest, read) = match bytes(path) {
+        Ok(bytes) => (Sha256::digest(&bytes).into(), Ok(bytes)),
+        Err(error) => (Sha256::digest(error.to_string()).into(), Err(error)),
+    };
+    if read.is_ok() && seen.good == Some(digest) {
+        return (Seen { bad: None, ..seen }, Look::Good);
     }
-    let snapshot = Snapshot::parse(&path.display().to_string(), &bytes)?;
-    told(&snapshot);
-    enter(snapshot);
-    Ok(Some(digest))
+    if seen.bad == Some(digest) {
+        return (seen, Look::Same);
+    }
+    let parse = |bytes: Vec<u8>| Ok(Snapshot::parse(&path.display().to_string(), &bytes)?);
+    match read.and_then(parse) {
+        Ok(snapshot) => {
+            told(&snapshot);
+            enter(snapshot);
+            (Seen { good: Some(digest), bad: None }, Look::Good)
+        }
+        Err(error) => (Seen { bad: Some(digest), ..seen }, Look::Bad(error)),
+    }
 }
 
 fn take(read: Read, enter: &impl Fn(Snapshot), condition: &Condition) {

@@ -54,9 +54,18 @@ fn what_is_wrong_is_shown_where_it_stands() {
     place.run(&["policy", "new", "no-latest-tag"], 0);
     let policy = place.read("policies/custom/no_latest_tag.rego");
     place.write("policies/custom/no_latest_tag.rego", &policy.replace("image.tag ==", "input.requst.tag =="));
-    place.write("policies/custom/mode.rego", &policy.replace("no-latest-tag", "mode").replace("no_latest_tag", "mode").replace("mode: enforce", "mode: enforced"));
+    place.write(
+        "policies/custom/mode.rego",
+        &policy
+            .replace("no-latest-tag", "mode")
+            .replace("no_latest_tag", "mode")
+            .replace("mode: enforce", "mode: enforced"),
+    );
     place.write("policies/custom/clock.rego", "package clock\n\nnow := time.now_ns()\n");
-    place.write("policies/custom/cases/broken.yaml", "cases:\n  - {id: a, as: nobody, operation: CREATE, resource: pods, expect: {verdict: deny}}\n");
+    place.write(
+        "policies/custom/cases/broken.yaml",
+        "cases:\n  - {id: a, as: nobody, operation: CREATE, resource: pods, expect: {verdict: deny}}\n",
+    );
     let mut told = place.run(&["policy", "check", "policies"], 1);
     told += &place.run(&["policy", "test", "policies"], 2);
     golden("problems", &told);
@@ -67,7 +76,10 @@ fn a_failing_test_says_what_differs() {
     let place = Place::new();
     place.run(&["policy", "new", "no-latest-tag"], 0);
     let policy = place.read("policies/custom/no_latest_tag.rego");
-    place.write("policies/custom/no_latest_tag.rego", &policy.replace("image.tag == \"latest\"", "print(\"tag\", image.tag)\n\timage.tag == \"stable\""));
+    place.write(
+        "policies/custom/no_latest_tag.rego",
+        &policy.replace("image.tag == \"latest\"", "print(\"tag\", image.tag)\n\timage.tag == \"stable\""),
+    );
     let mut told = place.run(&["policy", "test", "policies"], 1);
     told += &place.run(&["policy", "test", "policies", "--filter", "no-latest-tag/v*", "--require-tests"], 1);
     told += &place.run(&["policy", "test", "policies", "--filter", "nothing"], 1);
@@ -114,15 +126,24 @@ fn usage_and_broken_input_say_what_to_do() {
 #[test]
 fn names_are_composed() {
     let place = Place::new();
-    assert!(place.run(&["name", "app", "acme", "shop", "frontend"], 0).ends_with("\ntn-acme-shop-app-frontend\n"));
-    assert!(place.run(&["name", "sandbox", "acme", "shop", "7", "--prefix", "t"], 0).ends_with("\nt-acme-shop-sbx-007\n"));
+    assert!(
+        place.run(&["name", "app", "acme", "shop", "frontend"], 0).ends_with("\ntn-acme-shop-app-frontend\n")
+    );
+    assert!(
+        place
+            .run(&["name", "sandbox", "acme", "shop", "7", "--prefix", "t"], 0)
+            .ends_with("\nt-acme-shop-sbx-007\n")
+    );
 }
 
 #[test]
 fn completions_for_every_shell() {
     let place = Place::new();
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
-        assert!(place.run(&["completions", shell], 0).contains("no-latest-tag") || place.run(&["completions", shell], 0).contains("review"));
+        assert!(
+            place.run(&["completions", shell], 0).contains("no-latest-tag")
+                || place.run(&["completions", shell], 0).contains("review")
+        );
     }
 }
 
@@ -133,13 +154,20 @@ fn requests_as_the_api_server_would_make_them() {
     place.write("many.yaml", &format!("{POD}---\napiVersion: v1\nkind: List\nitems:\n  - {{apiVersion: v1, kind: Namespace, metadata: {{name: plain}}}}\n  - {{apiVersion: example.com/v1, kind: Widget, metadata: {{name: w, namespace: default}}}}\n"));
     let one = |words: &[&str]| -> serde_json::Value { serde_json::from_str(&place.stdout(words)).unwrap() };
     let exec = one(&["review", "--as", "acme-dev", "--resource", "pods/exec", "-o", "json", "pod.yaml"]);
-    assert_eq!((&exec[0]["operation"], &exec[0]["object"]["kind"]), (&"CONNECT".into(), &"PodExecOptions".into()));
+    assert_eq!(
+        (&exec[0]["operation"], &exec[0]["object"]["kind"]),
+        (&"CONNECT".into(), &"PodExecOptions".into())
+    );
     let delete = one(&["review", "--as", "acme-dev", "--operation", "delete", "-o", "json", "pod.yaml"]);
-    assert_eq!((&delete[0]["operation"], &delete[0]["object"]["name"], &delete[0]["patch"]), (&"DELETE".into(), &"web".into(), &serde_json::json!([])));
+    assert_eq!(
+        (&delete[0]["operation"], &delete[0]["object"]["name"], &delete[0]["patch"]),
+        (&"DELETE".into(), &"web".into(), &serde_json::json!([]))
+    );
     let update = one(&["review", "--as", "acme-dev", "--old", "pod.yaml", "-o", "json", "pod.yaml"]);
     assert_eq!(update[0]["operation"], "UPDATE");
     let many = one(&["review", "-o", "json", "many.yaml"]);
-    let kinds: Vec<_> = many.as_array().unwrap().iter().map(|one| one["object"]["kind"].as_str().unwrap()).collect();
+    let kinds: Vec<_> =
+        many.as_array().unwrap().iter().map(|one| one["object"]["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["Pod", "Namespace", "Widget"]);
     assert_eq!(many[1]["object"]["namespace"], "plain");
 }

@@ -31,7 +31,10 @@ fn report(failures: &[String], of: usize) {
 #[test]
 fn every_case_through_decide() {
     let (law, world, cases) = (law(), world(), all());
-    let failures: Vec<String> = cases.iter().filter_map(|case| wrong(case, &answer(&law, &world, case.endpoint, &case.body))).collect();
+    let failures: Vec<String> = cases
+        .iter()
+        .filter_map(|case| wrong(case, &answer(&law, &world, case.endpoint, &case.body)))
+        .collect();
     report(&failures, cases.len());
 }
 
@@ -43,7 +46,11 @@ fn every_case_over_tls() {
         .iter()
         .filter_map(|case| {
             let (status, bytes) = gate.post(&format!("/{}?timeout=3s", case.endpoint.as_str()), &case.body);
-            if status == 200 { wrong(case, &bytes) } else { Some(format!("{}: HTTP {status}: {}", case.id, String::from_utf8_lossy(&bytes))) }
+            if status == 200 {
+                wrong(case, &bytes)
+            } else {
+                Some(format!("{}: HTTP {status}: {}", case.id, String::from_utf8_lossy(&bytes)))
+            }
         })
         .collect();
     report(&failures, cases.len());

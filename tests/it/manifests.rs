@@ -103,7 +103,7 @@ fn a_policy_that_waits_for_what_nobody_sends_is_named() {
 }
 
 #[test]
-fn certificates_are_made_once_and_served_and_trusted() {
+fn certificates_are_made_once_and_their_keys_are_private() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let dir = tempfile::tempdir().unwrap();

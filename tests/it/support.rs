@@ -59,9 +59,23 @@ impl Gate {
         let path = |name: &str| dir.path().join(name);
         std::fs::copy(root().join("tests/cases/world.yaml"), path("tenancy.yaml")).unwrap();
         let authority = Authority::new("test").unwrap();
-        authority.issue(&["127.0.0.1".into(), "localhost".into()], Use::Server).unwrap().write(&path("tls.pem"), &path("key.pem")).unwrap();
+        authority
+            .issue(&["127.0.0.1".into(), "localhost".into()], Use::Server)
+            .unwrap()
+            .write(&path("tls.pem"), &path("key.pem"))
+            .unwrap();
         let mut command = portcullis();
-        command.args(["serve", "--role", "gate", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain-delay", "0s"]);
+        command.args([
+            "serve",
+            "--role",
+            "gate",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--drain-delay",
+            "0s",
+        ]);
         if !options.extra.contains(&"--tenancy") {
             command.arg("--tenancy").arg(path("tenancy.yaml"));
         }
@@ -78,8 +92,14 @@ impl Gate {
         let log = lines(child.stderr.take().unwrap());
         let certificate = Certificate::from_pem(authority.cert_pem().as_bytes()).unwrap();
         let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[certificate])).build();
-        let agent: Agent = Agent::config_builder().tls_config(tls).http_status_as_error(false).timeout_global(Some(Duration::from_secs(60))).build().into();
-        let mut gate = Self { child, dir, webhook: String::new(), admin: String::new(), authority, agent, log };
+        let agent: Agent = Agent::config_builder()
+            .tls_config(tls)
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .build()
+            .into();
+        let mut gate =
+            Self { child, dir, webhook: String::new(), admin: String::new(), authority, agent, log };
         gate.find(options.wait_ready);
         gate
     }
@@ -91,13 +111,17 @@ impl Gate {
                 panic!("the gate ended with {status}: {:?}", self.log.try_iter().collect::<Vec<_>>());
             }
             if wait_ready {
-                let ready: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&file).ok()?).ok()?;
-                (self.webhook, self.admin) = (ready["webhook"].as_str()?.into(), ready["admin"].as_str()?.into());
+                let ready: serde_json::Value =
+                    serde_json::from_str(&std::fs::read_to_string(&file).ok()?).ok()?;
+                (self.webhook, self.admin) =
+                    (ready["webhook"].as_str()?.into(), ready["admin"].as_str()?.into());
                 return Some(());
             }
             let line = self.log.try_iter().find(|line| line.contains("bound"))?;
             let plain: String = strip_ansi(&line);
-            let field = |name: &str| plain.split_whitespace().find_map(|word| word.strip_prefix(name)).map(str::to_owned);
+            let field = |name: &str| {
+                plain.split_whitespace().find_map(|word| word.strip_prefix(name)).map(str::to_owned)
+            };
             (self.webhook, self.admin) = (field("webhook=")?, field("admin=")?);
             Some(())
         });
@@ -214,7 +238,10 @@ pub fn cases(dir: &Path) -> Vec<portcullis::admission::cases::Case> {
         let text = std::fs::read_to_string(&file).unwrap();
         if text.lines().any(|line| line.starts_with("cases:")) {
             let name = file.strip_prefix(root()).unwrap().display().to_string();
-            cases.extend(portcullis::admission::cases::parse(&name, &text, &people()).unwrap_or_else(|errors| panic!("{errors:#?}")));
+            cases.extend(
+                portcullis::admission::cases::parse(&name, &text, &people())
+                    .unwrap_or_else(|errors| panic!("{errors:#?}")),
+            );
         }
     }
     cases
@@ -223,7 +250,8 @@ pub fn cases(dir: &Path) -> Vec<portcullis::admission::cases::Case> {
 /// The embedded law, the world of the cases.
 pub fn law() -> portcullis::policy::PolicySet {
     let bundle = portcullis::policy::source::embedded::read().unwrap();
-    portcullis::policy::PolicySet::compile(&bundle, Default::default(), None).unwrap_or_else(|problems| panic!("{problems}"))
+    portcullis::policy::PolicySet::compile(&bundle, Default::default(), None)
+        .unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 pub fn world() -> portcullis::admission::World {
@@ -233,9 +261,15 @@ pub fn world() -> portcullis::admission::World {
 }
 
 /// A verdict as the API server would get it, by the library.
-pub fn answer(law: &portcullis::policy::PolicySet, world: &portcullis::admission::World, endpoint: portcullis::admission::Endpoint, body: &[u8]) -> Vec<u8> {
+pub fn answer(
+    law: &portcullis::policy::PolicySet,
+    world: &portcullis::admission::World,
+    endpoint: portcullis::admission::Endpoint,
+    body: &[u8],
+) -> Vec<u8> {
     use portcullis::admission::{decide, facts::Facts, response, review, wanted::wanted};
-    let review = review::decode(body.to_vec().into(), endpoint, &|header| wanted(law, world, header)).unwrap();
+    let review =
+        review::decode(body.to_vec().into(), endpoint, &|header| wanted(law, world, header)).unwrap();
     let facts = Facts::gather(world, &review, "0".into(), "2026-01-01T00:00:00Z".into());
     let verdict = match facts {
         Ok(facts) => decide(law, &facts, &review, Default::default()),

@@ -61,21 +61,31 @@ impl Answer {
     /// # Errors
     /// What makes it none: the API server would call it a failed call.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
-        let review: Json = serde_json::from_slice(bytes).map_err(|error| format!("the answer is no JSON: {error}"))?;
+        let review: Json =
+            serde_json::from_slice(bytes).map_err(|error| format!("the answer is no JSON: {error}"))?;
         let text = |pointer: &str| review.pointer(pointer).and_then(Json::as_str);
         if (text("/apiVersion"), text("/kind")) != (Some("admission.k8s.io/v1"), Some("AdmissionReview")) {
             return Err("the answer is no admission.k8s.io/v1 AdmissionReview".to_owned());
         }
-        if review.pointer("/response/allowed").and_then(Json::as_bool).is_none() || text("/response/uid").is_none_or(str::is_empty) {
+        if review.pointer("/response/allowed").and_then(Json::as_bool).is_none()
+            || text("/response/uid").is_none_or(str::is_empty)
+        {
             return Err("the answer lacks response.allowed or response.uid".to_owned());
         }
         let patch = match (text("/response/patch"), text("/response/patchType")) {
             (None, None) => Vec::new(),
             (Some(patch), Some("JSONPatch")) => {
-                let bytes = STANDARD.decode(patch).map_err(|error| format!("the patch is no base64: {error}"))?;
-                serde_json::from_slice(&bytes).map_err(|error| format!("the patch is no list of operations: {error}"))?
+                let bytes =
+                    STANDARD.decode(patch).map_err(|error| format!("the patch is no base64: {error}"))?;
+                serde_json::from_slice(&bytes)
+                    .map_err(|error| format!("the patch is no list of operations: {error}"))?
             }
-            (patch, kind) => return Err(format!("patch is {}, patchType is {kind:?}", if patch.is_some() { "there" } else { "absent" })),
+            (patch, kind) => {
+                return Err(format!(
+                    "patch is {}, patchType is {kind:?}",
+                    if patch.is_some() { "there" } else { "absent" }
+                ));
+            }
         };
         Ok(Self { review, patch })
     }
@@ -96,12 +106,21 @@ impl Answer {
 
     /// Warnings in order.
     pub fn warnings(&self) -> Vec<&str> {
-        self.review.pointer("/response/warnings").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str).collect()
+        self.review
+            .pointer("/response/warnings")
+            .and_then(Json::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Json::as_str)
+            .collect()
     }
 
     /// The verdict; on `/mutate` by its audit annotation, since nothing is denied there.
     pub fn verdict(&self) -> Word {
-        match (self.review.pointer("/response/allowed").and_then(Json::as_bool), self.text("/response/auditAnnotations/verdict")) {
+        match (
+            self.review.pointer("/response/allowed").and_then(Json::as_bool),
+            self.text("/response/auditAnnotations/verdict"),
+        ) {
             (Some(true), "error") => Word::Error,
             (Some(true), _) => Word::Allow,
             _ if self.code() == 403 => Word::Deny,
@@ -137,7 +156,12 @@ impl Expect {
     pub fn check(&self, request: &[u8], answer: &Answer) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.verdict != answer.verdict() {
-            wrong.push(format!("verdict: expected {:?}, got {:?}: {}", self.verdict, answer.verdict(), answer.message()));
+            wrong.push(format!(
+                "verdict: expected {:?}, got {:?}: {}",
+                self.verdict,
+                answer.verdict(),
+                answer.message()
+            ));
         }
         if let Some(code) = self.code.filter(|code| u64::from(*code) != answer.code()) {
             wrong.push(format!("code: expected {code}, got {}", answer.code()));
@@ -157,7 +181,9 @@ impl Expect {
             if expected.is_empty() && !got.is_empty() {
                 wrong.push(format!("warnings: expected none, got {got:?}"));
             }
-            for part in expected.iter().filter(|part| !got.iter().any(|warning| warning.contains(part.as_str()))) {
+            for part in
+                expected.iter().filter(|part| !got.iter().any(|warning| warning.contains(part.as_str())))
+            {
                 wrong.push(format!("warnings: `{part}` is in none of {got:?}"));
             }
         }
@@ -173,9 +199,14 @@ impl Expect {
 
     fn check_patch(&self, request: &[u8], answer: &Answer) -> Option<String> {
         if let Some(expected) = &self.patch {
-            let same = expected.len() == answer.patch.len() && expected.iter().all(|operation| answer.patch.contains(operation));
+            let same = expected.len() == answer.patch.len()
+                && expected.iter().all(|operation| answer.patch.contains(operation));
             if !same {
-                return Some(format!("patch: expected {}, got {}", Json::from(expected.clone()), Json::from(answer.patch.clone())));
+                return Some(format!(
+                    "patch: expected {}, got {}",
+                    Json::from(expected.clone()),
+                    Json::from(answer.patch.clone())
+                ));
             }
         }
         let expected = self.patched.as_ref()?;
@@ -188,7 +219,9 @@ impl Expect {
         if let Err(error) = json_patch::patch(&mut object, &operations) {
             return Some(format!("patch does not apply: {error}"));
         }
-        part_of(expected, &object, "").map(|path| format!("patched: at `{path}` the object is {}", object.pointer(&path).unwrap_or(&Json::Null)))
+        part_of(expected, &object, "").map(|path| {
+            format!("patched: at `{path}` the object is {}", object.pointer(&path).unwrap_or(&Json::Null))
+        })
     }
 }
 

@@ -126,12 +126,17 @@ impl<'de> Visitor<'de> for RequestSeed<'_> {
             if wanted.is_none() {
                 request.header = header(&raws)?;
                 // Without these three the plan is not known yet, so this order is nobody's we know.
-                request.late |= request.header.operation.is_empty() || request.header.resource.resource.is_empty();
+                request.late |=
+                    request.header.operation.is_empty() || request.header.resource.resource.is_empty();
                 wanted = Some((self.0.want)(&request.header));
             }
             let Some(wanted) = &wanted else { continue };
             let [object, old_object] = [&wanted.object, &wanted.old_object];
-            let (slot, reads) = if which == 0 { (&mut request.object, object) } else { (&mut request.old_object, old_object) };
+            let (slot, reads) = if which == 0 {
+                (&mut request.object, object)
+            } else {
+                (&mut request.old_object, old_object)
+            };
             if objects.get_mut(which).is_some_and(|seen| std::mem::replace(seen, true)) {
                 return Err(A::Error::custom(format_args!("key `{key}` stands twice in one object")));
             }
@@ -147,7 +152,8 @@ impl<'de> Visitor<'de> for RequestSeed<'_> {
     }
 }
 
-const HEADER: [&str; 9] = ["uid", "kind", "resource", "subResource", "name", "namespace", "operation", "userInfo", "dryRun"];
+const HEADER: [&str; 9] =
+    ["uid", "kind", "resource", "subResource", "name", "namespace", "operation", "userInfo", "dryRun"];
 
 fn is_header(key: &str) -> bool {
     // `dryRun` and `options` follow the objects in Go's order and decide nothing about the plan.
@@ -175,22 +181,34 @@ fn header<E: serde::de::Error>(raws: &[(Cow<'_, str>, &RawValue)]) -> Result<Hea
 }
 
 /// A field of the header; null counts as absent, as Go's decoder has it.
-fn typed<T: Default + serde::de::DeserializeOwned, E: serde::de::Error>(key: &str, text: &str) -> Result<T, E> {
-    let value: Option<T> = serde_json::from_str(text).map_err(|error| E::custom(format_args!("request.{key}: {error}")))?;
+fn typed<T: Default + serde::de::DeserializeOwned, E: serde::de::Error>(
+    key: &str,
+    text: &str,
+) -> Result<T, E> {
+    let value: Option<T> =
+        serde_json::from_str(text).map_err(|error| E::custom(format_args!("request.{key}: {error}")))?;
     Ok(value.unwrap_or_default())
 }
 
 /// The fields a policy reads, as sent; and the objects, where they were kept back for a second pass.
-fn fields<E: serde::de::Error>(request: &mut Request, raws: &[(Cow<'_, str>, &RawValue)], wanted: &Wanted) -> Result<(), E> {
+fn fields<E: serde::de::Error>(
+    request: &mut Request,
+    raws: &[(Cow<'_, str>, &RawValue)],
+    wanted: &Wanted,
+) -> Result<(), E> {
     for (at, (key, raw)) in raws.iter().enumerate() {
         if raws.iter().take(at).any(|(other, _)| other == key) {
             return Err(E::custom(format_args!("key `{}` stands twice in one object", shorten(key))));
         }
         let problem = |error: serde_json::Error| E::custom(format_args!("request.{}: {error}", shorten(key)));
-        let build = |reads: &Reads| Build(reads).deserialize(&mut serde_json::Deserializer::from_str(raw.get())).map_err(problem);
+        let build = |reads: &Reads| {
+            Build(reads).deserialize(&mut serde_json::Deserializer::from_str(raw.get())).map_err(problem)
+        };
         match key.as_ref() {
             "object" => request.object = Some(build(&wanted.object)?).filter(|value| *value != Value::Null),
-            "oldObject" => request.old_object = Some(build(&wanted.old_object)?).filter(|value| *value != Value::Null),
+            "oldObject" => {
+                request.old_object = Some(build(&wanted.old_object)?).filter(|value| *value != Value::Null)
+            }
             key => match wanted.request.key(key) {
                 Some((known, reads)) if !reads.is_nothing() => {
                     let name = known.cloned().unwrap_or_else(|| interned(key));

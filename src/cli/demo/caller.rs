@@ -43,7 +43,10 @@ impl Caller {
         let pem = std::fs::read(authority)?;
         let certificate = Certificate::from_pem(&pem).context("the authority of the demo")?;
         let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[certificate])).build();
-        let config = Agent::config_builder().tls_config(tls).http_status_as_error(false).timeout_global(Some(Duration::from_secs(10)));
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(10)));
         Ok(Self { agent: config.build().into(), base: format!("https://{address}") })
     }
 

@@ -35,10 +35,13 @@ pub fn run(Args { output }: Args) -> anyhow::Result<Exit> {
 }
 
 fn text(allowed: &[(&str, &str)], refused: &[(&str, &str)]) -> String {
-    let mut text = format!("{STRONG}A policy may call these; all are functions of their arguments alone{STRONG:#}\n\n");
+    let mut text =
+        format!("{STRONG}A policy may call these; all are functions of their arguments alone{STRONG:#}\n\n");
     let family = |name: &str| name.split_once('.').map_or("", |(family, _)| family).to_owned();
     for group in allowed.chunk_by(|a, b| family(a.0) == family(b.0)) {
-        let entry = |(name, condition): &(&str, &str)| if condition.is_empty() { (*name).to_owned() } else { format!("{name} ({condition})") };
+        let entry = |(name, condition): &(&str, &str)| {
+            if condition.is_empty() { (*name).to_owned() } else { format!("{name} ({condition})") }
+        };
         wrap(&mut text, &group.iter().map(entry).collect::<Vec<_>>());
     }
     let _ = write!(text, "\n{STRONG}These are refused when a policy is loaded{STRONG:#}\n\n");
@@ -47,7 +50,9 @@ fn text(allowed: &[(&str, &str)], refused: &[(&str, &str)]) -> String {
         table.add_row([*name, *why]);
     }
     text.push_str(&output::lines(&table));
-    text.push_str("\nWhatever else is called is an error as well: it is looked for by name, on both engines alike.\n");
+    text.push_str(
+        "\nWhatever else is called is an error as well: it is looked for by name, on both engines alike.\n",
+    );
     text
 }
 

@@ -11,14 +11,15 @@ use super::{CaseFile, Exit, case_files, files};
 use crate::admission::cases;
 use crate::policy::engine::analysis;
 use crate::policy::set::Options;
-use crate::policy::{Bundle, Policy, PolicySet, Problem, Problems};
+use crate::policy::{Bundle, Policy, PolicySet, Problem, Problems, registration};
 
 const EXAMPLES: &str = "\
 Examples:
   portcullis policy check policies
   portcullis policy check policies --cases tests/cases -o json
 
-It finds what is no Rego, METADATA that is incomplete or misspelt, rules that are never asked, paths
+It finds what is no Rego, METADATA that is incomplete or misspelt, rules that are never asked, matches
+that no registered webhook sends, paths
 of the input and of data that are always undefined, builtins that are refused, and parameters and
 tests that cannot be read. OPA's own tools read the same files: opa check, opa test -b, Regal.
 Exit code 1: there are problems.";
@@ -53,6 +54,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         Ok(bundle) => {
             let compiled = PolicySet::compile_what_can_be(&bundle, Options::default(), None);
             problems.0.extend(compiled.broken.iter().flat_map(|broken| broken.problems.0.clone()));
+            problems.0.extend(registration::check(&compiled));
             problems.0.extend(bundle.tests.iter().filter_map(|module| analysis::analyse(module).err()));
             notes = remarks(&compiled, &bundle, &case_files);
             set = Some(compiled);
@@ -85,7 +87,10 @@ fn remarks(set: &PolicySet, bundle: &Bundle, case_files: &[CaseFile]) -> Vec<Str
             notes.push(format!("{id} runs on the interpreter, at a third of the speed: {why}"));
         }
         if !tested(policy, bundle, case_files) {
-            notes.push(format!("{id} has no test: no case expects it, and no *_test.rego refers to {}", policy.package));
+            notes.push(format!(
+                "{id} has no test: no case expects it, and no *_test.rego refers to {}",
+                policy.package
+            ));
         }
     }
     notes
@@ -99,11 +104,21 @@ fn tested(policy: &Policy, bundle: &Bundle, case_files: &[CaseFile]) -> bool {
         text.split(|c| !part(c)).any(|word| word == id)
     };
     let patched = |text: &str| policy.patches() && text.contains("endpoint: mutate");
-    let referred = |text: &str| text.contains(&policy.package) || text.contains(&format!("package {}_test", policy.package.trim_start_matches("data.")));
-    case_files.iter().any(|file| word(&file.text) || patched(&file.text)) || bundle.tests.iter().any(|module| referred(&module.text))
+    let referred = |text: &str| {
+        text.contains(&policy.package)
+            || text.contains(&format!("package {}_test", policy.package.trim_start_matches("data.")))
+    };
+    case_files.iter().any(|file| word(&file.text) || patched(&file.text))
+        || bundle.tests.iter().any(|module| referred(&module.text))
 }
 
-fn text(set: Option<&PolicySet>, files: &Files, problems: &Problems, unread: &[String], notes: &[String]) -> String {
+fn text(
+    set: Option<&PolicySet>,
+    files: &Files,
+    problems: &Problems,
+    unread: &[String],
+    notes: &[String],
+) -> String {
     let mut text = files.render(problems);
     for error in unread {
         let _ = writeln!(text, "{BAD}error{BAD:#}: {error}");
@@ -125,7 +140,12 @@ fn text(set: Option<&PolicySet>, files: &Files, problems: &Problems, unread: &[S
     text
 }
 
-fn document(set: Option<&PolicySet>, problems: &Problems, unread: &[String], notes: &[String]) -> serde_json::Value {
+fn document(
+    set: Option<&PolicySet>,
+    problems: &Problems,
+    unread: &[String],
+    notes: &[String],
+) -> serde_json::Value {
     let problem = |problem: &Problem| json!({"file": problem.file, "line": problem.line, "column": problem.column, "message": problem.message});
     json!({
         "problems": problems.0.iter().map(problem).chain(unread.iter().map(|message| json!({"message": message}))).collect::<Vec<_>>(),

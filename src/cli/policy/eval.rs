@@ -81,7 +81,11 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let questions = review::questions(std::slice::from_ref(&file), &request, &world)?;
     let Some(question) = questions.first() else { bail!("`{}` holds no object", file.display()) };
     if questions.len() > 1 {
-        output::note(format!("`{}` holds {} documents; this is about the first", file.display(), questions.len()));
+        output::note(format!(
+            "`{}` holds {} documents; this is about the first",
+            file.display(),
+            questions.len()
+        ));
     }
     let endpoint = if endpoint == OneCall::Mutate { Endpoint::Mutate } else { Endpoint::Validate };
     let tracer = if trace { Some(Tracer::new(&files)?) } else { None };
@@ -102,7 +106,10 @@ struct See<'a> {
 impl See<'_> {
     fn question(&self, question: &Question, endpoint: Endpoint) -> anyhow::Result<(String, bool)> {
         let moment = Moment::present();
-        let judged = self.judge.judge(&question.body, endpoint, &moment).and_then(|_warm| self.judge.judge(&question.body, endpoint, &moment))?;
+        let judged = self
+            .judge
+            .judge(&question.body, endpoint, &moment)
+            .and_then(|_warm| self.judge.judge(&question.body, endpoint, &moment))?;
         let Some(facts) = &judged.facts else { bail!("{}", message::denial(&judged.verdict)) };
         let whole = judged.review.whole()?;
         let header = &whole.header;
@@ -110,14 +117,21 @@ impl See<'_> {
         let Some(operation) = operation else { bail!("operation `{}` is none", header.operation) };
         let (group, resource) = (header.resource.group.as_str(), header.resource.resource.as_str());
         let law = &self.judge.law;
-        let plan = law.plan(&Query { operation, group, resource, subresource: &header.subresource, kind: facts.kind });
+        let plan = law.plan(&Query {
+            operation,
+            group,
+            resource,
+            subresource: &header.subresource,
+            kind: facts.kind,
+        });
         let inputs = Inputs::build(&plan, facts, &whole, true)?;
         let data = validate::data(law, facts);
         let mut text = head(&judged, facts);
         if self.input {
             let everything = crate::policy::engine::reads::Reads::everything();
             let input = crate::admission::input::build(&whole, facts, &everything, false)?;
-            let _ = writeln!(text, "\n{STRONG}input{STRONG:#}\n{}", serde_json::to_string_pretty(&json(&input))?);
+            let _ =
+                writeln!(text, "\n{STRONG}input{STRONG:#}\n{}", serde_json::to_string_pretty(&json(&input))?);
         }
         let wanted = |policy: &&Policy| self.only.is_empty() || self.only.contains(&policy.manifest.id);
         let mut asked = 0;
@@ -127,16 +141,33 @@ impl See<'_> {
         }
         let silent = law.policies.iter().filter(wanted).count() - asked;
         if silent > 0 {
-            let _ = writeln!(text, "\n{FAINT}{} not apply to this request{FAINT:#}", if silent == 1 { "1 policy does".to_owned() } else { format!("{silent} policies do") });
+            let _ = writeln!(
+                text,
+                "\n{FAINT}{} not apply to this request{FAINT:#}",
+                if silent == 1 { "1 policy does".to_owned() } else { format!("{silent} policies do") }
+            );
         }
-        let _ = writeln!(text, "\n{STRONG}verdict {}{STRONG:#} {FAINT}· {} µs, decoding included{FAINT:#}", judged.verdict.outcome().as_str(), judged.took.as_micros());
+        let _ = writeln!(
+            text,
+            "\n{STRONG}verdict {}{STRONG:#} {FAINT}· {} µs, decoding included{FAINT:#}",
+            judged.verdict.outcome().as_str(),
+            judged.took.as_micros()
+        );
         Ok((text, judged.verdict.allowed()))
     }
 
-    fn policy(&self, policy: &Policy, facts: &Facts, endpoint: Endpoint, input: &Value, data: &Value) -> anyhow::Result<String> {
+    fn policy(
+        &self,
+        policy: &Policy,
+        facts: &Facts,
+        endpoint: Endpoint,
+        input: &Value,
+        data: &Value,
+    ) -> anyhow::Result<String> {
         let manifest = &policy.manifest;
         let mode = policy.mode(facts.tenant(), facts.kind);
-        let rules: &[&str] = if endpoint == Endpoint::Validate { &["deny", "warn"] } else { &["merge", "patch", "deny"] };
+        let rules: &[&str] =
+            if endpoint == Endpoint::Validate { &["deny", "warn"] } else { &["merge", "patch", "deny"] };
         let engine = if policy.fallback().is_none() { "" } else { " · interpreter" };
         let (mut lines, mut took, mut fired) = (String::new(), Duration::ZERO, Vec::new());
         for rule in rules.iter().filter(|rule| policy.defines(rule)) {
@@ -149,9 +180,19 @@ impl See<'_> {
                 let _ = writeln!(lines, "    {line}");
             }
         }
-        let style = if fired.contains(&"deny") { BAD } else if fired.is_empty() { GOOD } else { CARE };
+        let style = if fired.contains(&"deny") {
+            BAD
+        } else if fired.is_empty() {
+            GOOD
+        } else {
+            CARE
+        };
         let word = if fired.is_empty() { "nothing".to_owned() } else { fired.join(" ") };
-        let mut text = format!("\n{STRONG}{}{STRONG:#} {style}{word}{style:#} {FAINT}· {mode} · {} µs{engine}{FAINT:#}\n{lines}", manifest.id, took.as_micros());
+        let mut text = format!(
+            "\n{STRONG}{}{STRONG:#} {style}{word}{style:#} {FAINT}· {mode} · {} µs{engine}{FAINT:#}\n{lines}",
+            manifest.id,
+            took.as_micros()
+        );
         if let Some(tracer) = self.tracer {
             text.push_str(&tracer.policy(policy, input, data)?);
         }
@@ -166,7 +207,11 @@ impl See<'_> {
                 let name = |finding| message::line(&Named { policy: rule.to_owned(), finding });
                 return Ok(policy.findings(rule, input, data, budget)?.into_iter().map(name).collect());
             }
-            Ok(policy.documents(rule, input, data, budget)?.iter().map(|document| format!("[{rule}] {document}")).collect())
+            Ok(policy
+                .documents(rule, input, data, budget)?
+                .iter()
+                .map(|document| format!("[{rule}] {document}"))
+                .collect())
         };
         let _warm = run();
         let started = Instant::now();
@@ -181,9 +226,17 @@ fn head(judged: &Judged, facts: &Facts) -> String {
     let requester = &facts.requester;
     let tenants: Vec<&str> = requester.tenants.iter().map(AsRef::as_ref).collect();
     let of = if tenants.is_empty() { String::new() } else { format!(" of {}", tenants.join(", ")) };
-    let subresource = if header.subresource.is_empty() { String::new() } else { format!("/{}", header.subresource) };
-    let namespace = if facts.namespace.is_empty() { String::new() } else { format!(" in {}", facts.namespace) };
-    let shown = message::clean(&format!("{}{subresource} {}{namespace}", header.resource.resource, header.name), 600);
+    let subresource =
+        if header.subresource.is_empty() { String::new() } else { format!("/{}", header.subresource) };
+    let namespace =
+        if facts.namespace.is_empty() { String::new() } else { format!(" in {}", facts.namespace) };
+    let shown =
+        message::clean(&format!("{}{subresource} {}{namespace}", header.resource.resource, header.name), 600);
     let user = message::clean(&header.user.username, 253);
-    format!("{STRONG}{} {shown}{STRONG:#}\n{FAINT}namespace kind {}, requester {user}: class {}{of}{FAINT:#}\n", message::clean(&header.operation, 16), facts.kind.as_str(), requester.class.as_str())
+    format!(
+        "{STRONG}{} {shown}{STRONG:#}\n{FAINT}namespace kind {}, requester {user}: class {}{of}{FAINT:#}\n",
+        message::clean(&header.operation, 16),
+        facts.kind.as_str(),
+        requester.class.as_str()
+    )
 }

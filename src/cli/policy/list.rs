@@ -52,7 +52,8 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 }
 
 fn text(set: &PolicySet, name: &str) -> String {
-    let mut table = output::table(&["id", "mode", "severity", "on error", "matches", "rules", "engine", "title"]);
+    let mut table =
+        output::table(&["id", "mode", "severity", "on error", "matches", "rules", "engine", "title"]);
     for policy in &set.policies {
         let manifest = &policy.manifest;
         let overridden = if policy.has_mode_overrides() { "*" } else { "" };
@@ -72,7 +73,11 @@ fn text(set: &PolicySet, name: &str) -> String {
         text.push_str("\n* params override the mode for some\n");
     }
     for broken in &set.broken {
-        let _ = writeln!(text, "\n{BAD}does not load:{BAD:#} {} (answers {} for what it matches)", broken.id, broken.on_error);
+        let _ = writeln!(
+            text,
+            "\n{BAD}does not load:{BAD:#} {} (answers {} for what it matches)",
+            broken.id, broken.on_error
+        );
         let _ = writeln!(text, "{}", broken.problems);
     }
     let count = output::count(set.policies.len(), "policy");
@@ -82,9 +87,17 @@ fn text(set: &PolicySet, name: &str) -> String {
 
 /// `CREATE UPDATE pods, jobs.batch in app, sandbox`; long lists are counted.
 fn entry(entry: &Match) -> String {
-    let operations = if entry.operations.len() == 4 { "any".to_owned() } else { words(&entry.operations, ToString::to_string, 4) };
+    let operations = if entry.operations.len() == 4 {
+        "any".to_owned()
+    } else {
+        words(&entry.operations, ToString::to_string, 4)
+    };
     let resources: Vec<String> = entry.resources.iter().map(ToString::to_string).collect();
-    let kinds = if entry.namespaces.len() == Kind::ALL.len() { "anywhere".to_owned() } else { format!("in {}", words(&entry.namespaces, |kind| kind.as_str().to_owned(), 5)) };
+    let kinds = if entry.namespaces.len() == Kind::ALL.len() {
+        "anywhere".to_owned()
+    } else {
+        format!("in {}", words(&entry.namespaces, |kind| kind.as_str().to_owned(), 5))
+    };
     format!("{operations} of {} {kinds}", words(&resources, Clone::clone, 3))
 }
 

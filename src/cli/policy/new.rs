@@ -43,17 +43,25 @@ pub struct Args {
 /// An id that is none or taken, a file that is there.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     let Args { id, dir, topic } = args;
-    let filled = |template: &str| template.replace("ID", &id).replace("NAME", &name(&id)).replace("TITLE", &title(&id));
+    let filled = |template: &str| {
+        template.replace("ID", &id).replace("NAME", &name(&id)).replace("TITLE", &title(&id))
+    };
     check(&id, &filled(POLICY))?;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     if topic.is_empty() || !topic.chars().all(plain) || topic == "params" || topic == "lib" {
-        bail!("--topic `{topic}`: a directory name of lower-case letters, digits, `-` and `_`, but `params` and `lib`");
+        bail!(
+            "--topic `{topic}`: a directory name of lower-case letters, digits, `-` and `_`, but `params` and `lib`"
+        );
     }
     let own = dir.join(&topic);
     let files = [
         (own.join(format!("{}.rego", name(&id))), POLICY, "the policy"),
         (own.join(format!("{}_test.rego", name(&id))), TEST, "its tests in Rego, a rule each"),
-        (own.join("cases").join(format!("{}.yaml", name(&id))), CASES, "its cases: whole requests and their answers"),
+        (
+            own.join("cases").join(format!("{}.yaml", name(&id))),
+            CASES,
+            "its cases: whole requests and their answers",
+        ),
     ];
     taken(&dir, &id, &files.each_ref().map(|(path, ..)| path.as_path()))?;
     let fresh = !dir.exists();
@@ -70,14 +78,21 @@ fn told(dir: &Path, files: &[(PathBuf, &str)], fresh: bool) -> String {
     let width = files.iter().map(|(path, _)| path.display().to_string().len()).max().unwrap_or_default();
     let mut text = String::new();
     for (path, what) in files {
-        let _ = writeln!(text, "{GOOD}wrote{GOOD:#} {:width$}  {FAINT}{what}{FAINT:#}", path.display().to_string());
+        let _ = writeln!(
+            text,
+            "{GOOD}wrote{GOOD:#} {:width$}  {FAINT}{what}{FAINT:#}",
+            path.display().to_string()
+        );
     }
     let dir = dir.display();
     let _ = writeln!(text, "\n{STRONG}next{STRONG:#}\n  portcullis policy test {dir}");
     let _ = writeln!(text, "  portcullis review --policies {dir} FILE               a manifest of yours");
     let _ = writeln!(text, "  portcullis policy eval --policies {dir} --trace FILE  and how that came about");
     if fresh {
-        let _ = writeln!(text, "\n{dir} is new, and with --policies {dir} it is the whole law: the embedded library is not added to it.");
+        let _ = writeln!(
+            text,
+            "\n{dir} is new, and with --policies {dir} it is the whole law: the embedded library is not added to it."
+        );
     }
     text
 }
@@ -97,11 +112,13 @@ fn title(id: &str) -> String {
 /// The id is checked where it will be read: in the METADATA of the policy.
 fn check(id: &str, text: &str) -> anyhow::Result<()> {
     let checked = metadata::find(text).map(|block| metadata::parse("", &block)).transpose();
-    let said = |Problems(problems)| problems.first().map(|problem| problem.message.clone()).unwrap_or_default();
+    let said =
+        |Problems(problems)| problems.first().map(|problem| problem.message.clone()).unwrap_or_default();
     if let Err(problems) = checked {
         bail!("{}", said(problems));
     }
-    let grammatical = id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    let grammatical =
+        id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     if !grammatical {
         bail!("id `{id}`: a lower-case letter, then letters, digits and single hyphens, 63 at most");
     }
@@ -116,7 +133,10 @@ fn taken(dir: &Path, id: &str, files: &[&Path]) -> anyhow::Result<()> {
         return Ok(());
     }
     let known = dir::files(dir)?;
-    for (path, bytes) in known.iter().filter(|(path, _)| Path::new(path).extension().is_some_and(|extension| extension == "rego")) {
+    for (path, bytes) in known
+        .iter()
+        .filter(|(path, _)| Path::new(path).extension().is_some_and(|extension| extension == "rego"))
+    {
         let text = String::from_utf8_lossy(bytes);
         let manifest = metadata::find(&text).and_then(|block| metadata::parse(path, &block).ok().flatten());
         if manifest.is_some_and(|manifest| manifest.id == id) {

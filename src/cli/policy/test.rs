@@ -143,10 +143,16 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let untested = require_tests && !summary.tally.untested().is_empty();
     if untested {
-        output::error(&format!("--require-tests: no test makes these speak: {}", summary.tally.untested().join(", ")));
+        output::error(&format!(
+            "--require-tests: no test makes these speak: {}",
+            summary.tally.untested().join(", ")
+        ));
     }
     if summary.outcomes.is_empty() {
-        output::error(&format!("no tests found in {}; a test is a rule `test_…` of a *_test.rego, or a case of a YAML file with `cases:`", files.name()));
+        output::error(&format!(
+            "no tests found in {}; a test is a rule `test_…` of a *_test.rego, or a case of a YAML file with `cases:`",
+            files.name()
+        ));
     }
     Ok(Exit::findings(summary.failed() > 0 || untested || summary.outcomes.is_empty()))
 }

@@ -53,11 +53,17 @@ impl Door {
                 })
                 .collect();
             if roots.is_empty() {
-                bail!("--ca `{}` holds no certificate; it begins with -----BEGIN CERTIFICATE-----", path.display());
+                bail!(
+                    "--ca `{}` holds no certificate; it begins with -----BEGIN CERTIFICATE-----",
+                    path.display()
+                );
             }
             tls = tls.root_certs(ureq::tls::RootCerts::new_with_certs(&roots));
         }
-        let config = ureq::Agent::config_builder().tls_config(tls.build()).timeout_global(Some(TIMEOUT)).http_status_as_error(false);
+        let config = ureq::Agent::config_builder()
+            .tls_config(tls.build())
+            .timeout_global(Some(TIMEOUT))
+            .http_status_as_error(false);
         Ok(Self::Remote(Remote { agent: config.build().into(), url: url.trim_end_matches('/').to_owned() }))
     }
 
@@ -92,7 +98,9 @@ impl Door {
 
 fn here(judge: &Judge, report: Report, body: &Bytes, endpoint: Endpoint) -> anyhow::Result<Report> {
     // The first run fills what a gate has filled long ago: plans, machines, caches. What is told is the second.
-    let judged = judge.judge(body, endpoint, &Moment::present()).and_then(|_| judge.judge(body, endpoint, &Moment::present()));
+    let judged = judge
+        .judge(body, endpoint, &Moment::present())
+        .and_then(|_| judge.judge(body, endpoint, &Moment::present()));
     match judged {
         Ok(judged) => {
             let answer = Answer::read(&response::encode(&judged.verdict)).map_err(anyhow::Error::msg)?;
@@ -114,8 +122,9 @@ impl Remote {
         if status != 200 {
             return Ok(report.refused(status, text.trim()));
         }
-        let answer = Answer::read(text.as_bytes()).map_err(|error| anyhow::anyhow!("--server `{url}`: {error}"))?;
-        Ok(report.answered(&answer, took))
+        let answer =
+            Answer::read(text.as_bytes()).map_err(|error| anyhow::anyhow!("--server `{url}`: {error}"))?;
+        Ok(Report { elsewhere: true, ..report.answered(&answer, took) })
     }
 }
 

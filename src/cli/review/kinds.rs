@@ -23,8 +23,18 @@ const GROUPS: &[Group] = &[
     (
         "",
         &[
-            "ConfigMap", "Endpoints:endpoints", "Event", "LimitRange", "PersistentVolumeClaim", "Pod", "PodTemplate",
-            "ReplicationController", "ResourceQuota", "Secret", "Service", "ServiceAccount",
+            "ConfigMap",
+            "Endpoints:endpoints",
+            "Event",
+            "LimitRange",
+            "PersistentVolumeClaim",
+            "Pod",
+            "PodTemplate",
+            "ReplicationController",
+            "ResourceQuota",
+            "Secret",
+            "Service",
+            "ServiceAccount",
         ],
         &["ComponentStatus", "Namespace", "Node", "PersistentVolume"],
     ),
@@ -43,8 +53,12 @@ const GROUPS: &[Group] = &[
         "admissionregistration.k8s.io",
         &[],
         &[
-            "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy",
-            "ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding",
+            "MutatingWebhookConfiguration",
+            "ValidatingWebhookConfiguration",
+            "ValidatingAdmissionPolicy",
+            "ValidatingAdmissionPolicyBinding",
+            "MutatingAdmissionPolicy",
+            "MutatingAdmissionPolicyBinding",
         ],
     ),
     ("apiextensions.k8s.io", &[], &["CustomResourceDefinition"]),
@@ -56,7 +70,11 @@ const GROUPS: &[Group] = &[
     ("flowcontrol.apiserver.k8s.io", &[], &["FlowSchema", "PriorityLevelConfiguration"]),
     ("node.k8s.io", &[], &["RuntimeClass"]),
     ("scheduling.k8s.io", &[], &["PriorityClass"]),
-    ("resource.k8s.io", &["ResourceClaim", "ResourceClaimTemplate"], &["DeviceClass", "DeviceTaintRule", "ResourceSlice"]),
+    (
+        "resource.k8s.io",
+        &["ResourceClaim", "ResourceClaimTemplate"],
+        &["DeviceClass", "DeviceTaintRule", "ResourceSlice"],
+    ),
     ("authentication.k8s.io", &[], &["SelfSubjectReview", "TokenReview"]),
     (
         "authorization.k8s.io",
@@ -69,8 +87,17 @@ const GROUPS: &[Group] = &[
     (
         "core.oam.dev",
         &[
-            "Application", "ApplicationRevision", "ComponentDefinition", "DefinitionRevision", "Policy", "PolicyDefinition",
-            "TraitDefinition", "Workflow", "WorkflowRun", "WorkflowStepDefinition", "WorkloadDefinition",
+            "Application",
+            "ApplicationRevision",
+            "ComponentDefinition",
+            "DefinitionRevision",
+            "Policy",
+            "PolicyDefinition",
+            "TraitDefinition",
+            "Workflow",
+            "WorkflowRun",
+            "WorkflowStepDefinition",
+            "WorkloadDefinition",
         ],
         &["ResourceTracker"],
     ),
@@ -106,8 +133,15 @@ pub fn resource(group: &str, kind: &str) -> Resource {
         let find = |kinds: &[&str]| kinds.iter().find_map(|entry| named(entry, kind));
         find(inside).map(|plural| (plural, true)).or_else(|| find(outside).map(|plural| (plural, false)))
     });
-    let (resource, namespaced) = known.map_or_else(|| (plural(kind), None), |(plural, inside)| (plural, Some(inside)));
-    Resource { resource, group: group.to_owned(), subresource: String::new(), guessed: namespaced.is_none(), namespaced }
+    let (resource, namespaced) =
+        known.map_or_else(|| (plural(kind), None), |(plural, inside)| (plural, Some(inside)));
+    Resource {
+        resource,
+        group: group.to_owned(),
+        subresource: String::new(),
+        guessed: namespaced.is_none(),
+        namespaced,
+    }
 }
 
 /// Reads kubectl notation without wildcards: `pods`, `deployments.apps/scale`.
@@ -133,7 +167,10 @@ pub fn options(resource: &Resource) -> Option<(&'static str, &'static str, &'sta
         return Some(("autoscaling", "Scale", "v1"));
     }
     let notation = format!("{}/{}", resource.resource, resource.subresource);
-    SUBRESOURCES.iter().find(|(_, _, known)| *known == notation && resource.group.is_empty()).map(|(group, kind, _)| (*group, *kind, "v1"))
+    SUBRESOURCES
+        .iter()
+        .find(|(_, _, known)| *known == notation && resource.group.is_empty())
+        .map(|(group, kind, _)| (*group, *kind, "v1"))
 }
 
 fn named(entry: &str, kind: &str) -> Option<String> {
@@ -164,7 +201,11 @@ mod tests {
     #[track_caller]
     fn check(group: &str, kind: &str, notation: &str, namespaced: Option<bool>) {
         let found = resource(group, kind);
-        assert_eq!(found, Resource { namespaced, guessed: namespaced.is_none(), ..parse(notation) }, "{kind}.{group}");
+        assert_eq!(
+            found,
+            Resource { namespaced, guessed: namespaced.is_none(), ..parse(notation) },
+            "{kind}.{group}"
+        );
     }
 
     #[test]

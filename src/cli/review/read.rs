@@ -60,7 +60,9 @@ pub fn all(paths: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
         }
     }
     if documents.is_empty() {
-        bail!("there is no object in what was given; a file holds Kubernetes manifests or AdmissionReviews as YAML or JSON");
+        bail!(
+            "there is no object in what was given; a file holds Kubernetes manifests or AdmissionReviews as YAML or JSON"
+        );
     }
     Ok(documents)
 }
@@ -74,7 +76,9 @@ fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut entries: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
     entries.sort();
     for entry in entries {
-        let known = entry.extension().is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known));
+        let known = entry
+            .extension()
+            .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known));
         if entry.is_dir() {
             found.extend(files(&entry)?);
         } else if known {
@@ -127,7 +131,8 @@ fn values(name: &str, text: &str) -> anyhow::Result<Vec<Json>> {
         }
     }
     let values: Vec<Json> = serde_saphyr::from_multiple(text).map_err(|error| {
-        let place = error.location().map(|place| format!(":{}:{}", place.line(), place.column())).unwrap_or_default();
+        let place =
+            error.location().map(|place| format!(":{}:{}", place.line(), place.column())).unwrap_or_default();
         anyhow::anyhow!("`{name}`{place}: {}", error.without_snippet())
     })?;
     Ok(values.into_iter().filter(|value| !value.is_null()).collect())
@@ -164,7 +169,10 @@ mod tests {
     #[test]
     fn documents_of_every_shape() {
         check("apiVersion: v1\nkind: Pod\n---\n---\napiVersion: v1\nkind: Secret\n", &["Pod", "Secret"]);
-        check(r#"{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"Pod"},{"apiVersion":"v1","kind":"Node"}]}"#, &["Pod", "Node"]);
+        check(
+            r#"{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"Pod"},{"apiVersion":"v1","kind":"Node"}]}"#,
+            &["Pod", "Node"],
+        );
         check("apiVersion: v1\nkind: PodList\nitems: [{metadata: {name: a}}]\n", &["Pod"]);
         check(r#"{"apiVersion":"v1","kind":"Pod"} {"apiVersion":"v1","kind":"Node"}"#, &["Pod", "Node"]);
         check("{apiVersion: v1, kind: Pod}", &["Pod"]);
@@ -172,7 +180,8 @@ mod tests {
 
     #[test]
     fn a_review_stays_as_it_stands() {
-        let text = r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}"#;
+        let text =
+            r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}"#;
         let documents = parse("x.json", text).expect("reads");
         assert_eq!(documents[0].verbatim.as_deref(), Some(text.as_bytes()));
     }

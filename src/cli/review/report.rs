@@ -54,6 +54,9 @@ pub struct Report {
     pub revision: String,
     /// The AdmissionReview that answers; null for what is no review.
     pub response: Json,
+    /// Whether a gate elsewhere answered, which does not say whom it asked.
+    #[serde(skip)]
+    pub elsewhere: bool,
 }
 
 /// What is asked about.
@@ -105,7 +108,8 @@ impl Report {
     pub fn about(question: &Question, endpoint: Endpoint) -> Self {
         let document = &question.document;
         let review: Json = serde_json::from_slice(&question.body).unwrap_or_default();
-        let text = |pointer: &str| review.pointer(pointer).and_then(Json::as_str).unwrap_or_default().to_owned();
+        let text =
+            |pointer: &str| review.pointer(pointer).and_then(Json::as_str).unwrap_or_default().to_owned();
         let (group, version) = (text("/request/kind/group"), text("/request/kind/version"));
         Self {
             source: document.source.clone(),
@@ -126,7 +130,9 @@ impl Report {
     /// Fills in what the answer says.
     #[must_use]
     pub fn answered(mut self, answer: &Answer, took: Duration) -> Self {
-        let text = |pointer: &str| answer.json().pointer(pointer).and_then(Json::as_str).unwrap_or_default().to_owned();
+        let text = |pointer: &str| {
+            answer.json().pointer(pointer).and_then(Json::as_str).unwrap_or_default().to_owned()
+        };
         let code = answer.json().pointer("/response/status/code").and_then(Json::as_u64).unwrap_or(200);
         self.verdict = match answer.verdict() {
             Word::Allow => "allow",
@@ -216,5 +222,12 @@ fn failure(failure: &VerdictFailure) -> Failure {
 /// A cause of `status.details`: the sentence is whole, and its parts are not told apart.
 fn cause(cause: &Json) -> Finding {
     let text = |key: &str| cause.get(key).and_then(Json::as_str).unwrap_or_default().to_owned();
-    Finding { policy: text("reason"), field: text("field"), msg: text("message"), observed: None, allowed: Vec::new(), fix: None }
+    Finding {
+        policy: text("reason"),
+        field: text("field"),
+        msg: text("message"),
+        observed: None,
+        allowed: Vec::new(),
+        fix: None,
+    }
 }

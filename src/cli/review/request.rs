@@ -53,7 +53,8 @@ impl Request {
             assumed.push(format!("kind {kind} of `{group}` is none we know; its resource is taken to be `{}` (--resource says otherwise)", notation(&resource)));
         }
         let namespace = namespace(document, wanted, &resource, &mut assumed)?;
-        let mut old = wanted.old.iter().find(|old| same(old, document, &namespace)).map(|old| old.value.clone());
+        let mut old =
+            wanted.old.iter().find(|old| same(old, document, &namespace)).map(|old| old.value.clone());
         let options = kinds::options(&resource).filter(|(_, options, _)| *options != kind);
         let connects = matches!(resource.subresource.as_str(), "exec" | "attach" | "portforward" | "proxy");
         let operation = wanted.operation.unwrap_or(match (connects, &old) {
@@ -70,7 +71,11 @@ impl Request {
         }
         complete(&mut object, &namespace, operation);
         if operation == Operation::Update && old.is_none() {
-            bail!("`{}` document {}: an UPDATE needs what is there before: give it with --old FILE", document.source, document.number);
+            bail!(
+                "`{}` document {}: an UPDATE needs what is there before: give it with --old FILE",
+                document.source,
+                document.number
+            );
         }
         if let Some(old) = &mut old {
             complete(old, &namespace, operation);
@@ -118,7 +123,8 @@ impl Request {
 /// `deployments.apps/scale`
 pub fn notation(resource: &Resource) -> String {
     let group = if resource.group.is_empty() { String::new() } else { format!(".{}", resource.group) };
-    let subresource = if resource.subresource.is_empty() { String::new() } else { format!("/{}", resource.subresource) };
+    let subresource =
+        if resource.subresource.is_empty() { String::new() } else { format!("/{}", resource.subresource) };
     format!("{}{group}{subresource}", resource.resource)
 }
 
@@ -127,7 +133,12 @@ fn split(api_version: &str) -> (&str, &str) {
 }
 
 /// Where the request goes. A Namespace is in itself.
-fn namespace(document: &Document, wanted: &Wanted, resource: &Resource, assumed: &mut Vec<String>) -> anyhow::Result<String> {
+fn namespace(
+    document: &Document,
+    wanted: &Wanted,
+    resource: &Resource,
+    assumed: &mut Vec<String>,
+) -> anyhow::Result<String> {
     if resource.resource == "namespaces" && resource.group.is_empty() {
         return Ok(document.text("/metadata/name").to_owned());
     }
@@ -165,9 +176,15 @@ fn stand_in(group: &str, kind: &str, version: &str, document: &Document, namespa
     let metadata = json!({"name": document.text("/metadata/name"), "namespace": namespace});
     let container = document.text("/spec/containers/0/name");
     match kind {
-        "PodExecOptions" => json!({"apiVersion": api_version, "kind": kind, "stdin": true, "stdout": true, "tty": true, "container": container, "command": ["sh"]}),
-        "PodAttachOptions" => json!({"apiVersion": api_version, "kind": kind, "stdin": true, "stdout": true, "container": container}),
-        "PodPortForwardOptions" | "PodProxyOptions" | "ServiceProxyOptions" | "NodeProxyOptions" => json!({"apiVersion": api_version, "kind": kind}),
+        "PodExecOptions" => {
+            json!({"apiVersion": api_version, "kind": kind, "stdin": true, "stdout": true, "tty": true, "container": container, "command": ["sh"]})
+        }
+        "PodAttachOptions" => {
+            json!({"apiVersion": api_version, "kind": kind, "stdin": true, "stdout": true, "container": container})
+        }
+        "PodPortForwardOptions" | "PodProxyOptions" | "ServiceProxyOptions" | "NodeProxyOptions" => {
+            json!({"apiVersion": api_version, "kind": kind})
+        }
         "Scale" => {
             let replicas = document.value.pointer("/spec/replicas").cloned().unwrap_or_else(|| 1.into());
             json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": {"replicas": replicas}})
@@ -189,7 +206,9 @@ fn complete(object: &mut Json, namespace: &str, operation: Operation) {
     }
     if operation == Operation::Create {
         metadata.entry("uid").or_insert_with(|| uuid::Uuid::now_v7().to_string().into());
-        metadata.entry("creationTimestamp").or_insert_with(|| format!("{:.0}", jiff::Timestamp::now()).into());
+        metadata
+            .entry("creationTimestamp")
+            .or_insert_with(|| format!("{:.0}", jiff::Timestamp::now()).into());
     }
 }
 
@@ -200,7 +219,8 @@ fn options(operation: Operation) -> Json {
         Operation::Delete => "DeleteOptions",
         Operation::Connect => return Json::Null,
     };
-    let manager = if operation == Operation::Delete { Json::Null } else { "kubectl-client-side-apply".into() };
+    let manager =
+        if operation == Operation::Delete { Json::Null } else { "kubectl-client-side-apply".into() };
     let mut options = json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"});
     if let (Some(fields), false) = (options.as_object_mut(), manager.is_null()) {
         fields.insert("fieldManager".to_owned(), manager);

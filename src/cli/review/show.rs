@@ -21,26 +21,47 @@ pub fn block(report: &Report) -> String {
     let name = if object.name.is_empty() { "(to be named)".to_owned() } else { clip(&object.name, NAME_MAX) };
     if report.unreadable() && object.kind.is_empty() {
         let place = format!("{}, document {}", clip(&report.source, NAME_MAX), report.document);
-        return format!("{style}{word:5}{style:#} {STRONG}{place}{STRONG:#}\n  {BAD}✗{BAD:#} HTTP {}: {}\n\n", report.code, clip(&report.message, 1000));
+        return format!(
+            "{style}{word:5}{style:#} {STRONG}{place}{STRONG:#}\n  {BAD}✗{BAD:#} HTTP {}: {}\n\n",
+            report.code,
+            clip(&report.message, 1000)
+        );
     }
-    let mut text = format!("{style}{word:5}{style:#} {STRONG}{} {name}{STRONG:#}", clip(&object.kind, NAME_MAX));
+    let mut text =
+        format!("{style}{word:5}{style:#} {STRONG}{} {name}{STRONG:#}", clip(&object.kind, NAME_MAX));
     if !object.namespace.is_empty() {
         let _ = write!(text, " in {}", clip(&object.namespace, NAME_MAX));
     }
-    let _ = write!(text, " {FAINT}·{FAINT:#} {} by {}", clip(&report.operation, 16), clip(&report.user, NAME_MAX));
-    let _ = writeln!(text, " {FAINT}· {}, document {}{FAINT:#}", clip(&report.source, NAME_MAX), report.document);
+    let _ = write!(
+        text,
+        " {FAINT}·{FAINT:#} {} by {}",
+        clip(&report.operation, 16),
+        clip(&report.user, NAME_MAX)
+    );
+    let _ =
+        writeln!(text, " {FAINT}· {}, document {}{FAINT:#}", clip(&report.source, NAME_MAX), report.document);
     // The last line of a denial names the decision, which the foot of the block does here.
     for line in report.message.lines().filter(|line| !(report.code != 400 && line.starts_with("decision "))) {
         let _ = writeln!(text, "  {BAD}✗{BAD:#} {}", emphasised(line));
     }
     for failure in report.failures.iter().filter(|failure| !failure.denies) {
-        let _ = writeln!(text, "  {CARE}!{CARE:#} {} failed and was passed over: {}", failure.policy, clip(&failure.message, 1000));
+        let _ = writeln!(
+            text,
+            "  {CARE}!{CARE:#} {} failed and was passed over: {}",
+            failure.policy,
+            clip(&failure.message, 1000)
+        );
     }
     for warning in &report.warnings {
         let _ = writeln!(text, "  {CARE}!{CARE:#} {}", emphasised(warning));
     }
     for finding in &report.audited {
-        let _ = writeln!(text, "  {FAINT}recorded only: [{}] {}{FAINT:#}", finding.policy, clip(&finding.msg, 1000));
+        let _ = writeln!(
+            text,
+            "  {FAINT}recorded only: [{}] {}{FAINT:#}",
+            finding.policy,
+            clip(&finding.msg, 1000)
+        );
     }
     for operation in &report.patch {
         let _ = writeln!(text, "  {}", change(operation));
@@ -78,12 +99,15 @@ fn foot(report: &Report) -> String {
     let mut parts = Vec::new();
     parts.push(match report.policies_evaluated.as_slice() {
         [] if report.revision.is_empty() => "no answer".to_owned(),
+        [] if report.elsewhere => "asked a running gate".to_owned(),
         [] => "no policy applies here".to_owned(),
         asked => format!("asked {}", asked.join(", ")),
     });
     parts.push(format!("{} µs", report.duration_us));
     let named = [("decision", &report.decision_id), ("law", &report.revision)];
-    parts.extend(named.iter().filter(|(_, value)| !value.is_empty()).map(|(what, value)| format!("{what} {value}")));
+    parts.extend(
+        named.iter().filter(|(_, value)| !value.is_empty()).map(|(what, value)| format!("{what} {value}")),
+    );
     parts.join(" · ")
 }
 
@@ -107,7 +131,9 @@ pub fn readable(pointer: &str) -> String {
         let key = part.replace("~1", "/").replace("~0", "~");
         if key == "-" || (!key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit())) {
             let _ = write!(path, "[{key}]");
-        } else if !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-') {
+        } else if !key.is_empty()
+            && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+        {
             let dot = if path.is_empty() { "" } else { "." };
             let _ = write!(path, "{dot}{key}");
         } else {
@@ -139,7 +165,12 @@ mod tests {
         let report = Report {
             source: "pod.yaml".to_owned(),
             document: 1,
-            object: super::super::report::ObjectName { kind: "Pod".to_owned(), namespace: "ns".to_owned(), name: "web".to_owned(), ..Default::default() },
+            object: super::super::report::ObjectName {
+                kind: "Pod".to_owned(),
+                namespace: "ns".to_owned(),
+                name: "web".to_owned(),
+                ..Default::default()
+            },
             operation: "CREATE".to_owned(),
             user: "alice".to_owned(),
             verdict: "deny",

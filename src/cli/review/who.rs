@@ -38,8 +38,14 @@ pub fn of_namespace(world: &World, namespace: &str) -> Requester {
     let owner = snapshot.namespace(namespace).and_then(|known| snapshot.tenants.get_key_value(&known.tenant));
     let group = owner.and_then(|(slug, tenant)| Some((slug, tenant.groups.first()?)));
     let Some((slug, group)) = group else {
-        let place = if namespace.is_empty() { "a cluster-scoped object".to_owned() } else { format!("namespace `{namespace}`") };
-        let assumed = format!("no --as: {place} belongs to no tenant, so somebody unknown asks (user `kubectl`, group `{AUTHENTICATED}`)");
+        let place = if namespace.is_empty() {
+            "a cluster-scoped object".to_owned()
+        } else {
+            format!("namespace `{namespace}`")
+        };
+        let assumed = format!(
+            "no --as: {place} belongs to no tenant, so somebody unknown asks (user `kubectl`, group `{AUTHENTICATED}`)"
+        );
         return Requester { person: named("kubectl", &[], &People::new()), assumed: Some(assumed) };
     };
     let username = format!("tenant:{slug}");
@@ -54,9 +60,14 @@ mod tests {
     #[track_caller]
     fn check(name: &str, groups: &[&str], expected: &[&str]) {
         let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
-        let people = People::from([("dev".to_owned(), Person { username: "d@x".to_owned(), groups: vec!["devs".to_owned()] })]);
+        let people = People::from([(
+            "dev".to_owned(),
+            Person { username: "d@x".to_owned(), groups: vec!["devs".to_owned()] },
+        )]);
         let person = named(name, &groups, &people);
-        let found: Vec<&str> = std::iter::once(person.username.as_str()).chain(person.groups.iter().map(String::as_str)).collect();
+        let found: Vec<&str> = std::iter::once(person.username.as_str())
+            .chain(person.groups.iter().map(String::as_str))
+            .collect();
         assert_eq!(found, expected);
     }
 
@@ -69,7 +80,12 @@ mod tests {
         check(
             "system:serviceaccount:ns:sa",
             &[],
-            &["system:serviceaccount:ns:sa", "system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated"],
+            &[
+                "system:serviceaccount:ns:sa",
+                "system:serviceaccounts",
+                "system:serviceaccounts:ns",
+                "system:authenticated",
+            ],
         );
     }
 }

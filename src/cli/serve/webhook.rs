@@ -22,7 +22,8 @@ pub fn service(
     gate: Arc<Gate>,
     bodies: BodyLimits,
     per_tenant: usize,
-) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static {
+) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
     let fair = Fair::new(per_tenant);
     service_fn(move |request: Request<Incoming>| {
         let (gate, bodies, fair) = (Arc::clone(&gate), bodies.clone(), fair.clone());
@@ -34,7 +35,11 @@ async fn review(gate: &Gate, bodies: &BodyLimits, fair: &Fair, request: Request<
     let (head, body) = request.into_parts();
     let endpoint = match http::route(&head) {
         Ok(endpoint) => endpoint,
-        Err(response) => return response,
+        Err(response) => {
+            // Whoever is turned away may still be sending; closed over unread bytes the connection is reset, and the answer lost.
+            let _ = read_body(&head, body, bodies).await;
+            return response;
+        }
     };
     let verified = head.extensions.get::<Peer>().is_some_and(|peer| peer.verified);
     let bytes = match read_body(&head, body, bodies).await {
@@ -46,10 +51,22 @@ async fn review(gate: &Gate, bodies: &BodyLimits, fair: &Fair, request: Request<
     if bytes.len() < LARGE { judge() } else { tokio::task::block_in_place(judge) }
 }
 
-fn judge(gate: &Gate, fair: &Fair, endpoint: Endpoint, bytes: Bytes, deadline: Option<std::time::Duration>, verified: bool) -> Response {
+fn judge(
+    gate: &Gate,
+    fair: &Fair,
+    endpoint: Endpoint,
+    bytes: Bytes,
+    deadline: Option<std::time::Duration>,
+    verified: bool,
+) -> Response {
     let decoded = match gate.decode(bytes, endpoint) {
         Ok(decoded) => decoded,
-        Err(error) => return http::refuse(StatusCode::BAD_REQUEST, &crate::admission::message::clean(&error.to_string(), 300)),
+        Err(error) => {
+            return http::refuse(
+                StatusCode::BAD_REQUEST,
+                &crate::admission::message::clean(&error.to_string(), 300),
+            );
+        }
     };
     let Some(_place) = fair.try_acquire(decoded.share()) else {
         crate::telemetry::metrics::shed("tenant");

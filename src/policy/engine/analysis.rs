@@ -85,9 +85,10 @@ pub struct Reference<S> {
 /// # Errors
 /// A syntax error at its place.
 pub fn analyse(module: &Module) -> Result<Analysis, Problem> {
-    let engine = super::load(&[module])?;
+    let engine = super::load(&[module]).map_err(|problem| problem.settled(&module.text))?;
     let text = engine.get_ast_as_json().map_err(|error| Problem::of(&module.path, format!("{error:#}")))?;
-    let tree: Json = serde_json::from_str(&text).map_err(|error| Problem::of(&module.path, error.to_string()))?;
+    let tree: Json =
+        serde_json::from_str(&text).map_err(|error| Problem::of(&module.path, error.to_string()))?;
     let ast = tree.pointer("/0/ast").unwrap_or(&Json::Null);
     let mut walk = Walk { text: &module.text, found: Analysis::default() };
     walk.found.package = names(ast.pointer("/package/refr").unwrap_or(&Json::Null)).unwrap_or_default();
@@ -128,7 +129,10 @@ impl Walk<'_> {
                 (_, _, value) => (value, Form::Value),
             },
             (None, default) => {
-                let function = default.and_then(|d| d.get("args")).and_then(Json::as_array).is_some_and(|a| !a.is_empty());
+                let function = default
+                    .and_then(|d| d.get("args"))
+                    .and_then(Json::as_array)
+                    .is_some_and(|a| !a.is_empty());
                 (default, if function { Form::Function } else { Form::Value })
             }
         };
@@ -166,21 +170,28 @@ impl Walk<'_> {
             place: place(call),
         });
         self.reference(function);
-        params.iter().for_each(|param| self.node(param));
+        for param in params {
+            self.node(param);
+        }
     }
 
     fn reference(&mut self, node: &Json) {
         let (root, steps, inner) = chain(node);
-        inner.into_iter().for_each(|expression| self.node(expression));
+        for expression in inner {
+            self.node(expression);
+        }
         let Some(root) = root else { return };
-        let imported = self.found.imports.iter().find(|(alias, _)| alias == root).map(|(_, path)| path.clone());
+        let imported =
+            self.found.imports.iter().find(|(alias, _)| alias == root).map(|(_, path)| path.clone());
         let mut path = imported.unwrap_or_else(|| vec![root.to_owned()]).into_iter();
         let first = path.next();
         let steps: Vec<Step> = path.map(Step::Name).chain(steps).collect();
         match first.as_deref() {
             Some("input") => self.found.input.push(Reference { path: steps, place: place(node) }),
             Some("data") => {
-                let constant = steps.into_iter().map_while(|step| if let Step::Name(name) = step { Some(name) } else { None });
+                let constant = steps
+                    .into_iter()
+                    .map_while(|step| if let Step::Name(name) = step { Some(name) } else { None });
                 self.found.data.push(Reference { path: constant.collect(), place: place(node) });
             }
             _ => {}
@@ -198,7 +209,8 @@ fn chain(node: &Json) -> (Option<&str>, Vec<Step>, Vec<&Json>) {
             current = dot.get("refr").unwrap_or(&Json::Null);
         } else if let Some(bracket) = current.get("RefBrack") {
             let index = bracket.get("index").unwrap_or(&Json::Null);
-            let constant = ["String", "RawString"].iter().find_map(|kind| index.get(*kind)).and_then(|s| s.get("value"));
+            let constant =
+                ["String", "RawString"].iter().find_map(|kind| index.get(*kind)).and_then(|s| s.get("value"));
             match constant.and_then(Json::as_str) {
                 Some(name) => steps.push(Step::Name(name.to_owned())),
                 None => {

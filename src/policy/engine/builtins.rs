@@ -26,7 +26,8 @@ const ALLOWED: &[&str] = &[
 ];
 
 /// Builtins that grow with the value of a number: allowed when the arguments at these places are constants.
-const BOUNDED: &[(&str, &[usize])] = &[("bits.lsh", &[1]), ("numbers.range", &[0, 1]), ("numbers.range_step", &[0, 1, 2])];
+const BOUNDED: &[(&str, &[usize])] =
+    &[("bits.lsh", &[1]), ("numbers.range", &[0, 1]), ("numbers.range_step", &[0, 1, 2])];
 
 const REFUSED: &[(&str, &str)] = &[
     ("http.send", "a review never waits for the network; put the facts into params or the snapshot"),
@@ -41,12 +42,19 @@ const REFUSED: &[(&str, &str)] = &[
 
 /// Judges every call of a module. `functions` answers whether a full path (`data.…`) is a function of the bundle.
 pub fn check(file: &str, module: &Analysis, functions: &dyn Fn(&[String]) -> bool) -> Vec<Problem> {
-    module.calls.iter().filter_map(|call| judge(module, call, functions)).map(|(call, message)| {
-        Problem::at(file, call.place.0, call.place.1, message)
-    }).collect()
+    module
+        .calls
+        .iter()
+        .filter_map(|call| judge(module, call, functions))
+        .map(|(call, message)| Problem::at(file, call.place.0, call.place.1, message))
+        .collect()
 }
 
-fn judge<'a>(module: &Analysis, call: &'a Call, functions: &dyn Fn(&[String]) -> bool) -> Option<(&'a Call, String)> {
+fn judge<'a>(
+    module: &Analysis,
+    call: &'a Call,
+    functions: &dyn Fn(&[String]) -> bool,
+) -> Option<(&'a Call, String)> {
     let name = call.name.as_str();
     if is_function(module, name, functions) {
         return None;
@@ -62,7 +70,10 @@ fn judge<'a>(module: &Analysis, call: &'a Call, functions: &dyn Fn(&[String]) ->
     if ALLOWED.contains(&name) {
         return None;
     }
-    Some((call, format!("unknown function or builtin `{name}`; `portcullis policy builtins` lists what is allowed")))
+    Some((
+        call,
+        format!("unknown function or builtin `{name}`; `portcullis policy builtins` lists what is allowed"),
+    ))
 }
 
 fn is_function(module: &Analysis, name: &str, functions: &dyn Fn(&[String]) -> bool) -> bool {

@@ -49,9 +49,16 @@ fn wrapped<S: 'static, E: 'static>(name: &str, original: Builtin<S, E>) -> Optio
     wrapper(place?)
 }
 
-fn call<S: 'static, E: 'static, const I: usize>(span: &S, expressions: &[E], arguments: &[Value], strict: bool) -> anyhow::Result<Value> {
+fn call<S: 'static, E: 'static, const I: usize>(
+    span: &S,
+    expressions: &[E],
+    arguments: &[Value],
+    strict: bool,
+) -> anyhow::Result<Value> {
     let slot = ORIGINALS.get(I).and_then(OnceLock::get);
-    let Some((name, original)) = slot.and_then(|(name, any)| Some((name, any.downcast_ref::<Builtin<S, E>>()?))) else {
+    let Some((name, original)) =
+        slot.and_then(|(name, any)| Some((name, any.downcast_ref::<Builtin<S, E>>()?)))
+    else {
         return fail("a builtin is not what it was when the policy was compiled".to_owned());
     };
     original(span, expressions, arguments, strict).or_else(|error| {

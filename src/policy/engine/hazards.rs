@@ -22,8 +22,27 @@ pub struct Hazard {
 
 /// Builtins whose value is a number wherever there is one.
 const NUMBERS: &[&str] = &[
-    "abs", "bits.and", "bits.or", "bits.rsh", "bits.xor", "ceil", "count", "floor", "indexof", "product", "round", "semver.compare", "strings.count",
-    "sum", "time.parse_duration_ns", "time.parse_ns", "time.parse_rfc3339_ns", "time.add_date", "to_number", "units.parse", "units.parse_bytes",
+    "abs",
+    "bits.and",
+    "bits.or",
+    "bits.rsh",
+    "bits.xor",
+    "ceil",
+    "count",
+    "floor",
+    "indexof",
+    "product",
+    "round",
+    "semver.compare",
+    "strings.count",
+    "sum",
+    "time.parse_duration_ns",
+    "time.parse_ns",
+    "time.parse_rfc3339_ns",
+    "time.add_date",
+    "to_number",
+    "units.parse",
+    "units.parse_bytes",
 ];
 
 /// Builtins whose value is a set wherever there is one.
@@ -39,7 +58,9 @@ pub fn find(ast: &Json) -> Vec<Hazard> {
         known.learn_rule(rule);
         known
     });
-    rules.iter().for_each(|rule| visit(rule, &known, &mut found));
+    for rule in rules {
+        visit(rule, &known, &mut found);
+    }
     found
 }
 
@@ -64,7 +85,9 @@ impl Known {
         let head = rule.pointer("/Spec/head").unwrap_or(&Json::Null);
         if let Some(name) = head.pointer("/Set/refr").and_then(path) {
             self.sets.insert(name);
-        } else if let (Some(name), Some(value)) = (head.pointer("/Compr/refr").and_then(path), head.pointer("/Compr/assign/value")) {
+        } else if let (Some(name), Some(value)) =
+            (head.pointer("/Compr/refr").and_then(path), head.pointer("/Compr/assign/value"))
+        {
             self.learn(name, value);
         }
     }
@@ -72,7 +95,10 @@ impl Known {
 
 fn line(node: &Json) -> u32 {
     let span = node.get("span").or_else(|| node.as_object()?.values().find_map(|inner| inner.get("span")));
-    span.and_then(|span| span.get("line")).and_then(Json::as_u64).and_then(|line| u32::try_from(line).ok()).unwrap_or(0)
+    span.and_then(|span| span.get("line"))
+        .and_then(Json::as_u64)
+        .and_then(|line| u32::try_from(line).ok())
+        .unwrap_or(0)
 }
 
 /// Visits a node with what is known where it stands.
@@ -94,7 +120,9 @@ fn visit(node: &Json, known: &Known, found: &mut Vec<Hazard>) {
 }
 
 fn operands(map: &serde_json::Map<String, Json>, known: &Known, found: &mut Vec<Hazard>) {
-    let ordering = map.get("BoolExpr").filter(|node| matches!(node.get("op").and_then(Json::as_str), Some("Lt" | "Le" | "Gt" | "Ge")));
+    let ordering = map
+        .get("BoolExpr")
+        .filter(|node| matches!(node.get("op").and_then(Json::as_str), Some("Lt" | "Le" | "Gt" | "Ge")));
     let (arithmetic, union) = (map.get("ArithExpr"), map.get("BinExpr"));
     let Some(node) = arithmetic.or(ordering).or(union) else { return };
     let both = |test| both_sides(node, known, test);
@@ -126,7 +154,9 @@ fn is_set(node: &Json, known: &Known) -> bool {
         return call.get("fcn").and_then(path).is_some_and(|name| SETS.contains(&name.as_str()));
     }
     let combined = node.get("BinExpr").or_else(|| node.get("ArithExpr"));
-    node.get("SetCompr").is_some() || node.get("Set").is_some() || combined.is_some_and(|node| both_sides(node, known, is_set))
+    node.get("SetCompr").is_some()
+        || node.get("Set").is_some()
+        || combined.is_some_and(|node| both_sides(node, known, is_set))
 }
 
 fn both_sides(node: &Json, known: &Known, test: fn(&Json, &Known) -> bool) -> bool {
@@ -172,7 +202,9 @@ fn undefined(statements: &[Json], found: &mut Vec<Hazard>) {
             }
         }
         if hidden && !tested {
-            let message = format!("`{name}` may be undefined and only a negation or a comprehension looks at it; name the reference there instead, or test `{name}` first");
+            let message = format!(
+                "`{name}` may be undefined and only a negation or a comprehension looks at it; name the reference there instead, or test `{name}` first"
+            );
             found.push(Hazard { line: line(value), message });
         }
     }
@@ -193,9 +225,12 @@ enum Depth {
 fn mentions(node: &Json, name: &str, inside: bool) -> Option<Depth> {
     let deepest = |found: Box<dyn Iterator<Item = Option<Depth>> + '_>| found.flatten().max();
     match node {
-        Json::Object(_) if variable(node) == Some(name) => Some(if inside { Depth::Inside } else { Depth::Open }),
+        Json::Object(_) if variable(node) == Some(name) => {
+            Some(if inside { Depth::Inside } else { Depth::Open })
+        }
         Json::Object(map) => {
-            let comprehension = ["ArrayCompr", "SetCompr", "ObjectCompr"].iter().any(|kind| map.contains_key(*kind));
+            let comprehension =
+                ["ArrayCompr", "SetCompr", "ObjectCompr"].iter().any(|kind| map.contains_key(*kind));
             deepest(Box::new(map.values().map(move |value| mentions(value, name, inside || comprehension))))
         }
         Json::Array(items) => deepest(Box::new(items.iter().map(move |item| mentions(item, name, inside)))),
@@ -207,7 +242,11 @@ fn mentions(node: &Json, name: &str, inside: bool) -> Option<Depth> {
 fn conflicts(rules: &[Json], found: &mut Vec<Hazard>) {
     let mut by_name: BTreeMap<String, Vec<(&Json, &Json)>> = BTreeMap::new();
     for rule in rules {
-        let Some(head) = rule.pointer("/Spec/head").and_then(|head| head.get("Compr").or_else(|| head.get("Func"))) else { continue };
+        let Some(head) =
+            rule.pointer("/Spec/head").and_then(|head| head.get("Compr").or_else(|| head.get("Func")))
+        else {
+            continue;
+        };
         let Some(name) = head.get("refr").and_then(path) else { continue };
         by_name.entry(name).or_default().push((rule, head));
     }
@@ -218,7 +257,9 @@ fn conflicts(rules: &[Json], found: &mut Vec<Hazard>) {
             continue;
         }
         let line = definitions.get(1).map_or(0, |(rule, _)| line(rule));
-        let message = format!("`{name}` has several definitions that could hold at once with different values; join them by `else`, or tell them apart by a constant argument");
+        let message = format!(
+            "`{name}` has several definitions that could hold at once with different values; join them by `else`, or tell them apart by a constant argument"
+        );
         found.push(Hazard { line, message });
     }
 }
@@ -227,7 +268,11 @@ fn conflicts(rules: &[Json], found: &mut Vec<Hazard>) {
 fn value_of(head: &Json) -> String {
     match head.pointer("/assign/value") {
         None => "true".to_owned(),
-        Some(value) => ["String", "RawString", "Number", "Bool", "Null"].iter().find_map(|kind| value.get(*kind)?.get("value")).map(ToString::to_string).unwrap_or_default(),
+        Some(value) => ["String", "RawString", "Number", "Bool", "Null"]
+            .iter()
+            .find_map(|kind| value.get(*kind)?.get("value"))
+            .map(ToString::to_string)
+            .unwrap_or_default(),
     }
 }
 
@@ -238,7 +283,11 @@ fn exclusive(definitions: &[(&Json, &Json)]) -> bool {
     (0..count).any(|at| {
         let constants: BTreeSet<String> = definitions
             .iter()
-            .filter_map(|(_, head)| arguments(head).get(at).and_then(|argument| argument.pointer("/String/value").map(ToString::to_string)))
+            .filter_map(|(_, head)| {
+                arguments(head)
+                    .get(at)
+                    .and_then(|argument| argument.pointer("/String/value").map(ToString::to_string))
+            })
             .collect();
         constants.len() == definitions.len()
     })

@@ -44,19 +44,36 @@ impl Interpreter {
     ///
     /// # Errors
     /// Budget spent or evaluation failed.
-    pub fn evaluate(&self, index: usize, input: &Value, data: &Value, budget: Budget) -> Result<Value, EvalError> {
-        let entry = self.entries.get(index).ok_or_else(|| EvalError::Engine(format!("no rule at {index}")))?;
+    pub fn evaluate(
+        &self,
+        index: usize,
+        input: &Value,
+        data: &Value,
+        budget: Budget,
+    ) -> Result<Value, EvalError> {
+        let entry =
+            self.entries.get(index).ok_or_else(|| EvalError::Engine(format!("no rule at {index}")))?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut engine = idle.unwrap_or_else(|| self.prepared.clone());
-        engine.set_execution_timer_config(ExecutionTimerConfig { limit: budget.time, check_interval: CLOCK_INTERVAL });
+        engine.set_execution_timer_config(ExecutionTimerConfig {
+            limit: budget.time,
+            check_interval: CLOCK_INTERVAL,
+        });
         engine.clear_data();
         engine.add_data(data.clone()).map_err(|error| EvalError::Engine(last_line(&format!("{error:#}"))))?;
         engine.set_input(input.clone());
+        // What a policy prints is for its author, not for a server's standard error; a tenant could write it.
+        engine.set_gather_prints(true);
         let value = engine.eval_rule(entry.clone()).map_err(|error| {
             let text = last_line(&format!("{error:#}"));
-            if text.contains("time limit") { EvalError::Budget(format!("{:?}", budget.time)) } else { EvalError::Engine(text) }
+            if text.contains("time limit") {
+                EvalError::Budget(format!("{:?}", budget.time))
+            } else {
+                EvalError::Engine(text)
+            }
         })?;
         engine.set_input(Value::Undefined);
+        let _ = engine.take_prints();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_MAX {
             idle.push(engine);

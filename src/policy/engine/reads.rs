@@ -12,7 +12,7 @@ use super::analysis::Step;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reads {
     all: bool,
-    named: HashMap<Box<str>, (Value, Reads)>,
+    named: HashMap<Box<str>, (Value, Reads), foldhash::fast::RandomState>,
     any: Option<Box<Reads>>,
 }
 

@@ -28,7 +28,9 @@ pub struct Machine {
 
 impl std::fmt::Debug for Machine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Machine").field("entry_points", &self.program.entry_points.keys()).finish_non_exhaustive()
+        f.debug_struct("Machine")
+            .field("entry_points", &self.program.entry_points.keys())
+            .finish_non_exhaustive()
     }
 }
 
@@ -40,9 +42,11 @@ impl Machine {
     pub fn new(mut engine: regorus::Engine, entries: &[String], file: &str) -> Result<Self, Problem> {
         let problem = |text: String| Problem::from_engine(file, &text);
         let first = entries.first().map(String::as_str).unwrap_or_default();
-        let policy = engine.compile_with_entrypoint(&first.into()).map_err(|error| problem(format!("{error:#}")))?;
+        let policy =
+            engine.compile_with_entrypoint(&first.into()).map_err(|error| problem(format!("{error:#}")))?;
         let names: Vec<&str> = entries.iter().map(String::as_str).collect();
-        let mut program = Compiler::compile_from_policy(&policy, &names).map_err(|error| problem(error.to_string()))?;
+        let mut program =
+            Compiler::compile_from_policy(&policy, &names).map_err(|error| problem(error.to_string()))?;
         let own = Arc::get_mut(&mut program).ok_or_else(|| problem("the program is shared".to_owned()))?;
         guard::wrap(own).map_err(|name| problem(format!("builtin `{name}` has no guard")))?;
         Ok(Self { program, policy, idle: Mutex::new(Vec::new()) })
@@ -71,15 +75,28 @@ impl Machine {
     ///
     /// # Errors
     /// Budget spent or evaluation failed.
-    pub fn evaluate(&self, index: usize, input: &Value, data: &Value, budget: Budget) -> Result<Value, EvalError> {
+    pub fn evaluate(
+        &self,
+        index: usize,
+        input: &Value,
+        data: &Value,
+        budget: Budget,
+    ) -> Result<Value, EvalError> {
         let mut machine = self.take();
         machine.set_max_instructions(budget.instructions);
-        machine.set_execution_timer_config(Some(ExecutionTimerConfig { limit: budget.time, check_interval: CLOCK_INTERVAL }));
+        machine.set_execution_timer_config(Some(ExecutionTimerConfig {
+            limit: budget.time,
+            check_interval: CLOCK_INTERVAL,
+        }));
         machine.set_data(data.clone()).map_err(|error| EvalError::Engine(error.to_string()))?;
         machine.set_input(input.clone());
         let value = machine.execute_entry_point_by_index(index).map_err(|error| match error {
-            VmError::RegexSizeLimitExceeded { .. } => guard::take().map_or_else(|| EvalError::Budget(error.to_string()), EvalError::Engine),
-            VmError::InstructionLimitExceeded { limit, .. } => EvalError::Budget(format!("{limit} instructions")),
+            VmError::RegexSizeLimitExceeded { .. } => {
+                guard::take().map_or_else(|| EvalError::Budget(error.to_string()), EvalError::Engine)
+            }
+            VmError::InstructionLimitExceeded { limit, .. } => {
+                EvalError::Budget(format!("{limit} instructions"))
+            }
             VmError::TimeLimitExceeded { limit, .. } => EvalError::Budget(format!("{limit:?}")),
             other => EvalError::Engine(last_line(&other.to_string())),
         })?;

@@ -35,13 +35,13 @@ pub(super) fn of_matches(matches: &[Match], judges: bool, patches: bool) -> Vec<
         (false, true) => &[Hook::Mutating],
     };
     let mut messages: Vec<String> = matches.iter().flat_map(|entry| of_entry(entry, hooks)).collect();
-    let patched = |entry: &Match| {
+    let reaches_mutate = |entry: &Match| {
         let sent = |pattern: &str| {
             unsent(entry, &[Hook::Mutating], pattern, &entry.namespaces).0.len() < entry.operations.len()
         };
         entry.resources.iter().any(|pattern| sent(&pattern.to_string()))
     };
-    if judges && patches && messages.is_empty() && !matches.iter().any(patched) {
+    if judges && patches && messages.is_empty() && !matches.iter().any(reaches_mutate) {
         messages.push(format!("nothing that can be patched: {}", registered(&[Hook::Mutating])));
     }
     messages

@@ -43,7 +43,9 @@ const DEFAULTS: &[(&str, &str)] = &[
 /// them are passed over; so is `caBundle` where the configuration names none, because then somebody else writes it.
 pub fn drift(wanted: &[Configuration], documents: &[Value]) -> Vec<Drift> {
     let mut objects = Vec::new();
-    documents.iter().for_each(|document| flatten(document, &mut objects));
+    for document in documents {
+        flatten(document, &mut objects);
+    }
     let mut drifts = Vec::new();
     for configuration in wanted {
         let place = format!("{}/{NAME}", configuration.kind());
@@ -54,7 +56,7 @@ pub fn drift(wanted: &[Configuration], documents: &[Value]) -> Vec<Drift> {
         match objects.iter().find(is_it) {
             Some(found) => compare(&place, found, &wanted, &mut drifts),
             None => {
-                drifts.push(Drift { place, found: None, wanted: Some("the whole configuration".to_owned()) })
+                drifts.push(Drift { place, found: None, wanted: Some("the whole configuration".to_owned()) });
             }
         }
     }
@@ -75,7 +77,7 @@ fn compare(place: &str, found: &Value, wanted: &Value, drifts: &mut Vec<Drift>) 
         match (found.get(name), wanted.get(name)) {
             (Some(found), Some(wanted)) => compare_webhook(&place, found, wanted, drifts),
             (Some(_), None) => {
-                drifts.push(Drift { place, found: Some("a webhook nobody asked for".into()), wanted: None })
+                drifts.push(Drift { place, found: Some("a webhook nobody asked for".into()), wanted: None });
             }
             _ => drifts.push(Drift { place, found: None, wanted: Some("this webhook".into()) }),
         }

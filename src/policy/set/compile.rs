@@ -23,17 +23,24 @@ pub(super) struct Unit<'a> {
     pub(super) module: &'a Module,
     pub(super) analysis: Analysis,
     pub(super) manifest: Option<Manifest>,
+    /// Whether it has a METADATA block, readable or not.
+    pub(super) described: bool,
     pub(super) problems: Problems,
 }
 
-pub(super) fn run(bundle: &Bundle, options: Options, previous: Option<&PolicySet>) -> (Vec<Policy>, Vec<Broken>) {
+pub(super) fn run(
+    bundle: &Bundle,
+    options: Options,
+    previous: Option<&PolicySet>,
+) -> (Vec<Policy>, Vec<Broken>) {
     let mut units: Vec<Unit<'_>> = bundle.modules.iter().map(read).collect();
     lint::names(&mut units);
-    let functions: BTreeSet<Vec<String>> = units.iter().flat_map(|unit| functions_of(&unit.analysis)).collect();
+    let functions: BTreeSet<Vec<String>> =
+        units.iter().flat_map(|unit| functions_of(&unit.analysis)).collect();
     for unit in &mut units {
-        let found = builtins::check(&unit.module.path, &unit.analysis, &|path| functions.contains(path));
-        unit.problems.0.extend(found);
-        unit.problems.0.extend(lint::references(unit.module, &unit.analysis));
+        let mut found = builtins::check(&unit.module.path, &unit.analysis, &|path| functions.contains(path));
+        found.extend(lint::references(unit.module, &unit.analysis));
+        unit.problems.0.extend(found.into_iter().map(|problem| problem.settled(&unit.module.text)));
     }
     lint::data(&mut units);
     let (mut policies, mut broken) = (Vec::new(), Vec::new());
@@ -47,11 +54,14 @@ pub(super) fn run(bundle: &Bundle, options: Options, previous: Option<&PolicySet
         }
     }
     // What no policy refers to and is wrong all the same: a library with an error, or a policy whose METADATA cannot be read.
-    for unit in units.iter().filter(|unit| !unit.problems.0.is_empty() && !reported.contains(&unit.module.path)) {
+    for unit in
+        units.iter().filter(|unit| !unit.problems.0.is_empty() && !reported.contains(&unit.module.path))
+    {
         broken.push(broken_policy(unit, unit.problems.clone()));
     }
     if policies.is_empty() && broken.is_empty() {
-        let message = "the bundle holds no policy; a policy is a .rego file with a METADATA block that has `custom.id`";
+        let message =
+            "the bundle holds no policy; a policy is a .rego file with a METADATA block that has `custom.id`";
         broken.push(nothing(Problem::of("policies", message)));
     }
     (policies, broken)
@@ -60,11 +70,12 @@ pub(super) fn run(bundle: &Bundle, options: Options, previous: Option<&PolicySet
 fn read(module: &Module) -> Unit<'_> {
     let mut problems = Problems::default();
     let mut keep = |found: Problems| problems.0.extend(found.0);
-    let manifest = metadata::find(&module.text)
-        .and_then(|block| metadata::parse(&module.path, &block).map_err(&mut keep).ok())
-        .flatten();
+    let block = metadata::find(&module.text);
+    let described = block.is_some();
+    let manifest =
+        block.and_then(|block| metadata::parse(&module.path, &block).map_err(&mut keep).ok()).flatten();
     let analysis = analysis::analyse(module).map_err(|problem| keep(problem.into())).unwrap_or_default();
-    Unit { module, analysis, manifest, problems }
+    Unit { module, analysis, manifest, described, problems }
 }
 
 fn functions_of(analysis: &Analysis) -> Vec<Vec<String>> {
@@ -83,12 +94,19 @@ fn closure<'a, 'b>(unit: &'b Unit<'a>, units: &'b [Unit<'a>]) -> Vec<&'b Unit<'a
         let refers = |other: &Unit<'_>| {
             let package = &other.analysis.package;
             let data = next.analysis.data.iter().map(|reference| &reference.path);
-            *package == next.analysis.package
-                || data.into_iter().any(|path| path.iter().zip(package).all(|(a, b)| a == b) && !known_data(path))
+            // A module that could not be read has no package, and nobody means it.
+            !package.is_empty()
+                && (*package == next.analysis.package
+                    || data
+                        .into_iter()
+                        .any(|path| path.iter().zip(package).all(|(a, b)| a == b) && !known_data(path)))
         };
-        open.extend(units.iter().filter(|other| !found.contains_key(other.module.path.as_str()) && refers(other)));
+        open.extend(
+            units.iter().filter(|other| !found.contains_key(other.module.path.as_str()) && refers(other)),
+        );
     }
-    let mut rest: Vec<&Unit<'a>> = found.into_values().filter(|other| other.module.path != unit.module.path).collect();
+    let mut rest: Vec<&Unit<'a>> =
+        found.into_values().filter(|other| other.module.path != unit.module.path).collect();
     rest.insert(0, unit);
     rest
 }
@@ -97,16 +115,29 @@ fn known_data(path: &[String]) -> bool {
     path.first().is_some_and(|first| lint::DATA_ROOTS.contains(&first.as_str()))
 }
 
-fn policy(unit: &Unit<'_>, closure: &[&Unit<'_>], bundle: &Bundle, options: Options, previous: Option<&PolicySet>) -> Result<Policy, Problems> {
+fn policy(
+    unit: &Unit<'_>,
+    closure: &[&Unit<'_>],
+    bundle: &Bundle,
+    options: Options,
+    previous: Option<&PolicySet>,
+) -> Result<Policy, Problems> {
     let problems = Problems(closure.iter().flat_map(|unit| unit.problems.0.clone()).collect());
     problems.into_result(())?;
     let manifest = unit.manifest.clone().ok_or_else(|| Problem::of(&unit.module.path, "has no METADATA"))?;
-    let defined = |name: &&'static str| closure.iter().any(|other| {
-        other.analysis.package == unit.analysis.package && other.analysis.rules.iter().any(|rule| rule.name == **name)
-    });
+    let defined = |name: &&'static str| {
+        closure.iter().any(|other| {
+            other.analysis.package == unit.analysis.package
+                && other.analysis.rules.iter().any(|rule| rule.name == **name)
+        })
+    };
     let rules: Vec<&'static str> = RULES.iter().copied().filter(|name| defined(name)).collect();
     if rules.is_empty() {
-        let message = format!("policy `{}` defines none of {}; it would never decide anything", manifest.id, RULES.join(", "));
+        let message = format!(
+            "policy `{}` defines none of {}; it would never decide anything",
+            manifest.id,
+            RULES.join(", ")
+        );
         return Err(Problem::at(&unit.module.path, manifest.place.1, 0, message).into());
     }
     let file = bundle.params_files.get(&manifest.id).map_or(unit.module.path.as_str(), String::as_str);
@@ -124,7 +155,16 @@ fn policy(unit: &Unit<'_>, closure: &[&Unit<'_>], bundle: &Bundle, options: Opti
         Some(policy) => Arc::clone(&policy.compiled),
         None => Arc::new(Compiled::new(&package, &rules, &modules, &choice(closure, options))?),
     };
-    Ok(Policy { metrics: PolicyMetrics::new(&manifest.id), manifest, package, rules, reads: Arc::new(reads), compiled, modes, key })
+    Ok(Policy {
+        metrics: PolicyMetrics::new(&manifest.id),
+        manifest,
+        package,
+        rules,
+        reads: Arc::new(reads),
+        compiled,
+        modes,
+        key,
+    })
 }
 
 /// The register machine, unless somebody asked otherwise or a construct says so.
@@ -133,7 +173,9 @@ fn choice(closure: &[&Unit<'_>], options: Options) -> Choice {
         return Choice::Interpreter("asked for".to_owned());
     }
     let hazard = closure.iter().find_map(|unit| Some((&unit.module.path, unit.analysis.hazards.first()?)));
-    hazard.map_or(Choice::Auto, |(path, hazard)| Choice::Interpreter(format!("{path}:{}: {}", hazard.line, hazard.message)))
+    hazard.map_or(Choice::Auto, |(path, hazard)| {
+        Choice::Interpreter(format!("{path}:{}: {}", hazard.line, hazard.message))
+    })
 }
 
 /// Names what a program is made from, so that a reload compiles only what changed.
@@ -166,5 +208,10 @@ fn nothing(problem: Problem) -> Broken {
         resources: vec![Pattern::everything()],
         namespaces: vec![Kind::App, Kind::Sandbox, Kind::Unregistered],
     };
-    Broken { id: problem.file.clone(), on_error: OnError::Deny, matches: vec![everything], problems: problem.into() }
+    Broken {
+        id: problem.file.clone(),
+        on_error: OnError::Deny,
+        matches: vec![everything],
+        problems: problem.into(),
+    }
 }

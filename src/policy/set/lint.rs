@@ -13,30 +13,70 @@ pub(super) const DATA_ROOTS: [&str; 3] = ["params", "tenancy", "cluster"];
 
 /// Rule names that other tools ask and we do not.
 const MISTAKEN: &[(&str, &str)] = &[
-    ("violation", "deny"), ("violations", "deny"), ("denied", "deny"), ("denies", "deny"),
-    ("warning", "warn"), ("warnings", "warn"), ("warns", "warn"), ("patches", "patch"), ("merges", "merge"), ("mutate", "merge"),
+    ("violation", "deny"),
+    ("violations", "deny"),
+    ("denied", "deny"),
+    ("denies", "deny"),
+    ("warning", "warn"),
+    ("warnings", "warn"),
+    ("warns", "warn"),
+    ("patches", "patch"),
+    ("merges", "merge"),
+    ("mutate", "merge"),
 ];
 
 /// What stands at a place of the input: `names`, then `below` for each.
 struct Shape(&'static [(&'static str, Option<&'static Shape>)]);
 
 static INPUT: Shape = Shape(&[
-    ("request", Some(&REQUEST)), ("tenancy", Some(&TENANCY)), ("workload", Some(&WORKLOAD)), ("images", None),
-    ("changed", None), ("finalizerRemoval", None), ("now", None),
+    ("request", Some(&REQUEST)),
+    ("tenancy", Some(&TENANCY)),
+    ("workload", Some(&WORKLOAD)),
+    ("images", None),
+    ("changed", None),
+    ("finalizerRemoval", None),
+    ("now", None),
 ]);
 static REQUEST: Shape = Shape(&[
-    ("uid", None), ("kind", None), ("resource", None), ("subResource", None), ("requestKind", None), ("requestResource", None),
-    ("requestSubResource", None), ("name", None), ("namespace", None), ("operation", None), ("userInfo", None), ("object", None),
-    ("oldObject", None), ("dryRun", None), ("options", None),
+    ("uid", None),
+    ("kind", None),
+    ("resource", None),
+    ("subResource", None),
+    ("requestKind", None),
+    ("requestResource", None),
+    ("requestSubResource", None),
+    ("name", None),
+    ("namespace", None),
+    ("operation", None),
+    ("userInfo", None),
+    ("object", None),
+    ("oldObject", None),
+    ("dryRun", None),
+    ("options", None),
 ]);
 static TENANCY: Shape = Shape(&[("namespace", Some(&NAMESPACE)), ("requester", Some(&REQUESTER))]);
 static NAMESPACE: Shape = Shape(&[
-    ("kind", None), ("name", None), ("tenant", None), ("project", None), ("app", None), ("sandbox", None), ("tenantId", None),
-    ("projectId", None), ("appId", None), ("sandboxId", None), ("status", None), ("labels", None),
+    ("kind", None),
+    ("name", None),
+    ("tenant", None),
+    ("project", None),
+    ("app", None),
+    ("sandbox", None),
+    ("tenantId", None),
+    ("projectId", None),
+    ("appId", None),
+    ("sandboxId", None),
+    ("status", None),
+    ("labels", None),
 ]);
 static REQUESTER: Shape = Shape(&[
-    ("class", None), ("name", None), ("tenants", None), ("createsNamespaces", None), ("writes", None),
-    ("serviceAccountNamespace", None), ("username", None),
+    ("class", None),
+    ("name", None),
+    ("tenants", None),
+    ("createsNamespaces", None),
+    ("writes", None),
+    ("serviceAccountNamespace", None),
+    ("username", None),
 ]);
 static WORKLOAD: Shape = Shape(&[("path", None), ("metadata", None), ("spec", None)]);
 
@@ -52,7 +92,10 @@ pub(super) fn references(module: &Module, analysis: &Analysis) -> Vec<Problem> {
         let wrong = misnamed(&INPUT, "input", &reference.path)?;
         Some(at(reference.place, wrong))
     });
-    let tenancy = analysis.data.iter().filter(|reference| reference.path.first().is_some_and(|first| first == "tenancy"));
+    let tenancy = analysis
+        .data
+        .iter()
+        .filter(|reference| reference.path.first().is_some_and(|first| first == "tenancy"));
     let tenancy = tenancy.filter_map(|reference| {
         let second = reference.path.get(1)?;
         let known = ["settings", "tenants"].contains(&second.as_str());
@@ -68,7 +111,10 @@ fn misnamed(shape: &Shape, path: &str, steps: &[Step]) -> Option<String> {
         Some((_, None)) => None,
         None => {
             let known: Vec<&str> = shape.0.iter().map(|(known, _)| *known).collect();
-            Some(format!("`{path}.{name}` is always undefined; below `{path}` there is: {}", known.join(", ")))
+            Some(format!(
+                "`{path}.{name}` is always undefined; below `{path}` there is: {}",
+                known.join(", ")
+            ))
         }
     }
 }
@@ -80,15 +126,30 @@ pub(super) fn names(units: &mut [Unit<'_>]) {
     for unit in units.iter_mut() {
         let file = unit.module.path.clone();
         if let Some(root) = unit.analysis.package.first().filter(|root| DATA_ROOTS.contains(&root.as_str())) {
-            unit.problems.0.push(Problem::of(&file, format!("package `{root}` is taken: the gate fills data.{root}")));
+            unit.problems
+                .0
+                .push(Problem::of(&file, format!("package `{root}` is taken: the gate fills data.{root}")));
         }
         if let Some(manifest) = &unit.manifest {
             let line = manifest.place.1;
             if let Some(other) = ids.insert(manifest.id.clone(), file.clone()) {
-                unit.problems.0.push(Problem::at(&file, line, 0, format!("id `{}` is already taken by {other}", manifest.id)));
+                unit.problems.0.push(Problem::at(
+                    &file,
+                    line,
+                    0,
+                    format!("id `{}` is already taken by {other}", manifest.id),
+                ));
             }
-            if let Some(other) = packages.insert(unit.analysis.package.clone(), file.clone()).filter(|_| !unit.analysis.package.is_empty()) {
-                unit.problems.0.push(Problem::at(&file, line, 0, format!("package `{}` already has METADATA in {other}", unit.analysis.package.join("."))));
+            if let Some(other) = packages
+                .insert(unit.analysis.package.clone(), file.clone())
+                .filter(|_| !unit.analysis.package.is_empty())
+            {
+                unit.problems.0.push(Problem::at(
+                    &file,
+                    line,
+                    0,
+                    format!("package `{}` already has METADATA in {other}", unit.analysis.package.join(".")),
+                ));
             }
         }
     }
@@ -98,7 +159,10 @@ pub(super) fn names(units: &mut [Unit<'_>]) {
         let found = unit.analysis.rules.iter().filter_map(|rule| {
             let mistaken = MISTAKEN.iter().find(|(name, _)| *name == rule.name).filter(|_| is_policy);
             let message = if RULES.contains(&rule.name.as_str()) {
-                if !is_policy {
+                if !is_policy && unit.described {
+                    // What is wrong is its METADATA, which has been said.
+                    return None;
+                } else if !is_policy {
                     format!("rule `{}` in a package without METADATA is never asked; add a `# METADATA` block before `package`", rule.name)
                 } else if rule.form == Form::Set {
                     return None;
@@ -109,7 +173,7 @@ pub(super) fn names(units: &mut [Unit<'_>]) {
                 let (name, meant) = mistaken?;
                 format!("rule `{name}` is never asked; the rules of a policy are {}: did you mean `{meant}`?", RULES.join(", "))
             };
-            Some(Problem::at(&unit.module.path, rule.place.0, rule.place.1, message))
+            Some(Problem::at(&unit.module.path, rule.place.0, rule.place.1, message).settled(&unit.module.text))
         });
         let found: Vec<Problem> = found.collect();
         unit.problems.0.extend(found);
@@ -118,8 +182,15 @@ pub(super) fn names(units: &mut [Unit<'_>]) {
 
 /// References to packages or rules that no module of the bundle defines: undefined for ever, so a rule would never fire.
 pub(super) fn data(units: &mut [Unit<'_>]) {
-    let defined: Vec<(Vec<String>, Vec<String>)> =
-        units.iter().map(|unit| (unit.analysis.package.clone(), unit.analysis.rules.iter().map(|rule| rule.name.clone()).collect())).collect();
+    let defined: Vec<(Vec<String>, Vec<String>)> = units
+        .iter()
+        .map(|unit| {
+            (
+                unit.analysis.package.clone(),
+                unit.analysis.rules.iter().map(|rule| rule.name.clone()).collect(),
+            )
+        })
+        .collect();
     let resolves = |path: &[String]| {
         path.first().is_none_or(|first| DATA_ROOTS.contains(&first.as_str()))
             || defined.iter().any(|(package, rules)| match path.get(package.len()) {
@@ -132,8 +203,10 @@ pub(super) fn data(units: &mut [Unit<'_>]) {
         let wrong = unit.analysis.data.iter().filter(|reference| !resolves(&reference.path));
         let found: Vec<Problem> = wrong
             .map(|reference| {
-                let message = format!("`data.{}` is defined by no module of this bundle", reference.path.join("."));
+                let message =
+                    format!("`data.{}` is defined by no module of this bundle", reference.path.join("."));
                 Problem::at(&unit.module.path, reference.place.0, reference.place.1, message)
+                    .settled(&unit.module.text)
             })
             .collect();
         unit.problems.0.extend(found);

@@ -3,13 +3,15 @@
 //! A ConfigMap mount changes by renaming the symlink `..data`, so what is watched is every directory on the way, and
 //! what decides is the digest of what is read, not which event came.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::lifecycle::ready::Condition;
-use crate::lifecycle::watch::Watch;
+use crate::lifecycle::watch::{Watch, around};
 use crate::policy::live::Reload;
 use crate::policy::{Bundle, Live, Problem, Problems};
 
@@ -19,12 +21,46 @@ const FILES_MAX: usize = 20_000;
 const BYTES_MAX: u64 = 256 * 1024 * 1024;
 const DEPTH_MAX: usize = 16;
 
+/// How often a directory is read again that changes while it is read.
+const READS_MAX: usize = 8;
+
 /// Reads every file below a directory that a bundle may hold.
+///
+/// A mount swaps all its files at once, and reading takes longer than that: a bundle is taken only when the directory
+/// looked the same before and after, or else some files would be old and some new.
 ///
 /// # Errors
 /// What cannot be read, by file.
 pub fn read(root: &Path) -> Result<Bundle, Problems> {
-    Bundle::from_files(files(root)?)
+    let mut before = stamps(root);
+    for _ in 1..READS_MAX {
+        let found = files(root);
+        let after = stamps(root);
+        if before == after {
+            return Bundle::from_files(found?);
+        }
+        before = after;
+    }
+    Err(Problem::of(&root.display().to_string(), "changes faster than it can be read").into())
+}
+
+/// What a change of any file shows in, by path: the file behind the symlinks, its size and its time.
+fn stamps(root: &Path) -> BTreeMap<PathBuf, (u64, u64, u64, i64, i64)> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![(root.to_path_buf(), 0)];
+    while let Some((dir, depth)) = open.pop() {
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let hidden = entry.file_name().to_string_lossy().starts_with('.');
+            let Some(meta) = std::fs::metadata(&path).ok().filter(|_| !hidden) else { continue };
+            if meta.is_dir() && depth < DEPTH_MAX {
+                open.push((path, depth + 1));
+            } else if wanted(&path) && found.len() < FILES_MAX {
+                found.insert(path, (meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()));
+            }
+        }
+    }
+    found
 }
 
 /// Path below the root and contents of every file that is law, parameters, tests or cases.
@@ -32,9 +68,14 @@ pub fn read(root: &Path) -> Result<Bundle, Problems> {
 /// # Errors
 /// What cannot be read, by file.
 pub fn files(root: &Path) -> Result<Vec<(String, Vec<u8>)>, Problems> {
-    let meta = std::fs::metadata(root).map_err(|error| Problem::of(&root.display().to_string(), error.to_string()))?;
+    let meta = std::fs::metadata(root)
+        .map_err(|error| Problem::of(&root.display().to_string(), error.to_string()))?;
     if !meta.is_dir() {
-        return Err(Problem::of(&root.display().to_string(), "is no directory; --policies takes a directory of .rego files").into());
+        return Err(Problem::of(
+            &root.display().to_string(),
+            "is no directory; --policies takes a directory of .rego files",
+        )
+        .into());
     }
     let mut found = Vec::new();
     let mut bytes = 0;
@@ -42,7 +83,13 @@ pub fn files(root: &Path) -> Result<Vec<(String, Vec<u8>)>, Problems> {
     Ok(found)
 }
 
-fn walk(root: &Path, dir: &Path, depth: usize, found: &mut Vec<(String, Vec<u8>)>, bytes: &mut u64) -> Result<(), Problems> {
+fn walk(
+    root: &Path,
+    dir: &Path,
+    depth: usize,
+    found: &mut Vec<(String, Vec<u8>)>,
+    bytes: &mut u64,
+) -> Result<(), Problems> {
     let name = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_string_lossy().replace('\\', "/");
     let problem = |path: &Path, message: String| Problems::from(Problem::of(&name(path), message));
     if depth > DEPTH_MAX {
@@ -61,7 +108,10 @@ fn walk(root: &Path, dir: &Path, depth: usize, found: &mut Vec<(String, Vec<u8>)
         } else if wanted(&path) {
             *bytes += meta.len();
             if found.len() >= FILES_MAX || *bytes > BYTES_MAX {
-                return Err(problem(&path, format!("is one too many: a bundle has at most {FILES_MAX} files and {BYTES_MAX} bytes")));
+                return Err(problem(
+                    &path,
+                    format!("is one too many: a bundle has at most {FILES_MAX} files and {BYTES_MAX} bytes"),
+                ));
             }
             let contents = std::fs::read(&path).map_err(|error| problem(&path, error.to_string()))?;
             found.push((name(&path), contents));
@@ -71,15 +121,16 @@ fn walk(root: &Path, dir: &Path, depth: usize, found: &mut Vec<(String, Vec<u8>)
 }
 
 fn wanted(path: &Path) -> bool {
-    path.extension().and_then(|extension| extension.to_str()).is_some_and(|known| matches!(known, "rego" | "yaml" | "yml" | "json"))
+    path.extension()
+        .and_then(|extension| extension.to_str())
+        .is_some_and(|known| matches!(known, "rego" | "yaml" | "yml" | "json"))
 }
 
-/// The directories to watch: the root and all below it, and where a symlinked root really is.
+/// The directories to watch: the root and all below it, where it is named, and where a symlinked one really is.
 pub fn watched(root: &Path) -> Vec<PathBuf> {
     let mut found = vec![root.to_path_buf()];
-    if let Some(parent) = root.canonicalize().ok().and_then(|real| real.parent().map(Path::to_path_buf)) {
-        found.push(parent);
-    }
+    // Where it is named, also while it is gone: that is where it comes back.
+    found.extend(around(root));
     let mut open = vec![(root.to_path_buf(), 0)];
     while let Some((dir, depth)) = open.pop() {
         for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
@@ -97,7 +148,12 @@ pub fn watched(root: &Path) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// Never; a task that ends is a task that died.
-pub async fn follow(root: PathBuf, live: Live, condition: Condition, stop: CancellationToken) -> Result<(), Infallible> {
+pub async fn follow(
+    root: PathBuf,
+    live: Live,
+    condition: Condition,
+    stop: CancellationToken,
+) -> Result<(), Infallible> {
     let mut watch = Watch::new();
     watch.follow(watched(&root));
     loop {
@@ -106,10 +162,14 @@ pub async fn follow(root: PathBuf, live: Live, condition: Condition, stop: Cance
         let done = tokio::task::spawn_blocking(move || (law.reload(read(&dir)), watched(&dir))).await;
         if let Ok((outcome, directories)) = done {
             match outcome {
-                Reload::Unchanged | Reload::Swapped => condition.good(),
+                Reload::Unchanged | Reload::Swapped => match live.caveat() {
+                    Some(caveat) => condition.good_but(caveat),
+                    None => condition.good(),
+                },
                 Reload::Refused(problems) => {
                     let first = problems.0.first().map(ToString::to_string).unwrap_or_default();
-                    condition.good_but(format!("the last good law is in force; the newest is refused: {first}"))
+                    condition
+                        .good_but(format!("the last good law is in force; the newest is refused: {first}"))
                 }
             };
             watch.follow(directories);

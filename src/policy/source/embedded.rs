@@ -22,7 +22,9 @@ pub fn files() -> Vec<(String, Vec<u8>)> {
         for entry in dir.entries() {
             match entry {
                 DirEntry::Dir(dir) => open.push(dir),
-                DirEntry::File(file) => found.push((file.path().to_string_lossy().replace('\\', "/"), file.contents().to_vec())),
+                DirEntry::File(file) => {
+                    found.push((file.path().to_string_lossy().replace('\\', "/"), file.contents().to_vec()))
+                }
             }
         }
     }

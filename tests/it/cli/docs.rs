@@ -33,13 +33,35 @@ fn review_prints_what_is_shown() {
     let text = doc();
     place.run(&["policy", "new", "no-latest-tag"], 0);
     place.write("pod.yaml", &block(&text, "## What `review --output json` prints", "yaml"));
-    let printed = place.stdout(&["review", "--policies", "policies", "--as", "acme-dev", "--output", "json", "pod.yaml"]);
-    let lines = place.stdout(&["review", "--policies", "policies", "--as", "acme-dev", "--output", "ndjson", "pod.yaml"]);
+    let printed = place.stdout(&[
+        "review",
+        "--policies",
+        "policies",
+        "--as",
+        "acme-dev",
+        "--output",
+        "json",
+        "pod.yaml",
+    ]);
+    let lines = place.stdout(&[
+        "review",
+        "--policies",
+        "policies",
+        "--as",
+        "acme-dev",
+        "--output",
+        "ndjson",
+        "pod.yaml",
+    ]);
     let array: Json = serde_json::from_str(&printed).unwrap();
     assert_eq!(plain(&serde_json::from_str(&lines).unwrap()), plain(&array[0]));
     let shown = block(&text, "<!-- review -->", "json");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(root().join("docs/cases.md"), text.replace(&format!("```json\n{shown}```"), &format!("```json\n{printed}```"))).unwrap();
+        std::fs::write(
+            root().join("docs/cases.md"),
+            text.replace(&format!("```json\n{shown}```"), &format!("```json\n{printed}```")),
+        )
+        .unwrap();
         return;
     }
     assert_eq!(plain(&serde_json::from_str(&shown).unwrap()), plain(&array));
@@ -49,11 +71,20 @@ fn review_prints_what_is_shown() {
 fn plain(value: &Json) -> Json {
     match value {
         Json::Object(fields) => {
-            let changes = |key: &str| ["decision_id", "decision-id", "duration_us", "revision", "uid"].contains(&key);
-            fields.iter().map(|(key, value)| (key.clone(), if changes(key) { Json::Null } else { plain(value) })).collect()
+            let changes =
+                |key: &str| ["decision_id", "decision-id", "duration_us", "revision", "uid"].contains(&key);
+            fields
+                .iter()
+                .map(|(key, value)| (key.clone(), if changes(key) { Json::Null } else { plain(value) }))
+                .collect()
         }
         Json::Array(items) => items.iter().map(plain).collect(),
-        Json::String(text) => text.lines().map(|line| if line.starts_with("decision ") { "decision" } else { line }).collect::<Vec<_>>().join("\n").into(),
+        Json::String(text) => text
+            .lines()
+            .map(|line| if line.starts_with("decision ") { "decision" } else { line })
+            .collect::<Vec<_>>()
+            .join("\n")
+            .into(),
         other => other.clone(),
     }
 }

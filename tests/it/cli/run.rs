@@ -24,10 +24,14 @@ impl Place {
         std::fs::read_to_string(self.0.path().join(path)).unwrap()
     }
 
-
     fn command(&self, words: &[&str]) -> Command {
         let mut command = portcullis();
-        command.args(words).current_dir(self.0.path()).stdin(Stdio::null()).env("NO_COLOR", "1").env_remove("CLICOLOR_FORCE");
+        command
+            .args(words)
+            .current_dir(self.0.path())
+            .stdin(Stdio::null())
+            .env("NO_COLOR", "1")
+            .env_remove("CLICOLOR_FORCE");
         command
     }
 
@@ -69,7 +73,11 @@ pub fn golden(name: &str, text: &str) {
         return;
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(expected == text, "{} is not what is printed (UPDATE_GOLDEN=1 writes it anew):\n{text}", path.display());
+    assert!(
+        expected == text,
+        "{} is not what is printed (UPDATE_GOLDEN=1 writes it anew):\n{text}",
+        path.display()
+    );
 }
 
 /// Ids, times and digests change from run to run.
@@ -81,15 +89,24 @@ fn scrub_line(line: &str) -> String {
     let words: Vec<&str> = line.split(' ').collect();
     let scrubbed = words.iter().enumerate().map(|(at, word)| {
         let next = words.get(at + 1).copied().unwrap_or_default().trim_end_matches([',', '.']);
-        if matches!(next, "µs" | "s") && word.parse::<f64>().is_ok() { "N".to_owned() } else { scrub_word(word) }
+        if matches!(next, "µs" | "s") && word.parse::<f64>().is_ok() {
+            "N".to_owned()
+        } else {
+            scrub_word(word)
+        }
     });
     scrubbed.collect::<Vec<_>>().join(" ")
 }
 
 fn scrub_word(word: &str) -> String {
     let hex = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let id = |text: &str| text.len() == 36 && text.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && text.split('-').all(hex);
-    let revision = |text: &str| text.split_once('/').is_some_and(|(law, world)| law.len() == 8 && hex(law) && world.parse::<u64>().is_ok());
+    let id = |text: &str| {
+        text.len() == 36 && text.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && text.split('-').all(hex)
+    };
+    let revision = |text: &str| {
+        text.split_once('/')
+            .is_some_and(|(law, world)| law.len() == 8 && hex(law) && world.parse::<u64>().is_ok())
+    };
     if id(word) {
         "ID".to_owned()
     } else if revision(word) || (word.len() == 64 && hex(word)) {

@@ -44,6 +44,8 @@ fn digest(module: &Path) -> String {
         std::fs::read_dir(module).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let mut hash = Sha256::new();
-    files.iter().for_each(|file| hash.update(std::fs::read(file).unwrap()));
+    for file in &files {
+        hash.update(std::fs::read(file).unwrap());
+    }
     hex::encode(&hash.finalize()[..6])
 }

@@ -21,8 +21,10 @@ pub const APP: &str = "tn-acme-shop-app-frontend";
 pub const GLOBEX: &str = "tn-globex-web-sbx-001";
 pub const GOOD: &str = "registry.example.com/tenants/acme/web:1.4.2";
 pub const EVIL: &str = "evil.io/web:1";
-pub const ALICE: &str = r#"{"username":"alice@acme.io","groups":["acme-devs","projectcapsule.dev","system:authenticated"]}"#;
-pub const BOB: &str = r#"{"username":"bob@globex.io","groups":["globex-devs","projectcapsule.dev","system:authenticated"]}"#;
+pub const ALICE: &str =
+    r#"{"username":"alice@acme.io","groups":["acme-devs","projectcapsule.dev","system:authenticated"]}"#;
+pub const BOB: &str =
+    r#"{"username":"bob@globex.io","groups":["globex-devs","projectcapsule.dev","system:authenticated"]}"#;
 
 /// A review, part by part; what is left alone is alice creating a Pod in her sandbox.
 #[derive(Clone)]
@@ -68,8 +70,15 @@ impl Ask {
     pub fn configmap(namespace: &str, more: &str) -> Self {
         let comma = if more.is_empty() { "" } else { "," };
         let labels = labels();
-        let object = format!(r#"{{"kind":"ConfigMap","apiVersion":"v1","metadata":{{"name":"web","namespace":"{namespace}",{labels}}}{comma}{more}}}"#);
-        Self { what: ["", "v1", "ConfigMap", "configmaps", ""], namespace: namespace.into(), object, ..Self::default() }
+        let object = format!(
+            r#"{{"kind":"ConfigMap","apiVersion":"v1","metadata":{{"name":"web","namespace":"{namespace}",{labels}}}{comma}{more}}}"#
+        );
+        Self {
+            what: ["", "v1", "ConfigMap", "configmaps", ""],
+            namespace: namespace.into(),
+            object,
+            ..Self::default()
+        }
     }
 
     /// The header's fields in the order in which Go writes them; the objects are not among them.
@@ -80,7 +89,12 @@ impl Ask {
         let gvr = format!(r#"{{"group":"{group}","version":"{version}","resource":"{resource}"}}"#);
         let mut fields = vec![("uid", text(&self.uid)), ("kind", gvk.clone()), ("resource", gvr.clone())];
         fields.extend((!subresource.is_empty()).then(|| ("subResource", text(subresource))));
-        fields.extend([("requestKind", gvk), ("requestResource", gvr), ("name", text(&self.name)), ("namespace", text(&self.namespace))]);
+        fields.extend([
+            ("requestKind", gvk),
+            ("requestResource", gvr),
+            ("name", text(&self.name)),
+            ("namespace", text(&self.namespace)),
+        ]);
         fields.extend([("operation", text(self.operation)), ("userInfo", self.user.into())]);
         fields
     }
@@ -88,7 +102,11 @@ impl Ask {
     /// All fields of the request, in Go's order.
     pub fn fields(&self) -> Vec<(&'static str, String)> {
         let mut fields = self.header();
-        fields.extend([("object", self.object.clone()), ("oldObject", self.old_object.clone()), ("dryRun", self.dry_run.to_string())]);
+        fields.extend([
+            ("object", self.object.clone()),
+            ("oldObject", self.old_object.clone()),
+            ("dryRun", self.dry_run.to_string()),
+        ]);
         fields.push(("options", r#"{"kind":"CreateOptions","apiVersion":"meta.k8s.io/v1"}"#.into()));
         fields
     }
@@ -112,7 +130,8 @@ pub fn join(fields: &[(&str, String)]) -> String {
 
 /// A review around the members of its request.
 pub fn envelope(request: &str) -> String {
-    format!(r#"{{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{{{request}}}}}"#) + "\n"
+    format!(r#"{{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{{{request}}}}}"#)
+        + "\n"
 }
 
 fn labels() -> String {
@@ -151,11 +170,17 @@ impl Gate {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.authority.cert_pem().as_bytes()).unwrap()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
-        let config = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots).with_no_client_auth();
+        let config = builder
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
         let stream = TcpStream::connect(&self.webhook).unwrap();
+        stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        let connection = ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap()).unwrap();
+        let connection =
+            ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap()).unwrap();
         Wire(StreamOwned::new(connection, stream))
     }
 
@@ -184,9 +209,17 @@ impl Gate {
     pub fn series(&self, name: &str, labels: &[&str]) -> Vec<(String, f64)> {
         let (status, page) = self.get("/metrics");
         assert_eq!(status, 200);
-        let lines = page.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+        let lines = page
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
         let lines = lines.filter(|line| labels.iter().all(|label| line.contains(label)));
-        lines.map(|line| line.rsplit_once(' ').map(|(series, value)| (series.to_owned(), value.parse().unwrap())).unwrap()).collect()
+        lines
+            .map(|line| {
+                line.rsplit_once(' ')
+                    .map(|(series, value)| (series.to_owned(), value.parse().unwrap()))
+                    .unwrap()
+            })
+            .collect()
     }
 }
 
@@ -207,7 +240,8 @@ impl Wire {
 
     pub fn request(&mut self, method: &str, path: &str, content_type: Option<&str>, body: &[u8]) -> Reply {
         let kind = content_type.map_or(String::new(), |kind| format!("content-type: {kind}\r\n"));
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: gate\r\n{kind}content-length: {}\r\n\r\n", body.len());
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nhost: gate\r\n{kind}content-length: {}\r\n\r\n", body.len());
         // Whoever is refused early may find the door closed to the rest; the answer counts.
         let _ = self.send(&[head.as_bytes(), body].concat());
         self.reply().expect("an answer")
@@ -222,7 +256,10 @@ impl Wire {
             head.extend(byte);
         }
         let head = String::from_utf8(head).unwrap().to_lowercase();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |length| length.parse().unwrap());
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .map_or(0, |length| length.parse().unwrap());
         let mut body = vec![0; length];
         self.0.read_exact(&mut body).ok()?;
         Some(Reply { status: head.split(' ').nth(1).unwrap().parse().unwrap(), head, body })

@@ -8,8 +8,8 @@ use crate::admission::verdict::clip;
 use crate::cli::law::Files;
 use crate::cli::output::{CARE, FAINT};
 use crate::policy::bundle::Module;
-use crate::policy::engine::analysis::{self, Form};
 use crate::policy::engine;
+use crate::policy::engine::analysis::{self, Form};
 use crate::policy::{Bundle, Policy, Value};
 
 /// Characters of a value.
@@ -44,10 +44,24 @@ impl Tracer {
             if format!("data.{}", found.package.join(".")) != policy.package {
                 continue;
             }
-            for rule in found.rules.iter().filter(|rule| rule.form != Form::Function && seen.insert(rule.name.clone())) {
+            for rule in found
+                .rules
+                .iter()
+                .filter(|rule| rule.form != Form::Function && seen.insert(rule.name.clone()))
+            {
                 let value = engine.eval_rule(format!("{}.{}", policy.package, rule.name));
-                let value = value.map_or_else(|error| format!("failed: {}", last(&format!("{error:#}"))), |value| shown(&value));
-                let _ = writeln!(text, "    {FAINT}{}:{}{FAINT:#} {} = {}", module.path, rule.place.0, rule.name, clip(&value, VALUE_MAX));
+                let value = value.map_or_else(
+                    |error| format!("failed: {}", last(&format!("{error:#}"))),
+                    |value| shown(&value),
+                );
+                let _ = writeln!(
+                    text,
+                    "    {FAINT}{}:{}{FAINT:#} {} = {}",
+                    module.path,
+                    rule.place.0,
+                    rule.name,
+                    clip(&value, VALUE_MAX)
+                );
                 prints.extend(engine.take_prints().unwrap_or_default());
             }
         }

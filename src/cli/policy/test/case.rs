@@ -33,9 +33,13 @@ impl Bench {
         let mut others = Vec::new();
         if both {
             others.push(("the interpreter", judge(Options { interpreter: true, full_input: false })?));
-            others.push(("the machine with the whole input", judge(Options { interpreter: false, full_input: true })?));
+            others.push((
+                "the machine with the whole input",
+                judge(Options { interpreter: false, full_input: true })?,
+            ));
         }
-        let moment = Moment { decision_id: "00000000-0000-7000-8000-000000000000".to_owned(), now: NOW.to_owned() };
+        let moment =
+            Moment { decision_id: "00000000-0000-7000-8000-000000000000".to_owned(), now: NOW.to_owned() };
         Ok(Self { judge: judge(Options::default())?, others, moment })
     }
 
@@ -47,7 +51,12 @@ impl Bench {
     /// Runs a case.
     pub(super) fn run(&self, file: &str, case: &Case, tally: &mut Tally) -> Outcome {
         let body = Bytes::copy_from_slice(&case.body);
-        let mut outcome = Outcome { file: file.to_owned(), id: case.id.clone(), why: case.why.clone(), ..Outcome::default() };
+        let mut outcome = Outcome {
+            file: file.to_owned(),
+            id: case.id.clone(),
+            why: case.why.clone(),
+            ..Outcome::default()
+        };
         let judged = match self.judge.judge(&body, case.endpoint, &self.moment) {
             Ok(judged) => judged,
             Err(error) => {
@@ -63,7 +72,9 @@ impl Bench {
             Err(error) => outcome.wrong.push(error),
         }
         for (name, other) in &self.others {
-            let answer = other.judge(&body, case.endpoint, &self.moment).map(|judged| response::encode(&judged.verdict));
+            let answer = other
+                .judge(&body, case.endpoint, &self.moment)
+                .map(|judged| response::encode(&judged.verdict));
             match answer {
                 Ok(answer) if answer == bytes => {}
                 Ok(answer) => outcome.wrong.push(differs(name, &bytes, &answer)),
@@ -75,15 +86,28 @@ impl Bench {
 }
 
 fn differs(name: &str, ours: &[u8], theirs: &[u8]) -> String {
-    format!("on {name} the answer is another\n  {}\n  {}", String::from_utf8_lossy(ours), String::from_utf8_lossy(theirs))
+    format!(
+        "on {name} the answer is another\n  {}\n  {}",
+        String::from_utf8_lossy(ours),
+        String::from_utf8_lossy(theirs)
+    )
 }
 
 /// The cases to run, and what could not be read as such: a failure each, so that none is lost quietly.
-pub(super) fn read(files: &[CaseFile], people: &People, filter: &Filter) -> (Vec<(String, Case)>, Vec<Outcome>) {
+pub(super) fn read(
+    files: &[CaseFile],
+    people: &People,
+    filter: &Filter,
+) -> (Vec<(String, Case)>, Vec<Outcome>) {
     let (mut ready, mut unread) = (Vec::new(), Vec::new());
     for file in files {
         match cases::parse(&file.name, &file.text, people) {
-            Ok(cases) => ready.extend(cases.into_iter().filter(|case| filter.wants(&file.name, &case.id)).map(|case| (file.name.clone(), case))),
+            Ok(cases) => ready.extend(
+                cases
+                    .into_iter()
+                    .filter(|case| filter.wants(&file.name, &case.id))
+                    .map(|case| (file.name.clone(), case)),
+            ),
             Err(errors) => unread.extend(errors.into_iter().map(|error| broken(&file.name, error))),
         }
     }
@@ -95,5 +119,10 @@ fn broken(file: &str, error: CaseError) -> Outcome {
         CaseError::Case { id, message, .. } => (id, message),
         CaseError::File(_, message) => ("(the file)".to_owned(), message),
     };
-    Outcome { file: file.to_owned(), id, wrong: vec![format!("cannot be read: {message}")], ..Outcome::default() }
+    Outcome {
+        file: file.to_owned(),
+        id,
+        wrong: vec![format!("cannot be read: {message}")],
+        ..Outcome::default()
+    }
 }

@@ -15,7 +15,12 @@ pub(super) fn document(summary: &Summary) -> String {
     for suite in summary.outcomes.chunk_by(|a, b| a.file == b.file) {
         let Some(first) = suite.first() else { continue };
         let failures = suite.iter().filter(|outcome| !outcome.wrong.is_empty()).count();
-        let _ = writeln!(text, "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{failures}\">", escape(&first.file), suite.len());
+        let _ = writeln!(
+            text,
+            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{failures}\">",
+            escape(&first.file),
+            suite.len()
+        );
         for outcome in suite {
             text.push_str(&case(outcome));
         }
@@ -26,13 +31,22 @@ pub(super) fn document(summary: &Summary) -> String {
 }
 
 fn case(outcome: &Outcome) -> String {
-    let head = format!("    <testcase classname=\"{}\" name=\"{}\" time=\"{:.6}\"", escape(&outcome.file), escape(&outcome.id), outcome.took.as_secs_f64());
+    let head = format!(
+        "    <testcase classname=\"{}\" name=\"{}\" time=\"{:.6}\"",
+        escape(&outcome.file),
+        escape(&outcome.id),
+        outcome.took.as_secs_f64()
+    );
     if outcome.wrong.is_empty() {
         return format!("{head}/>\n");
     }
     let lines: Vec<&str> = outcome.wrong.iter().chain(&outcome.prints).map(String::as_str).collect();
     let first = lines.first().copied().unwrap_or_default().lines().next().unwrap_or_default();
-    format!("{head}>\n      <failure message=\"{}\">{}</failure>\n    </testcase>\n", escape(first), escape(&lines.join("\n")))
+    format!(
+        "{head}>\n      <failure message=\"{}\">{}</failure>\n    </testcase>\n",
+        escape(first),
+        escape(&lines.join("\n"))
+    )
 }
 
 /// XML has no way to write most control characters, not even as references.

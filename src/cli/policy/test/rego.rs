@@ -32,9 +32,12 @@ pub(super) fn run(files: &Files, filter: &Filter, tally: &mut Tally) -> anyhow::
     for module in &bundle.tests {
         let found = analysis::analyse(module).map_err(broken)?;
         let package = format!("data.{}", found.package.join("."));
-        let speaks_of: Vec<String> = found.data.iter().map(|reference| format!("data.{}", reference.path.join("."))).collect();
+        let speaks_of: Vec<String> =
+            found.data.iter().map(|reference| format!("data.{}", reference.path.join("."))).collect();
         let mut seen = BTreeSet::new();
-        for rule in found.rules.iter().filter(|rule| rule.name.starts_with("test_") && seen.insert(rule.name.clone())) {
+        for rule in
+            found.rules.iter().filter(|rule| rule.name.starts_with("test_") && seen.insert(rule.name.clone()))
+        {
             let id = format!("{}.{}", found.package.join("."), rule.name);
             let file = files.shown(&module.path);
             if !filter.wants(&file, &id) {
@@ -47,7 +50,11 @@ pub(super) fn run(files: &Files, filter: &Filter, tally: &mut Tally) -> anyhow::
             let prints = engine.take_prints().unwrap_or_default();
             let wrong = match value {
                 Ok(value) => wrong(&rule.name, rule.place.0, &value),
-                Err(error) => vec![format!("line {}: {}", rule.place.0, Problem::from_engine(&module.path, &format!("{error:#}")))],
+                Err(error) => vec![format!(
+                    "line {}: {}",
+                    rule.place.0,
+                    Problem::from_engine(&module.path, &format!("{error:#}"))
+                )],
             };
             outcomes.push(Outcome { file, id, why: String::new(), wrong, prints, took });
         }
@@ -58,7 +65,9 @@ pub(super) fn run(files: &Files, filter: &Filter, tally: &mut Tally) -> anyhow::
 fn wrong(rule: &str, line: u32, value: &Value) -> Vec<String> {
     match value {
         Value::Bool(true) => Vec::new(),
-        Value::Undefined => vec![format!("line {line}: `{rule}` is undefined: one of its lines does not hold")],
+        Value::Undefined => {
+            vec![format!("line {line}: `{rule}` is undefined: one of its lines does not hold")]
+        }
         other => vec![format!("line {line}: `{rule}` is {other}, not true")],
     }
 }

@@ -15,7 +15,13 @@ pub(super) fn text(summary: &Summary) -> String {
     }
     let mut table = output::table(&["policy", "cases", "denied", "spoke", "rego tests"]);
     for (id, count) in summary.tally.iter() {
-        table.add_row([id.to_owned(), count.asked.to_string(), count.denied.to_string(), count.spoke.to_string(), count.tests.to_string()]);
+        table.add_row([
+            id.to_owned(),
+            count.asked.to_string(),
+            count.denied.to_string(),
+            count.spoke.to_string(),
+            count.tests.to_string(),
+        ]);
     }
     text.push_str(&output::lines(&table));
     let untested = summary.tally.untested();
@@ -36,7 +42,8 @@ fn total(summary: &Summary) -> String {
 }
 
 fn failure(outcome: &Outcome) -> String {
-    let mut text = format!("{BAD}FAIL{BAD:#} {STRONG}{}{STRONG:#} {FAINT}{}{FAINT:#}\n", outcome.id, outcome.file);
+    let mut text =
+        format!("{BAD}FAIL{BAD:#} {STRONG}{}{STRONG:#} {FAINT}{}{FAINT:#}\n", outcome.id, outcome.file);
     if !outcome.why.is_empty() {
         let _ = writeln!(text, "     why: {}", outcome.why);
     }

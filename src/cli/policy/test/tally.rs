@@ -36,7 +36,8 @@ impl Tally {
         }
         let verdict = &judged.verdict;
         let denied = verdict.denying();
-        let mut others: Vec<&str> = verdict.outcomes.iter().map(|(id, ..)| id.as_str()).filter(|id| !denied.contains(id)).collect();
+        let mut others: Vec<&str> =
+            verdict.outcomes.iter().map(|(id, ..)| id.as_str()).filter(|id| !denied.contains(id)).collect();
         others.sort_unstable();
         others.dedup();
         for id in &denied {

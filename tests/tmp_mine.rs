@@ -1,2 +1,0 @@
-#[path = "it/support.rs"]
-mod support;

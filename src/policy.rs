@@ -9,6 +9,7 @@ pub mod engine;
 pub mod finding;
 pub mod live;
 pub mod manifest;
+pub mod memo;
 pub mod metadata;
 pub mod params;
 pub mod problem;

@@ -34,7 +34,7 @@ impl Lane {
         let before = self.server.cpu();
         send(&mut self.connections, template, reviews).await;
         let sent = reviews.div_ceil(CONNECTIONS) * CONNECTIONS;
-        self.cpu[size].push((self.server.cpu() - before) / sent as f64);
+        self.cpu[size].push(self.server.cpu().since(&before) / sent as f64);
         let single = self.connections.first_mut().unwrap();
         let took: Vec<f64> = latencies(single, template, reviews / 5)
             .await

@@ -3,29 +3,21 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use portcullis::policy::source::embedded;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::server::{demo_world, root};
+use super::server::demo_world;
 
-/// A copy of the library, for more policies beside it.
+/// The library inside the binary as a directory, for more policies beside it.
 pub fn library() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    copy(&root().join("policies"), dir.path());
-    dir
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let there = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            std::fs::create_dir_all(&there).unwrap();
-            copy(&path, &there);
-        } else {
-            std::fs::copy(&path, &there).unwrap();
-        }
+    for (path, contents) in embedded::files() {
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, contents).unwrap();
     }
+    dir
 }
 
 /// Writes a policy for some resources.

@@ -1,5 +1,7 @@
 //! A server under test: a process of its own, what it has used, and how to reach it.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,6 +10,29 @@ use portcullis::certs::develop::{Authority, Use};
 use tempfile::TempDir;
 
 use super::nothing;
+
+/// Processor time by thread. Threads come and go, so only differences are worth anything.
+pub struct Cpu(BTreeMap<OsString, f64>);
+
+impl Cpu {
+    /// What was used since an earlier look, in microseconds.
+    pub fn since(&self, before: &Self) -> f64 {
+        self.0.iter().map(|(thread, used)| used - before.0.get(thread).unwrap_or(&0.0)).sum()
+    }
+}
+
+/// Of one thread: by the scheduler's own account where the kernel tells it, else in steps of 10,000.
+fn runtime(task: &Path) -> Option<f64> {
+    if let Ok(sched) = std::fs::read_to_string(task.join("sched")) {
+        let line = sched.lines().find(|line| line.starts_with("se.sum_exec_runtime"))?;
+        return Some(line.rsplit_once(':')?.1.trim().parse::<f64>().ok()? * 1000.0);
+    }
+    let stat = std::fs::read_to_string(task.join("stat")).ok()?;
+    // The name stands in brackets and may hold anything; user and system time are the 14th and 15th field.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at)?.parse::<f64>().ok();
+    Some((ticks(11)? + ticks(12)?) * 10_000.0)
+}
 
 /// Ended when dropped.
 pub struct Server {
@@ -35,13 +60,13 @@ impl Server {
     pub async fn nothing() -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.arg(nothing::ARGUMENT);
-        Self::start(command, |command, dir| drop(command.arg(dir))).await
+        Self::start(command, |command, dir| { command.arg(dir); }).await
     }
 
     /// The gate with a world, and flags in which `{dir}` stands for its directory.
     pub async fn gate(world: &str, flags: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-        command.env_remove("PORTCULLIS_POLICIES").env_remove("PORTCULLIS_TENANCY");
+        command.env_remove("PORTCULLIS_POLICIES").env_remove("PORTCULLIS_TENANCY").env_remove("RUST_BACKTRACE");
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain-delay", "0s"]);
         Self::start(command, |command, dir| {
             std::fs::write(dir.join("tenancy"), world).unwrap();
@@ -93,13 +118,11 @@ impl Server {
         &self.authority
     }
 
-    /// Processor time of all its threads so far, in microseconds; the kernel counts in steps of 10,000.
-    pub fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        // The name stands in brackets and may hold anything; user and system time are the 14th and 15th field.
-        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
-        (ticks(11) + ticks(12)) * 10_000.0
+    /// Processor time of each of its threads so far, in microseconds.
+    pub fn cpu(&self) -> Cpu {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let of = |path: PathBuf| Some((path.file_name()?.to_owned(), runtime(&path)?));
+        Cpu(tasks.filter_map(|task| of(task.ok()?.path())).collect())
     }
 
     /// Resident memory, in MiB.

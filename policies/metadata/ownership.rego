@@ -22,13 +22,6 @@ merge contains {"metadata": {"labels": missing}} if {
 	stamped_kind
 }
 
-# Someone should know when a label was put right.
-warn contains sprintf("label %s was set to this namespace's own value", [key]) if {
-	some key, value in missing
-	input.request.object.metadata.labels[key] != value
-	stamped_kind
-}
-
 # Only what differs, so that a second call and Vela's re-sync every five minutes find nothing to do.
 missing := {key: value |
 	some key, value in input.tenancy.namespace.labels

@@ -7,71 +7,98 @@ use super::input;
 use super::review::Review;
 use super::verdict::{Named, Verdict};
 use crate::policy::engine::{EvalError, Object};
-use crate::policy::{Budget, Mode, Plan, Policy, PolicySet, Value};
+use crate::policy::memo::{Found, Question};
+use crate::policy::{Budget, Finding, Mode, Plan, Policy, PolicySet, Value};
 use crate::telemetry::words::Outcome;
 
 /// Runs the plan's policies and adds what they say.
-pub fn run(
-    law: &PolicySet,
-    plan: &Plan,
-    facts: &Facts,
-    review: &Review,
-    budget: Budget,
-    verdict: &mut Verdict,
-) {
-    let tenant = facts.tenant();
-    let active = || {
-        law.planned(plan).filter_map(|policy| {
-            Some((policy, policy.mode(tenant, facts.kind))).filter(|(_, mode)| *mode != Mode::Off)
-        })
-    };
-    let asks = |policy: &Policy| policy.defines("deny") || policy.defines("warn");
-    if !active().any(|(policy, _)| asks(policy)) {
+pub fn run(law: &PolicySet, plan: &Plan, facts: &Facts, review: &Review, budget: Budget, verdict: &mut Verdict) {
+    let asked = asked(law, plan, facts);
+    let policies: Vec<usize> = asked.iter().map(|(at, ..)| *at).collect();
+    if policies.is_empty() {
         return;
     }
-    let inputs = match Inputs::build(plan, facts, review, active().any(|(policy, _)| clear(policy, review))) {
+    let with_clear = asked.iter().any(|(_, policy, _)| clear(policy, review));
+    let inputs = match Inputs::build(plan, facts, review, with_clear) {
         Ok(inputs) => inputs,
         Err(error) => return verdict.fail("", "shape", format!("the object cannot be judged: {error}")),
     };
+    let question = Question { policies: &policies, input: &inputs.masked, tenancy: &facts.tenancy };
+    // A policy that sees Secret values is asked each time: nothing of theirs is kept.
+    let place = if with_clear { None } else { law.memo.place(&question) };
+    if let Some(known) = place.and_then(|place| law.memo.recall(place, &question)) {
+        for (found, (_, policy, mode)) in known.iter().zip(&asked) {
+            tell(policy, *mode, found.clone(), verdict);
+        }
+        return;
+    }
     let data = data(law, facts);
+    let mut all = Vec::with_capacity(asked.len());
     let mut before = Instant::now();
-    for (policy, mode) in active().filter(|(policy, _)| asks(policy)) {
-        ask(policy, mode, inputs.of(policy, review), &data, budget, verdict);
+    for (at, policy, mode) in &asked {
+        if let Some(found) = ask(*at, policy, *mode, inputs.of(policy, review), &data, budget, verdict) {
+            all.push(found.clone());
+            tell(policy, *mode, found, verdict);
+        }
         let now = Instant::now();
         policy.metrics.took(now.duration_since(before));
         before = now;
     }
+    if let Some(place) = place.filter(|_| all.len() == asked.len()) {
+        law.memo.keep(place, &question, all);
+    }
 }
 
-fn ask(policy: &Policy, mode: Mode, input: &Value, data: &Value, budget: Budget, verdict: &mut Verdict) {
-    verdict.evaluated += 1;
-    let (denials, warnings) = (verdict.denials.len(), verdict.warnings.len());
-    let (audited, failures) = (verdict.audited.len(), verdict.failures.len());
-    match policy.findings("deny", input, data, budget) {
-        Ok(findings) => verdict.found(policy, mode, findings),
-        Err(error) => failed(policy, mode, &error, verdict),
-    }
-    match policy.findings("warn", input, data, budget) {
-        Ok(findings) => {
-            let id = &policy.manifest.id;
-            verdict
-                .warnings
-                .extend(findings.into_iter().map(|finding| Named { policy: id.clone(), finding }));
+/// The policies that are asked, in order, with their modes: all that apply, less those that are off or only patch.
+fn asked<'a>(law: &'a PolicySet, plan: &Plan, facts: &Facts) -> Vec<(usize, &'a Policy, Mode)> {
+    let tenant = facts.tenant();
+    let policies = plan.policies.iter().filter_map(|at| Some((*at, law.policies.get(*at)?)));
+    let asks = policies.filter(|(_, policy)| policy.defines("deny") || policy.defines("warn"));
+    asks.map(|(at, policy)| (at, policy, policy.mode(tenant, facts.kind))).filter(|(_, _, mode)| *mode != Mode::Off).collect()
+}
+
+/// What a policy found; `None` where it failed, which the verdict then says.
+fn ask(at: usize, policy: &Policy, mode: Mode, input: &Value, data: &Value, budget: Budget, verdict: &mut Verdict) -> Option<Found> {
+    let deny = policy.findings("deny", input, data, budget);
+    let warn = policy.findings("warn", input, data, budget);
+    match (deny, warn) {
+        (Ok(deny), Ok(warn)) => Some(Found { policy: at, deny, warn }),
+        (deny, warn) => {
+            verdict.evaluated += 1;
+            policy.metrics.decided(Outcome::Error, verdict.dry_run);
+            verdict.outcomes.push((policy.manifest.id.clone(), Outcome::Error, mode));
+            // What it did find stands beside its failure.
+            let (deny, warn) = [deny, warn].map(|found| found.map_err(|error| failed(policy, mode, &error, verdict)).unwrap_or_default()).into();
+            tell_findings(policy, mode, deny, warn, verdict);
+            None
         }
-        Err(error) => failed(policy, mode, &error, verdict),
     }
-    let mut said = vec![];
-    said.extend((verdict.failures.len() > failures).then_some(Outcome::Error));
-    said.extend((verdict.denials.len() > denials).then_some(Outcome::Deny));
-    said.extend((verdict.warnings.len() > warnings).then_some(Outcome::Warn));
-    said.extend((verdict.audited.len() > audited).then_some(Outcome::Audit));
-    if said.is_empty() {
+}
+
+/// Adds what a policy found, and counts it.
+fn tell(policy: &Policy, mode: Mode, found: Found, verdict: &mut Verdict) {
+    verdict.evaluated += 1;
+    let denied = (!found.deny.is_empty()).then_some(match mode {
+        Mode::Enforce => Outcome::Deny,
+        Mode::Warn => Outcome::Warn,
+        Mode::Audit | Mode::Off => Outcome::Audit,
+    });
+    let warned = (!found.warn.is_empty()).then_some(Outcome::Warn).filter(|_| denied != Some(Outcome::Warn));
+    if denied.or(warned).is_none() {
         policy.metrics.decided(Outcome::Pass, verdict.dry_run);
+        return;
     }
-    for outcome in said {
+    for outcome in denied.into_iter().chain(warned) {
         policy.metrics.decided(outcome, verdict.dry_run);
         verdict.outcomes.push((policy.manifest.id.clone(), outcome, mode));
     }
+    tell_findings(policy, mode, found.deny, found.warn, verdict);
+}
+
+fn tell_findings(policy: &Policy, mode: Mode, deny: Vec<Finding>, warn: Vec<Finding>, verdict: &mut Verdict) {
+    verdict.found(policy, mode, deny);
+    let id = &policy.manifest.id;
+    verdict.warnings.extend(warn.into_iter().map(|finding| Named { policy: id.clone(), finding }));
 }
 
 /// Notes and counts that a policy failed.

@@ -70,7 +70,10 @@ impl Live {
             return Reload::Unchanged;
         }
         // A file beside the law was touched, or the poll came round: told once is enough.
-        let same = |earlier: &&Refused| earlier.digest == digest && bundle.as_ref().err().is_none_or(|problems| *problems == earlier.problems);
+        let same = |earlier: &&Refused| {
+            earlier.digest == digest
+                && bundle.as_ref().err().is_none_or(|problems| *problems == earlier.problems)
+        };
         if let Some(earlier) = refused.as_ref().filter(same) {
             return Reload::Refused(earlier.problems.clone());
         }

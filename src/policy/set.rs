@@ -9,6 +9,7 @@ use super::Bundle;
 use super::engine::reads::Reads;
 use super::engine::{Budget, Compiled, EvalError, Value};
 use super::finding::{self, Finding};
+use super::memo::Memo;
 use super::manifest::{Manifest, Match, Mode, OnError};
 use super::params::Modes;
 use super::problem::Problems;
@@ -66,6 +67,8 @@ pub struct PolicySet {
     index: Index,
     broken_index: Index,
     plans: Plans,
+    /// What was found for inputs that come again.
+    pub memo: Memo,
 }
 
 /// How to compile.
@@ -104,6 +107,7 @@ impl PolicySet {
             index,
             broken_index,
             plans: Plans::default(),
+            memo: Memo::default(),
         }
     }
 

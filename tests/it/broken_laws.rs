@@ -14,7 +14,9 @@ const MATCH: &str = "{operations: [CREATE, UPDATE], resources: [configmaps], nam
 pub fn policy(id: &str, custom: &str, rules: &str) -> String {
     let package = id.replace('-', "_");
     let custom: String = custom.lines().map(|line| format!("#   {line}\n")).collect();
-    format!("# METADATA\n# title: {id}\n# custom:\n#   id: {id}\n{custom}#   match:\n#     - {MATCH}\npackage portcullis.{package}\n\n{rules}\n")
+    format!(
+        "# METADATA\n# title: {id}\n# custom:\n#   id: {id}\n{custom}#   match:\n#     - {MATCH}\npackage portcullis.{package}\n\n{rules}\n"
+    )
 }
 
 /// A law that denies what carries `marked`, so that it shows whether it still decides.

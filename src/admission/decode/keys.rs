@@ -9,18 +9,19 @@ use foldhash::fast::RandomState;
 
 use crate::policy::Value;
 
+/// Up to here a linear look is cheaper than a table, and needs no allocation; few objects have more keys.
+const FEW: usize = 16;
+
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
+
 /// Keys of one object, by a keyed hash: 64 bits of it, so a false alarm is a denial once in an age, and never a
 /// missed duplicate.
 #[derive(Default)]
 pub(super) struct Seen {
-    few: Vec<u64>,
+    few: [u64; FEW],
+    count: usize,
     many: Option<HashSet<u64>>,
 }
-
-static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
-
-/// Beyond this a linear look costs more than a table.
-const FEW: usize = 32;
 
 impl Seen {
     /// Whether the key is new.
@@ -29,12 +30,15 @@ impl Seen {
         if let Some(many) = &mut self.many {
             return many.insert(hash);
         }
-        if self.few.contains(&hash) {
+        if self.few.iter().take(self.count).any(|seen| *seen == hash) {
             return false;
         }
-        self.few.push(hash);
-        if self.few.len() > FEW {
-            self.many = Some(self.few.drain(..).collect());
+        match self.few.get_mut(self.count) {
+            Some(place) => {
+                *place = hash;
+                self.count += 1;
+            }
+            None => self.many = Some(self.few.iter().copied().chain([hash]).collect()),
         }
         true
     }

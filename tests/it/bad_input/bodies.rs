@@ -1,7 +1,7 @@
 //! Bytes that are no AdmissionReview: HTTP 400 and a sentence, since without a uid there is nothing to answer in.
 
-use crate::support::wire::{Ask, EVIL, GOOD, envelope, join, pod};
-use crate::support::{Gate, Options, cases, law, root, world};
+use crate::support::wire::{Ask, envelope, join};
+use crate::support::{Gate, Options};
 
 const NO_UID: &str = "`request.uid` is missing, empty or longer than 256 bytes";
 const NO_REQUEST: &str = "`request` is missing";
@@ -11,6 +11,7 @@ type Row = (&'static str, Vec<u8>, &'static str);
 
 fn refused(rows: &[Row]) {
     let mut gate = Gate::start(&Options::default());
+    let mut wrong = Vec::new();
     for (what, body, sentence) in rows {
         for path in ["/validate", "/mutate"] {
             let reply = gate.dial().post(path, Some("application/json"), body);
@@ -19,24 +20,24 @@ fn refused(rows: &[Row]) {
                 Some(start) => text.starts_with(start),
                 None => text == format!("{sentence}\n"),
             };
-            assert!(reply.status == 400 && said, "{what}: {} {text}", reply.status);
-            assert!(
-                text.chars().count() <= 310 && !text.trim_end().contains(char::is_control),
-                "{what}: {text:?}"
-            );
+            let bounded = text.chars().count() <= 310 && !text.trim_end().contains(char::is_control);
+            if reply.status != 400 || !said || !bounded {
+                wrong.push(format!("{what}, {path}: {} {text}", reply.status));
+            }
         }
         gate.is_unharmed();
     }
+    assert!(wrong.is_empty(), "{}", wrong.join(""));
     let counted = gate.metric("portcullis_http_rejected_total", &["status=\"400\""]);
     assert_eq!(counted as usize, 2 * rows.len());
 }
 
-fn without(field: &str) -> Vec<u8> {
+pub fn without(field: &str) -> Vec<u8> {
     let fields: Vec<_> = Ask::default().fields().into_iter().filter(|(key, _)| *key != field).collect();
     envelope(&join(&fields)).into_bytes()
 }
 
-fn saying(field: &str, value: &str) -> Vec<u8> {
+pub fn saying(field: &str, value: &str) -> Vec<u8> {
     let fields: Vec<_> = Ask::default()
         .fields()
         .into_iter()
@@ -159,7 +160,7 @@ fn what_is_json_and_no_review() {
         (
             "a namespace that is a list",
             saying("namespace", "[]"),
-            "the body is no AdmissionReview: request.namespace: invalid type: sequence, expected a string*",
+            "the body is no AdmissionReview: request.namespace: invalid type: sequence*",
         ),
         (
             "an operation that is an object",
@@ -286,128 +287,4 @@ fn what_is_too_deep_or_says_a_thing_twice_or_beyond_all_numbers() {
             "the body is no AdmissionReview: expected value*",
         ),
     ]);
-}
-
-#[test]
-fn numbers_beyond_64_bits_are_judged_as_the_api_server_reads_them() {
-    let gate = Gate::start(&Options::default());
-    for number in [
-        "18446744073709551616",
-        "-9223372036854775809",
-        "123456789012345678901234567890",
-        "1e308",
-        "-0",
-        "0.1e-400",
-    ] {
-        let pod = |image| {
-            pod(image)
-                .replace("\"f:app\":{}", &format!("\"f:app\":{number}"))
-                .replace("\"securityContext\":{}", &format!("\"securityContext\":{{\"runAsUser\":{number}}}"))
-        };
-        let good = gate.ask("validate", &Ask::object(pod(GOOD)).body());
-        assert_eq!(good.json()["response"]["allowed"], true, "{number}: {}", good.message());
-        assert_eq!(
-            gate.ask("validate", &Ask::object(pod(EVIL)).body()).denied_by(),
-            ["registry-allowlist"],
-            "{number}"
-        );
-    }
-}
-
-/// Null is absent, as Go's decoder has it; and who is nobody writes nothing here.
-#[test]
-fn header_fields_that_are_null_or_absent_are_empty() {
-    let gate = Gate::start(&Options::default());
-    let nobody = r#"{"username":"alice@acme.io","groups":null}"#;
-    for body in [
-        saying("userInfo", nobody),
-        saying("userInfo", "{}"),
-        saying("userInfo", "null"),
-        without("userInfo"),
-    ] {
-        let answer = gate.ask("validate", &body);
-        assert_eq!(answer.json()["response"]["status"]["code"], 403, "{}", answer.message());
-        assert!(answer.denied_by().contains(&"sandbox-writers"), "{}", answer.message());
-    }
-    for body in [
-        saying("name", "null"),
-        saying("dryRun", "null"),
-        without("options"),
-        without("oldObject"),
-        without("dryRun"),
-        without("kind"),
-    ] {
-        assert_eq!(gate.ask("validate", &body).json()["response"]["allowed"], true);
-    }
-}
-
-/// In another order the objects cannot be built on the way, so they are read in a second pass.
-#[test]
-fn the_order_of_fields_changes_nothing() {
-    let gate = Gate::start(&Options::default());
-    let ask = Ask::pod(EVIL);
-    let mut orders = vec![ask.fields(); 4];
-    orders[1].reverse();
-    orders[2].sort();
-    orders[3].rotate_left(3);
-    let mut said = Vec::new();
-    for fields in &orders {
-        let answer = gate.ask("validate", envelope(&join(fields)).as_bytes());
-        said.push((
-            answer.uid().to_owned(),
-            answer.denied_by().join(","),
-            answer.message().rsplit_once('\n').unwrap().0.to_owned(),
-        ));
-    }
-    assert!(said.iter().all(|one| *one == said[0]), "{said:#?}");
-    assert_eq!(said[0].1, "registry-allowlist");
-    let last = format!(
-        r#"{{"request":{{{}}},"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}}"#,
-        join(&ask.fields())
-    );
-    assert_eq!(gate.ask("validate", last.as_bytes()).denied_by(), ["registry-allowlist"]);
-}
-
-/// The cases are written in the order of the alphabet; Go writes the header first, and that way is the one in use.
-#[test]
-fn every_case_in_gos_order() {
-    const ORDER: [&str; 16] = [
-        "uid",
-        "kind",
-        "resource",
-        "subResource",
-        "requestKind",
-        "requestResource",
-        "requestSubResource",
-        "name",
-        "namespace",
-        "operation",
-        "userInfo",
-        "object",
-        "oldObject",
-        "dryRun",
-        "options",
-        "",
-    ];
-    let (law, world) = (law(), world());
-    let mut different = Vec::new();
-    for case in cases(&root().join("tests/cases")) {
-        let review: serde_json::Value = serde_json::from_slice(&case.body).unwrap();
-        let (Some(request), Some("AdmissionReview")) =
-            (review["request"].as_object(), review["kind"].as_str())
-        else {
-            continue;
-        };
-        let mut fields: Vec<(&str, String)> =
-            request.iter().map(|(key, value)| (key.as_str(), value.to_string())).collect();
-        fields.sort_by_key(|(key, _)| ORDER.iter().position(|known| known == key).unwrap_or(ORDER.len()));
-        let gos = envelope(&join(&fields))
-            .replace("admission.k8s.io/v1\"", &format!("{}\"", review["apiVersion"].as_str().unwrap()));
-        let [alphabet, gos] = [case.body.clone(), gos.into_bytes()]
-            .map(|body| crate::support::answer(&law, &world, case.endpoint, &body));
-        if alphabet != gos {
-            different.push(case.id);
-        }
-    }
-    assert!(different.is_empty(), "other answers in Go's order: {different:?}");
 }

@@ -13,8 +13,12 @@ fn sigterm_writes_the_last_line_and_ends_well() {
     for signal in [TERM, INT] {
         let gate = Gate::start(&Options::default());
         let ready = gate.path("ready.json");
-        let told: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&ready).unwrap()).unwrap();
-        assert_eq!((told["webhook"].as_str().unwrap(), told["admin"].as_str().unwrap()), (gate.webhook.as_str(), gate.admin.as_str()));
+        let told: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&ready).unwrap()).unwrap();
+        assert_eq!(
+            (told["webhook"].as_str().unwrap(), told["admin"].as_str().unwrap()),
+            (gate.webhook.as_str(), gate.admin.as_str())
+        );
         for _ in 0..200 {
             gate.ask("validate", &Ask::default().body());
         }
@@ -33,7 +37,10 @@ fn a_drain_is_announced_and_answers_what_comes_meanwhile() {
     let gate = Gate::start(&Options { extra: &["--drain-grace", "5s"], ..Options::default() });
     let mut begun = gate.dial();
     let body = Ask::default().body();
-    let head = format!("POST /validate HTTP/1.1\r\nhost: gate\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /validate HTTP/1.1\r\nhost: gate\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
     begun.send(&[head.as_bytes(), &body[..100]].concat()).unwrap();
     wait(Duration::from_secs(10), || (gate.metric("portcullis_inflight_requests", &[]) == 1.0).then_some(()));
     gate.signal(TERM);

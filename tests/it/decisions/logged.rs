@@ -16,7 +16,13 @@ fn gate(extra: &[&str]) -> Gate {
 #[test]
 fn a_line_a_decision_that_is_found_again_by_its_id() {
     let gate = gate(&[]);
-    let asks = [("validate", Ask::default()), ("validate", Ask::pod(EVIL)), ("mutate", Ask::default()), ("validate", Ask::object("[]")), ("validate", Ask { dry_run: true, ..Ask::default() })];
+    let asks = [
+        ("validate", Ask::default()),
+        ("validate", Ask::pod(EVIL)),
+        ("mutate", Ask::default()),
+        ("validate", Ask::object("[]")),
+        ("validate", Ask { dry_run: true, ..Ask::default() }),
+    ];
     let answers: Vec<_> = asks.iter().map(|(endpoint, ask)| gate.ask(endpoint, &ask.body())).collect();
     let lines = lines(&gate, asks.len());
     for (((endpoint, ask), answer), line) in asks.iter().zip(&answers).zip(&lines) {
@@ -26,17 +32,36 @@ fn a_line_a_decision_that_is_found_again_by_its_id() {
         if *endpoint == "validate" {
             assert_eq!(annotations["decision-id"], id);
         } else {
-            assert!(annotations.get("decision-id").is_none(), "a second call would have another value: {annotations}");
+            assert!(
+                annotations.get("decision-id").is_none(),
+                "a second call would have another value: {annotations}"
+            );
         }
-        assert_eq!((&annotations["verdict"], &annotations["revision"]), (&line["verdict"], if line["verdict"] == "error" { &annotations["revision"] } else { &line["revision"] }));
+        assert_eq!(
+            (&annotations["verdict"], &annotations["revision"]),
+            (
+                &line["verdict"],
+                if line["verdict"] == "error" { &annotations["revision"] } else { &line["revision"] }
+            )
+        );
         if answer.json()["response"]["allowed"] == false {
-            assert_eq!(answer.message().lines().last().unwrap(), format!("decision {id}"), "once, at the end");
+            assert_eq!(
+                answer.message().lines().last().unwrap(),
+                format!("decision {id}"),
+                "once, at the end"
+            );
             assert_eq!(answer.message().matches(id).count(), 1);
         }
     }
     let denied = &lines[1];
-    assert_eq!(denied["policies"], json!([{"id": "registry-allowlist", "outcome": "deny", "mode": "enforce"}]));
-    assert_eq!((&denied["findings"][0]["observed"], &denied["findings"][0]["field"]), (&json!(EVIL), &json!("spec.containers[0].image")));
+    assert_eq!(
+        denied["policies"],
+        json!([{"id": "registry-allowlist", "outcome": "deny", "mode": "enforce"}])
+    );
+    assert_eq!(
+        (&denied["findings"][0]["observed"], &denied["findings"][0]["field"]),
+        (&json!(EVIL), &json!("spec.containers[0].image"))
+    );
     let expected = json!({"operation": "CREATE", "kind": "Pod", "resource": "pods", "namespace": SANDBOX, "namespace_kind": "sandbox", "name": "web", "user": "alice@acme.io",
         "requester_class": "tenant", "tenants": ["acme"], "verdict": "deny", "code": 403, "dry_run": false, "peer_verified": false, "findings_omitted": 0});
     for (key, value) in expected.as_object().unwrap() {
@@ -54,7 +79,8 @@ fn a_line_a_decision_that_is_found_again_by_its_id() {
 #[test]
 fn findings_beyond_twenty_are_counted() {
     let gate = gate(&[]);
-    let containers: Vec<String> = (0..50).map(|index| format!(r#"{{"name":"c{index}","image":"evil{index}.io/x:1"}}"#)).collect();
+    let containers: Vec<String> =
+        (0..50).map(|index| format!(r#"{{"name":"c{index}","image":"evil{index}.io/x:1"}}"#)).collect();
     gate.ask("validate", &Ask::object(pod_of(&containers.join(","))).body());
     let line = &lines(&gate, 1)[0];
     assert_eq!((line["findings"].as_array().unwrap().len(), &line["findings_omitted"]), (20, &json!(30)));
@@ -68,7 +94,13 @@ fn secret(operation: &'static str) -> Ask {
     };
     let old = if operation == "CREATE" { "null".into() } else { object(ENCODED) };
     let new = if operation == "DELETE" { "null".into() } else { object(ENCODED) };
-    Ask { what: ["", "v1", "Secret", "secrets", ""], operation, object: new, old_object: old, ..Ask::default() }
+    Ask {
+        what: ["", "v1", "Secret", "secrets", ""],
+        operation,
+        object: new,
+        old_object: old,
+        ..Ask::default()
+    }
 }
 
 #[test]
@@ -77,10 +109,22 @@ fn secrets_are_masked_in_object_and_old_object() {
     for operation in ["CREATE", "UPDATE", "DELETE"] {
         gate.ask("validate", &secret(operation).body());
     }
-    let env = r#"{"name":"app","image":"evil.io/x:1","env":[{"name":"PASSWORD","value":"hunter2-correct-horse"}]}"#;
-    gate.ask("validate", &Ask { operation: "UPDATE", object: pod_of(env), old_object: pod_of(env), ..Ask::default() }.body());
+    let env =
+        r#"{"name":"app","image":"evil.io/x:1","env":[{"name":"PASSWORD","value":"hunter2-correct-horse"}]}"#;
+    gate.ask(
+        "validate",
+        &Ask { operation: "UPDATE", object: pod_of(env), old_object: pod_of(env), ..Ask::default() }.body(),
+    );
     let token = r#"{"kind":"TokenRequest","apiVersion":"authentication.k8s.io/v1","metadata":{},"spec":{},"status":{"token":"hunter2-correct-horse"}}"#;
-    gate.ask("validate", &Ask { what: ["", "v1", "ServiceAccount", "serviceaccounts", "token"], object: token.into(), ..Ask::default() }.body());
+    gate.ask(
+        "validate",
+        &Ask {
+            what: ["", "v1", "ServiceAccount", "serviceaccounts", "token"],
+            object: token.into(),
+            ..Ask::default()
+        }
+        .body(),
+    );
     let lines = lines(&gate, 5);
     for line in &lines {
         let text = line.to_string();
@@ -89,7 +133,10 @@ fn secrets_are_masked_in_object_and_old_object() {
     }
     let [create, update, delete, pod, _] = lines.as_slice() else { unreachable!() };
     assert_eq!(create["object"]["data"]["password"]["length"], ENCODED.len());
-    assert_eq!(update["object"]["data"]["password"], update["old_object"]["data"]["password"], "two lines can still be compared");
+    assert_eq!(
+        update["object"]["data"]["password"], update["old_object"]["data"]["password"],
+        "two lines can still be compared"
+    );
     assert_eq!((delete.get("object"), &delete["old_object"]["kind"]), (None, &json!("Secret")));
     let variable = &pod["object"]["spec"]["containers"][0]["env"][0];
     assert_eq!((&variable["name"], &variable["value"]["length"]), (&json!("PASSWORD"), &json!(SECRET.len())));
@@ -100,10 +147,12 @@ fn secrets_are_masked_in_object_and_old_object() {
 #[test]
 fn what_a_finding_observed_is_masked_too() {
     let quoting = "deny contains {\"msg\": sprintf(\"is %v\", [value]), \"field\": \"spec.containers[0].env[0].value\", \"observed\": value} if value := input.request.object.spec.containers[0].env[0].value";
-    let text = crate::broken_laws::policy("quoting", "", quoting).replace("resources: [configmaps]", "resources: [pods]");
+    let text = crate::broken_laws::policy("quoting", "", quoting)
+        .replace("resources: [configmaps]", "resources: [pods]");
     let dir = crate::broken_laws::directory(&[("quoting.rego", &text)]);
     let gate = Gate::start(&Options { policies: Some(dir.path()), ..Options::default() });
-    let env = r#"{"name":"app","image":"evil.io/x:1","env":[{"name":"PASSWORD","value":"hunter2-correct-horse"}]}"#;
+    let env =
+        r#"{"name":"app","image":"evil.io/x:1","env":[{"name":"PASSWORD","value":"hunter2-correct-horse"}]}"#;
     assert_eq!(gate.ask("validate", &Ask::object(pod_of(env)).body()).denied_by(), ["quoting"]);
     let text = lines(&gate, 1)[0].to_string();
     assert!(!text.contains(SECRET), "{text}");
@@ -113,7 +162,11 @@ fn what_a_finding_observed_is_masked_too() {
 fn sampling_leaves_out_plain_allows_and_nothing_else() {
     let gate = gate(&["--decision-log-sample", "0"]);
     let unknown = Ask::default().with("\"operation\":\"CREATE\"", "\"operation\":\"PATCH\"");
-    let notice = Ask { user: r#"{"username":"kubernetes-admin","groups":["system:masters","system:authenticated"]}"#, namespace: crate::support::wire::APP.into(), ..Ask::configmap(crate::support::wire::APP, "") };
+    let notice = Ask {
+        user: r#"{"username":"kubernetes-admin","groups":["system:masters","system:authenticated"]}"#,
+        namespace: crate::support::wire::APP.into(),
+        ..Ask::configmap(crate::support::wire::APP, "")
+    };
     for _ in 0..20 {
         assert_eq!(gate.ask("validate", &Ask::default().body()).json()["response"]["allowed"], true);
     }
@@ -121,9 +174,13 @@ fn sampling_leaves_out_plain_allows_and_nothing_else() {
     assert_eq!(gate.ask("validate", &unknown).json()["response"]["allowed"], false);
     assert_eq!(gate.ask("validate", &Ask::object("[]").body()).json()["response"]["allowed"], false);
     assert!(!gate.ask("validate", &notice.body()).warnings().is_empty());
-    let unlabelled = pod(crate::support::wire::GOOD).replace("\"app\":\"web\",\"kubenova.io/tenant-id\":\"018f2b7c-0000-7000-8000-000000000001\",", "");
+    let unlabelled = pod(crate::support::wire::GOOD)
+        .replace("\"app\":\"web\",\"kubenova.io/tenant-id\":\"018f2b7c-0000-7000-8000-000000000001\",", "");
     assert!(!gate.ask("mutate", &Ask::object(unlabelled).body()).patch().is_empty());
-    let said: Vec<String> = lines(&gate, 5).iter().map(|line| format!("{} {}", line["verdict"].as_str().unwrap(), line["operation"].as_str().unwrap())).collect();
+    let said: Vec<String> = lines(&gate, 5)
+        .iter()
+        .map(|line| format!("{} {}", line["verdict"].as_str().unwrap(), line["operation"].as_str().unwrap()))
+        .collect();
     assert_eq!(said, ["deny CREATE", "deny other", "error CREATE", "allow CREATE", "allow CREATE"]);
 }
 
@@ -133,7 +190,11 @@ fn a_line_is_bounded_whatever_the_request_holds() {
     let gate = gate(&[]);
     let groups: Vec<String> = (0..500).map(|n| format!("\"group-{n}-{}\"", "g".repeat(500))).collect();
     let user = format!(r#"{{"username":"{}","groups":[{}]}}"#, "u".repeat(5000), groups.join(","));
-    let fields: Vec<(&str, String)> = Ask { name: "n".repeat(5000), ..Ask::default() }.fields().into_iter().map(|(key, value)| (key, if key == "userInfo" { user.clone() } else { value })).collect();
+    let fields: Vec<(&str, String)> = Ask { name: "n".repeat(5000), ..Ask::default() }
+        .fields()
+        .into_iter()
+        .map(|(key, value)| (key, if key == "userInfo" { user.clone() } else { value }))
+        .collect();
     gate.ask("validate", envelope(&join(&fields)).as_bytes());
     let line: &Json = &lines(&gate, 1)[0];
     assert!(line.to_string().len() < 40 * 1024);

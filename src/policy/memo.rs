@@ -1,0 +1,168 @@
+//! The same question has the same answer: what the policies of a plan found, kept for inputs that come again.
+//!
+//! A policy is a pure function of what it reads, and most of a review is never read: the Pods of a ReplicaSet differ in
+//! name and uid, and to the law they are one question. An entry answers only for an input and data that are equal to its
+//! own, compared whole; the hash only finds the place. What failed is not kept.
+
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use foldhash::fast::RandomState;
+
+use super::engine::Value;
+use super::finding::Finding;
+
+/// Places. With [`NODES_MAX`] of some 64 bytes each, at most 7 MiB are held; a busy cluster asks a few dozen questions.
+const PLACES: usize = 256;
+/// Values of an input; a larger one is not worth comparing.
+const NODES_MAX: usize = 400;
+
+/// What one policy found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Index of the policy in its set.
+    pub policy: usize,
+    /// What `deny` holds.
+    pub deny: Vec<Finding>,
+    /// What `warn` holds.
+    pub warn: Vec<Finding>,
+}
+
+/// What is asked: which policies, of what.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Indexes of the policies, in order.
+    pub policies: &'a [usize],
+    /// `input`, as far as they read it.
+    pub input: &'a Value,
+    /// `data.tenancy`; the rest of `data` is the set's own.
+    pub tenancy: &'a Value,
+}
+
+/// Where a question's answer is or goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Place(u64);
+
+#[derive(Debug)]
+struct Entry {
+    hash: u64,
+    policies: Vec<usize>,
+    input: Value,
+    tenancy: Value,
+    found: Arc<[Found]>,
+}
+
+/// The memory of one set; it goes with it.
+#[derive(Debug)]
+pub struct Memo {
+    places: Box<[Mutex<Option<Entry>>]>,
+    hasher: RandomState,
+}
+
+impl Default for Memo {
+    fn default() -> Self {
+        Self { places: (0..PLACES).map(|_| Mutex::new(None)).collect(), hasher: RandomState::default() }
+    }
+}
+
+impl Memo {
+    /// Where the answer to a question would be; `None` for one that is not worth keeping.
+    pub fn place(&self, question: &Question<'_>) -> Option<Place> {
+        let mut hasher = self.hasher.build_hasher();
+        question.policies.hash(&mut hasher);
+        let mut nodes = NODES_MAX;
+        mix(question.input, &mut hasher, &mut nodes)?;
+        Some(Place(hasher.finish()))
+    }
+
+    /// The answer, if this very question was asked before.
+    pub fn recall(&self, place: Place, question: &Question<'_>) -> Option<Arc<[Found]>> {
+        let slot = self.slot(place)?.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = slot.as_ref().filter(|entry| entry.hash == place.0)?;
+        let same = entry.policies == question.policies && entry.tenancy == *question.tenancy && entry.input == *question.input;
+        same.then(|| Arc::clone(&entry.found))
+    }
+
+    /// Keeps an answer in the place of whatever was there.
+    pub fn keep(&self, place: Place, question: &Question<'_>, found: Vec<Found>) {
+        let entry = Entry {
+            hash: place.0,
+            policies: question.policies.to_vec(),
+            input: question.input.clone(),
+            tenancy: question.tenancy.clone(),
+            found: found.into(),
+        };
+        if let Some(slot) = self.slot(place) {
+            let before = slot.lock().unwrap_or_else(PoisonError::into_inner).replace(entry);
+            // Freed outside the lock: an input is a tree.
+            drop(before);
+        }
+    }
+
+    fn slot(&self, place: Place) -> Option<&Mutex<Option<Entry>>> {
+        self.places.get(usize::try_from(place.0 % PLACES as u64).ok()?)
+    }
+}
+
+/// Mixes a value in; `None` when it is too large. Numbers are told apart by the comparison.
+fn mix(value: &Value, hasher: &mut impl Hasher, nodes: &mut usize) -> Option<()> {
+    *nodes = nodes.checked_sub(1)?;
+    match value {
+        Value::Null => 0u8.hash(hasher),
+        Value::Undefined => 1u8.hash(hasher),
+        Value::Number(_) => 2u8.hash(hasher),
+        Value::Bool(value) => value.hash(hasher),
+        Value::String(text) => text.hash(hasher),
+        Value::Array(items) => {
+            items.len().hash(hasher);
+            for item in items.iter() {
+                mix(item, hasher, nodes)?;
+            }
+        }
+        Value::Set(items) => {
+            for item in items.iter() {
+                mix(item, hasher, nodes)?;
+            }
+        }
+        Value::Object(entries) => {
+            entries.len().hash(hasher);
+            for (key, value) in entries.iter_sorted() {
+                mix(key, hasher, nodes)?;
+                mix(value, hasher, nodes)?;
+            }
+        }
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input(text: &str) -> Value {
+        Value::from_json_str(text).unwrap()
+    }
+
+    fn ask(memo: &Memo, policies: &[usize], text: &str, tenancy: &str) -> Option<usize> {
+        let (input, tenancy) = (input(text), input(tenancy));
+        let question = Question { policies, input: &input, tenancy: &tenancy };
+        let place = memo.place(&question)?;
+        let found = memo.recall(place, &question).map(|found| found.len());
+        memo.keep(place, &question, vec![Found { policy: 0, deny: vec![], warn: vec![] }; 3]);
+        found
+    }
+
+    #[test]
+    fn only_the_very_same_question_is_answered() {
+        let memo = Memo::default();
+        assert_eq!(ask(&memo, &[1], r#"{"a": 1}"#, "{}"), None);
+        assert_eq!(ask(&memo, &[1], r#"{"a": 1}"#, "{}"), Some(3));
+        // Numbers share a place and are told apart.
+        assert_eq!(ask(&memo, &[1], r#"{"a": 2}"#, "{}"), None);
+        assert_eq!(ask(&memo, &[1], r#"{"a": 2}"#, r#"{"b": 1}"#), None);
+        assert_eq!(ask(&memo, &[2], r#"{"a": 2}"#, r#"{"b": 1}"#), None);
+        let large = format!("[{}0]", "0,".repeat(NODES_MAX));
+        assert_eq!(ask(&memo, &[1], &large, "{}"), None);
+        assert_eq!(ask(&memo, &[1], &large, "{}"), None);
+    }
+}

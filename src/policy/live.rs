@@ -93,7 +93,9 @@ impl Live {
                 metrics::policy_reload(false);
                 if let Some(earlier) = refused.take() {
                     // What was wrong then may be mended now; what still is comes next.
-                    files(&earlier.problems).into_iter().for_each(|file| metrics::policy_broken(file, false));
+                    for file in files(&earlier.problems) {
+                        metrics::policy_broken(file, false);
+                    }
                 }
                 for file in files(&problems) {
                     metrics::policy_broken(file, true);

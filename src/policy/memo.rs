@@ -12,10 +12,10 @@ use foldhash::fast::RandomState;
 use super::engine::Value;
 use super::finding::Finding;
 
-/// Places. With [`NODES_MAX`] of some 64 bytes each, at most 7 MiB are held; a busy cluster asks a few dozen questions.
-const PLACES: usize = 256;
+/// Places. With [`NODES_MAX`] of some 64 bytes each, at most 8 MiB are held; a busy cluster asks a few dozen questions.
+const PLACES: usize = 128;
 /// Values of an input; a larger one is not worth comparing.
-const NODES_MAX: usize = 400;
+const NODES_MAX: usize = 1000;
 
 /// What one policy found.
 #[derive(Debug, Clone, PartialEq, Eq)]

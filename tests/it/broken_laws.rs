@@ -13,7 +13,10 @@ const MATCH: &str = "{operations: [CREATE, UPDATE], resources: [configmaps], nam
 /// A policy of this id; `custom` are more lines of its METADATA, `rules` what follows its package.
 pub fn policy(id: &str, custom: &str, rules: &str) -> String {
     let package = id.replace('-', "_");
-    let custom: String = custom.lines().map(|line| format!("#   {line}\n")).collect();
+    let custom = match custom {
+        "" => String::new(),
+        lines => format!("#   {}\n", lines.replace('\n', "\n#   ")),
+    };
     format!(
         "# METADATA\n# title: {id}\n# custom:\n#   id: {id}\n{custom}#   match:\n#     - {MATCH}\npackage portcullis.{package}\n\n{rules}\n"
     )
@@ -33,6 +36,8 @@ pub fn lay(dir: &Path, name: &str, text: &str) {
 /// A directory of these files.
 pub fn directory(files: &[(&str, &str)]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    files.iter().for_each(|(name, text)| lay(dir.path(), name, text));
+    for (name, text) in files {
+        lay(dir.path(), name, text);
+    }
     dir
 }

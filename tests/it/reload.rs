@@ -32,10 +32,17 @@ fn decides(gate: &Gate, what: &str, version: u32) {
 }
 
 /// Waits until something holds, in moments.
+#[expect(clippy::print_stderr, reason = "how long it took is worth reading and not worth failing for")]
 fn soon(what: &str, mut holds: impl FnMut() -> bool) {
     let before = Instant::now();
     wait(MOMENTS, || holds().then_some(()));
     eprintln!("{what}: {:?}", before.elapsed());
+}
+
+/// Lets some time go by in which nothing may happen.
+fn pause(millis: u64) {
+    let before = Instant::now();
+    wait(MOMENTS, || (before.elapsed() >= Duration::from_millis(millis)).then_some(()));
 }
 
 /// Writes aside and renames, as careful people do.
@@ -79,7 +86,9 @@ impl Mount {
     fn lay(&self, version: &str, files: &[(&str, &str)]) {
         let (dir, old) = (self.0.join(version), std::fs::read_link(self.0.join("..data")).ok());
         std::fs::create_dir(&dir).unwrap();
-        files.iter().for_each(|(name, text)| std::fs::write(dir.join(name), text).unwrap());
+        for (name, text) in files {
+            std::fs::write(dir.join(name), text).unwrap();
+        }
         std::os::unix::fs::symlink(version, self.0.join("..data_tmp")).unwrap();
         std::fs::rename(self.0.join("..data_tmp"), self.0.join("..data")).unwrap();
         if let Some(old) = old {

@@ -40,6 +40,7 @@ pub fn table(results: &[Outcome]) {
     table.set_header(["who", "what", "verdict", "why", "µs"]);
     for result in results {
         let (word, color) = match result.verdict {
+            Word::Allow if result.why.starts_with("warning:") => ("warn", Color::Yellow),
             Word::Allow => ("allow", Color::Green),
             Word::Deny => ("DENY", Color::Red),
             Word::Error => ("ERROR", Color::Magenta),

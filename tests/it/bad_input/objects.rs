@@ -119,7 +119,7 @@ fn a_wrong_shape_is_a_failure_of_ours_and_no_allow() {
         assert_eq!(answer.json()["response"]["auditAnnotations"]["verdict"], "error");
     }
     for endpoint in ["validate", "mutate"] {
-        assert_eq!(errors(&gate, endpoint) as usize, shapes.len());
+        assert_eq!(errors(&gate, endpoint), shapes.len() as u64);
     }
     gate.is_unharmed();
 }
@@ -200,5 +200,5 @@ fn an_operation_that_nobody_knows_is_denied_where_we_judge() {
     }
     let counted =
         gate.metric("portcullis_admission_requests_total", &["operation=\"other\"", "verdict=\"deny\""]);
-    assert_eq!(counted as u64, 4 * 3);
+    assert_eq!(counted, 4 * 3);
 }

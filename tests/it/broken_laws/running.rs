@@ -121,11 +121,11 @@ fn a_law_that_fails_denies_by_name_and_the_others_go_on() {
         let reason = if reason.is_empty() { "load" } else { reason };
         if reason != "load" {
             let labels = [format!("policy=\"{id}\""), format!("reason=\"{reason}\"")];
-            assert_eq!(gate.metric("portcullis_policy_errors_total", &[&labels[0], &labels[1]]), 1.0, "{id}");
-            assert_eq!(gate.metric("portcullis_policy_errors_total", &[]), 1.0, "{id}");
+            assert_eq!(gate.metric("portcullis_policy_errors_total", &[&labels[0], &labels[1]]), 1, "{id}");
+            assert_eq!(gate.metric("portcullis_policy_errors_total", &[]), 1, "{id}");
             assert_eq!(
                 gate.metric("portcullis_policy_decisions_total", &[&labels[0], "outcome=\"error\""]),
-                1.0,
+                1,
                 "{id}"
             );
         }
@@ -157,7 +157,7 @@ fn on_error_allow_lets_pass_and_counts() {
         assert_eq!(answer.json()["response"]["allowed"], true, "{id}: {}", answer.message());
         assert_eq!(answer.json()["response"]["auditAnnotations"]["policies"], format!("{id}=error"));
         let labels = [format!("policy=\"{id}\""), format!("reason=\"{reason}\"")];
-        assert_eq!(gate.metric("portcullis_policy_errors_total", &[&labels[0], &labels[1]]), 1.0, "{id}");
+        assert_eq!(gate.metric("portcullis_policy_errors_total", &[&labels[0], &labels[1]]), 1, "{id}");
         assert_eq!(gate.ask("validate", &provocation(true).body()).denied_by(), ["witness"]);
         gate.is_unharmed();
     }
@@ -193,7 +193,7 @@ fn a_failing_patch_is_no_patch_and_a_warning() {
     );
     assert_eq!(
         gate.metric("portcullis_policy_errors_total", &["policy=\"failing\"", "reason=\"evaluation\""]),
-        1.0
+        1
     );
     gate.is_unharmed();
 }

@@ -43,11 +43,11 @@ fn a_law_with_an_error_answers_for_what_its_match_covers() {
     assert_eq!(gate.ask("validate", &marked(SANDBOX).body()).denied_by(), ["witness"], "the rest loads");
     let pod = gate.ask("validate", &Ask::default().body());
     assert_eq!(pod.json()["response"]["allowed"], true, "Pods are not what it is about: {}", pod.message());
-    assert_eq!(gate.metric("portcullis_policy_broken", &["policy=\"broken\""]), 1.0);
-    assert_eq!(gate.metric("portcullis_policy_last_reload_successful", &[]), 0.0);
+    assert_eq!(gate.metric("portcullis_policy_broken", &["policy=\"broken\""]), 1);
+    assert_eq!(gate.metric("portcullis_policy_last_reload_successful", &[]), 0);
     assert_eq!(
         gate.metric("portcullis_policy_reload_total", &["result=\"error\""]),
-        1.0,
+        1,
         "one start, one failure"
     );
     let reason = readyz(&gate);
@@ -117,8 +117,8 @@ fn a_law_that_is_mended_after_a_broken_start_is_in_force() {
         (gate.ask("validate", &unmarked(SANDBOX).body()).json()["response"]["allowed"] == true).then_some(())
     });
     crate::support::wait(std::time::Duration::from_secs(10), || readyz(&gate).is_empty().then_some(()));
-    assert_eq!(gate.metric("portcullis_policy_broken", &[]), 0.0);
-    assert_eq!(gate.metric("portcullis_policy_last_reload_successful", &[]), 1.0);
+    assert_eq!(gate.metric("portcullis_policy_broken", &[]), 0);
+    assert_eq!(gate.metric("portcullis_policy_last_reload_successful", &[]), 1);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn modes_say_how_hard_a_law_bites() {
         );
         assert_eq!(
             gate.metric("portcullis_policy_decisions_total", &["policy=\"law\""]),
-            if mode == "off" { 0.0 } else { 1.0 },
+            u64::from(mode != "off"),
             "{mode}"
         );
         // A law that only warns does not deny by failing either; its failure is counted all the same.
@@ -147,7 +147,7 @@ fn modes_say_how_hard_a_law_bites() {
         assert_eq!(failing.json()["response"]["allowed"], allowed, "{mode}: {}", failing.message());
         assert_eq!(
             gate.metric("portcullis_policy_errors_total", &["policy=\"law\""]),
-            if mode == "off" { 0.0 } else { 1.0 },
+            u64::from(mode != "off"),
             "{mode}"
         );
     }

@@ -16,30 +16,30 @@ fn a_denial_is_one_more_in_one_series() {
     let series = format!(
         r#"{REQUESTS}{{endpoint="validate",operation="CREATE",verdict="deny",namespace_kind="sandbox",dry_run="false"}}"#
     );
-    assert_eq!(moved, [(series, 1.0)]);
+    assert_eq!(moved, [(series, "1".to_owned())]);
     assert_eq!(
         gate.metric(
             "portcullis_policy_decisions_total",
             &["policy=\"registry-allowlist\"", "outcome=\"deny\"", "dry_run=\"false\""]
         ),
-        1.0
+        1
     );
-    assert_eq!(gate.metric("portcullis_admission_duration_seconds_count", &[]), timed + 1.0);
-    assert_eq!(gate.metric("portcullis_inflight_requests", &[]), 0.0);
+    assert_eq!(gate.metric("portcullis_admission_duration_seconds_count", &[]), timed + 1);
+    assert_eq!(gate.metric("portcullis_inflight_requests", &[]), 0);
 }
 
 #[test]
 fn dry_runs_are_counted_apart() {
     let gate = Gate::start(&Options::default());
     gate.ask("validate", &Ask { dry_run: true, ..Ask::pod(EVIL) }.body());
-    assert_eq!(gate.metric(REQUESTS, &["dry_run=\"true\""]), 1.0, "{:?}", gate.series(REQUESTS, &[]));
-    assert_eq!(gate.metric(REQUESTS, &["dry_run=\"false\""]), 0.0);
+    assert_eq!(gate.metric(REQUESTS, &["dry_run=\"true\""]), 1, "{:?}", gate.series(REQUESTS, &[]));
+    assert_eq!(gate.metric(REQUESTS, &["dry_run=\"false\""]), 0);
     assert_eq!(
         gate.metric(
             "portcullis_policy_decisions_total",
             &["policy=\"registry-allowlist\"", "outcome=\"deny\"", "dry_run=\"true\""]
         ),
-        1.0
+        1
     );
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Mount, decides, gate, law, put, readiness, said, soon};
+use super::{Mount, decides, gate, law, pause, put, readiness, said, soon};
 use crate::support::wire::Ask;
 use crate::support::{Gate, Options, wait};
 
@@ -27,17 +27,17 @@ fn a_broken_law_is_refused_whole_and_forgotten_when_it_is_mended() {
             .starts_with("the last good law is in force; the newest is refused: witness.rego:")
     });
     put(&dir.path().join("law.rego"), &law(2));
-    soon("and told again", || errors() == 2.0);
+    soon("and told again", || errors() == 2);
     assert_eq!(readiness(&gate, "policies").0, 200);
     assert!(said(&gate).contains("first 1."), "{}", said(&gate));
     assert_eq!(gate.series("portcullis_policy_revision_info", &[]), revision);
-    assert_eq!(gate.metric("portcullis_policy_last_reload_successful", &[]), 0.0);
-    assert_eq!(gate.metric("portcullis_policy_broken", &["policy=\"witness.rego\""]), 1.0);
+    assert_eq!(gate.metric("portcullis_policy_last_reload_successful", &[]), 0);
+    assert_eq!(gate.metric("portcullis_policy_broken", &["policy=\"witness.rego\""]), 1);
     put(&dir.path().join("witness.rego"), &crate::broken_laws::witness());
     decides(&gate, "mended", 2);
     soon("and the detail is gone", || readiness(&gate, "policies") == (200, String::new()));
-    assert_eq!((errors(), gate.metric("portcullis_policy_broken", &[])), (2.0, 0.0));
-    assert_eq!(gate.metric("portcullis_policy_last_reload_successful", &[]), 1.0);
+    assert_eq!((errors(), gate.metric("portcullis_policy_broken", &[])), (2, 0));
+    assert_eq!(gate.metric("portcullis_policy_last_reload_successful", &[]), 1);
 }
 
 /// What is refused once is counted once, however often somebody touches the directory beside it.
@@ -47,17 +47,17 @@ fn one_broken_change_is_one_error() {
     let gate = gate(dir.path());
     let errors = || gate.metric("portcullis_policy_reload_total", ERRORS);
     put(&dir.path().join("law.rego"), "package portcullis.law\n\ndeny contains {");
-    soon("broken policy counted", || errors() == 1.0);
+    soon("broken policy counted", || errors() == 1);
     for n in 0..10 {
         std::fs::write(dir.path().join(format!("note{n}.txt")), "nothing of the law's").unwrap();
-        std::thread::sleep(Duration::from_millis(20));
+        pause(20);
     }
-    assert_eq!(errors(), 1.0);
+    assert_eq!(errors(), 1);
     assert!(readiness(&gate, "policies").1.contains("the newest is refused"));
     // Put back as it was, the same law is in force as before, and nothing is wrong any more.
     put(&dir.path().join("law.rego"), &law(1));
     soon("put back", || readiness(&gate, "policies") == (200, String::new()));
-    assert_eq!(gate.metric("portcullis_policy_last_reload_successful", &[]), 1.0);
+    assert_eq!(gate.metric("portcullis_policy_last_reload_successful", &[]), 1);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn broken_tenants_keep_the_last() {
     let world = std::fs::read_to_string(&file).unwrap();
     let errors = || gate.metric("portcullis_snapshot_reload_total", ERRORS);
     let good = || gate.ask("validate", &Ask::default().body()).json()["response"]["allowed"] == true;
-    let mut count = 0.0;
+    let mut count = 0;
     for broken in [
         "",
         "tenants: [",
@@ -93,7 +93,7 @@ fn broken_tenants_keep_the_last() {
         &world.replace("tenant: acme", "tenant: nobody"),
     ] {
         put(&file, broken);
-        count += 1.0;
+        count += 1;
         soon("broken tenancy counted", || errors() == count);
         let (status, reason) = readiness(&gate, "tenancy");
         assert_eq!(status, 200);
@@ -104,14 +104,14 @@ fn broken_tenants_keep_the_last() {
         assert!(good());
     }
     // Reviews write the decision log beside the file; a look that finds the same bytes is no new error.
-    std::thread::sleep(Duration::from_millis(100));
+    pause(100);
     assert_eq!(errors(), count);
     std::fs::remove_file(&file).unwrap();
     soon("tenancy removed", || readiness(&gate, "tenancy").1.contains("cannot read the snapshot"));
     assert!(good());
-    assert_eq!(gate.metric("portcullis_snapshot_revision", &[]), 42.0);
+    assert_eq!(gate.metric("portcullis_snapshot_revision", &[]), 42);
     put(&file, &world.replace("revision: 42", "revision: 50"));
-    soon("mended", || gate.metric("portcullis_snapshot_revision", &[]) == 50.0);
+    soon("mended", || gate.metric("portcullis_snapshot_revision", &[]) == 50);
     soon("and the detail is gone", || readiness(&gate, "tenancy") == (200, String::new()));
     // The very snapshot that was in force before, put back.
     put(&file, "tenants: [");

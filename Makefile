@@ -31,7 +31,7 @@ test: fmt-check lint build ## everything: format, lints, tests, the law and its 
 
 .PHONY: bench
 bench: need-build ## measures, and prints one table
-	cargo bench --locked
+	cargo bench --locked --bench serve
 
 .PHONY: fuzz
 fuzz: need-build ## runs each fuzz target for FUZZ_SECONDS (60)

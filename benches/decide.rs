@@ -3,6 +3,14 @@
 //! The best of several runs of each: what is looked for is the cost of the code, not of the machine. One stage alone,
 //! as for `valgrind --tool=callgrind`: `decide --stage projected --body 6k --times 1000`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a bench that cannot go on says where, and its figures go to the terminal"
+)]
+
 mod bodies;
 
 use std::sync::Arc;

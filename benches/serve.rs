@@ -5,6 +5,17 @@
 //! all; what counts are ratios and differences within a round, and the median over rounds. Without `--bench`, as under
 //! `cargo test --benches`, everything is done a few times only, to see that it works.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::cast_precision_loss,
+    reason = "a bench that cannot go on says where, and its figures go to the terminal"
+)]
+
 mod bodies;
 
 mod serve {
@@ -29,7 +40,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 pub struct Scale {
     /// Rounds around all servers.
     pub rounds: usize,
-    /// Reviews of a server in a round, of the small body; a fifth of it of the large one.
+    /// Reviews of a server in a round, of the small body; a quarter of it of the large one.
     pub reviews: usize,
     /// Starts until ready.
     pub starts: usize,

@@ -103,3 +103,6 @@ fn missing(review: &Review, operation: Operation) -> Option<&'static str> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,12 +6,16 @@ use super::server::{Server, demo_world};
 use super::table::{Table, median, micros, percent, times};
 use crate::Scale;
 
+/// Pods whose labels are new too: to the law, the Pods of a ReplicaSet are one question.
+const NEW: &str = "the gate, new questions";
 const CONNECTIONS: usize = 8;
 /// Small policies that match, beside the library.
 const MATCHING: usize = 10;
 
 struct Lane {
     name: &'static str,
+    /// Whether each review is another question to the law, and not only another Pod.
+    labelled: bool,
     server: Server,
     connections: Vec<Connection>,
     /// Microseconds of processor per review, and of the clock on one connection, a round each; small body, then large.
@@ -26,7 +30,14 @@ impl Lane {
             connections.push(Connection::open(&server, at).await);
         }
         eprintln!("{name}: ready after {:?}", server.ready_after);
-        Self { name, server, connections, cpu: Default::default(), latency: Default::default() }
+        Self {
+            name,
+            labelled: false,
+            server,
+            connections,
+            cpu: Default::default(),
+            latency: Default::default(),
+        }
     }
 
     async fn round(&mut self, size: usize, template: &Template, reviews: usize) {
@@ -55,6 +66,7 @@ pub async fn measure(scale: &Scale, table: &mut Table) {
     let mut lanes = [
         Lane::new("a handler that does nothing", Server::nothing().await).await,
         Lane::new("the gate", Server::gate(&world, &[]).await).await,
+        Lane::new(NEW, Server::gate(&world, &[]).await).await,
         Lane::new("with --full-input", Server::gate(&world, &["--full-input"]).await).await,
         Lane::new(
             "with policies that do not match",
@@ -62,7 +74,7 @@ pub async fn measure(scale: &Scale, table: &mut Table) {
         )
         .await,
         Lane::new(
-            "with policies that match",
+            "new questions, with policies that match",
             Server::gate(&world, &["--policies", &policies(&matching)]).await,
         )
         .await,
@@ -72,10 +84,15 @@ pub async fn measure(scale: &Scale, table: &mut Table) {
         )
         .await,
     ];
+    for lane in &mut lanes {
+        lane.labelled = lane.name.contains("new questions");
+    }
     for round in 0..scale.rounds {
-        for (size, template, share) in [(0, Template::small(), 1), (1, Template::large(), 5)] {
+        for (size, template, share) in [(0, Template::small(), 1), (1, Template::large(), 4)] {
+            let labelled = template.clone().labelled();
             for lane in &mut lanes {
-                lane.round(size, &template, scale.reviews / share).await;
+                let template = if lane.labelled { &labelled } else { &template };
+                lane.round(size, template, scale.reviews / share).await;
             }
         }
         let figures: Vec<String> =
@@ -87,8 +104,8 @@ pub async fn measure(scale: &Scale, table: &mut Table) {
     }
 }
 
-fn report(lanes: &[Lane; 6], size: usize, body: &str, scale: &Scale, table: &mut Table) {
-    let [nothing, gate, full, idle, matching, log] = lanes;
+fn report(lanes: &[Lane; 7], size: usize, body: &str, scale: &Scale, table: &mut Table) {
+    let [nothing, gate, new, full, idle, matching, log] = lanes;
     let cpu = |lane: &Lane| median(&lane.cpu[size]);
     let pairs = |a: &[f64], b: &[f64], f: fn(f64, f64) -> f64| {
         median(&a.iter().zip(b).map(|(a, b)| f(*a, *b)).collect::<Vec<_>>())
@@ -101,6 +118,7 @@ fn report(lanes: &[Lane; 6], size: usize, body: &str, scale: &Scale, table: &mut
         table.tell(format!("{body}: CPU per review, {}", lane.name), micros(cpu(lane)));
     }
     table.hold(format!("{body}: the gate, times nothing"), ratio(gate, nothing), 2.0, times);
+    table.hold(format!("{body}: the gate, new questions, times nothing"), ratio(new, nothing), 2.0, times);
     table.hold(format!("{body}: with --full-input, times nothing"), ratio(full, nothing), 2.5, times);
     let n = scale.idle_policies;
     table.hold(
@@ -111,7 +129,7 @@ fn report(lanes: &[Lane; 6], size: usize, body: &str, scale: &Scale, table: &mut
     );
     table.hold(
         format!("{body}: each policy that matches"),
-        more(matching, gate) / MATCHING as f64,
+        more(matching, new) / MATCHING as f64,
         5.0,
         micros,
     );

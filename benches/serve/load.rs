@@ -34,16 +34,15 @@ impl Template {
         Self::new(&bodies::pod_40k(MARK))
     }
 
-    /// The same with a label that no review had before, so that nothing that was judged can be answered from memory.
+    /// The same with a label that no review had before, so that nothing of the verdict is answered from memory.
     pub fn labelled(self) -> Self {
         let text = String::from_utf8(self.bytes).unwrap();
-        let hash = format!("\"pod-template-hash\":\"{MARK:08x}\"");
+        let start = text.find("\"pod-template-hash\":\"").unwrap();
+        let end = start + text[start..].find([',', '}']).unwrap();
         // As long as what stands there, so that the length in the head stays right.
-        let label = text.find("\"pod-template-hash\":\"").unwrap();
-        let end = label + text[label..].find([',', '}']).unwrap();
-        let padding = (end - label).checked_sub(hash.len()).unwrap();
-        let hash = hash.replace(&format!("{MARK:08x}"), &format!("{MARK:08x}{}", "0".repeat(padding)));
-        Self::find([&text[..label], &hash, &text[end..]].concat().into_bytes())
+        let label = format!("\"pod-template-hash\":\"{MARK:08x}\"");
+        let padding = " ".repeat((end - start).checked_sub(label.len()).unwrap());
+        Self::find([&text[..start], &label, &padding, &text[end..]].concat().into_bytes())
     }
 
     fn new(body: &[u8]) -> Self {
@@ -52,8 +51,7 @@ impl Template {
              content-length: {}\r\naccept: application/json, */*\r\ncontent-type: application/json\r\n\r\n",
             body.len()
         );
-        let bytes = [head.as_bytes(), body].concat();
-        Self::find(bytes)
+        Self::find([head.as_bytes(), body].concat())
     }
 
     fn find(bytes: Vec<u8>) -> Self {

@@ -60,13 +60,19 @@ impl Server {
     pub async fn nothing() -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.arg(nothing::ARGUMENT);
-        Self::start(command, |command, dir| { command.arg(dir); }).await
+        Self::start(command, |command, dir| {
+            command.arg(dir);
+        })
+        .await
     }
 
     /// The gate with a world, and flags in which `{dir}` stands for its directory.
     pub async fn gate(world: &str, flags: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-        command.env_remove("PORTCULLIS_POLICIES").env_remove("PORTCULLIS_TENANCY").env_remove("RUST_BACKTRACE");
+        command
+            .env_remove("PORTCULLIS_POLICIES")
+            .env_remove("PORTCULLIS_TENANCY")
+            .env_remove("RUST_BACKTRACE");
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain-delay", "0s"]);
         Self::start(command, |command, dir| {
             std::fs::write(dir.join("tenancy"), world).unwrap();

@@ -112,3 +112,6 @@ fn step(path: &mut String, part: &str, visit: impl FnOnce(&mut String)) {
     visit(path);
     path.truncate(length);
 }
+
+#[cfg(test)]
+mod tests;

@@ -248,3 +248,6 @@ fn duplicate<E: serde::de::Error>(key: &str) -> E {
     let short: String = key.chars().take(64).collect();
     E::custom(format_args!("key `{}` stands twice in one object", short.escape_debug()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,7 +86,7 @@ impl Gate {
     pub fn decide(&self, decoded: Decoded, deadline: Option<Duration>, peer_verified: bool) -> Verdict {
         let Decoded { review, law, facts, started } = decoded;
         let budget = Budget {
-            time: deadline.map_or(self.budget.time, |left| left.min(self.budget.time)),
+            review: deadline.map_or(self.budget.review, |left| left.min(self.budget.review)),
             ..self.budget
         };
         let (facts, verdict) = match facts {

@@ -61,3 +61,6 @@ fn digest(value: &Value) -> Value {
         (interned("length"), Value::from(text.len())),
     ]))
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,3 +153,6 @@ fn cut(text: String, max: usize) -> String {
     short.push('…');
     short
 }
+
+#[cfg(test)]
+mod tests;

@@ -180,3 +180,6 @@ fn denials(
     }
     found
 }
+
+#[cfg(test)]
+mod tests;

@@ -179,3 +179,6 @@ const FORBIDDEN: [&str; 6] = [
 fn within(path: &str, parent: &str) -> bool {
     path.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,13 +33,7 @@ pub fn tell(
         },
         took,
     );
-    // An unknown operation is denied by no policy, and so has no outcome.
-    let plain = verdict.denials.is_empty()
-        && verdict.failures.is_empty()
-        && verdict.outcomes.is_empty()
-        && verdict.dropped.is_empty()
-        && verdict.patch.is_empty();
-    log.record(plain, || {
+    log.record(plain(verdict), || {
         let header = &review.header;
         let resource = &header.resource;
         Record {
@@ -83,6 +77,16 @@ pub fn tell(
             objects: log.wants_objects().then(|| objects(review)),
         }
     });
+}
+
+/// An allow that nobody has anything to say about: only such lines may be sampled away.
+fn plain(verdict: &Verdict) -> bool {
+    // An unknown operation is denied by no policy, and so has no outcome.
+    verdict.denials.is_empty()
+        && verdict.failures.is_empty()
+        && verdict.outcomes.is_empty()
+        && verdict.dropped.is_empty()
+        && verdict.patch.is_empty()
 }
 
 fn policies(verdict: &Verdict) -> Vec<PolicyOutcome> {

@@ -134,3 +134,6 @@ pub fn annotations(verdict: &Verdict) -> BTreeMap<&'static str, String> {
     }
     annotations
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,14 @@ use crate::policy::{Budget, Finding, Mode, Plan, Policy, PolicySet, Value};
 use crate::telemetry::words::Outcome;
 
 /// Runs the plan's policies and adds what they say.
-pub fn run(law: &PolicySet, plan: &Plan, facts: &Facts, review: &Review, budget: Budget, verdict: &mut Verdict) {
+pub fn run(
+    law: &PolicySet,
+    plan: &Plan,
+    facts: &Facts,
+    review: &Review,
+    budget: Budget,
+    verdict: &mut Verdict,
+) {
     let asked = asked(law, plan, facts);
     let policies: Vec<usize> = asked.iter().map(|(at, ..)| *at).collect();
     if policies.is_empty() {
@@ -34,9 +41,12 @@ pub fn run(law: &PolicySet, plan: &Plan, facts: &Facts, review: &Review, budget:
     }
     let data = data(law, facts);
     let mut all = Vec::with_capacity(asked.len());
-    let mut before = Instant::now();
+    let started = Instant::now();
+    let mut before = started;
     for (at, policy, mode) in &asked {
-        if let Some(found) = ask(*at, policy, *mode, inputs.of(policy, review), &data, budget, verdict) {
+        if let Some(found) =
+            ask(*at, policy, *mode, inputs.of(policy, review), &data, budget.after(before - started), verdict)
+        {
             all.push(found.clone());
             tell(policy, *mode, found, verdict);
         }
@@ -54,11 +64,21 @@ fn asked<'a>(law: &'a PolicySet, plan: &Plan, facts: &Facts) -> Vec<(usize, &'a 
     let tenant = facts.tenant();
     let policies = plan.policies.iter().filter_map(|at| Some((*at, law.policies.get(*at)?)));
     let asks = policies.filter(|(_, policy)| policy.defines("deny") || policy.defines("warn"));
-    asks.map(|(at, policy)| (at, policy, policy.mode(tenant, facts.kind))).filter(|(_, _, mode)| *mode != Mode::Off).collect()
+    asks.map(|(at, policy)| (at, policy, policy.mode(tenant, facts.kind)))
+        .filter(|(_, _, mode)| *mode != Mode::Off)
+        .collect()
 }
 
 /// What a policy found; `None` where it failed, which the verdict then says.
-fn ask(at: usize, policy: &Policy, mode: Mode, input: &Value, data: &Value, budget: Budget, verdict: &mut Verdict) -> Option<Found> {
+fn ask(
+    at: usize,
+    policy: &Policy,
+    mode: Mode,
+    input: &Value,
+    data: &Value,
+    budget: Budget,
+    verdict: &mut Verdict,
+) -> Option<Found> {
     let deny = policy.findings("deny", input, data, budget);
     let warn = policy.findings("warn", input, data, budget);
     match (deny, warn) {
@@ -68,7 +88,9 @@ fn ask(at: usize, policy: &Policy, mode: Mode, input: &Value, data: &Value, budg
             policy.metrics.decided(Outcome::Error, verdict.dry_run);
             verdict.outcomes.push((policy.manifest.id.clone(), Outcome::Error, mode));
             // What it did find stands beside its failure.
-            let (deny, warn) = [deny, warn].map(|found| found.map_err(|error| failed(policy, mode, &error, verdict)).unwrap_or_default()).into();
+            let (deny, warn) = [deny, warn]
+                .map(|found| found.map_err(|error| failed(policy, mode, &error, verdict)).unwrap_or_default())
+                .into();
             tell_findings(policy, mode, deny, warn, verdict);
             None
         }

@@ -195,3 +195,6 @@ fn join(path: &mut String, part: &str) {
     }
     path.push_str(part);
 }
+
+#[cfg(test)]
+mod tests;

@@ -155,7 +155,8 @@ fn gate(args: &LawArgs, log: DecisionLog, readiness: &Readiness, tasks: &mut Tas
         Some(caveat) => law_ready.good_but(caveat),
         None => law_ready.good(),
     };
-    let budget = Budget { time: args.policy_budget.0, instructions: args.policy_instructions };
+    let budget =
+        Budget { time: args.policy_budget.0, instructions: args.policy_instructions, ..Budget::default() };
     let gate = Gate::new(live.clone(), log, budget);
     if let Source::Dir(root) = source {
         tasks.spawn("policies", |stop| dir::follow(root, live, law_ready, stop));

@@ -28,15 +28,25 @@ use super::problem::Problem;
 pub struct Budget {
     /// Wall clock of one policy; checked between instructions.
     pub time: Duration,
+    /// Wall clock of all policies of one review together; what is left of it bounds each.
+    pub review: Duration,
     /// Instructions of one policy on the register machine. Its own default, 25,000, is less than a Pod of 500
     /// containers needs.
     pub instructions: usize,
 }
 
 impl Default for Budget {
-    /// 50 ms and ten million instructions: the validating call has three seconds, and a healthy policy needs microseconds.
+    /// 50 ms a policy, 2 s a review and ten million instructions: the validating call has three seconds, and a healthy
+    /// policy needs microseconds.
     fn default() -> Self {
-        Self { time: Duration::from_millis(50), instructions: 10_000_000 }
+        Self { time: Duration::from_millis(50), review: Duration::from_secs(2), instructions: 10_000_000 }
+    }
+}
+
+impl Budget {
+    /// What one policy may spend when the review has been at it for a while.
+    pub fn after(self, spent: Duration) -> Self {
+        Self { time: self.time.min(self.review.saturating_sub(spent)), ..self }
     }
 }
 

@@ -118,3 +118,6 @@ fn kind(value: &Value) -> &'static str {
         Value::Undefined => "undefined",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,7 +79,9 @@ impl Memo {
     pub fn recall(&self, place: Place, question: &Question<'_>) -> Option<Arc<[Found]>> {
         let slot = self.slot(place)?.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = slot.as_ref().filter(|entry| entry.hash == place.0)?;
-        let same = entry.policies == question.policies && entry.tenancy == *question.tenancy && entry.input == *question.input;
+        let same = entry.policies == question.policies
+            && entry.tenancy == *question.tenancy
+            && entry.input == *question.input;
         same.then(|| Arc::clone(&entry.found))
     }
 

@@ -262,3 +262,6 @@ fn valid_id(id: &str) -> bool {
         && !id.contains("--")
         && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,3 +99,6 @@ impl Modes {
 fn words<T: Copy>(all: &[T], name: fn(T) -> &'static str) -> String {
     all.iter().map(|item| name(*item)).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests;

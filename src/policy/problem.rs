@@ -134,7 +134,7 @@ mod tests {
     fn a_column_is_a_character_at_the_beginning_of_the_word() {
         for (line, column, expected) in [
             ("x := time.now_ns()", 17, 6),
-            ("\tinput.requst.tag == 1", 18, 2),
+            ("\tinput.requst.tag == 1", 17, 2),
             ("a", 9, 2),
             ("é.b", 2, 1),
             ("\t\tx == 1", 9, 3),

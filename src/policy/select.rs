@@ -140,9 +140,10 @@ impl Bucket {
 fn exact_key(group: &str, resource: &str, subresource: &str) -> String {
     let mut key = String::with_capacity(group.len() + resource.len() + subresource.len() + 2);
     key.push_str(resource);
-    key.push('.');
+    // No name holds it, so two triples never read alike.
+    key.push('\0');
     key.push_str(group);
-    key.push('/');
+    key.push('\0');
     key.push_str(subresource);
     key
 }
@@ -179,3 +180,6 @@ impl Plans {
         plan
     }
 }
+
+#[cfg(test)]
+mod tests;

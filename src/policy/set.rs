@@ -9,8 +9,8 @@ use super::Bundle;
 use super::engine::reads::Reads;
 use super::engine::{Budget, Compiled, EvalError, Value};
 use super::finding::{self, Finding};
-use super::memo::Memo;
 use super::manifest::{Manifest, Match, Mode, OnError};
+use super::memo::Memo;
 use super::params::Modes;
 use super::problem::Problems;
 use super::select::{Index, Plan, Plans, Query};
@@ -210,3 +210,6 @@ impl Policy {
         self.compiled.evaluate(index, input, data, Budget { time, ..budget }).map(Some)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -227,12 +227,8 @@ fn whatever_is_found_the_answer_is_one_and_within_bounds() {
     let body =
         bodies().into_iter().find(|body| judge(&law, &world, Endpoint::Validate, body).is_ok()).unwrap();
     let found = || prop::collection::vec(finding(), 0..40);
-    let failure = ("[a-z][a-z0-9-]{0,40}", ".{0,2000}", any::<bool>()).prop_map(|(policy, message, denies)| Failure {
-        policy,
-        reason: "evaluation",
-        message,
-        denies,
-    });
+    let failure = ("[a-z][a-z0-9-]{0,40}", ".{0,2000}", any::<bool>())
+        .prop_map(|(policy, message, denies)| Failure { policy, reason: "evaluation", message, denies });
     let failures = prop::collection::vec(failure, 0..5);
     proptest!(config(300), |(denials in found(), warnings in found(), audited in found(), failures in failures, mutating: bool, dropped in prop::collection::vec((".{0,60}", ".{0,500}"), 0..3))| {
         let endpoint = if mutating { Endpoint::Mutate } else { Endpoint::Validate };

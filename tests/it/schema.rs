@@ -10,5 +10,8 @@ fn the_schema_in_docs_is_the_one_of_the_types() {
         std::fs::write(&path, &now).unwrap();
     }
     let there = std::fs::read_to_string(&path).unwrap();
-    assert!(there == now, "docs/snapshot.schema.json is not what the types say; UPDATE_GOLDEN=1 writes it anew");
+    assert!(
+        there == now,
+        "docs/snapshot.schema.json is not what the types say; UPDATE_GOLDEN=1 writes it anew"
+    );
 }

@@ -27,6 +27,7 @@ pub(super) struct Envelope {
     pub(super) kind: Option<String>,
     pub(super) request: Option<Request>,
     pub(super) late: bool,
+    requested: bool,
 }
 
 /// A request as far as it was read; `late` says that a field came after it was needed.
@@ -69,9 +70,8 @@ impl<'de> Visitor<'de> for EnvelopeSeed<'_> {
                 "request" => {
                     let request = entries.next_value_seed(RequestSeed(self.pass))?;
                     self.found.late |= request.as_ref().is_some_and(|request| request.late);
-                    let before = self.found.request.is_some();
                     self.found.request = request;
-                    before
+                    std::mem::replace(&mut self.found.requested, true)
                 }
                 _ => {
                     entries.next_value_seed(Skip)?;
@@ -144,6 +144,9 @@ impl<'de> Visitor<'de> for RequestSeed<'_> {
         }
         if wanted.is_none() || request.late {
             request.header = header(&raws)?;
+        } else if let Some((key, raw)) = raws.iter().find(|(key, _)| key == "dryRun") {
+            // Go writes it behind the objects.
+            request.header.dry_run = typed(key, raw.get())?;
         }
         let wanted = wanted.unwrap_or_else(|| (self.0.want)(&request.header));
         fields(&mut request, &raws, &wanted)?;
@@ -185,6 +188,11 @@ fn typed<T: Default + serde::de::DeserializeOwned, E: serde::de::Error>(
     key: &str,
     text: &str,
 ) -> Result<T, E> {
+    // What is derived takes a list for the fields in their order; Go does not.
+    if text.starts_with('[') {
+        let message = format_args!("request.{key}: invalid type: sequence, expected an object or a string");
+        return Err(E::custom(message));
+    }
     let value: Option<T> =
         serde_json::from_str(text).map_err(|error| E::custom(format_args!("request.{key}: {error}")))?;
     Ok(value.unwrap_or_default())

@@ -18,10 +18,10 @@ Examples:
   portcullis policy check policies
   portcullis policy check policies --cases tests/cases -o json
 
-It finds what is no Rego, METADATA that is incomplete or misspelt, rules that are never asked, matches
-that no registered webhook sends, paths
-of the input and of data that are always undefined, builtins that are refused, and parameters and
-tests that cannot be read. OPA's own tools read the same files: opa check, opa test -b, Regal.
+It finds what is no Rego, METADATA that is incomplete or misspelt, rules that are never asked,
+matches that no registered webhook sends, paths of the input and of data that are always undefined,
+builtins that are refused, and parameters and tests that cannot be read.
+OPA's own tools read the same files: opa check, opa test -b, Regal.
 Exit code 1: there are problems.";
 
 /// Words of `portcullis policy check`.

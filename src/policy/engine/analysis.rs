@@ -248,3 +248,6 @@ fn place(node: &Json) -> (u32, u32) {
     let at = |key| span.and_then(|s| s.get(key)).and_then(Json::as_u64).and_then(|v| u32::try_from(v).ok());
     (at("line").unwrap_or(0), at("col").unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,3 +102,6 @@ pub fn allowed() -> impl Iterator<Item = (&'static str, &'static str)> {
 pub fn refused() -> impl Iterator<Item = (&'static str, &'static str)> {
     REFUSED.iter().copied()
 }
+
+#[cfg(test)]
+mod tests;

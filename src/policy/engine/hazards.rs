@@ -292,3 +292,6 @@ fn exclusive(definitions: &[(&Json, &Json)]) -> bool {
         constants.len() == definitions.len()
     })
 }
+
+#[cfg(test)]
+mod tests;

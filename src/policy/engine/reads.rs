@@ -111,3 +111,6 @@ impl Reads {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

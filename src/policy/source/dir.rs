@@ -155,25 +155,27 @@ pub async fn follow(
     stop: CancellationToken,
 ) -> Result<(), Infallible> {
     let mut watch = Watch::new();
-    watch.follow(watched(&root));
     loop {
+        // First followed, then read: what changes in between is told, also in a directory that is new.
+        watch.follow(watched(&root));
         let (dir, law) = (root.clone(), live.clone());
         // Reading and compiling take milliseconds: not on a thread that answers reviews.
-        let done = tokio::task::spawn_blocking(move || (law.reload(read(&dir)), watched(&dir))).await;
-        if let Ok((outcome, directories)) = done {
-            match outcome {
-                Reload::Unchanged | Reload::Swapped => match live.caveat() {
-                    Some(caveat) => condition.good_but(caveat),
-                    None => condition.good(),
-                },
-                Reload::Refused(problems) => {
-                    let first = problems.0.first().map(ToString::to_string).unwrap_or_default();
-                    condition
-                        .good_but(format!("the last good law is in force; the newest is refused: {first}"))
-                }
-            };
-            watch.follow(directories);
-        }
+        let done = tokio::task::spawn_blocking(move || law.reload(read(&dir))).await;
+        match done {
+            Ok(Reload::Unchanged | Reload::Swapped) => match live.caveat() {
+                Some(caveat) => condition.good_but(caveat),
+                None => condition.good(),
+            },
+            Ok(Reload::Refused(problems)) => {
+                let first = problems.0.first().map(ToString::to_string).unwrap_or_default();
+                condition.good_but(format!("the last good law is in force; the newest is refused: {first}"))
+            }
+            Err(error) => {
+                tracing::error!(%error, "a bundle could not be compiled; the last good law stays in force");
+                condition
+                    .good_but("the last good law is in force; the newest ended its compilation with a panic")
+            }
+        };
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = watch.changed() => {}

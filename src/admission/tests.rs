@@ -1,0 +1,98 @@
+//! Reviews, laws and verdicts for the tests of this room, and what `decide` says before any policy is asked.
+
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::policy::Bundle;
+use crate::policy::select::Wanted;
+use crate::policy::set::Options;
+
+/// A sandbox of `acme`.
+pub(super) const NAMESPACE: &str = "tn-acme-shop-sbx-001";
+
+/// A review by a developer of `acme` in [`NAMESPACE`], everything built. `resource` is as in `deployments.apps/scale`.
+pub(super) fn review(endpoint: Endpoint, operation: &str, resource: &str, object: &Json, old: &Json) -> Review {
+    let (whole, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+    let (resource, group) = whole.split_once('.').unwrap_or((whole, ""));
+    let body = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": "u", "resource": {"group": group, "version": "v1", "resource": resource},
+        "subResource": subresource, "namespace": NAMESPACE, "operation": operation,
+        "userInfo": {"username": "alice@acme.io", "groups": ["acme-devs"]}, "object": object, "oldObject": old}});
+    let body = serde_json::to_vec(&body).unwrap().into();
+    review::decode(body, endpoint, &|_| Wanted::everything()).unwrap()
+}
+
+pub(super) fn update(object: &Json, old: &Json) -> Review {
+    review(Endpoint::Validate, "UPDATE", "configmaps", object, old)
+}
+
+/// A policy that is asked about everything: its id and its rules.
+pub(super) fn law(policies: &[(&str, &str)]) -> PolicySet {
+    let files = policies.iter().map(|(id, rules)| {
+        let text = format!(
+            "# METADATA\n# title: t\n# custom:\n#   id: {id}\n#   match: [{{operations: [CREATE, UPDATE, DELETE, CONNECT], resources: ['*/*']}}]\npackage portcullis.{}\n{rules}\n",
+            id.replace('-', "_")
+        );
+        (format!("{id}.rego"), text.into_bytes())
+    });
+    PolicySet::compile(&Bundle::from_files(files).unwrap(), Options::default(), None).unwrap()
+}
+
+pub(super) fn decided(law: &PolicySet, review: &Review) -> Verdict {
+    let world = World::new(std::sync::Arc::new(crate::tenancy::snapshot::tests::world()));
+    let facts = Facts::gather(&world, review, "d-1".to_owned(), "2030-01-01T00:00:00Z".to_owned()).unwrap();
+    decide(law, &facts, review, Budget { time: std::time::Duration::from_secs(5), ..Budget::default() })
+}
+
+/// A verdict with nothing found.
+pub(super) fn blank(endpoint: Endpoint) -> Verdict {
+    let review = review(endpoint, "CREATE", "pods", &json!({}), &Json::Null);
+    let mut verdict = Verdict::failed(&review, "d-1".to_owned(), "x", String::new());
+    verdict.failures.clear();
+    verdict
+}
+
+fn check(operation: &str, object: &Json, old: &Json, expected: Outcome, says: &str) {
+    let law = law(&[("none", "deny contains \"never\" if input.now == \"\"")]);
+    let verdict = decided(&law, &review(Endpoint::Validate, operation, "configmaps", object, old));
+    assert_eq!(verdict.outcome(), expected, "{operation} {object} {old}");
+    assert!(message::denial(&verdict).contains(says), "{}", message::denial(&verdict));
+}
+
+#[test]
+fn an_operation_without_its_object_is_a_failure() {
+    let (some, none) = (&json!({"metadata": {}}), &Json::Null);
+    check("CREATE", some, none, Outcome::Allow, "");
+    check("UPDATE", some, some, Outcome::Allow, "");
+    check("DELETE", none, some, Outcome::Allow, "");
+    check("CREATE", none, none, Outcome::Error, "CREATE without `request.object`");
+    check("UPDATE", none, some, Outcome::Error, "UPDATE without `request.object`");
+    check("UPDATE", some, none, Outcome::Error, "UPDATE without `request.oldObject`");
+    check("DELETE", none, none, Outcome::Error, "DELETE without `request.oldObject`");
+}
+
+#[test]
+fn an_operation_nobody_knows_is_denied() {
+    let some = &json!({});
+    for operation in ["PATCH", "create", "", "GET"] {
+        check(operation, some, some, Outcome::Deny, "is no operation that this gate can judge");
+    }
+}
+
+#[test]
+fn an_object_of_a_shape_no_api_server_lets_through_is_a_failure() {
+    for (metadata, says) in [
+        (json!({"labels": ["a"]}), "`object.metadata.labels` is a list, not an object"),
+        (json!({"labels": {"a": 1}}), "`object.metadata.labels` is a number, not a string in each entry"),
+        (json!({"annotations": "a"}), "`object.metadata.annotations` is a string"),
+        (json!({"finalizers": {}}), "`object.metadata.finalizers` is an object, not a list"),
+        (json!({"finalizers": [1]}), "`object.metadata.finalizers` is a number, not a list of strings"),
+        (json!({"ownerReferences": ["a"]}), "`object.metadata.ownerReferences` is a string, not a list of objects"),
+        (json!("a"), "`object.metadata` is a string, not an object"),
+    ] {
+        check("CREATE", &json!({"metadata": metadata}), &Json::Null, Outcome::Error, says);
+        let old = says.replace("`object.", "`oldObject.");
+        check("DELETE", &Json::Null, &json!({"metadata": metadata}), Outcome::Error, &old);
+    }
+    check("CREATE", &json!([]), &Json::Null, Outcome::Error, "`object` is a list, not an object");
+}

@@ -1,0 +1,181 @@
+use super::*;
+
+fn module(body: &str) -> Module {
+    Module { path: "p.rego".to_owned(), text: format!("package portcullis.p\n{body}\n") }
+}
+
+fn analysed(body: &str) -> Analysis {
+    analyse(&module(body)).unwrap_or_else(|problem| panic!("{body}: {problem}"))
+}
+
+fn written(steps: &[Step]) -> String {
+    let part = |step: &Step| if let Step::Name(name) = step { name.clone() } else { "*".to_owned() };
+    steps.iter().map(part).collect::<Vec<_>>().join(".")
+}
+
+/// The paths below `input` that a module reads, each once, in order of text; `""` is all of it.
+fn check(body: &str, input: &[&str]) {
+    let mut found: Vec<String> = analysed(body).input.iter().map(|found| written(&found.path)).collect();
+    found.sort();
+    found.dedup();
+    assert_eq!(found, input, "{body}");
+}
+
+fn check_data(body: &str, data: &[&str]) {
+    let mut found: Vec<String> = analysed(body).data.iter().map(|found| found.path.join(".")).collect();
+    found.sort();
+    found.dedup();
+    assert_eq!(found, data, "{body}");
+}
+
+#[test]
+fn a_chain_of_names_is_one_path() {
+    check("x := input.request.object.kind", &["request.object.kind"]);
+    check("x if input.request.operation == \"CREATE\"", &["request.operation"]);
+    check("x := 1", &[]);
+    check("x := y.input\ny := {\"input\": 1}", &[]);
+}
+
+#[test]
+fn constant_brackets_are_names() {
+    check("x := input[\"request\"][\"object\"].kind", &["request.object.kind"]);
+    check(
+        "x := input.request.object.metadata.labels[\"kubenova.io/app\"]",
+        &["request.object.metadata.labels.kubenova.io/app"],
+    );
+    check("x := input[`request`].name", &["request.name"]);
+}
+
+#[test]
+fn every_other_bracket_is_any_key() {
+    check("x if input.images[_].ok", &["images.*.ok"]);
+    check("x if { some i; input.images[i].ok }", &["images.*.ok"]);
+    check("x := input.images[0].raw", &["images.*.raw"]);
+    check("x := input.request.object[input.request.name].a", &["request.name", "request.object.*.a"]);
+    check("x := input.request[concat(\"\", [\"na\", input.now])]", &["now", "request.*"]);
+    check("k := \"name\"\nx := input.request[k]", &["request.*"]);
+}
+
+#[test]
+fn imports_and_aliases_are_followed() {
+    check("import input.request as req\nx := req.object.kind", &["request.object.kind"]);
+    check("import input.request.object\nx := object.spec.a", &["request.object.spec.a"]);
+    check("import input as document\nx := document.request.name", &["request.name"]);
+    check("import input[\"request\"] as r\nx := r.name", &["request.name"]);
+    check("import rego.v1\nx := input.now", &["now"]);
+    check("import input.request as unused\nx := 1", &[]);
+}
+
+#[test]
+fn input_as_a_whole_is_everything() {
+    check("x := input", &[""]);
+    check("deny contains input", &[""]);
+    check("x := f(input)\nf(a) := a.request", &[""]);
+    check("x if { {\"request\": r} := input; r.name == \"a\" }", &[""]);
+    check("x if walk(input, [_, 1])", &[""]);
+    check("x := [input]", &[""]);
+    check("x := {\"a\": input.request}", &["request"]);
+    check("import input as i\nx := i", &[""]);
+}
+
+#[test]
+fn a_variable_reads_what_it_was_given() {
+    check("x if { o := input.request.object; o.spec.a == 1 }", &["request.object"]);
+    check("x if { some c in input.images; c.ok }", &["images"]);
+    check(
+        "x if { some k, v in input.request.object.metadata.labels; k == v }",
+        &["request.object.metadata.labels"],
+    );
+}
+
+#[test]
+fn reads_inside_comprehensions_every_else_and_with_are_found() {
+    check("x := [i.raw | some i in input.images]", &["images"]);
+    check("x := {i | i := input.request.name; input.now != \"\"}", &["now", "request.name"]);
+    check("x := {k: v | some k; v := input.tenancy[k]}", &["tenancy.*"]);
+    check("x if { every i in input.images { i.ok; input.now != \"\" } }", &["images", "now"]);
+    check("x if not input.request.dryRun", &["request.dryRun"]);
+    check("x := 1 if input.now == \"a\" else := input.request.name", &["now", "request.name"]);
+    check(
+        "default x := false\nx if { y := input.now; y == \"\" } else if { input.changed }",
+        &["changed", "now"],
+    );
+    check("y if input.now\nx if y with data.a as input.request.name", &["now", "request.name"]);
+    check("y if input.now\nx if y with input as {\"now\": input.request.name}", &["", "now", "request.name"]);
+    check("x contains input.request.name if input.now", &["now", "request.name"]);
+    check("x[input.request.name] := input.now", &["now", "request.name"]);
+    check("f(a) := a[input.now] if input.request.name == a", &["now", "request.name"]);
+}
+
+#[test]
+fn reads_inside_calls_and_operators_are_found() {
+    check("x := object.get(input.request, \"name\", input.now)", &["now", "request"]);
+    check("x := split(input.request.name, \"-\")[0]", &["request.name"]);
+    check("x := input.request.a + (2 * input.request.b)", &["request.a", "request.b"]);
+    check("x if input.request.name in input.changed", &["changed", "request.name"]);
+    check("x := -input.request.a", &["request.a"]);
+    check("x := {1} | {input.now}", &["now"]);
+}
+
+#[test]
+fn data_is_known_by_its_constant_beginning() {
+    check_data("x := data.params[\"some-policy\"].steps", &["params.some-policy.steps"]);
+    check_data("x := data.tenancy.tenants[input.now].id", &["tenancy.tenants"]);
+    check_data("import data.portcullis.lib.names\nx := names.prefix", &["portcullis.lib.names.prefix"]);
+    check_data("import data.portcullis.lib.names as n\nx := n.f(1)", &["portcullis.lib.names.f"]);
+    check_data("x := data.portcullis.lib.names.f(1)", &["portcullis.lib.names.f"]);
+    check_data("x := data", &[""]);
+    check_data("x := data[input.now]", &[""]);
+}
+
+#[test]
+fn rules_have_a_name_a_form_and_a_place() {
+    let rules = |body: &str| -> Vec<(String, Form, u32)> {
+        analysed(body).rules.into_iter().map(|rule| (rule.name, rule.form, rule.place.0)).collect()
+    };
+    let is = |name: &str, form, line| (name.to_owned(), form, line);
+    assert_eq!(
+        rules(
+            "deny contains \"a\"\ndeny contains \"b\" if true\nx := 1\ny if x\nf(a) := a\ndefault z := 1\ndefault g(_) := 1"
+        ),
+        [
+            is("deny", Form::Set, 2),
+            is("deny", Form::Set, 3),
+            is("x", Form::Value, 4),
+            is("y", Form::Value, 5),
+            is("f", Form::Function, 6),
+            is("z", Form::Value, 7),
+            is("g", Form::Function, 8),
+        ]
+    );
+    assert_eq!(rules("deny := {\"a\"}"), [is("deny", Form::Value, 2)]);
+    assert_eq!(rules("deny[\"a\"] := 1")[0].1, Form::Value);
+    assert_eq!(analysed("x := 1").package, ["portcullis", "p"]);
+}
+
+#[test]
+fn calls_have_their_name_place_and_constants() {
+    let calls = analysed("x := numbers.range(1, input.now)\ny := count([lower(\"A\")])").calls;
+    let found: Vec<(&str, &[bool], u32)> =
+        calls.iter().map(|call| (call.name.as_str(), &call.constant[..], call.place.0)).collect();
+    assert_eq!(
+        found,
+        [("numbers.range", &[true, false][..], 2), ("count", &[false], 3), ("lower", &[false], 3)]
+    );
+}
+
+#[test]
+fn references_stand_where_they_begin() {
+    let module = module("x if {\n\tinput.request.name\n}");
+    let place = analyse(&module).unwrap().input[0].place;
+    let problem = Problem::at("p.rego", place.0, place.1, "x").settled(&module.text);
+    assert_eq!((problem.line, problem.column), (3, 2));
+}
+
+#[test]
+fn a_syntax_error_has_its_place() {
+    let said = analyse(&module("x := ")).unwrap_err().to_string();
+    assert!(said.starts_with("p.rego:"), "{said}");
+    let said = analyse(&module("x := 1\ny := {")).unwrap_err();
+    assert_eq!((said.file.as_str(), said.line > 0), ("p.rego", true), "{said}");
+}

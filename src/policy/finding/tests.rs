@@ -1,0 +1,119 @@
+use super::*;
+
+fn value(json: &str) -> Value {
+    Value::from_json_str(json).unwrap()
+}
+
+fn set(items: &[&str]) -> Value {
+    Value::from(items.iter().map(|item| value(item)).collect::<std::collections::BTreeSet<Value>>())
+}
+
+fn check(deny: &Value, expected: Result<Vec<Finding>, &str>) {
+    match (findings("deny", deny), expected) {
+        (Ok(found), Ok(expected)) => assert_eq!(found, expected),
+        (Err(said), Err(expected)) => assert!(said.contains(expected), "{said}"),
+        (found, expected) => panic!("{deny}: {found:?}, not {expected:?}"),
+    }
+}
+
+fn said(msg: &str) -> Finding {
+    Finding { msg: msg.to_owned(), ..Finding::default() }
+}
+
+#[test]
+fn a_finding_is_a_string_or_an_object() {
+    check(&set(&[r#""no""#]), Ok(vec![said("no")]));
+    check(&set(&[r#"{"msg": "no"}"#]), Ok(vec![said("no")]));
+    let whole = r#"{"msg": "is no", "field": "spec.a", "observed": "x", "allowed": ["b", "a"], "fix": "do"}"#;
+    let expected = Finding {
+        field: "spec.a".to_owned(),
+        msg: "is no".to_owned(),
+        observed: Some("x".to_owned()),
+        allowed: vec!["b".to_owned(), "a".to_owned()],
+        fix: Some("do".to_owned()),
+    };
+    check(&set(&[whole]), Ok(vec![expected]));
+}
+
+#[test]
+fn nothing_found_is_nothing() {
+    check(&Value::Undefined, Ok(vec![]));
+    check(&Value::new_set(), Ok(vec![]));
+}
+
+#[test]
+fn what_is_allowed_is_a_list_or_a_set_of_strings() {
+    let with = |allowed: Value| {
+        let object = [("msg", Value::from("no")), ("allowed", allowed)];
+        let object: std::collections::BTreeMap<Value, Value> =
+            object.into_iter().map(|(key, value)| (Value::from(key), value)).collect();
+        Value::from(std::collections::BTreeSet::from([Value::from(object)]))
+    };
+    let allowed = |entries: &[&str]| Finding {
+        allowed: entries.iter().map(|entry| (*entry).to_owned()).collect(),
+        ..said("no")
+    };
+    check(&with(value(r#"["b", "a"]"#)), Ok(vec![allowed(&["b", "a"])]));
+    check(&with(set(&[r#""b""#, r#""a""#])), Ok(vec![allowed(&["a", "b"])]));
+    check(&with(value("[]")), Ok(vec![said("no")]));
+    check(&with(value(r#"["a", 1]"#)), Err("`deny` holds a finding whose allowed is a number, not a string"));
+    check(&with(value(r#""a""#)), Err("whose allowed is a string, not an array of strings"));
+    check(&with(value("null")), Err("whose allowed is null, not an array"));
+}
+
+#[test]
+fn other_shapes_are_errors_and_never_an_allow() {
+    check(&set(&["1"]), Err("`deny` holds a number; a finding is a string or an object of msg, field"));
+    check(&set(&["true"]), Err("`deny` holds a boolean"));
+    check(&set(&["null"]), Err("`deny` holds null"));
+    check(&set(&[r#"["no"]"#]), Err("`deny` holds an array"));
+    check(&set(&[r#""no""#, "7"]), Err("`deny` holds a number"));
+    check(&set(&["{}"]), Err("`deny` holds a finding without msg"));
+    check(&set(&[r#"{"msg": ""}"#]), Err("without msg"));
+    check(&set(&[r#"{"field": "a"}"#]), Err("without msg"));
+    check(&set(&[r#"{"msg": 1}"#]), Err("whose msg is a number, not a string"));
+    check(&set(&[r#"{"msg": "no", "field": ["a"]}"#]), Err("whose field is an array, not a string"));
+    check(&set(&[r#"{"msg": "no", "observed": null}"#]), Err("whose observed is null, not a string"));
+    check(&set(&[r#"{"msg": "no", "fix": {}}"#]), Err("whose fix is an object, not a string"));
+    check(&set(&[r#"{"msg": "no", "message": "x"}"#]), Err("with the key \"message\"; the keys are msg"));
+    check(&set(&[r#"{"msg": "no", "details": {}}"#]), Err("with the key \"details\""));
+}
+
+#[test]
+fn a_rule_that_is_no_set_is_an_error() {
+    check(
+        &value(r#"{"no": true}"#),
+        Err("`deny` is an object, not a set; write `deny contains finding if …`"),
+    );
+    check(&value(r#"["no"]"#), Err("`deny` is an array, not a set"));
+    check(&value("true"), Err("`deny` is a boolean, not a set"));
+    check(&value("false"), Err("`deny` is a boolean, not a set"));
+    check(&value("null"), Err("`deny` is null, not a set"));
+    check(&value(r#""no""#), Err("`deny` is a string, not a set"));
+}
+
+#[test]
+fn findings_come_in_order_of_field_and_text() {
+    let mixed = [
+        r#"{"msg": "b", "field": "y"}"#,
+        r#""z""#,
+        r#"{"msg": "a", "field": "y"}"#,
+        r#"{"msg": "c", "field": "x"}"#,
+    ];
+    let order = |items: &[&str]| -> Vec<String> {
+        findings("deny", &set(items)).unwrap().into_iter().map(|found| found.field + &found.msg).collect()
+    };
+    assert_eq!(order(&mixed), ["z", "xc", "ya", "yb"]);
+    let mut turned = mixed;
+    turned.reverse();
+    assert_eq!(order(&turned), order(&mixed));
+}
+
+#[test]
+fn documents_are_a_set_of_json_in_a_stable_order() {
+    let found = documents("merge", &set(&[r#"{"b": 1}"#, r#"{"a": [null, 1.5]}"#])).unwrap();
+    assert_eq!(found, [serde_json::json!({"a": [null, 1.5]}), serde_json::json!({"b": 1})]);
+    assert!(documents("merge", &Value::Undefined).unwrap().is_empty());
+    let said = documents("patch", &value(r#"{"op": "add"}"#)).unwrap_err();
+    assert!(said.starts_with("`patch` is an object, not a set"), "{said}");
+}

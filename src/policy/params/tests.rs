@@ -1,0 +1,98 @@
+use super::*;
+
+fn modes(yaml: &str) -> Result<Modes, Problem> {
+    let params: Json = serde_saphyr::from_str(yaml).unwrap();
+    Modes::parse("params/p/data.yaml", Some(&params))
+}
+
+/// The mode for a tenant and a kind under these overrides, where the policy itself says `enforce`.
+fn check(yaml: &str, asked: &[(Option<&str>, Kind, Mode)]) {
+    let modes = modes(yaml).unwrap();
+    for (tenant, kind, expected) in asked {
+        assert_eq!(modes.mode(Mode::Enforce, *tenant, *kind), *expected, "{yaml}: {tenant:?} {kind:?}");
+    }
+}
+
+fn refused(yaml: &str, says: &str) {
+    let said = modes(yaml).expect_err(yaml).to_string();
+    assert!(said.starts_with("params/p/data.yaml: modes") && said.contains(says), "{said}");
+}
+
+#[test]
+fn without_overrides_the_policys_own_mode_holds() {
+    check("{}", &[(None, Kind::App, Mode::Enforce)]);
+    check("modes: []", &[(Some("acme"), Kind::Sandbox, Mode::Enforce)]);
+    check("steps: [deploy]", &[(None, Kind::Cluster, Mode::Enforce)]);
+    assert!(Modes::parse("p", None).unwrap().is_empty());
+    assert!(!modes("modes: [{mode: warn}]").unwrap().is_empty());
+}
+
+#[test]
+fn the_most_specific_override_wins_whatever_the_order() {
+    let entries = [
+        "{mode: audit}",
+        "{mode: warn, namespaceKind: sandbox}",
+        "{mode: enforce, tenant: acme}",
+        "{mode: off, tenant: acme, namespaceKind: sandbox}",
+    ];
+    for turn in 0..entries.len() {
+        let mut turned = entries;
+        turned.rotate_left(turn);
+        check(
+            &format!("modes: [{}]", turned.join(", ")),
+            &[
+                (Some("acme"), Kind::Sandbox, Mode::Off),
+                (Some("acme"), Kind::App, Mode::Enforce),
+                (Some("globex"), Kind::Sandbox, Mode::Warn),
+                (Some("globex"), Kind::App, Mode::Audit),
+                (None, Kind::Sandbox, Mode::Warn),
+                (None, Kind::Cluster, Mode::Audit),
+            ],
+        );
+    }
+}
+
+#[test]
+fn an_override_of_a_tenant_is_nobody_elses() {
+    check(
+        "modes: [{mode: warn, tenant: acme}]",
+        &[
+            (Some("acme"), Kind::App, Mode::Warn),
+            (Some("acme2"), Kind::App, Mode::Enforce),
+            (Some("ACME"), Kind::App, Mode::Enforce),
+            (None, Kind::App, Mode::Enforce),
+        ],
+    );
+}
+
+#[test]
+fn off_is_a_mode_also_where_yaml_has_a_boolean() {
+    for word in ["off", "\"off\"", "false"] {
+        check(&format!("modes: [{{mode: {word}}}]"), &[(None, Kind::App, Mode::Off)]);
+    }
+    refused("modes: [{mode: true}]", "mode is true, not a word");
+}
+
+#[test]
+fn the_same_thing_said_twice_is_refused() {
+    refused("modes: [{mode: warn}, {mode: warn}]", "modes[1] says again");
+    refused("modes: [{mode: warn, tenant: a}, {mode: off}, {mode: audit, tenant: a}]", "modes[2] says again");
+    refused(
+        "modes: [{mode: warn, tenant: a, namespaceKind: app}, {mode: off, tenant: a, namespaceKind: app}]",
+        "modes[1] says again",
+    );
+}
+
+#[test]
+fn unknown_words_and_keys_are_refused() {
+    refused("modes: [{mode: Warn}]", "modes[0].mode `Warn` is not one of off, audit, warn, enforce");
+    refused("modes: [{mode: warn}, {mode: dryrun, tenant: a}]", "modes[1].mode `dryrun`");
+    refused(
+        "modes: [{mode: warn, namespaceKind: apps}]",
+        "modes[0].namespaceKind `apps` is not one of app, sandbox",
+    );
+    refused("modes: [{mode: warn, tenants: a}]", "unknown field `tenants`");
+    refused("modes: [{tenant: a}]", "missing field `mode`");
+    refused("modes: {acme: warn}", "modes: ");
+    refused("modes: warn", "an entry is `{mode: warn, tenant: acme, namespaceKind: sandbox}`");
+}

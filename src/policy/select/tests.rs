@@ -1,0 +1,149 @@
+use super::*;
+use proptest::prelude::*;
+
+fn entry(operations: &[Operation], patterns: &[&str], kinds: &[Kind]) -> Match {
+    Match {
+        operations: operations.to_vec(),
+        resources: patterns.iter().map(|text| Pattern::parse(text).unwrap()).collect(),
+        namespaces: kinds.to_vec(),
+    }
+}
+
+/// A query written as `deployments.apps/scale`.
+fn query(text: &str) -> Query<'_> {
+    let (whole, subresource) = text.split_once('/').unwrap_or((text, ""));
+    let (resource, group) = whole.split_once('.').unwrap_or((whole, ""));
+    Query { operation: Operation::Update, group, resource, subresource, kind: Kind::App }
+}
+
+fn index(items: &[&[&str]]) -> Index {
+    let mut index = Index::default();
+    for (item, patterns) in items.iter().enumerate() {
+        index.add(item, &[entry(&[Operation::Update], patterns, &[Kind::App])]);
+    }
+    index
+}
+
+/// Which of the items, each a list of patterns, are found.
+fn check(items: &[&[&str]], found: &[(&str, &[usize])]) {
+    let index = index(items);
+    for (text, expected) in found {
+        assert_eq!(index.find(&query(text)), *expected, "{text}");
+    }
+}
+
+#[test]
+fn what_matches_is_found_and_nothing_else() {
+    check(
+        &[
+            &["pods"],
+            &["deployments.apps"],
+            &["*/scale"],
+            &["*.oam.dev"],
+            &["*.oam.dev/*"],
+            &["*/*"],
+            &["*"],
+            &["pods/*"],
+            &["deployments.apps/scale"],
+        ],
+        &[
+            ("pods", &[0, 5, 6, 7]),
+            ("pods/exec", &[5, 7]),
+            ("pods.metrics.k8s.io", &[5, 6]),
+            ("deployments", &[5, 6]),
+            ("deployments.apps", &[1, 5, 6]),
+            ("deployments.apps/scale", &[2, 5, 8]),
+            ("deployments.apps/status", &[5]),
+            ("replicationcontrollers/scale", &[2, 5]),
+            ("applications.core.oam.dev", &[3, 4, 5, 6]),
+            ("applications.core.oam.dev/status", &[4, 5]),
+            ("x.oam.dev", &[3, 4, 5, 6]),
+            ("x.foam.dev", &[5, 6]),
+            ("x.oam.dev.io", &[5, 6]),
+        ],
+    );
+}
+
+#[test]
+fn without_a_catch_all_nothing_else_is_found() {
+    check(
+        &[&["pods"], &["*.oam.dev/*"], &["*/scale"]],
+        &[("services", &[]), ("pods/exec", &[]), ("pods.x.io", &[]), ("x.evil-oam.dev", &[]), ("", &[])],
+    );
+    check(&[], &[("pods", &[])]);
+}
+
+#[test]
+fn an_item_is_found_once_however_often_it_matches() {
+    check(&[&["*/*", "pods", "*", "pods/*", "pods"], &["pods"]], &[("pods", &[0, 1])]);
+    let mut index = Index::default();
+    let one = entry(&[Operation::Update, Operation::Update], &["pods"], &[Kind::App, Kind::App]);
+    index.add(0, &[one.clone(), one]);
+    assert_eq!(index.find(&query("pods")), [0]);
+}
+
+#[test]
+fn operation_and_kind_both_count() {
+    let mut index = Index::default();
+    index.add(
+        0,
+        &[
+            entry(&[Operation::Create], &["pods"], &[Kind::App]),
+            entry(&[Operation::Delete], &["pods"], &[Kind::Sandbox, Kind::Cluster]),
+        ],
+    );
+    for operation in Operation::ALL {
+        for kind in Kind::ALL {
+            let found = index.find(&Query { operation: *operation, kind: *kind, ..query("pods") });
+            let expected = match (operation, kind) {
+                (Operation::Create, Kind::App) | (Operation::Delete, Kind::Sandbox | Kind::Cluster) => {
+                    vec![0]
+                }
+                _ => vec![],
+            };
+            assert_eq!(found, expected, "{operation} {kind:?}");
+        }
+    }
+}
+
+#[test]
+fn names_that_read_alike_are_not_the_same_plan() {
+    let (real, forged) = (
+        Query { resource: "roles", group: "rbac.authorization.k8s.io", ..query("") },
+        Query { resource: "roles.rbac", group: "authorization.k8s.io", ..query("") },
+    );
+    let plans = Plans::default();
+    let made = |query: &Query<'_>, item: usize| {
+        plans.get(query, || Plan { policies: vec![item], ..Plan::default() }).policies.clone()
+    };
+    assert_eq!(made(&forged, 7), [7]);
+    assert_eq!(made(&real, 1), [1]);
+    assert_eq!(made(&real, 2), [1], "a plan is made once");
+    assert_eq!(made(&forged, 2), [7]);
+}
+
+proptest! {
+    #[test]
+    fn the_index_agrees_with_asking_every_pattern(
+        items in prop::collection::vec(prop::collection::vec(
+            ("(\\*|[ab])", prop::option::of("[xy](\\.[xy]){0,2}"), prop::option::of("(\\*|[st])")), 1..4), 0..8),
+        resource in "[ab](\\.[xy])?", group in "([xy](\\.[xy]){0,3})?", subresource in "[st]?",
+    ) {
+        let patterns: Vec<Vec<Pattern>> = items.iter().map(|item| item.iter().map(|(resource, group, sub)| {
+            let mut text = resource.clone();
+            group.iter().for_each(|group| text.extend([".", group]));
+            sub.iter().for_each(|sub| text.extend(["/", sub]));
+            Pattern::parse(&text).unwrap()
+        }).collect()).collect();
+        let mut index = Index::default();
+        for (at, item) in patterns.iter().enumerate() {
+            let all = Match { resources: item.clone(), ..entry(&[Operation::Update], &[], &[Kind::App]) };
+            index.add(at, &[all]);
+        }
+        let query = Query { resource: &resource, group: &group, subresource: &subresource, ..query("") };
+        let scanned: Vec<usize> = (0..patterns.len())
+            .filter(|at| patterns[*at].iter().any(|pattern| pattern.matches(&group, &resource, &subresource)))
+            .collect();
+        prop_assert_eq!(index.find(&query), scanned);
+    }
+}

@@ -58,7 +58,7 @@ fn merge(
         match (target.get(key), value) {
             (None, Json::Null) => {}
             (Some(_), Json::Null) => {
-                out.push(PatchOperation::Remove(RemoveOperation { path: pointer(path)? }))
+                out.push(PatchOperation::Remove(RemoveOperation { path: pointer(path)? }));
             }
             (Some(Json::Object(below)), Json::Object(fields)) => merge(below, fields, path, out)?,
             (Some(there), value) if *there == without_nulls(value) => {}

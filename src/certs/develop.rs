@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use super::CertError;
 use super::pair::Pair;
 
-const DAY: Duration = Duration::from_secs(24 * 3_600);
+const DAY: Duration = Duration::from_hours(24);
 
 /// Ten years: an authority has to outlive its leaves, or both end on one day and nothing can be rotated.
 const AUTHORITY_LIFETIME: Duration = DAY.saturating_mul(3650);
@@ -24,7 +24,7 @@ const AUTHORITY_LIFETIME: Duration = DAY.saturating_mul(3650);
 const LEAF_LIFETIME: Duration = DAY.saturating_mul(397);
 
 /// Certificates begin in the past by this much, for clocks that are behind ours.
-const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+const CLOCK_SKEW: Duration = Duration::from_mins(5);
 
 /// What a leaf is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -45,6 +45,7 @@ impl Default for Budget {
 
 impl Budget {
     /// What one policy may spend when the review has been at it for a while.
+    #[must_use]
     pub fn after(self, spent: Duration) -> Self {
         Self { time: self.time.min(self.review.saturating_sub(spent)), ..self }
     }
@@ -91,7 +92,7 @@ pub enum Compiled {
     /// On the register machine.
     Machine(Box<Machine>),
     /// On the interpreter, and why.
-    Interpreter(Interpreter, String),
+    Interpreter(Box<Interpreter>, String),
 }
 
 impl Compiled {
@@ -113,16 +114,14 @@ impl Compiled {
         let engine = load(modules).map_err(settled)?;
         let entries: Vec<String> = rules.iter().map(|rule| format!("{package}.{rule}")).collect();
         if let Choice::Interpreter(why) = choice {
-            return Ok(Self::Interpreter(
-                Interpreter::new(engine, entries, file).map_err(settled)?,
-                why.clone(),
-            ));
+            let interpreter = Interpreter::new(engine, entries, file).map_err(settled)?;
+            return Ok(Self::Interpreter(Box::new(interpreter), why.clone()));
         }
         match Machine::new(engine.clone(), &entries, file) {
             Ok(machine) => Ok(Self::Machine(Box::new(machine))),
             // A defect that both engines refuse is a problem; what only the compiler refuses is a fallback.
             Err(refused) => match Interpreter::new(engine, entries, file) {
-                Ok(interpreter) => Ok(Self::Interpreter(interpreter, refused.to_string())),
+                Ok(interpreter) => Ok(Self::Interpreter(Box::new(interpreter), refused.to_string())),
                 Err(_) => Err(settled(refused)),
             },
         }

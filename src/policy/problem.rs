@@ -27,6 +27,7 @@ impl Problem {
     }
 
     /// The same problem with its column in characters of the source; see [`column_of`].
+    #[must_use]
     pub fn settled(mut self, source: &str) -> Self {
         let line = usize::try_from(self.line).ok().and_then(|line| source.lines().nth(line.checked_sub(1)?));
         if let Some(line) = line.filter(|_| self.column > 0) {

@@ -127,9 +127,9 @@ impl Default for Timeouts {
             body_whole: Duration::from_secs(30),
             // Go's transport drops an idle connection after 90 s, and does not replay a POST on one that we close
             // at the same moment: ours must be the longer one.
-            idle: Duration::from_secs(120),
+            idle: Duration::from_mins(2),
             // For file systems that tell of nothing (NFS); everywhere else the watch is there long before.
-            reload_poll: Duration::from_secs(60),
+            reload_poll: Duration::from_mins(1),
         }
     }
 }

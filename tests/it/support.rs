@@ -250,7 +250,7 @@ pub fn cases(dir: &Path) -> Vec<portcullis::admission::cases::Case> {
 /// The embedded law, the world of the cases.
 pub fn law() -> portcullis::policy::PolicySet {
     let bundle = portcullis::policy::source::embedded::read().unwrap();
-    portcullis::policy::PolicySet::compile(&bundle, Default::default(), None)
+    portcullis::policy::PolicySet::compile(&bundle, portcullis::policy::set::Options::default(), None)
         .unwrap_or_else(|problems| panic!("{problems}"))
 }
 
@@ -272,7 +272,7 @@ pub fn answer(
         review::decode(body.to_vec().into(), endpoint, &|header| wanted(law, world, header)).unwrap();
     let facts = Facts::gather(world, &review, "0".into(), "2026-01-01T00:00:00Z".into());
     let verdict = match facts {
-        Ok(facts) => decide(law, &facts, &review, Default::default()),
+        Ok(facts) => decide(law, &facts, &review, portcullis::policy::Budget::default()),
         Err(error) => portcullis::admission::Verdict::failed(&review, "0".into(), "shape", error.to_string()),
     };
     response::encode(&verdict)

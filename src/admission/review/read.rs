@@ -215,7 +215,7 @@ fn fields<E: serde::de::Error>(
         match key.as_ref() {
             "object" => request.object = Some(build(&wanted.object)?).filter(|value| *value != Value::Null),
             "oldObject" => {
-                request.old_object = Some(build(&wanted.old_object)?).filter(|value| *value != Value::Null)
+                request.old_object = Some(build(&wanted.old_object)?).filter(|value| *value != Value::Null);
             }
             key => match wanted.request.key(key) {
                 Some((known, reads)) if !reads.is_nothing() => {

@@ -211,12 +211,11 @@ fn chain(node: &Json) -> (Option<&str>, Vec<Step>, Vec<&Json>) {
             let index = bracket.get("index").unwrap_or(&Json::Null);
             let constant =
                 ["String", "RawString"].iter().find_map(|kind| index.get(*kind)).and_then(|s| s.get("value"));
-            match constant.and_then(Json::as_str) {
-                Some(name) => steps.push(Step::Name(name.to_owned())),
-                None => {
-                    steps.push(Step::Any);
-                    inner.push(index);
-                }
+            if let Some(name) = constant.and_then(Json::as_str) {
+                steps.push(Step::Name(name.to_owned()));
+            } else {
+                steps.push(Step::Any);
+                inner.push(index);
             }
             current = bracket.get("refr").unwrap_or(&Json::Null);
         } else if let Some(var) = current.get("Var") {

@@ -23,7 +23,7 @@ pub fn files() -> Vec<(String, Vec<u8>)> {
             match entry {
                 DirEntry::Dir(dir) => open.push(dir),
                 DirEntry::File(file) => {
-                    found.push((file.path().to_string_lossy().replace('\\', "/"), file.contents().to_vec()))
+                    found.push((file.path().to_string_lossy().replace('\\', "/"), file.contents().to_vec()));
                 }
             }
         }

@@ -165,7 +165,7 @@ fn main() {
             let cost = |bench: &Bench| {
                 let policy = bench.law.planned(&plan).nth(at).unwrap();
                 best(times, || {
-                    drop(policy.findings(rule, &bench.input, &bench.data, Budget::default()).unwrap())
+                    drop(policy.findings(rule, &bench.input, &bench.data, Budget::default()).unwrap());
                 })
             };
             let name = format!(

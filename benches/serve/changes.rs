@@ -21,7 +21,7 @@ pub async fn measure(scale: &Scale, table: &mut Table) {
         let server = Server::gate(&world, &[]).await;
         let closed = suspended(&world);
         let took = flips(&server, scale.changes, |open| {
-            std::fs::write(server.path("tenancy"), if open { &world } else { &closed }).unwrap()
+            std::fs::write(server.path("tenancy"), if open { &world } else { &closed }).unwrap();
         })
         .await;
         tell(table, &format!("a changed snapshot file decides, {name} world"), &took);

@@ -1,7 +1,8 @@
 //! What an UPDATE changes. Read from the body again, and only where somebody asks: the decoder has thrown most of it away.
 
+use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::review::Review;
 use super::workload::member;
@@ -29,6 +30,12 @@ pub fn objects(review: &Review) -> (Json, Json) {
     // It has been decoded once, so it decodes; were it not to, two nulls differ from nothing and nothing is exempt.
     serde_json::from_slice::<Body>(&review.body)
         .map_or((Json::Null, Json::Null), |body| (body.request.object, body.request.old_object))
+}
+
+/// A body with another object in the place of the review's own, for those who read from it what has changed.
+pub fn body_with(review: &Review, object: &Json) -> Bytes {
+    let (_, old) = objects(review);
+    Bytes::from(json!({"request": {"object": object, "oldObject": old}}).to_string())
 }
 
 /// JSON pointers (RFC 6901) that differ between the old object and the new, in order; the last is `…` where there are more.
@@ -91,13 +98,11 @@ fn differ(old: &Json, new: &Json, path: &mut String, found: &mut Vec<String>) {
         }
         (Json::Array(a), Json::Array(b)) => {
             for index in 0..a.len().max(b.len()) {
-                step(path, &index.to_string(), |path| {
-                    differ(
-                        a.get(index).unwrap_or(&Json::Null),
-                        b.get(index).unwrap_or(&Json::Null),
-                        path,
-                        found,
-                    );
+                step(path, &index.to_string(), |path| match (a.get(index), b.get(index)) {
+                    (Some(old), Some(new)) => differ(old, new, path, found),
+                    // An element too many is a change also where it is null.
+                    _ if found.len() <= POINTERS_MAX => found.push(path.clone()),
+                    _ => {}
                 });
             }
         }

@@ -69,32 +69,45 @@ pub fn failure_line(failure: &Failure) -> String {
 
 /// The message of a denial: a line a finding, our own failures, the decision id once at the end.
 pub fn denial(verdict: &Verdict) -> String {
-    let end = format!("decision {}", verdict.decision_id);
-    let room = MESSAGE_BYTES_MAX - end.len() - 64;
-    let lines = verdict
-        .denials
-        .iter()
-        .map(line)
-        .chain(verdict.failures.iter().filter(|f| f.denies).map(failure_line));
-    let (mut text, mut told, mut all) = (String::new(), 0, 0);
-    for line in lines {
-        all += 1;
-        if told < FINDINGS_MAX && text.len() + line.len() < room {
-            text.push_str(&line);
-            text.push('\n');
-            told += 1;
-        }
+    let mut text = String::new();
+    let mut told = 0;
+    for (_, line) in spelt_out(verdict) {
+        text.push_str(&line);
+        text.push('\n');
+        told += 1;
     }
+    let all = verdict.denials.len() + denying(verdict).count();
     if all > told {
         let _ = writeln!(text, "and {} more", all - told);
     }
-    text.push_str(&end);
+    let _ = write!(text, "decision {}", verdict.decision_id);
     text
+}
+
+/// The lines of a denial that fit, with the finding that each is of; a failure is of none.
+fn spelt_out(verdict: &Verdict) -> Vec<(Option<&Named>, String)> {
+    let mut room = MESSAGE_BYTES_MAX.saturating_sub(verdict.decision_id.len() + 100);
+    let findings = verdict.denials.iter().map(|named| (Some(named), line(named)));
+    findings
+        .chain(denying(verdict).map(|failure| (None, failure_line(failure))))
+        .filter(|(_, line)| match room.checked_sub(line.len() + 1) {
+            Some(left) => {
+                room = left;
+                true
+            }
+            None => false,
+        })
+        .take(FINDINGS_MAX)
+        .collect()
+}
+
+fn denying(verdict: &Verdict) -> impl Iterator<Item = &Failure> {
+    verdict.failures.iter().filter(|failure| failure.denies)
 }
 
 /// The findings that [`denial`] spells out, for `status.details.causes`.
 pub fn told(verdict: &Verdict) -> impl Iterator<Item = &Named> {
-    verdict.denials.iter().take(FINDINGS_MAX)
+    spelt_out(verdict).into_iter().filter_map(|(named, _)| named)
 }
 
 /// Warnings: a line each, cleaned, cut, each once.

@@ -166,7 +166,10 @@ fn denials(
         finding: crate::policy::Finding { msg: "failed".to_owned(), ..Default::default() },
     };
     let Ok(value) = Build(&everything).deserialize(object) else { return vec![unknown("portcullis")] };
-    let patched = Review { object: Some(value), ..review.clone() };
+    let mut patched = Review { object: Some(value), ..review.clone() };
+    if ["changed", "finalizerRemoval"].iter().any(|part| plan.reads.touches(&[part])) {
+        patched.body = changes::body_with(review, object);
+    }
     let Ok(inputs) = Inputs::build(plan, facts, &patched, false) else { return vec![unknown("portcullis")] };
     let data = validate::data(law, facts);
     let mut found = Vec::new();

@@ -115,28 +115,17 @@ impl Composed {
         Self { object, parts: Vec::new() }
     }
 
-    /// Adds a policy's operations, or leaves everything as it was.
+    /// Adds a policy's operations, or leaves everything as it was. What an earlier policy has done word for word is done.
     ///
     /// # Errors
     /// Forbidden, in conflict with an earlier policy, too large, or not applicable.
-    pub fn add(&mut self, policy: &str, operations: Vec<PatchOperation>) -> Result<(), PatchError> {
-        for operation in &operations {
-            let path = operation.path().as_str();
-            if let Some(forbidden) = FORBIDDEN.iter().find(|forbidden| within(path, forbidden)) {
-                return Err(PatchError::Forbidden((*forbidden).to_owned()));
-            }
+    pub fn add(&mut self, policy: &str, mut operations: Vec<PatchOperation>) -> Result<(), PatchError> {
+        // A second time it would append twice, or find nothing to remove.
+        operations.retain(|operation| !self.parts.iter().any(|(_, earlier)| earlier.contains(operation)));
+        for path in operations.iter().flat_map(written) {
+            self.allowed(path)?;
             for (other, earlier) in &self.parts {
-                let clash = earlier.iter().any(|done| {
-                    done != operation
-                        && (within(path, done.path().as_str()) || within(done.path().as_str(), path))
-                });
-                // Adding a sibling below a parent that another policy has created is no clash.
-                let sibling = earlier.iter().any(|done| {
-                    within(path, done.path().as_str())
-                        && path != done.path().as_str()
-                        && self.object.pointer(path).is_none()
-                });
-                if clash && !sibling {
+                if earlier.iter().flat_map(written).any(|done| self.clash(path, done)) {
                     return Err(PatchError::Conflict { path: path.to_owned(), other: other.clone() });
                 }
             }
@@ -160,6 +149,23 @@ impl Composed {
         Ok(())
     }
 
+    fn allowed(&self, path: &str) -> Result<(), PatchError> {
+        let forbidden = |path: &str| Err(PatchError::Forbidden(path.to_owned()));
+        if let Some(owned) = FORBIDDEN.iter().find(|owned| within(path, owned)) {
+            return forbidden(owned);
+        }
+        // What holds it goes with it; a parent that is still missing has nothing to lose.
+        let holds = FORBIDDEN.iter().any(|owned| within(owned, path));
+        if holds && self.object.pointer(path).is_some() { forbidden(path) } else { Ok(()) }
+    }
+
+    fn clash(&self, path: &str, done: &str) -> bool {
+        let below = within(path, done);
+        // Adding a sibling below a parent that another policy has created is no clash.
+        let sibling = below && path != done && self.object.pointer(path).is_none();
+        (below || within(done, path)) && !sibling
+    }
+
     /// All operations in order.
     pub fn operations(self) -> Vec<PatchOperation> {
         self.parts.into_iter().flat_map(|(_, operations)| operations).collect()
@@ -167,14 +173,25 @@ impl Composed {
 }
 
 /// What a patch may never touch: the API server owns it, or the object's identity hangs on it.
-const FORBIDDEN: [&str; 6] = [
+const FORBIDDEN: [&str; 7] = [
     "/metadata/managedFields",
     "/metadata/uid",
     "/metadata/resourceVersion",
     "/metadata/name",
     "/metadata/namespace",
     "/apiVersion",
+    "/kind",
 ];
+
+/// The places that an operation writes: where it says, and where a move takes from.
+fn written(operation: &PatchOperation) -> impl Iterator<Item = &str> {
+    let (from, to) = match operation {
+        PatchOperation::Test(_) => (None, None),
+        PatchOperation::Move(moved) => (Some(moved.from.as_str()), Some(moved.path.as_str())),
+        other => (None, Some(other.path().as_str())),
+    };
+    from.into_iter().chain(to)
+}
 
 fn within(path: &str, parent: &str) -> bool {
     path.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -11,7 +11,13 @@ use crate::policy::set::Options;
 pub(super) const NAMESPACE: &str = "tn-acme-shop-sbx-001";
 
 /// A review by a developer of `acme` in [`NAMESPACE`], everything built. `resource` is as in `deployments.apps/scale`.
-pub(super) fn review(endpoint: Endpoint, operation: &str, resource: &str, object: &Json, old: &Json) -> Review {
+pub(super) fn review(
+    endpoint: Endpoint,
+    operation: &str,
+    resource: &str,
+    object: &Json,
+    old: &Json,
+) -> Review {
     let (whole, subresource) = resource.split_once('/').unwrap_or((resource, ""));
     let (resource, group) = whole.split_once('.').unwrap_or((whole, ""));
     let body = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
@@ -87,7 +93,10 @@ fn an_object_of_a_shape_no_api_server_lets_through_is_a_failure() {
         (json!({"annotations": "a"}), "`object.metadata.annotations` is a string"),
         (json!({"finalizers": {}}), "`object.metadata.finalizers` is an object, not a list"),
         (json!({"finalizers": [1]}), "`object.metadata.finalizers` is a number, not a list of strings"),
-        (json!({"ownerReferences": ["a"]}), "`object.metadata.ownerReferences` is a string, not a list of objects"),
+        (
+            json!({"ownerReferences": ["a"]}),
+            "`object.metadata.ownerReferences` is a string, not a list of objects",
+        ),
         (json!("a"), "`object.metadata` is a string, not an object"),
     ] {
         check("CREATE", &json!({"metadata": metadata}), &Json::Null, Outcome::Error, says);

@@ -58,7 +58,8 @@ fn removal(old: &Json, new: &Json, expected: bool) {
 
 #[test]
 fn taking_finalizers_off_a_dying_object_is_a_removal() {
-    let without = json!({"metadata": {"name": "x", "deletionTimestamp": "2030-01-01T00:00:00Z"}, "data": {"a": "1"}});
+    let without =
+        json!({"metadata": {"name": "x", "deletionTimestamp": "2030-01-01T00:00:00Z"}, "data": {"a": "1"}});
     removal(&dying(&json!(["a"])), &dying(&json!([])), true);
     removal(&dying(&json!(["a", "b"])), &dying(&json!(["b"])), true);
     removal(&dying(&json!(["a"])), &dying(&Json::Null), true);
@@ -101,7 +102,15 @@ fn whatever_rides_along_makes_it_none() {
 #[test]
 fn finalizers_added_exchanged_or_kept_are_none() {
     let old = dying(&json!(["a", "b"]));
-    for new in [json!(["a", "b"]), json!(["b", "a"]), json!(["a", "b", "c"]), json!(["c"]), json!(["a", "c"]), json!("a"), json!({"a": 1})] {
+    for new in [
+        json!(["a", "b"]),
+        json!(["b", "a"]),
+        json!(["a", "b", "c"]),
+        json!(["c"]),
+        json!(["a", "c"]),
+        json!("a"),
+        json!({"a": 1}),
+    ] {
         removal(&old, &dying(&new), false);
     }
     removal(&dying(&json!([])), &dying(&json!([])), false);

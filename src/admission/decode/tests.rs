@@ -104,7 +104,16 @@ fn what_is_said_of_a_key_is_short_and_harmless() {
 
 #[test]
 fn what_is_no_json_is_refused_in_skipped_parts_too() {
-    for text in [r#"{"a": }"#, r#"{"q": [1,]}"#, r#"{"q": 01}"#, r#"{"q": "\x"}"#, r#"{"q": 1e999}"#, r#"{"q": tru}"#, r#"{"q": {"a" 1}}"#, r#"{"q": "a"#] {
+    for text in [
+        r#"{"a": }"#,
+        r#"{"q": [1,]}"#,
+        r#"{"q": 01}"#,
+        r#"{"q": "\x"}"#,
+        r#"{"q": 1e999}"#,
+        r#"{"q": tru}"#,
+        r#"{"q": {"a" 1}}"#,
+        r#"{"q": "a"#,
+    ] {
         refused(text, "");
     }
     let deep = |depth: usize| format!("{{\"q\": {}{}}}", "[".repeat(depth), "]".repeat(depth));

@@ -24,7 +24,8 @@ fn a_value_is_its_digest_and_length_and_keys_stay() {
 
 #[test]
 fn equal_values_stay_equal_and_different_ones_different() {
-    let masked = |value: &str| serde_json::to_value(secret(&Value::from(json!({"data": {"a": value}})))).unwrap();
+    let masked =
+        |value: &str| serde_json::to_value(secret(&Value::from(json!({"data": {"a": value}})))).unwrap();
     assert_eq!(masked("x"), masked("x"));
     assert_ne!(masked("x"), masked("y"));
 }
@@ -32,9 +33,12 @@ fn equal_values_stay_equal_and_different_ones_different() {
 #[test]
 fn a_shape_we_do_not_know_is_hidden_whole() {
     check(&json!({"data": "all"}), &json!({"data": hidden("all")}));
-    check(&json!({"data": ["a", 1]}), &json!({"data": hidden(r#"["a", 1]"#)}));
-    check(&json!({"data": {"a": {"b": "c"}}}), &json!({"data": {"a": hidden(r#"{"b": "c"}"#)}}));
-    check(&json!({"data": null, "stringData": {"a": null}}), &json!({"data": null, "stringData": {"a": hidden("null")}}));
+    check(&json!({"data": ["a", 1]}), &json!({"data": hidden(r#"["a",1]"#)}));
+    check(&json!({"data": {"a": {"b": "c"}}}), &json!({"data": {"a": hidden(r#"{"b":"c"}"#)}}));
+    check(
+        &json!({"data": null, "stringData": {"a": null}}),
+        &json!({"data": null, "stringData": {"a": hidden("null")}}),
+    );
 }
 
 #[test]

@@ -31,7 +31,10 @@ fn a_finding_is_one_line_and_leaves_out_what_is_absent() {
     check(all.clone(), "[p] spec.a: \"x\" is no (allowed: b, c); fix: do");
     check(Finding { field: String::new(), ..all.clone() }, "[p] \"x\" is no (allowed: b, c); fix: do");
     check(Finding { observed: None, ..all.clone() }, "[p] spec.a: is no (allowed: b, c); fix: do");
-    check(Finding { observed: Some(String::new()), ..all.clone() }, "[p] spec.a: \"\" is no (allowed: b, c); fix: do");
+    check(
+        Finding { observed: Some(String::new()), ..all.clone() },
+        "[p] spec.a: \"\" is no (allowed: b, c); fix: do",
+    );
     check(Finding { allowed: vec![], ..all.clone() }, "[p] spec.a: \"x\" is no; fix: do");
     check(Finding { fix: None, ..all }, "[p] spec.a: \"x\" is no (allowed: b, c)");
     check(Finding { msg: "no".to_owned(), ..Finding::default() }, "[p] no");
@@ -90,7 +93,10 @@ fn control_and_bidirectional_characters_are_escaped_everywhere() {
             allowed: vec![text.to_owned()],
             fix: Some(text.to_owned()),
         };
-        check(everywhere, &format!("[p] {expected}: \"{expected}\" {expected} (allowed: {expected}); fix: {expected}"));
+        check(
+            everywhere,
+            &format!("[p] {expected}: \"{expected}\" {expected} (allowed: {expected}); fix: {expected}"),
+        );
     }
 }
 
@@ -152,8 +158,11 @@ fn only_mutating_warns_of_failures_and_dropped_patches() {
         warnings(&verdict)
     };
     assert!(with(Endpoint::Validate).is_empty());
-    assert_eq!(with(Endpoint::Mutate), [
-        "no patch was made: [c] could not be evaluated (budget): it took\\u{a}too long",
-        "the patch of d was dropped: why\\u{a}not",
-    ]);
+    assert_eq!(
+        with(Endpoint::Mutate),
+        [
+            "no patch was made: [c] could not be evaluated (budget): it took\\u{a}too long",
+            "the patch of d was dropped: why\\u{a}not",
+        ]
+    );
 }

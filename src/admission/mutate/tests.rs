@@ -17,15 +17,29 @@ fn check(policies: &[(&str, &str)], object: &Json, patched: &Json, warnings: &[&
     json_patch::patch(&mut after, &json_patch::Patch(verdict.patch.clone())).unwrap();
     assert_eq!(after, *patched, "{:?}", verdict.dropped);
     let lines = verdict.warning_lines();
-    let fits = lines.len() == warnings.len() && lines.iter().zip(warnings).all(|(line, part)| line.contains(part));
+    let fits =
+        lines.len() == warnings.len() && lines.iter().zip(warnings).all(|(line, part)| line.contains(part));
     assert!(fits, "{lines:#?}");
 }
 
 #[test]
 fn patches_of_policies_are_composed_in_order_of_id() {
     let patch = "patch contains {\"op\": \"add\", \"path\": \"/data\", \"value\": {\"b\": \"2\"}}";
-    check(&[("z", LABEL), ("a", patch)], &json!({"metadata": {}}), &json!({"metadata": {"labels": {"a": "1"}}, "data": {"b": "2"}}), &[]);
-    check(&[("a", "merge contains {\"data\": {\"a\": \"1\"}}"), ("b", "merge contains {\"data\": {\"b\": \"2\"}}")], &json!({}), &json!({"data": {"a": "1", "b": "2"}}), &[]);
+    check(
+        &[("z", LABEL), ("a", patch)],
+        &json!({"metadata": {}}),
+        &json!({"metadata": {"labels": {"a": "1"}}, "data": {"b": "2"}}),
+        &[],
+    );
+    check(
+        &[
+            ("a", "merge contains {\"data\": {\"a\": \"1\"}}"),
+            ("b", "merge contains {\"data\": {\"b\": \"2\"}}"),
+        ],
+        &json!({}),
+        &json!({"data": {"a": "1", "b": "2"}}),
+        &[],
+    );
 }
 
 #[test]
@@ -49,13 +63,23 @@ fn a_patch_that_would_be_denied_is_dropped_and_named() {
     let other = "merge contains {\"data\": {\"b\": \"2\"}}";
     let expected = json!({"metadata": {"name": "x"}, "data": {"b": "2"}});
     let policies = [("labels", LABEL), ("denies", denies), ("other", other)];
-    check(&policies, &json!({"metadata": {"name": "x"}}), &expected, &["the patch of labels was dropped: denies would deny its result"]);
+    check(
+        &policies,
+        &json!({"metadata": {"name": "x"}}),
+        &expected,
+        &["the patch of labels was dropped: denies would deny its result"],
+    );
 }
 
 #[test]
 fn what_is_denied_with_and_without_a_patch_does_not_drop_it() {
     let denies = "deny contains \"no\" if input.request.object.metadata.name == \"x\"";
-    check(&[("labels", LABEL), ("denies", denies)], &json!({"metadata": {"name": "x"}}), &json!({"metadata": {"name": "x", "labels": {"a": "1"}}}), &[]);
+    check(
+        &[("labels", LABEL), ("denies", denies)],
+        &json!({"metadata": {"name": "x"}}),
+        &json!({"metadata": {"name": "x", "labels": {"a": "1"}}}),
+        &[],
+    );
 }
 
 #[test]
@@ -70,51 +94,105 @@ fn a_patch_that_breaks_a_policy_counts_as_denied() {
     let fails = "deny contains \"no\" if to_number(input.request.object.metadata.labels.n) > 3";
     let patch = "merge contains {\"metadata\": {\"labels\": {\"n\": \"many\"}}}";
     let object = json!({"metadata": {"name": "x"}});
-    check(&[("patch", patch), ("fails", fails)], &object, &object, &["the patch of patch was dropped: fails would deny"]);
+    check(
+        &[("patch", patch), ("fails", fails)],
+        &object,
+        &object,
+        &["the patch of patch was dropped: fails would deny"],
+    );
 }
 
 #[test]
 fn policies_see_what_a_patch_changes_as_changed() {
     let denies = "deny contains \"no\" if \"/data\" in input.changed";
     let object = json!({"metadata": {}});
-    let verdict = asked(&[("data", "merge contains {\"data\": {\"a\": \"1\"}}"), ("denies", denies)], "UPDATE", &object, &object);
+    let verdict = asked(
+        &[("data", "merge contains {\"data\": {\"a\": \"1\"}}"), ("denies", denies)],
+        "UPDATE",
+        &object,
+        &object,
+    );
     assert_eq!((verdict.patch.len(), verdict.dropped.len()), (0, 1));
+}
+
+#[test]
+fn a_patch_does_not_turn_the_removal_of_a_finalizer_into_a_denial() {
+    let denies = "deny contains \"no\" if not input.finalizerRemoval";
+    let dying = |finalizers: Json| json!({"metadata": {"deletionTimestamp": "2030-01-01T00:00:00Z", "finalizers": finalizers}});
+    let verdict =
+        asked(&[("labels", LABEL), ("denies", denies)], "UPDATE", &dying(json!([])), &dying(json!(["a"])));
+    assert!(verdict.patch.is_empty());
+    assert_eq!(verdict.dropped, [("labels".to_owned(), "denies would deny its result".to_owned())]);
 }
 
 #[test]
 fn two_policies_that_write_different_values_are_told() {
     let object = json!({"metadata": {}});
     let patched = json!({"metadata": {"labels": {"a": "1"}}});
-    check(&[("a", LABEL), ("b", "merge contains {\"metadata\": {\"labels\": {\"a\": \"2\"}}}")], &object, &patched, &["the patch of b was dropped: `/metadata/labels/a` was already changed by `a`"]);
+    check(
+        &[("a", LABEL), ("b", "merge contains {\"metadata\": {\"labels\": {\"a\": \"2\"}}}")],
+        &object,
+        &patched,
+        &["the patch of b was dropped: `/metadata/labels/a` was already changed by `a`"],
+    );
 }
 
 #[test]
 fn a_document_that_is_no_patch_is_dropped_and_the_others_stand() {
     let patched = json!({"metadata": {"labels": {"a": "1"}}});
-    check(&[("good", LABEL), ("a", "patch contains {\"op\": \"ad\"}")], &json!({"metadata": {}}), &patched, &["the patch of a was dropped: `patch` holds no RFC 6902 operation"]);
-    check(&[("good", LABEL), ("a", "merge contains \"x\"")], &json!({"metadata": {}}), &patched, &["the patch of a was dropped: `merge` holds a fragment that is no object"]);
+    check(
+        &[("good", LABEL), ("a", "patch contains {\"op\": \"ad\"}")],
+        &json!({"metadata": {}}),
+        &patched,
+        &["the patch of a was dropped: `patch` holds no RFC 6902 operation"],
+    );
+    check(
+        &[("good", LABEL), ("a", "merge contains \"x\"")],
+        &json!({"metadata": {}}),
+        &patched,
+        &["the patch of a was dropped: `merge` holds a fragment that is no object"],
+    );
 }
 
 #[test]
 fn an_error_in_a_patching_policy_sends_no_patch_and_says_so() {
-    let fails = "merge contains {\"data\": {\"a\": \"1\"}} if to_number(input.request.object.metadata.name) == 1";
+    let fails =
+        "merge contains {\"data\": {\"a\": \"1\"}} if to_number(input.request.object.metadata.name) == 1";
     let object = json!({"metadata": {"name": "x"}});
-    check(&[("good", LABEL), ("fails", fails)], &object, &object, &["no patch was made: [fails] could not be evaluated (evaluation)"]);
+    check(
+        &[("good", LABEL), ("fails", fails)],
+        &object,
+        &object,
+        &["no patch was made: [fails] could not be evaluated (evaluation)"],
+    );
     let verdict = asked(&[("good", LABEL), ("fails", fails)], "CREATE", &object, &Json::Null);
     assert_eq!(verdict.outcome(), crate::admission::Outcome::Error);
 }
 
 #[test]
 fn what_only_denies_is_left_to_the_validating_call() {
-    let verdict = asked(&[("denies", "deny contains \"no\""), ("warns", "warn contains \"hm\"")], "CREATE", &json!({}), &Json::Null);
+    let verdict = asked(
+        &[("denies", "deny contains \"no\""), ("warns", "warn contains \"hm\"")],
+        "CREATE",
+        &json!({}),
+        &Json::Null,
+    );
     assert!(verdict.denials.is_empty() && verdict.warning_lines().is_empty() && verdict.evaluated == 0);
 }
 
 #[test]
 fn an_object_that_cannot_be_read_gets_no_patch() {
     let images = "merge contains {\"metadata\": {\"labels\": {\"a\": \"1\"}}} if count(input.images) > 0";
-    let review = review(Endpoint::Mutate, "CREATE", "pods", &json!({"spec": {"containers": [{"image": 1}]}}), &Json::Null);
+    let review = review(
+        Endpoint::Mutate,
+        "CREATE",
+        "pods",
+        &json!({"spec": {"containers": [{"image": 1}]}}),
+        &Json::Null,
+    );
     let verdict = decided(&law(&[("images", images)]), &review);
     assert!(verdict.allowed() && verdict.patch.is_empty());
-    assert!(verdict.warning_lines()[0].starts_with("no patch was made: the object cannot be judged: `spec.containers[0].image` is a number"));
+    assert!(verdict.warning_lines()[0].starts_with(
+        "no patch was made: the object cannot be judged: `spec.containers[0].image` is a number"
+    ));
 }

@@ -33,24 +33,52 @@ fn conflict(path: &str) -> Result<(), PatchError> {
 
 #[test]
 fn parents_that_are_missing_are_made() {
-    check(&json!({}), &json!({"a": {"b": {"c": 1}}}), &json!([{"op": "add", "path": "/a", "value": {"b": {"c": 1}}}]));
-    check(&json!({"a": {}}), &json!({"a": {"b": {"c": 1}}}), &json!([{"op": "add", "path": "/a/b", "value": {"c": 1}}]));
-    check(&json!({"a": {"x": 1}}), &json!({"a": {"b": 2}}), &json!([{"op": "add", "path": "/a/b", "value": 2}]));
+    check(
+        &json!({}),
+        &json!({"a": {"b": {"c": 1}}}),
+        &json!([{"op": "add", "path": "/a", "value": {"b": {"c": 1}}}]),
+    );
+    check(
+        &json!({"a": {}}),
+        &json!({"a": {"b": {"c": 1}}}),
+        &json!([{"op": "add", "path": "/a/b", "value": {"c": 1}}]),
+    );
+    check(
+        &json!({"a": {"x": 1}}),
+        &json!({"a": {"b": 2}}),
+        &json!([{"op": "add", "path": "/a/b", "value": 2}]),
+    );
     check(&json!({}), &json!({"a": {}}), &json!([{"op": "add", "path": "/a", "value": {}}]));
 }
 
 #[test]
 fn a_map_that_is_null_or_no_map_is_replaced() {
     for there in [json!(null), json!("x"), json!([1])] {
-        check(&json!({"a": there}), &json!({"a": {"b": 1}}), &json!([{"op": "replace", "path": "/a", "value": {"b": 1}}]));
+        check(
+            &json!({"a": there}),
+            &json!({"a": {"b": 1}}),
+            &json!([{"op": "replace", "path": "/a", "value": {"b": 1}}]),
+        );
     }
-    check(&json!({"a": {"b": 1}}), &json!({"a": [1]}), &json!([{"op": "replace", "path": "/a", "value": [1]}]));
+    check(
+        &json!({"a": {"b": 1}}),
+        &json!({"a": [1]}),
+        &json!([{"op": "replace", "path": "/a", "value": [1]}]),
+    );
 }
 
 #[test]
 fn tilde_and_slash_are_escaped() {
-    check(&json!({"a": {}}), &json!({"a": {"x.io/~y": "1"}}), &json!([{"op": "add", "path": "/a/x.io~1~0y", "value": "1"}]));
-    check(&json!({"~1": {"b": 1}}), &json!({"~1": {"b": 2}}), &json!([{"op": "replace", "path": "/~01/b", "value": 2}]));
+    check(
+        &json!({"a": {}}),
+        &json!({"a": {"x.io/~y": "1"}}),
+        &json!([{"op": "add", "path": "/a/x.io~1~0y", "value": "1"}]),
+    );
+    check(
+        &json!({"~1": {"b": 1}}),
+        &json!({"~1": {"b": 2}}),
+        &json!([{"op": "replace", "path": "/~01/b", "value": 2}]),
+    );
     check(&json!({"": {"b": 1}}), &json!({"": {"b": null}}), &json!([{"op": "remove", "path": "//b"}]));
 }
 
@@ -59,8 +87,16 @@ fn nulls_remove_what_is_there_and_vanish_elsewhere() {
     check(&json!({"a": 1}), &json!({"a": null}), &json!([{"op": "remove", "path": "/a"}]));
     check(&json!({"a": null}), &json!({"a": null}), &json!([{"op": "remove", "path": "/a"}]));
     check(&json!({}), &json!({"a": null}), &json!([]));
-    check(&json!({}), &json!({"a": {"b": null, "c": {"d": null}}}), &json!([{"op": "add", "path": "/a", "value": {"c": {}}}]));
-    check(&json!({"a": {"b": 1, "c": 2}}), &json!({"a": {"b": null}}), &json!([{"op": "remove", "path": "/a/b"}]));
+    check(
+        &json!({}),
+        &json!({"a": {"b": null, "c": {"d": null}}}),
+        &json!([{"op": "add", "path": "/a", "value": {"c": {}}}]),
+    );
+    check(
+        &json!({"a": {"b": 1, "c": 2}}),
+        &json!({"a": {"b": null}}),
+        &json!([{"op": "remove", "path": "/a/b"}]),
+    );
 }
 
 #[test]
@@ -81,7 +117,13 @@ fn a_fragment_is_an_object_and_so_is_what_it_falls_on() {
 
 #[test]
 fn what_is_no_operation_is_refused() {
-    for document in [json!({}), json!("add"), json!({"op": "ad", "path": "/a", "value": 1}), json!({"op": "add", "path": "a", "value": 1}), json!({"op": "add", "path": "/a"})] {
+    for document in [
+        json!({}),
+        json!("add"),
+        json!({"op": "ad", "path": "/a", "value": 1}),
+        json!({"op": "add", "path": "a", "value": 1}),
+        json!({"op": "add", "path": "/a"}),
+    ] {
         let said = from_operations(vec![document.clone()]);
         assert!(matches!(said, Err(PatchError::Operation(_))), "{document}");
     }
@@ -90,21 +132,39 @@ fn what_is_no_operation_is_refused() {
 #[test]
 fn policies_that_write_different_things_agree() {
     let object = json!({"metadata": {"labels": {"x": "1"}}});
-    let (object, last) = add(&object, &[
-        json!([{"op": "add", "path": "/metadata/labels/a", "value": "1"}]),
-        json!([{"op": "add", "path": "/metadata/labels/b", "value": "2"}]),
-        json!([{"op": "remove", "path": "/metadata/labels/x"}]),
-    ]);
+    let (object, last) = add(
+        &object,
+        &[
+            json!([{"op": "add", "path": "/metadata/labels/a", "value": "1"}]),
+            json!([{"op": "add", "path": "/metadata/labels/b", "value": "2"}]),
+            json!([{"op": "remove", "path": "/metadata/labels/x"}]),
+        ],
+    );
     assert_eq!((object, last), (json!({"metadata": {"labels": {"a": "1", "b": "2"}}}), Ok(())));
 }
 
 #[test]
 fn a_sibling_below_a_parent_that_another_made_is_no_conflict() {
-    let (object, last) = add(&json!({}), &[
-        json!([{"op": "add", "path": "/labels", "value": {"a": "1"}}]),
-        json!([{"op": "add", "path": "/labels/b", "value": "2"}]),
-    ]);
+    let (object, last) = add(
+        &json!({}),
+        &[
+            json!([{"op": "add", "path": "/labels", "value": {"a": "1"}}]),
+            json!([{"op": "add", "path": "/labels/b", "value": "2"}]),
+        ],
+    );
     assert_eq!((object, last), (json!({"labels": {"a": "1", "b": "2"}}), Ok(())));
+}
+
+#[test]
+fn what_another_took_away_below_its_own_parent_is_a_conflict() {
+    let (_, last) = add(
+        &json!({}),
+        &[
+            json!([{"op": "add", "path": "/labels", "value": {"a": "1", "b": "1"}}, {"op": "remove", "path": "/labels/b"}]),
+            json!([{"op": "add", "path": "/labels/b", "value": "2"}]),
+        ],
+    );
+    assert_eq!(last, conflict("/labels/b"));
 }
 
 #[test]
@@ -116,24 +176,29 @@ fn what_another_has_written_is_not_overwritten() {
         (json!([{"op": "remove", "path": "/a/b"}]), "/a/b"),
         (json!([{"op": "remove", "path": "/a"}]), "/a"),
         (json!([{"op": "move", "from": "/a/b", "path": "/c"}]), "/a/b"),
-        (json!([{"op": "add", "path": "", "value": {}}]), ""),
     ] {
         let (object, last) = add(&json!({"c": 1}), &[first.clone(), second.clone()]);
         assert_eq!((object, last), (json!({"a": {"b": "1"}, "c": 1}), conflict(path)), "{second}");
     }
-    let (_, last) = add(&json!({"a": {"b": 1}}), &[
-        json!([{"op": "replace", "path": "/a/b", "value": 2}]),
-        json!([{"op": "replace", "path": "/a", "value": {}}]),
-    ]);
+    let (_, last) = add(
+        &json!({"a": {"b": 1}}),
+        &[
+            json!([{"op": "replace", "path": "/a/b", "value": 2}]),
+            json!([{"op": "replace", "path": "/a", "value": {}}]),
+        ],
+    );
     assert_eq!(last, conflict("/a"));
 }
 
 #[test]
 fn a_name_that_begins_alike_is_another() {
-    let (_, last) = add(&json!({"a": 1, "ab": 1, "metadata": {"names": 1}}), &[
-        json!([{"op": "replace", "path": "/a", "value": 2}]),
-        json!([{"op": "replace", "path": "/ab", "value": 2}, {"op": "replace", "path": "/metadata/names", "value": 2}]),
-    ]);
+    let (_, last) = add(
+        &json!({"a": 1, "ab": 1, "metadata": {"names": 1}}),
+        &[
+            json!([{"op": "replace", "path": "/a", "value": 2}]),
+            json!([{"op": "replace", "path": "/ab", "value": 2}, {"op": "replace", "path": "/metadata/names", "value": 2}]),
+        ],
+    );
     assert_eq!(last, Ok(()));
 }
 
@@ -167,7 +232,11 @@ fn what_belongs_to_the_api_server_is_not_touched() {
         (json!({"op": "copy", "from": "/metadata/labels", "path": "/metadata/name"}), "/metadata/name"),
     ] {
         let (after, last) = add(&object, &[json!([operation])]);
-        assert_eq!((&after, last), (&object, Err(PatchError::Forbidden(forbidden.to_owned()))), "{operation}");
+        assert_eq!(
+            (&after, last),
+            (&object, Err(PatchError::Forbidden(forbidden.to_owned()))),
+            "{operation}"
+        );
     }
     for operation in [
         json!({"op": "copy", "from": "/metadata/name", "path": "/metadata/labels/a"}),
@@ -176,7 +245,8 @@ fn what_belongs_to_the_api_server_is_not_touched() {
     ] {
         assert_eq!(add(&object, &[json!([operation])]).1, Ok(()), "{operation}");
     }
-    let (_, last) = add(&json!({"kind": "Pod"}), &[json!([{"op": "add", "path": "/metadata", "value": {"labels": {}}}])]);
+    let (_, last) =
+        add(&json!({"kind": "Pod"}), &[json!([{"op": "add", "path": "/metadata", "value": {"labels": {}}}])]);
     assert_eq!(last, Ok(()), "an object without metadata has nothing there to lose");
 }
 

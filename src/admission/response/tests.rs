@@ -5,7 +5,10 @@ use crate::policy::Finding;
 use serde_json::{Value as Json, json};
 
 fn named(policy: &str, msg: &str) -> Named {
-    Named { policy: policy.to_owned(), finding: Finding { msg: msg.to_owned(), field: "spec.a".to_owned(), ..Finding::default() } }
+    Named {
+        policy: policy.to_owned(),
+        finding: Finding { msg: msg.to_owned(), field: "spec.a".to_owned(), ..Finding::default() },
+    }
 }
 
 fn failure(reason: &'static str, denies: bool) -> Failure {
@@ -14,7 +17,10 @@ fn failure(reason: &'static str, denies: bool) -> Failure {
 
 fn answer(verdict: &Verdict) -> Json {
     let answer: Json = serde_json::from_slice(&encode(verdict)).unwrap();
-    assert_eq!((&answer["apiVersion"], &answer["kind"]), (&json!("admission.k8s.io/v1"), &json!("AdmissionReview")));
+    assert_eq!(
+        (&answer["apiVersion"], &answer["kind"]),
+        (&json!("admission.k8s.io/v1"), &json!("AdmissionReview"))
+    );
     answer["response"].clone()
 }
 
@@ -51,15 +57,19 @@ fn mutating_always_allows() {
 
 #[test]
 fn a_status_says_what_was_found_and_where() {
-    let answer = answer(&Verdict { denials: vec![named("b", "x\ny"), named("a", "z")], ..blank(Endpoint::Validate) });
-    assert_eq!(answer["status"], json!({
-        "status": "Failure", "code": 403, "reason": "Forbidden",
-        "message": "[b] spec.a: x\\u{a}y\n[a] spec.a: z\ndecision d-1",
-        "details": {"causes": [
-            {"reason": "b", "message": "[b] spec.a: x\\u{a}y", "field": "spec.a"},
-            {"reason": "a", "message": "[a] spec.a: z", "field": "spec.a"},
-        ]},
-    }));
+    let answer =
+        answer(&Verdict { denials: vec![named("b", "x\ny"), named("a", "z")], ..blank(Endpoint::Validate) });
+    assert_eq!(
+        answer["status"],
+        json!({
+            "status": "Failure", "code": 403, "reason": "Forbidden",
+            "message": "[b] spec.a: x\\u{a}y\n[a] spec.a: z\ndecision d-1",
+            "details": {"causes": [
+                {"reason": "b", "message": "[b] spec.a: x\\u{a}y", "field": "spec.a"},
+                {"reason": "a", "message": "[a] spec.a: z", "field": "spec.a"},
+            ]},
+        })
+    );
 }
 
 #[test]
@@ -103,11 +113,17 @@ fn audit_annotations_name_verdict_policies_revision_and_decision() {
         revision: "0123abcd/42".to_owned(),
         ..blank(Endpoint::Validate)
     };
-    assert_eq!(answer(&verdict)["auditAnnotations"], json!({
-        "verdict": "deny", "policies": "a=warn,b=deny,b=warn,c=audit,f=error", "revision": "0123abcd/42", "decision-id": "d-1",
-    }));
+    assert_eq!(
+        answer(&verdict)["auditAnnotations"],
+        json!({
+            "verdict": "deny", "policies": "a=warn,b=deny,b=warn,c=audit,f=error", "revision": "0123abcd/42", "decision-id": "d-1",
+        })
+    );
     let quiet = answer(&blank(Endpoint::Validate));
-    assert_eq!(quiet["auditAnnotations"], json!({"verdict": "allow", "policies": "", "revision": "-/-", "decision-id": "d-1"}));
+    assert_eq!(
+        quiet["auditAnnotations"],
+        json!({"verdict": "allow", "policies": "", "revision": "-/-", "decision-id": "d-1"})
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use super::*;
-use crate::admission::tests::review;
 use crate::admission::Endpoint;
+use crate::admission::tests::review;
 use serde_json::{Value as Json, json};
 
 /// Where each resource has its pod template.
@@ -22,7 +22,10 @@ const PLACES: [(&str, &str); 13] = [
 
 /// An object whose pod template stands at `place`.
 fn object(place: &str, template: &Json) -> Json {
-    place.rsplit('.').filter(|part| !part.is_empty()).fold(template.clone(), |below, part| json!({part: below}))
+    place
+        .rsplit('.')
+        .filter(|part| !part.is_empty())
+        .fold(template.clone(), |below, part| json!({part: below}))
 }
 
 fn found(resource: &str, object: &Json) -> Result<Option<Vec<Found>>, ShapeError> {
@@ -75,8 +78,17 @@ fn every_list_of_every_kind_has_its_path() {
 fn what_holds_no_pod_is_not_looked_into() {
     let everywhere = json!({"spec": {"containers": 1, "template": 1}, "template": 1});
     for resource in [
-        "pods/exec", "pods/binding", "pods/eviction", "deployments.apps/scale", "configmaps", "pods.x.io", "deployments",
-        "jobs.apps", "cronjobs", "applications.core.oam.dev", "Pods",
+        "pods/exec",
+        "pods/binding",
+        "pods/eviction",
+        "deployments.apps/scale",
+        "configmaps",
+        "pods.x.io",
+        "deployments",
+        "jobs.apps",
+        "cronjobs",
+        "applications.core.oam.dev",
+        "Pods",
     ] {
         assert!(found(resource, &everywhere).unwrap().is_none(), "{resource}");
     }
@@ -85,7 +97,14 @@ fn what_holds_no_pod_is_not_looked_into() {
 #[test]
 fn what_is_absent_or_null_has_no_images() {
     for (resource, place) in PLACES {
-        for template in [json!({}), json!({"spec": null}), json!({"spec": {}}), json!({"spec": {"containers": null, "volumes": []}}), json!({"spec": {"containers": [{}]}}), json!({"spec": {"volumes": [{"image": {}}, {"image": null}]}})] {
+        for template in [
+            json!({}),
+            json!({"spec": null}),
+            json!({"spec": {}}),
+            json!({"spec": {"containers": null, "volumes": []}}),
+            json!({"spec": {"containers": [{}]}}),
+            json!({"spec": {"volumes": [{"image": {}}, {"image": null}]}}),
+        ] {
             let images = found(resource, &object(place, &template)).unwrap().unwrap_or_default();
             assert!(images.is_empty(), "{resource} {template}");
         }
@@ -108,10 +127,20 @@ fn wrong_shapes_are_refused_at_their_path() {
     for list in ["containers", "initContainers", "ephemeralContainers"] {
         check(&json!({list: [{"image": 1}]}), &format!("spec.{list}[0].image"), "a number", "a string");
         check(&json!({list: [{"image": ["x"]}]}), &format!("spec.{list}[0].image"), "a list", "a string");
-        check(&json!({list: [{"image": "x", "name": true}]}), &format!("spec.{list}[0].name"), "a boolean", "a string");
+        check(
+            &json!({list: [{"image": "x", "name": true}]}),
+            &format!("spec.{list}[0].name"),
+            "a boolean",
+            "a string",
+        );
     }
     check(&json!({"volumes": [{"image": "x"}]}), "spec.volumes[0].image", "a string", "an object");
-    check(&json!({"volumes": [{"image": {"reference": {}}}]}), "spec.volumes[0].image.reference", "an object", "a string");
+    check(
+        &json!({"volumes": [{"image": {"reference": {}}}]}),
+        "spec.volumes[0].image.reference",
+        "an object",
+        "a string",
+    );
 }
 
 #[test]
@@ -137,13 +166,20 @@ fn only_what_is_asked_for_is_read() {
         reads(&review(Endpoint::Validate, "CREATE", resource, &json!({}), &Json::Null).header, &input)
     };
     let images = of("deployments.apps", &["images"]);
-    for path in ["spec.template.spec.containers.x.image", "spec.template.spec.volumes.x.image.reference", "spec.template.spec.initContainers.x.name"] {
+    for path in [
+        "spec.template.spec.containers.x.image",
+        "spec.template.spec.volumes.x.image.reference",
+        "spec.template.spec.initContainers.x.name",
+    ] {
         assert!(images.touches(&path.split('.').collect::<Vec<_>>()), "{path}");
     }
     assert!(!images.touches(&["spec", "template", "spec", "containers", "x", "env"]));
     assert!(!images.touches(&["spec", "template", "metadata"]));
     let labels = of("jobs.batch", &["workload.metadata.labels"]);
-    assert!(labels.touches(&["spec", "template", "metadata", "labels"]) && !labels.touches(&["spec", "template", "spec"]));
+    assert!(
+        labels.touches(&["spec", "template", "metadata", "labels"])
+            && !labels.touches(&["spec", "template", "spec"])
+    );
     assert!(of("pods", &["workload"]).touches(&["spec", "nodeName"]));
     assert!(of("configmaps", &["images", "workload"]).is_nothing());
     assert!(of("pods", &["request"]).is_nothing());

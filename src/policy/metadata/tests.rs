@@ -1,6 +1,6 @@
 use super::*;
 
-const BLOCK: &str = r##"# METADATA
+const BLOCK: &str = r#"# METADATA
 # title: One line
 # description: More of it.
 # custom:
@@ -14,7 +14,7 @@ const BLOCK: &str = r##"# METADATA
 #       resources: [pods, "*/scale"]
 #       namespaces: [app, sandbox]
 package p
-"##;
+"#;
 
 fn read(text: &str) -> Result<Option<Manifest>, Problems> {
     parse("p.rego", &find(text).expect(text))

@@ -131,8 +131,8 @@ proptest! {
     ) {
         let patterns: Vec<Vec<Pattern>> = items.iter().map(|item| item.iter().map(|(resource, group, sub)| {
             let mut text = resource.clone();
-            group.iter().for_each(|group| text.extend([".", group]));
-            sub.iter().for_each(|sub| text.extend(["/", sub]));
+            text.extend(group.iter().flat_map(|group| [".", group]));
+            text.extend(sub.iter().flat_map(|sub| ["/", sub]));
             Pattern::parse(&text).unwrap()
         }).collect()).collect();
         let mut index = Index::default();

@@ -23,8 +23,8 @@ pub(super) struct Unit<'a> {
     pub(super) module: &'a Module,
     pub(super) analysis: Analysis,
     pub(super) manifest: Option<Manifest>,
-    /// Whether it has a METADATA block, readable or not.
-    pub(super) described: bool,
+    /// Whether it has a METADATA block that cannot be read.
+    pub(super) unreadable: bool,
     pub(super) problems: Problems,
 }
 
@@ -70,12 +70,11 @@ pub(super) fn run(
 fn read(module: &Module) -> Unit<'_> {
     let mut problems = Problems::default();
     let mut keep = |found: Problems| problems.0.extend(found.0);
-    let block = metadata::find(&module.text);
-    let described = block.is_some();
-    let manifest =
-        block.and_then(|block| metadata::parse(&module.path, &block).map_err(&mut keep).ok()).flatten();
+    let read = metadata::find(&module.text).map(|block| metadata::parse(&module.path, &block));
+    let unreadable = matches!(read, Some(Err(_)));
+    let manifest = read.and_then(|read| read.map_err(&mut keep).ok()).flatten();
     let analysis = analysis::analyse(module).map_err(|problem| keep(problem.into())).unwrap_or_default();
-    Unit { module, analysis, manifest, described, problems }
+    Unit { module, analysis, manifest, unreadable, problems }
 }
 
 fn functions_of(analysis: &Analysis) -> Vec<Vec<String>> {

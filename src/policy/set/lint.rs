@@ -159,11 +159,11 @@ pub(super) fn names(units: &mut [Unit<'_>]) {
         let found = unit.analysis.rules.iter().filter_map(|rule| {
             let mistaken = MISTAKEN.iter().find(|(name, _)| *name == rule.name).filter(|_| is_policy);
             let message = if RULES.contains(&rule.name.as_str()) {
-                if !is_policy && unit.described {
+                if !is_policy && unit.unreadable {
                     // What is wrong is its METADATA, which has been said.
                     return None;
                 } else if !is_policy {
-                    format!("rule `{}` in a package without METADATA is never asked; add a `# METADATA` block before `package`", rule.name)
+                    format!("rule `{}` in a package without METADATA is never asked; add a `# METADATA` block with `custom.id` before `package`", rule.name)
                 } else if rule.form == Form::Set {
                     return None;
                 } else {

@@ -272,5 +272,8 @@ fn a_reload_takes_new_metadata_and_parameters_also_of_a_program_it_keeps() {
 #[test]
 fn parameters_that_cannot_be_read_are_said_by_their_own_file() {
     let a = policy("a", DENY);
-    check(&[("a.rego", &a), ("params/a/data.yaml", "modes: [{mode: no}]\n")], &["params/a/data.yaml: modes"]);
+    check(
+        &[("a.rego", &a), ("params/a/data.yaml", "modes: [{mode: strict}]\n")],
+        &["params/a/data.yaml: modes"],
+    );
 }

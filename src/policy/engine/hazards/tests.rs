@@ -70,7 +70,7 @@ fn sets_by_their_making_are_safe() {
 #[test]
 fn what_is_known_in_one_body_is_not_known_in_another() {
     check("x if { n := count(input.a); n > 3 }\ny if { n := input.a; n > 3 }", &[(2, OPERANDS)]);
-    check("x if { n := count(input.a); {m | some m in input.b; n > 3} }", &[]);
+    check("x if { n := count(input.a); n > 0; {m | some m in input.b; n > 3} }", &[]);
 }
 
 #[test]

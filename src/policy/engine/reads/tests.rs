@@ -9,20 +9,22 @@ fn steps(path: &str) -> Vec<Step> {
 
 fn reads(paths: &[&str]) -> Reads {
     let mut reads = Reads::nothing();
-    paths.iter().for_each(|path| reads.add(&steps(path)));
+    for path in paths {
+        reads.add(&steps(path));
+    }
     reads
 }
 
 /// Which constant paths are touched by reading these.
 fn check(paths: &[&str], touched: &[&str], untouched: &[&str]) {
     let reads = reads(paths);
-    let touches =
+    let is_read =
         |path: &&str| reads.touches(&path.split('.').filter(|part| !part.is_empty()).collect::<Vec<_>>());
     for path in touched {
-        assert!(touches(path), "{paths:?} must touch {path}");
+        assert!(is_read(path), "{paths:?} must touch {path}");
     }
     for path in untouched {
-        assert!(!touches(path), "{paths:?} must not touch {path}");
+        assert!(!is_read(path), "{paths:?} must not touch {path}");
     }
 }
 

@@ -102,15 +102,12 @@ default sandbox := ""
 
 sandbox := input.request.object.metadata.labels[concat("/", [label_prefix, "sandbox"])]
 
-tenant := slug if {
-	some slug, known in data.tenancy.tenants
-	known.id == tenant_id
-}
+# An id is one tenant's, one project's, one App's: the ledger sees to it, and here more than one is none.
+tenant := only({slug | some slug, known in data.tenancy.tenants; known.id == tenant_id})
 
-project := slug if {
-	some slug, known in data.tenancy.tenants[tenant].projects
-	known.id == project_id
-}
+project := only({slug | some slug, known in data.tenancy.tenants[tenant].projects; known.id == project_id})
+
+only(slugs) := min(slugs) if count(slugs) == 1
 
 composes if {
 	sandbox == ""
@@ -129,17 +126,21 @@ composes if {
 
 # The App whose id the label names. One that the snapshot does not hold yet is known by the end of the name, unless
 # another App has that name.
-app := slug if {
-	some path, known in data.tenancy.tenants[tenant].apps
-	known.id == app_id
-	startswith(path, concat("", [project, "/"]))
-	slug := trim_prefix(path, concat("", [project, "/"]))
+app := only(registered) if {
+	count(registered) == 1
 } else := slug if {
 	not held
 	startswith(name, names.app_stem(prefix, tenant, project))
 	slug := trim_prefix(name, names.app_stem(prefix, tenant, project))
 	slug != ""
 	not data.tenancy.tenants[tenant].apps[concat("/", [project, slug])]
+}
+
+# The App of the ledger that has this id, in this project.
+registered := {trim_prefix(path, concat("", [project, "/"])) |
+	some path, known in data.tenancy.tenants[tenant].apps
+	known.id == app_id
+	startswith(path, concat("", [project, "/"]))
 }
 
 held if {

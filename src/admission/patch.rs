@@ -123,7 +123,6 @@ impl Composed {
         // A second time it would append twice, or find nothing to remove.
         operations.retain(|operation| !self.parts.iter().any(|(_, earlier)| earlier.contains(operation)));
         for path in operations.iter().flat_map(written) {
-            self.allowed(path)?;
             for (other, earlier) in &self.parts {
                 if earlier.iter().flat_map(written).any(|done| self.clash(path, done)) {
                     return Err(PatchError::Conflict { path: path.to_owned(), other: other.clone() });
@@ -144,19 +143,15 @@ impl Composed {
         let mut object = self.object.clone();
         json_patch::patch(&mut object, &Patch(operations.clone()))
             .map_err(|error| PatchError::Apply(error.to_string()))?;
+        // Looked at afterwards: a parent that is replaced and a move take it along as well.
+        if let Some(owned) =
+            FORBIDDEN.iter().find(|owned| self.object.pointer(owned) != object.pointer(owned))
+        {
+            return Err(PatchError::Forbidden((*owned).to_owned()));
+        }
         self.object = object;
         self.parts.push((policy.to_owned(), operations));
         Ok(())
-    }
-
-    fn allowed(&self, path: &str) -> Result<(), PatchError> {
-        let forbidden = |path: &str| Err(PatchError::Forbidden(path.to_owned()));
-        if let Some(owned) = FORBIDDEN.iter().find(|owned| within(path, owned)) {
-            return forbidden(owned);
-        }
-        // What holds it goes with it; a parent that is still missing has nothing to lose.
-        let holds = FORBIDDEN.iter().any(|owned| within(owned, path));
-        if holds && self.object.pointer(path).is_some() { forbidden(path) } else { Ok(()) }
     }
 
     fn clash(&self, path: &str, done: &str) -> bool {

@@ -25,7 +25,8 @@ pub fn wanted(law: &PolicySet, world: &World, header: &Header) -> Arc<Wanted> {
         kind: world.kind(header),
     };
     let plan = law.plan(&query);
-    Arc::clone(plan.wanted.get_or_init(|| Arc::new(from_reads(header, &plan.reads))))
+    let make = || if plan.whole { Wanted::everything() } else { Arc::new(from_reads(header, &plan.reads)) };
+    Arc::clone(plan.wanted.get_or_init(make))
 }
 
 fn from_reads(header: &Header, reads: &Reads) -> Wanted {

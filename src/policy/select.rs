@@ -32,6 +32,8 @@ pub struct Plan {
     pub broken: Vec<usize>,
     /// What all of them can read of the input.
     pub reads: Reads,
+    /// Whether the input is to be built whole, whatever they read.
+    pub whole: bool,
     /// Whether one of them patches.
     pub patches: bool,
     /// What of a review is worth building for them; filled by the decoder on first use.

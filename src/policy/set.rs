@@ -66,6 +66,7 @@ pub struct PolicySet {
     pub params: Value,
     index: Index,
     broken_index: Index,
+    full_input: bool,
     plans: Plans,
     /// What was found for inputs that come again.
     pub memo: Memo,
@@ -106,6 +107,7 @@ impl PolicySet {
             params: Value::from(params),
             index,
             broken_index,
+            full_input: options.full_input,
             plans: Plans::default(),
             memo: Memo::default(),
         }
@@ -117,6 +119,7 @@ impl PolicySet {
             let mut plan = Plan {
                 policies: self.index.find(query),
                 broken: self.broken_index.find(query),
+                whole: self.full_input,
                 ..Plan::default()
             };
             for policy in plan.policies.iter().filter_map(|at| self.policies.get(*at)) {

@@ -190,11 +190,11 @@ mod tests {
     fn a_request_between_two_looks_starts_the_time_again() {
         let pulse = Pulse::new(true);
         let mut watcher = Watcher::new(pulse.clone());
-        watcher.since -= Duration::from_secs(60);
-        assert!(watcher.look().1 >= Duration::from_secs(60));
+        watcher.since -= Duration::from_mins(1);
+        assert!(watcher.look().1 >= Duration::from_mins(1));
         drop(pulse.open());
         let (phase, since) = watcher.look();
-        assert!(phase == Phase::Idle && since < Duration::from_secs(60));
+        assert!(phase == Phase::Idle && since < Duration::from_mins(1));
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn mutated_reviews_are_answered_or_refused() {
         prop_assert!(answered.is_ok(), "{:?}: {}", answered, String::from_utf8_lossy(&body));
         // Everything built or nothing: the same bodies are reviews.
         let whole = review::decode(body.clone().into(), endpoint, &|_| Wanted::everything()).map(drop).map_err(drop);
-        let nothing = review::decode(body.clone().into(), endpoint, &|_| Default::default()).map(drop).map_err(drop);
+        let nothing = review::decode(body.clone().into(), endpoint, &|_| std::sync::Arc::default()).map(drop).map_err(drop);
         prop_assert_eq!(whole, nothing, "{}", String::from_utf8_lossy(&body));
     });
 }
@@ -190,7 +190,7 @@ fn another_validating_policy_never_turns_a_denial_into_an_allowance() {
         // Before, between and after the library, in order of id.
         let id = ["aaa-first", "namespace-more", "zzz-last"][at.index(3)];
         let files = embedded::files().into_iter().chain([(format!("{id}.rego"), source(id, &rules).into_bytes())]);
-        let more = PolicySet::compile(&Bundle::from_files(files).unwrap(), Default::default(), Some(&law)).unwrap_or_else(|problems| panic!("{problems}"));
+        let more = PolicySet::compile(&Bundle::from_files(files).unwrap(), portcullis::policy::set::Options::default(), Some(&law)).unwrap_or_else(|problems| panic!("{problems}"));
         for (body, before) in &denied {
             let after = judge(&more, &world, Endpoint::Validate, body).unwrap();
             prop_assert!(!after.allowed(), "let through by adding\n{}\n{}", rules, String::from_utf8_lossy(body));

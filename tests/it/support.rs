@@ -95,7 +95,7 @@ impl Gate {
         let agent: Agent = Agent::config_builder()
             .tls_config(tls)
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(60)))
+            .timeout_global(Some(Duration::from_mins(1)))
             .build()
             .into();
         let mut gate =
@@ -106,7 +106,7 @@ impl Gate {
 
     fn find(&mut self, wait_ready: bool) {
         let file = self.dir.path().join("ready.json");
-        wait(Duration::from_secs(60), || {
+        wait(Duration::from_mins(1), || {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("the gate ended with {status}: {:?}", self.log.try_iter().collect::<Vec<_>>());
             }
@@ -155,7 +155,7 @@ impl Gate {
     /// Sends a signal and waits for the end.
     pub fn end(mut self, signal: i32) -> std::process::ExitStatus {
         self.signal(signal);
-        wait(Duration::from_secs(60), || self.child.try_wait().unwrap())
+        wait(Duration::from_mins(1), || self.child.try_wait().unwrap())
     }
 
     pub fn signal(&self, signal: i32) {

@@ -224,11 +224,12 @@ fn what_belongs_to_the_api_server_is_not_touched() {
         (json!({"op": "remove", "path": "/metadata/managedFields/0"}), "/metadata/managedFields"),
         (json!({"op": "replace", "path": "/apiVersion", "value": "v2"}), "/apiVersion"),
         (json!({"op": "replace", "path": "/kind", "value": "Secret"}), "/kind"),
-        (json!({"op": "replace", "path": "/metadata", "value": {"name": "b"}}), "/metadata"),
-        (json!({"op": "remove", "path": "/metadata"}), "/metadata"),
-        (json!({"op": "replace", "path": "", "value": {}}), ""),
+        (json!({"op": "replace", "path": "/metadata", "value": {"name": "b"}}), "/metadata/managedFields"),
+        (json!({"op": "remove", "path": "/metadata"}), "/metadata/managedFields"),
+        (json!({"op": "replace", "path": "", "value": {}}), "/metadata/managedFields"),
         (json!({"op": "move", "from": "/metadata/name", "path": "/metadata/labels/a"}), "/metadata/name"),
-        (json!({"op": "move", "from": "/metadata", "path": "/spec"}), "/metadata"),
+        (json!({"op": "move", "from": "/metadata", "path": "/spec"}), "/metadata/managedFields"),
+        (json!({"op": "add", "path": "/metadata/managedFields/-", "value": {}}), "/metadata/managedFields"),
         (json!({"op": "copy", "from": "/metadata/labels", "path": "/metadata/name"}), "/metadata/name"),
     ] {
         let (after, last) = add(&object, &[json!([operation])]);
@@ -245,9 +246,18 @@ fn what_belongs_to_the_api_server_is_not_touched() {
     ] {
         assert_eq!(add(&object, &[json!([operation])]).1, Ok(()), "{operation}");
     }
-    let (_, last) =
-        add(&json!({"kind": "Pod"}), &[json!([{"op": "add", "path": "/metadata", "value": {"labels": {}}}])]);
-    assert_eq!(last, Ok(()), "an object without metadata has nothing there to lose");
+    for object in
+        [json!({"kind": "Pod"}), json!({"metadata": null}), json!({"metadata": {"labels": {"a": "1"}}})]
+    {
+        let metadata = |value: Json| json!([{"op": "add", "path": "/metadata", "value": value}]);
+        assert_eq!(
+            add(&object, &[metadata(json!({"labels": {}}))]).1,
+            Ok(()),
+            "{object} has nothing there to lose"
+        );
+        let forbidden = Err(PatchError::Forbidden("/metadata/name".to_owned()));
+        assert_eq!(add(&object, &[metadata(json!({"name": "x"}))]).1, forbidden, "{object}");
+    }
 }
 
 #[test]

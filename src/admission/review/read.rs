@@ -222,11 +222,9 @@ fn fields<E: serde::de::Error>(
                     let name = known.cloned().unwrap_or_else(|| interned(key));
                     request.fields.push((name, build(reads)?));
                 }
-                _ if !HEADER.contains(&key) => {
-                    // Unknown fields are passed over, and still may not hide a key twice.
-                    Skip.deserialize(&mut serde_json::Deserializer::from_str(raw.get())).map_err(problem)?;
-                }
-                _ => {}
+                // What no law reads is passed over, and still may not hide a key twice: whether bytes are a review
+                // must not hang on the law.
+                _ => Skip.deserialize(&mut serde_json::Deserializer::from_str(raw.get())).map_err(problem)?,
             },
         }
     }

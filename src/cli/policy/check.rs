@@ -84,7 +84,7 @@ fn remarks(set: &PolicySet, bundle: &Bundle, case_files: &[CaseFile]) -> Vec<Str
     for policy in &set.policies {
         let id = &policy.manifest.id;
         if let Some(why) = policy.fallback() {
-            notes.push(format!("{id} runs on the interpreter, at a third of the speed: {why}"));
+            notes.push(format!("{id} runs on the interpreter, which is much slower: {why}"));
         }
         if !tested(policy, bundle, case_files) {
             notes.push(format!(

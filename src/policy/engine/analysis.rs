@@ -46,7 +46,7 @@ pub struct Rule {
 pub struct Call {
     /// The name as written, dots included.
     pub name: String,
-    /// Which arguments are constant numbers.
+    /// Which arguments are constant numbers or texts.
     pub constant: Vec<bool>,
     /// Line and column, from 1.
     pub place: (u32, u32),
@@ -166,7 +166,10 @@ impl Walk<'_> {
         let function = call.get("fcn").unwrap_or(&Json::Null);
         self.found.calls.push(Call {
             name: names(function).unwrap_or_default().join("."),
-            constant: params.iter().map(|param| param.get("Number").is_some()).collect(),
+            constant: params
+                .iter()
+                .map(|param| ["Number", "String", "RawString"].iter().any(|kind| param.get(*kind).is_some()))
+                .collect(),
             place: place(call),
         });
         self.reference(function);

@@ -17,7 +17,7 @@ const ALLOWED: &[&str] = &[
     "is_string", "json.filter", "json.is_valid", "json.marshal", "json.remove", "json.unmarshal", "lower", "max",
     "min", "net.cidr_contains", "net.cidr_is_valid", "object.filter", "object.get", "object.keys", "object.remove",
     "object.subset", "object.union", "object.union_n", "print", "product", "regex.find_n", "regex.globs_match",
-    "regex.is_valid", "regex.match", "regex.replace", "regex.split", "regex.template_match", "replace", "round",
+    "regex.is_valid", "regex.match", "regex.split", "regex.template_match", "replace", "round",
     "semver.compare", "semver.is_valid", "sort", "split", "sprintf", "startswith", "strings.any_prefix_match",
     "strings.any_suffix_match", "strings.count", "strings.replace_n", "strings.reverse", "substring", "sum",
     "time.add_date", "time.clock", "time.date", "time.diff", "time.format", "time.parse_duration_ns",
@@ -28,6 +28,10 @@ const ALLOWED: &[&str] = &[
 /// Builtins that grow with the value of a number: allowed when the arguments at these places are constants.
 const BOUNDED: &[(&str, &[usize])] =
     &[("bits.lsh", &[1]), ("numbers.range", &[0, 1]), ("numbers.range_step", &[0, 1, 2])];
+
+/// Builtins that answer a pattern that is none with undefined instead of an error: the pattern must be constant, so that
+/// its author sees what it does.
+const PATTERNS: &[(&str, &[usize])] = &[("regex.replace", &[1])];
 
 const REFUSED: &[(&str, &str)] = &[
     ("http.send", "a review never waits for the network; put the facts into params or the snapshot"),
@@ -62,10 +66,14 @@ fn judge<'a>(
     if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
         return Some((call, format!("builtin `{name}` is refused: {why}")));
     }
-    if let Some((_, places)) = BOUNDED.iter().find(|(bounded, _)| *bounded == name) {
-        let constant = places.iter().all(|place| call.constant.get(*place).copied().unwrap_or(false));
-        let why = "its bounds must be constant numbers, or a tenant's number could exhaust memory";
-        return (!constant).then(|| (call, format!("builtin `{name}`: {why}")));
+    for (table, why) in [
+        (BOUNDED, "its bounds must be constant numbers, or a tenant's number could exhaust memory"),
+        (PATTERNS, "its pattern must be a constant text, or a pattern that is none would go unnoticed"),
+    ] {
+        if let Some((_, places)) = table.iter().find(|(known, _)| *known == name) {
+            let constant = places.iter().all(|place| call.constant.get(*place).copied().unwrap_or(false));
+            return (!constant).then(|| (call, format!("builtin `{name}`: {why}")));
+        }
     }
     if ALLOWED.contains(&name) {
         return None;
@@ -95,7 +103,8 @@ fn is_function(module: &Analysis, name: &str, functions: &dyn Fn(&[String]) -> b
 /// Every builtin that may be called, in order, and the conditional ones.
 pub fn allowed() -> impl Iterator<Item = (&'static str, &'static str)> {
     let bounded = BOUNDED.iter().map(|(name, _)| (*name, "with constant bounds"));
-    ALLOWED.iter().map(|name| (*name, "")).chain(bounded)
+    let patterns = PATTERNS.iter().map(|(name, _)| (*name, "with a constant pattern"));
+    ALLOWED.iter().map(|name| (*name, "")).chain(bounded).chain(patterns)
 }
 
 /// Every builtin that is refused by name, and why.

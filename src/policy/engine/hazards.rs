@@ -7,7 +7,9 @@
 //! 3. `x := …` of something undefined: ends the body, and does not on the machine; seen only where nothing but a
 //!    negation or a comprehension looks at `x`.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod values;
+
+use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
@@ -53,7 +55,11 @@ pub fn find(ast: &Json) -> Vec<Hazard> {
     let mut found = Vec::new();
     let empty = Vec::new();
     let rules = ast.get("rules").and_then(Json::as_array).unwrap_or(&empty);
-    conflicts(rules, &mut found);
+    values::conflicts(rules, &mut found);
+    for rule in rules {
+        values::many_values(rule, &mut found);
+        unused(rule, rule, &mut found);
+    }
     let known = rules.iter().fold(Known::default(), |mut known, rule| {
         known.learn_rule(rule);
         known
@@ -238,59 +244,33 @@ fn mentions(node: &Json, name: &str, inside: bool) -> Option<Depth> {
     }
 }
 
-/// Complete rules and functions that more than one definition could give different values.
-fn conflicts(rules: &[Json], found: &mut Vec<Hazard>) {
-    let mut by_name: BTreeMap<String, Vec<(&Json, &Json)>> = BTreeMap::new();
-    for rule in rules {
-        let Some(head) =
-            rule.pointer("/Spec/head").and_then(|head| head.get("Compr").or_else(|| head.get("Func")))
-        else {
-            continue;
-        };
-        let Some(name) = head.get("refr").and_then(path) else { continue };
-        by_name.entry(name).or_default().push((rule, head));
-    }
-    for (name, definitions) in by_name.iter().filter(|(_, definitions)| definitions.len() > 1) {
-        let values: BTreeSet<String> = definitions.iter().map(|(_, head)| value_of(head)).collect();
-        let constant = values.len() == 1 && values.iter().all(|value| !value.is_empty());
-        if constant || exclusive(definitions) {
-            continue;
+/// A reference that is assigned and never looked at: a test that the path is there, to the language and not to the machine.
+fn unused(rule: &Json, node: &Json, found: &mut Vec<Hazard>) {
+    match node {
+        Json::Object(map) => {
+            if let Some((name, value)) =
+                assigned(node).filter(|(_, value)| value.get("RefDot").or(value.get("RefBrack")).is_some())
+                && mentioned(rule, &name) == 1
+            {
+                let message = format!(
+                    "`{name}` is assigned and never looked at; write the reference alone to ask whether it is there"
+                );
+                found.push(Hazard { line: line(value), message });
+            }
+            map.values().for_each(|value| unused(rule, value, found));
         }
-        let line = definitions.get(1).map_or(0, |(rule, _)| line(rule));
-        let message = format!(
-            "`{name}` has several definitions that could hold at once with different values; join them by `else`, or tell them apart by a constant argument"
-        );
-        found.push(Hazard { line, message });
+        Json::Array(items) => items.iter().for_each(|item| unused(rule, item, found)),
+        _ => {}
     }
 }
 
-/// The constant that a head assigns, `true` where it assigns nothing; empty where it is no constant.
-fn value_of(head: &Json) -> String {
-    match head.pointer("/assign/value") {
-        None => "true".to_owned(),
-        Some(value) => ["String", "RawString", "Number", "Bool", "Null"]
-            .iter()
-            .find_map(|kind| value.get(*kind)?.get("value"))
-            .map(ToString::to_string)
-            .unwrap_or_default(),
+fn mentioned(node: &Json, name: &str) -> usize {
+    match node {
+        Json::Object(_) if variable(node) == Some(name) => 1,
+        Json::Object(map) => map.values().map(|value| mentioned(value, name)).sum(),
+        Json::Array(items) => items.iter().map(|item| mentioned(item, name)).sum(),
+        _ => 0,
     }
-}
-
-/// Whether an argument is another constant in each definition.
-fn exclusive(definitions: &[(&Json, &Json)]) -> bool {
-    let arguments = |head: &Json| head.get("args").and_then(Json::as_array).cloned().unwrap_or_default();
-    let count = definitions.iter().map(|(_, head)| arguments(head).len()).min().unwrap_or(0);
-    (0..count).any(|at| {
-        let constants: BTreeSet<String> = definitions
-            .iter()
-            .filter_map(|(_, head)| {
-                arguments(head)
-                    .get(at)
-                    .and_then(|argument| argument.pointer("/String/value").map(ToString::to_string))
-            })
-            .collect();
-        constants.len() == definitions.len()
-    })
 }
 
 #[cfg(test)]

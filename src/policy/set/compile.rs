@@ -143,9 +143,6 @@ fn policy(
     let modes = Modes::parse(file, bundle.params.get(&manifest.id))?;
     let mut reads = Reads::nothing();
     closure.iter().flat_map(|unit| &unit.analysis.input).for_each(|reference| reads.add(&reference.path));
-    if options.full_input {
-        reads = Reads::everything();
-    }
     let package = format!("data.{}", unit.analysis.package.join("."));
     let modules: Vec<&Module> = closure.iter().map(|unit| unit.module).collect();
     let key = key(&package, &modules, options);

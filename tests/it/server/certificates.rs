@@ -111,7 +111,7 @@ async fn sighup_reloads_what_no_watch_has_seen() {
     let me = std::process::id().to_string();
     let hangup =
         || assert!(std::process::Command::new("kill").args(["-HUP", &me]).status().unwrap().success());
-    behind_a_link(Duration::from_secs(3_600), hangup).await;
+    behind_a_link(Duration::from_hours(1), hangup).await;
 }
 
 #[tokio::test]

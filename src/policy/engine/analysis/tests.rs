@@ -160,7 +160,7 @@ fn calls_have_their_name_place_and_constants() {
         calls.iter().map(|call| (call.name.as_str(), &call.constant[..], call.place.0)).collect();
     assert_eq!(
         found,
-        [("numbers.range", &[true, false][..], 2), ("count", &[false], 3), ("lower", &[false], 3)]
+        [("numbers.range", &[true, false][..], 2), ("count", &[false], 3), ("lower", &[true], 3)]
     );
 }
 

@@ -85,6 +85,15 @@ fn what_grows_with_a_number_needs_constant_bounds() {
 }
 
 #[test]
+fn a_pattern_that_would_fail_unnoticed_is_constant() {
+    check("x := regex.replace(input.a, \"[a-z]\", \"b\")\ny := regex.replace(input.a, `[a-z]`, \"b\")", &[]);
+    check(
+        "x := regex.replace(\"a\", input.a, \"b\")",
+        &["2:6: builtin `regex.replace`: its pattern must be a constant"],
+    );
+}
+
+#[test]
 fn no_builtin_is_both_allowed_and_refused() {
     let allowed: Vec<&str> = allowed().map(|(name, _)| name).collect();
     assert!(refused().all(|(name, _)| !allowed.contains(&name)));

@@ -3,6 +3,9 @@ use crate::policy::engine::analysis;
 
 const OPERANDS: &str = "arithmetic, ordering or union of what may be no number or set";
 const SEVERAL: &str = "has several definitions";
+const LOOP: &str = "could have several values";
+const KEYS: &str = "keys of this object could meet";
+const UNUSED: &str = "is assigned and never looked at";
 const UNDEFINED: &str = "may be undefined and only a negation";
 
 /// The hazards of a module, each by its line (the body begins in the first) and a part of its sentence.
@@ -114,4 +117,38 @@ fn what_is_tested_or_always_there_is_safe() {
     check("x if { y := {z | some z in input.a}; not \"b\" in y }", &[]);
     check("x contains y if { y := input.a }", &[]);
     check("x if { y := input.a; startswith(y, \"b\") }", &[]);
+}
+
+#[test]
+fn a_value_under_a_loop_is_found() {
+    check("x := e if some e in input.a", &[(1, LOOP)]);
+    check("f(a) := e if some e in a", &[(1, LOOP)]);
+    check("x := e if { some i; e := input.a[i] }", &[(1, LOOP)]);
+    check("x := e if e := input.a[_]", &[(1, LOOP)]);
+    check("x[k] := v if some k, v in input.a", &[(1, LOOP)]);
+}
+
+#[test]
+fn a_constant_or_a_gathering_under_a_loop_is_safe() {
+    check("x if some e in input.a", &[]);
+    check("x := 1 if some e in input.a", &[]);
+    check("x := y if y := [e | some e in input.a]", &[]);
+    check("x contains e if some e in input.a", &[]);
+    check("x := y if { y := input.b; y != 1; every e in input.a { e == y } }", &[]);
+}
+
+#[test]
+fn keys_of_an_object_that_could_meet_are_found() {
+    check("x := {v: k | some k, v in input.a}", &[(1, KEYS)]);
+    check("x := {\"k\": v | some v in input.a}", &[(1, KEYS)]);
+    check("x := {k: w | some k, v in input.a; some w in v}", &[(1, KEYS)]);
+    check("x := {k: v | some k, v in input.a}", &[]);
+}
+
+#[test]
+fn what_is_assigned_and_never_looked_at_is_found() {
+    check("x if { y := input.a.b; input.c }", &[(1, UNUSED)]);
+    check("x if { y := input.a[\"b\"]; input.c }", &[(1, UNUSED)]);
+    check("x if { y := input.a.b; y == 1 }", &[]);
+    check("x := y if y := input.a.b", &[]);
 }

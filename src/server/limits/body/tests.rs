@@ -56,7 +56,7 @@ const MAX: usize = 200_000;
 
 /// For callers who must not be cut, however loaded the machine is.
 fn limits() -> BodyLimits {
-    BodyLimits::new(MAX, Duration::from_secs(60), Duration::from_secs(60))
+    BodyLimits::new(MAX, Duration::from_mins(1), Duration::from_mins(1))
 }
 
 /// For callers who must be.

@@ -56,8 +56,11 @@ pub fn find(ast: &Json) -> Vec<Hazard> {
     let empty = Vec::new();
     let rules = ast.get("rules").and_then(Json::as_array).unwrap_or(&empty);
     values::conflicts(rules, &mut found);
+    let heads = ["/Spec/head/Set/refr", "/Spec/head/Compr/refr", "/Spec/head/Func/refr", "/Default/refr"];
+    let named = |rule: &Json| heads.iter().find_map(|head| rule.pointer(head).and_then(path));
+    let names: BTreeSet<String> = rules.iter().filter_map(named).collect();
     for rule in rules {
-        values::many_values(rule, &mut found);
+        values::many_values(rule, &names, &mut found);
         unused(rule, rule, &mut found);
     }
     let known = rules.iter().fold(Known::default(), |mut known, rule| {
@@ -244,16 +247,15 @@ fn mentions(node: &Json, name: &str, inside: bool) -> Option<Depth> {
     }
 }
 
-/// A reference that is assigned and never looked at: a test that the path is there, to the language and not to the machine.
+/// What may be undefined, assigned and never looked at: a test that it is there, to the language and not to the machine.
 fn unused(rule: &Json, node: &Json, found: &mut Vec<Hazard>) {
     match node {
         Json::Object(map) => {
-            if let Some((name, value)) =
-                assigned(node).filter(|(_, value)| value.get("RefDot").or(value.get("RefBrack")).is_some())
+            if let Some((name, value)) = assigned(node).filter(|(_, value)| may_be_undefined(value))
                 && mentioned(rule, &name) == 1
             {
                 let message = format!(
-                    "`{name}` is assigned and never looked at; write the reference alone to ask whether it is there"
+                    "`{name}` is assigned and never looked at; write its value alone to ask whether it is there"
                 );
                 found.push(Hazard { line: line(value), message });
             }

@@ -126,6 +126,9 @@ fn a_value_under_a_loop_is_found() {
     check("x := e if { some i; e := input.a[i] }", &[(1, LOOP)]);
     check("x := e if e := input.a[_]", &[(1, LOOP)]);
     check("x[k] := v if some k, v in input.a", &[(1, LOOP)]);
+    check("x := e if e := input.a[i]", &[(1, LOOP)]);
+    check("x := e if s[e]\n\ns contains 1", &[(1, LOOP)]);
+    check("x := 1 if input.a else := e if { some e in input.b }", &[(1, LOOP)]);
 }
 
 #[test]
@@ -134,6 +137,8 @@ fn a_constant_or_a_gathering_under_a_loop_is_safe() {
     check("x := 1 if some e in input.a", &[]);
     check("x := y if y := [e | some e in input.a]", &[]);
     check("x contains e if some e in input.a", &[]);
+    check("x := input.a[y]\n\ny := \"b\" if input.c", &[]);
+    check("f(a) := b if b := input.a[a]", &[]);
     check("x := y if { y := input.b; y != 1; every e in input.a { e == y } }", &[]);
 }
 

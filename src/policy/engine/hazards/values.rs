@@ -7,38 +7,70 @@ use serde_json::Value as Json;
 use super::{Hazard, line, path, variable};
 
 /// One definition that can hold several times over: a value under a loop, keys of an object that may meet.
-pub(super) fn many_values(rule: &Json, found: &mut Vec<Hazard>) {
+///
+/// `names` are the module's own rules: they stand for what they are, and an index by one is no loop.
+pub(super) fn many_values(rule: &Json, names: &BTreeSet<String>, found: &mut Vec<Hazard>) {
     let head = rule.pointer("/Spec/head").and_then(|head| head.get("Compr").or_else(|| head.get("Func")));
+    let mut bound = names.clone();
+    let arguments = head.and_then(|head| head.get("args")).unwrap_or(&Json::Null);
+    variables(arguments, &mut bound);
+    assignments(rule, &mut bound);
     if let Some(head) = head {
         let keyed = head.pointer("/refr/RefBrack").is_some();
-        let bodies = rule.pointer("/Spec/bodies").unwrap_or(&Json::Null);
-        let varies = head.get("assign").is_some_and(|assign| !assign.is_null()) && value_of(head).is_empty();
-        if keyed || (varies && loops(bodies)) {
+        let bodies = rule.pointer("/Spec/bodies").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+        let varies = |node: &Json| {
+            node.get("assign").is_some_and(|assign| !assign.is_null()) && value_of(node).is_empty()
+        };
+        let several = bodies.iter().any(|body| (varies(head) || varies(body)) && loops(body, &bound));
+        if keyed || several {
             let message = "a value under a loop, or a keyed rule, could have several values; make it `contains`, or take the one meant from a set comprehension";
             found.push(Hazard { line: line(rule), message: message.to_owned() });
         }
     }
-    objects(rule, found);
+    objects(rule, &bound, found);
+}
+
+fn variables(node: &Json, out: &mut BTreeSet<String>) {
+    match node {
+        Json::Object(_) if variable(node).is_some() => out.extend(variable(node).map(str::to_owned)),
+        Json::Object(map) => map.values().for_each(|value| variables(value, out)),
+        Json::Array(items) => items.iter().for_each(|item| variables(item, out)),
+        _ => {}
+    }
+}
+
+/// Every name that `:=` gives a value in a rule.
+fn assignments(node: &Json, out: &mut BTreeSet<String>) {
+    match node {
+        Json::Object(map) => {
+            if let Some(assign) = map.get("AssignExpr") {
+                variables(assign.get("lhs").unwrap_or(&Json::Null), out);
+            }
+            map.values().for_each(|value| assignments(value, out));
+        }
+        Json::Array(items) => items.iter().for_each(|item| assignments(item, out)),
+        _ => {}
+    }
 }
 
 /// Whether a body iterates, its comprehensions not counted: those gather.
-fn loops(node: &Json) -> bool {
+fn loops(node: &Json, bound: &BTreeSet<String>) -> bool {
     match node {
         Json::Object(map) => {
             let gathers =
                 ["ArrayCompr", "SetCompr", "ObjectCompr", "Every"].iter().any(|kind| map.contains_key(*kind));
             let iterates = map.contains_key("SomeIn") || map.contains_key("SomeVars");
-            let wildcard =
-                map.get("RefBrack").and_then(|node| node.get("index")).and_then(variable) == Some("_");
-            iterates || wildcard || (!gathers && map.values().any(loops))
+            let index = map.get("RefBrack").and_then(|node| node.get("index")).and_then(variable);
+            let open = index.is_some_and(|name| !bound.contains(name));
+            iterates || open || (!gathers && map.values().any(|value| loops(value, bound)))
         }
-        Json::Array(items) => items.iter().any(loops),
+        Json::Array(items) => items.iter().any(|item| loops(item, bound)),
         _ => false,
     }
 }
 
 /// Object comprehensions whose keys are not known to be the keys of one collection.
-fn objects(node: &Json, found: &mut Vec<Hazard>) {
+fn objects(node: &Json, bound: &BTreeSet<String>, found: &mut Vec<Hazard>) {
     match node {
         Json::Object(map) => {
             if let Some(comprehension) = map.get("ObjectCompr") {
@@ -46,7 +78,15 @@ fn objects(node: &Json, found: &mut Vec<Hazard>) {
                 let empty = Vec::new();
                 let statements =
                     comprehension.pointer("/query/stmts").and_then(Json::as_array).unwrap_or(&empty);
-                let iterations: Vec<&Json> = statements.iter().filter(|statement| loops(statement)).collect();
+                let mut inner = bound.clone();
+                for statement in statements {
+                    ["key", "value"]
+                        .iter()
+                        .filter_map(|part| statement.pointer(&format!("/literal/SomeIn/{part}")))
+                        .for_each(|part| variables(part, &mut inner));
+                }
+                let iterations: Vec<&Json> =
+                    statements.iter().filter(|statement| loops(statement, &inner)).collect();
                 let own = |statement: &&Json| {
                     key.is_some() && statement.pointer("/literal/SomeIn/key").and_then(variable) == key
                 };
@@ -55,9 +95,9 @@ fn objects(node: &Json, found: &mut Vec<Hazard>) {
                     found.push(Hazard { line: line(comprehension), message: message.to_owned() });
                 }
             }
-            map.values().for_each(|value| objects(value, found));
+            map.values().for_each(|value| objects(value, bound, found));
         }
-        Json::Array(items) => items.iter().for_each(|item| objects(item, found)),
+        Json::Array(items) => items.iter().for_each(|item| objects(item, bound, found)),
         _ => {}
     }
 }

@@ -17,6 +17,7 @@ use crate::admission::{Gate, World};
 use crate::lifecycle::drain::{Conductor, Signals};
 use crate::lifecycle::ready::Readiness;
 use crate::lifecycle::tasks::Tasks;
+use crate::policy::kept::Kept;
 use crate::policy::set::Options;
 use crate::policy::source::{Source, dir};
 use crate::policy::{Budget, Live, registration};
@@ -61,6 +62,10 @@ pub struct LawArgs {
     /// Directory of policies, followed while serving; without it the library inside the binary is the law
     #[arg(long, env = "PORTCULLIS_POLICIES", value_name = "DIR")]
     policies: Option<PathBuf>,
+
+    /// Directory where the last good law is kept, for a start with a broken one
+    #[arg(long, env = "PORTCULLIS_STATE", value_name = "DIR")]
+    state: Option<PathBuf>,
 
     /// Snapshot of the tenants, YAML or JSON, followed while serving
     #[arg(long, env = "PORTCULLIS_TENANCY", value_name = "FILE")]
@@ -145,8 +150,9 @@ fn gate(args: &LawArgs, log: DecisionLog, readiness: &Readiness, tasks: &mut Tas
     let tenancy_ready = readiness.condition("tenancy", "no snapshot loaded yet");
     let source = args.policies.clone().map_or(Source::Embedded, Source::Dir);
     // A directory that cannot be read at all is a wrong flag; a policy in it that is wrong answers by its on_error.
-    let bundle = source.read().map_err(|problems| anyhow::anyhow!("--policies: {problems}"))?;
-    let live = Live::start(&bundle, Options { interpreter: false, full_input: args.full_input });
+    let options = Options { interpreter: false, full_input: args.full_input };
+    let live = Live::resume(source.read(), options, args.state.as_deref().map(Kept::new))
+        .map_err(|problems| anyhow::anyhow!("--policies: {problems}"))?;
     let set = live.load();
     for problem in registration::check(&set) {
         tracing::warn!(%problem, "a policy waits for requests that are never sent");

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use super::kept::Kept;
 use super::set::Options;
 use super::{Bundle, PolicySet, Problems};
 use crate::telemetry::metrics;
@@ -15,6 +16,8 @@ pub struct Live(Arc<Shared>);
 struct Shared {
     set: ArcSwap<PolicySet>,
     options: Options,
+    /// Where a law that is in force is kept for the next start.
+    kept: Option<Kept>,
     /// What was wrong with the last bundle that was refused; `None` after one that was taken. Also the lock of reloads.
     refused: Mutex<Option<Refused>>,
 }
@@ -40,8 +43,30 @@ pub enum Reload {
 }
 
 impl Live {
+    /// Starts with a bundle, or where that is broken with the last good one that was kept. Where there is none, what does
+    /// not load answers by its `on_error`.
+    ///
+    /// # Errors
+    /// The bundle cannot be read at all, and none was kept.
+    pub fn resume(
+        bundle: Result<Bundle, Problems>,
+        options: Options,
+        kept: Option<Kept>,
+    ) -> Result<Self, Problems> {
+        let whole = bundle.as_ref().is_ok_and(|bundle| PolicySet::compile(bundle, options, None).is_ok());
+        if !whole && let Some(last) = kept.as_ref().and_then(Kept::read) {
+            let live = Self::start(&last, options, kept.clone());
+            if live.load().broken.is_empty() {
+                tracing::warn!(revision = %last.digest, "starting with the last good law that was kept");
+                live.reload(bundle);
+                return Ok(live);
+            }
+        }
+        Ok(Self::start(&bundle?, options, kept))
+    }
+
     /// Starts with a bundle. What does not load answers by its `on_error`, since there is no last good set to keep.
-    pub fn start(bundle: &Bundle, options: Options) -> Self {
+    pub fn start(bundle: &Bundle, options: Options, kept: Option<Kept>) -> Self {
         let set = PolicySet::compile_what_can_be(bundle, options, None);
         for broken in &set.broken {
             metrics::policy_broken(&broken.id, true);
@@ -49,7 +74,10 @@ impl Live {
         }
         metrics::policy_reload(set.broken.is_empty());
         metrics::policy_revision(&set.digest);
-        Self(Arc::new(Shared { set: ArcSwap::from_pointee(set), options, refused: Mutex::new(None) }))
+        if let Some(kept) = kept.as_ref().filter(|_| set.broken.is_empty()) {
+            kept.write(bundle);
+        }
+        Self(Arc::new(Shared { set: ArcSwap::from_pointee(set), options, kept, refused: Mutex::new(None) }))
     }
 
     /// The law in force. A review loads it once.
@@ -77,8 +105,10 @@ impl Live {
         if let Some(earlier) = refused.as_ref().filter(same) {
             return Reload::Refused(earlier.problems.clone());
         }
-        match bundle.and_then(|bundle| PolicySet::compile(&bundle, self.0.options, Some(&current))) {
-            Ok(set) => {
+        let compiled = bundle
+            .and_then(|bundle| Ok((PolicySet::compile(&bundle, self.0.options, Some(&current))?, bundle)));
+        match compiled {
+            Ok((set, bundle)) => {
                 let count = set.policies.len();
                 let set = Arc::new(set);
                 self.0.set.store(Arc::clone(&set));
@@ -87,6 +117,9 @@ impl Live {
                     metrics::policy_broken(&broken.id, false);
                 }
                 tracing::info!(revision = %digest, policies = count, "law swapped");
+                if let Some(kept) = &self.0.kept {
+                    kept.write(&bundle);
+                }
                 Reload::Swapped
             }
             Err(problems) => {
@@ -107,8 +140,12 @@ impl Live {
         }
     }
 
-    /// What an operator should know of the law in force: that a policy of it did not load.
+    /// What an operator should know of the law in force: that a policy of it did not load, or that it is not the newest.
     pub fn caveat(&self) -> Option<String> {
+        if let Some(refused) = self.refused() {
+            let first = refused.problems.0.first().map(ToString::to_string).unwrap_or_default();
+            return Some(format!("the last good law is in force; the newest is refused: {first}"));
+        }
         let set = self.load();
         let broken = set.broken.first()?;
         let first = broken.problems.0.first().map(ToString::to_string).unwrap_or_default();

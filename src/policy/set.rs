@@ -67,6 +67,7 @@ pub struct PolicySet {
     index: Index,
     broken_index: Index,
     full_input: bool,
+    analyses: compile::Analyses,
     plans: Plans,
     /// What was found for inputs that come again.
     pub memo: Memo,
@@ -94,7 +95,7 @@ impl PolicySet {
 
     /// Compiles what can be; the rest is [`Broken`] and answers by its `on_error`. For a start without a last good set.
     pub fn compile_what_can_be(bundle: &Bundle, options: Options, previous: Option<&Self>) -> Self {
-        let (mut policies, broken) = compile::run(bundle, options, previous);
+        let compile::Compilation { mut policies, broken, analyses } = compile::run(bundle, options, previous);
         policies.sort_by(|a, b| a.manifest.id.cmp(&b.manifest.id));
         let (mut index, mut broken_index) = (Index::default(), Index::default());
         policies.iter().enumerate().for_each(|(at, policy)| index.add(at, &policy.manifest.matches));
@@ -108,6 +109,7 @@ impl PolicySet {
             index,
             broken_index,
             full_input: options.full_input,
+            analyses,
             plans: Plans::default(),
             memo: Memo::default(),
         }

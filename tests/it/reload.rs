@@ -1,7 +1,8 @@
 //! Law, tenants and certificates changed under a running gate: the next review sees the new ones, and none fails.
 
 mod broken; // what cannot be taken, and what stays in force meanwhile
-mod changes; // what is taken, whichever way it is written
+mod changes;
+mod kept; // a start with a broken law and a last good one // what is taken, whichever way it is written
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

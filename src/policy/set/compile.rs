@@ -21,19 +21,28 @@ use crate::tenancy::snapshot::Kind;
 /// A module and what is known of it.
 pub(super) struct Unit<'a> {
     pub(super) module: &'a Module,
-    pub(super) analysis: Analysis,
+    pub(super) analysis: Arc<Analysis>,
     pub(super) manifest: Option<Manifest>,
     /// Whether it has a METADATA block that cannot be read.
     pub(super) unreadable: bool,
     pub(super) problems: Problems,
 }
 
-pub(super) fn run(
-    bundle: &Bundle,
-    options: Options,
-    previous: Option<&PolicySet>,
-) -> (Vec<Policy>, Vec<Broken>) {
-    let mut units: Vec<Unit<'_>> = bundle.modules.iter().map(read).collect();
+/// Analyses by the digest of path and text: reading a module takes a millisecond, and a reload changes one.
+pub(super) type Analyses = BTreeMap<String, Arc<Analysis>>;
+
+/// What came of a bundle.
+pub(super) struct Compilation {
+    pub(super) policies: Vec<Policy>,
+    pub(super) broken: Vec<Broken>,
+    pub(super) analyses: Analyses,
+}
+
+pub(super) fn run(bundle: &Bundle, options: Options, previous: Option<&PolicySet>) -> Compilation {
+    let mut analyses = Analyses::new();
+    let known = previous.map(|set| &set.analyses);
+    let mut units: Vec<Unit<'_>> =
+        bundle.modules.iter().map(|module| read(module, known, &mut analyses)).collect();
     lint::names(&mut units);
     let functions: BTreeSet<Vec<String>> =
         units.iter().flat_map(|unit| functions_of(&unit.analysis)).collect();
@@ -64,16 +73,24 @@ pub(super) fn run(
             "the bundle holds no policy; a policy is a .rego file with a METADATA block that has `custom.id`";
         broken.push(nothing(Problem::of("policies", message)));
     }
-    (policies, broken)
+    Compilation { policies, broken, analyses }
 }
 
-fn read(module: &Module) -> Unit<'_> {
+fn read<'a>(module: &'a Module, known: Option<&Analyses>, analyses: &mut Analyses) -> Unit<'a> {
     let mut problems = Problems::default();
     let mut keep = |found: Problems| problems.0.extend(found.0);
     let read = metadata::find(&module.text).map(|block| metadata::parse(&module.path, &block));
     let unreadable = matches!(read, Some(Err(_)));
     let manifest = read.and_then(|read| read.map_err(&mut keep).ok()).flatten();
-    let analysis = analysis::analyse(module).map_err(|problem| keep(problem.into())).unwrap_or_default();
+    let digest = hex::encode(Sha256::digest(format!("{}\0{}", module.path, module.text)));
+    let analysis = match known.and_then(|known| known.get(&digest)) {
+        Some(known) => Ok(Arc::clone(known)),
+        None => analysis::analyse(module).map(Arc::new),
+    };
+    if let Ok(analysis) = &analysis {
+        analyses.insert(digest, Arc::clone(analysis));
+    }
+    let analysis = analysis.map_err(|problem| keep(problem.into())).unwrap_or_default();
     Unit { module, analysis, manifest, unreadable, problems }
 }
 

@@ -7,7 +7,6 @@
 pub mod bundle;
 pub mod engine;
 pub mod finding;
-pub mod kept;
 pub mod live;
 pub mod manifest;
 pub mod memo;

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use super::kept::Kept;
 use super::set::Options;
+use super::source::kept::Kept;
 use super::{Bundle, PolicySet, Problems};
 use crate::telemetry::metrics;
 

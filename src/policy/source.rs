@@ -2,6 +2,7 @@
 
 pub mod dir;
 pub mod embedded;
+pub mod kept;
 
 use std::path::PathBuf;
 

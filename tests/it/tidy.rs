@@ -35,7 +35,11 @@ const ABSENT: &[(&str, &[&str], &[&str])] = &[
     ("admission", &["axum"], &["src/admission/http.rs"]),
     ("admission", &["regorus", "sqlx", "kube", "hyper", "tokio", "rustls", "std::fs", "std::net"], &[]),
     ("policy", &["axum", "hyper", "sqlx", "kube", "rustls", "std::net"], &[]),
-    ("policy", &["std::fs"], &["src/policy/source.rs", "src/policy/source/dir.rs"]),
+    (
+        "policy",
+        &["std::fs"],
+        &["src/policy/source.rs", "src/policy/source/dir.rs", "src/policy/source/kept.rs"],
+    ),
     ("store", &["axum", "kube", "regorus"], &[]),
     ("tenancy", &["axum", "hyper", "tokio", "sqlx", "kube", "regorus", "rustls", "std::fs", "tracing"], &[]),
 ];

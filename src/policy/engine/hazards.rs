@@ -57,8 +57,8 @@ pub fn find(ast: &Json) -> Vec<Hazard> {
     let rules = ast.get("rules").and_then(Json::as_array).unwrap_or(&empty);
     values::conflicts(rules, &mut found);
     let heads = ["/Spec/head/Set/refr", "/Spec/head/Compr/refr", "/Spec/head/Func/refr", "/Default/refr"];
-    let named = |rule: &Json| heads.iter().find_map(|head| rule.pointer(head).and_then(path));
-    let names: BTreeSet<String> = rules.iter().filter_map(named).collect();
+    let head_of = |rule: &Json| heads.iter().find_map(|head| rule.pointer(head).and_then(path));
+    let names: BTreeSet<String> = rules.iter().filter_map(head_of).collect();
     for rule in rules {
         values::many_values(rule, &names, &mut found);
         unused(rule, rule, &mut found);

@@ -76,7 +76,7 @@ pub(super) fn run(bundle: &Bundle, options: Options, previous: Option<&PolicySet
     Compilation { policies, broken, analyses }
 }
 
-fn read<'a>(module: &'a Module, known: Option<&Analyses>, analyses: &mut Analyses) -> Unit<'a> {
+fn read<'a>(module: &'a Module, known: Option<&Analyses>, done: &mut Analyses) -> Unit<'a> {
     let mut problems = Problems::default();
     let mut keep = |found: Problems| problems.0.extend(found.0);
     let read = metadata::find(&module.text).map(|block| metadata::parse(&module.path, &block));
@@ -88,7 +88,7 @@ fn read<'a>(module: &'a Module, known: Option<&Analyses>, analyses: &mut Analyse
         None => analysis::analyse(module).map(Arc::new),
     };
     if let Ok(analysis) = &analysis {
-        analyses.insert(digest, Arc::clone(analysis));
+        done.insert(digest, Arc::clone(analysis));
     }
     let analysis = analysis.map_err(|problem| keep(problem.into())).unwrap_or_default();
     Unit { module, analysis, manifest, unreadable, problems }

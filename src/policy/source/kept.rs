@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Bundle;
+use crate::policy::Bundle;
 
 /// Where it is kept: `law.json` in a directory that is given.
 #[derive(Debug, Clone)]

@@ -53,8 +53,10 @@ impl Live {
         options: Options,
         kept: Option<Kept>,
     ) -> Result<Self, Problems> {
-        let whole = bundle.as_ref().is_ok_and(|bundle| PolicySet::compile(bundle, options, None).is_ok());
-        if !whole && let Some(last) = kept.as_ref().and_then(Kept::read) {
+        // Compiled once more only where there is something to fall back on.
+        let broken =
+            || bundle.as_ref().map_or(true, |bundle| PolicySet::compile(bundle, options, None).is_err());
+        if let Some(last) = kept.as_ref().and_then(Kept::read).filter(|_| broken()) {
             let live = Self::start(&last, options, kept.clone());
             if live.load().broken.is_empty() {
                 tracing::warn!(revision = %last.digest, "starting with the last good law that was kept");

@@ -60,7 +60,7 @@ clean: ## removes what was built
 # What a bare machine may lack, said in a sentence.
 .PHONY: need-build need-fmt need-clippy
 need-build:
-	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust 1.91 or later from https://rustup.rs' >&2; exit 2; }
+	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust 1.94 or later from https://rustup.rs' >&2; exit 2; }
 	@command -v cc >/dev/null || { echo 'cc is missing: install a C compiler (apt install gcc, dnf install gcc, apk add gcc musl-dev); ring and mimalloc are built with it' >&2; exit 2; }
 need-fmt:
 	@cargo fmt --version >/dev/null 2>&1 || { echo 'rustfmt is missing: rustup component add rustfmt' >&2; exit 2; }

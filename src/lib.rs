@@ -14,6 +14,7 @@
 //! | [`policy`] | holds the law: sources, bundle, compiled set, findings; knows no HTTP |
 //! | [`store`] | the ledger, as far as a gate reads it; knows no HTTP and no Rego |
 //! | [`tenancy`] | the words of the domain: slugs, names, images, requesters, the snapshot; knows no other room |
+//! | [`access`] | who may do what in the ledger: identities, roles × routes, scopes; knows no other room |
 //! | [`certs`], [`lifecycle`], [`telemetry`] | closets: certificates; readiness and drain; logs, metrics, the decision log |
 //!
 //! `docs/architecture.md` walks through a review, a changed policy and a shutdown.
@@ -29,6 +30,8 @@ pub mod policy;
 pub mod store;
 
 pub mod tenancy;
+
+pub mod access;
 
 pub mod certs;
 

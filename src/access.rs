@@ -1,0 +1,20 @@
+//! Who may do what: identities, the table of routes and roles, and the one door from an identity to the ledger.
+//!
+//! [`authorize`] is the only maker of a [`Scope`], and the ledger opens no transaction without one, so a forgotten check
+//! does not compile. What it decides by is data: [`matrix::RULES`]. `docs/access.md` prints it.
+//!
+//! The order of its questions is part of the promise. Whose tenant it is comes before what the caller may do there:
+//! asked the other way round, 403 against 404 would tell which tenants exist.
+
+pub mod role;
+
+pub mod identity;
+
+pub mod matrix;
+
+pub mod scope;
+
+pub use identity::{Contradiction, Identity, Standing, TenantRef};
+pub use matrix::{Action, Limit, Method, Rule};
+pub use role::Role;
+pub use scope::{Actor, Denied, Power, Scope, authorize};

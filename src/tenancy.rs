@@ -9,7 +9,13 @@ pub mod name;
 
 pub mod image;
 
+pub mod registries;
+
 pub mod resource;
+
+pub mod label;
+
+pub mod quantity;
 
 pub mod snapshot;
 
@@ -18,6 +24,7 @@ pub mod requester;
 mod text;
 
 pub use image::{Entry, EntryError, Image};
+pub use label::{Selector, SelectorError};
 pub use name::NameError;
 pub use requester::{Class, Requester, classify};
 pub use resource::{Pattern, PatternError};

@@ -9,6 +9,8 @@ pub mod name;
 
 pub mod image;
 
+pub mod settings;
+
 pub mod registries;
 
 pub mod resource;

@@ -63,13 +63,17 @@ pub enum SelectorError {
         found: String,
     },
     /// A key outside the grammar.
-    #[error("label selector has the key {found} (allowed: letters, digits and inner `-`, `_`, `.`, at most 63, after a DNS subdomain and `/` if any)")]
+    #[error(
+        "label selector has the key {found} (allowed: letters, digits and inner `-`, `_`, `.`, at most 63, after a DNS subdomain and `/` if any)"
+    )]
     Key {
         /// The key.
         found: String,
     },
     /// A value outside the grammar.
-    #[error("label selector has the value {found} (allowed: letters, digits and inner `-`, `_`, `.`, at most 63)")]
+    #[error(
+        "label selector has the value {found} (allowed: letters, digits and inner `-`, `_`, `.`, at most 63)"
+    )]
     Value {
         /// The value.
         found: String,

@@ -1,8 +1,7 @@
 //! Quantities by Kubernetes' grammar: `500m`, `4`, `1.5Gi`, `10e3`. Amounts of a quota are never negative.
 
 /// A quantity as a regular expression.
-pub const PATTERN: &str =
-    r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$";
+pub const PATTERN: &str = r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$";
 
 /// Longest quantity, in bytes.
 pub const LENGTH_MAX: usize = 32;
@@ -37,7 +36,10 @@ mod tests {
             PATTERN,
             LENGTH_MAX,
             &["0", "4", "+4", "500m", "1.5Gi", "1.", ".5", "10e3", "1E-2", "100n", "7k", "2E", "2Ei"],
-            &["", "-1", "1 Gi", "Gi", "1gi", "1K", "1Kib", "1e", "1e1.5", ".", "1,5", "0x10", "1\n", "\u{0}", "NaN", "1e999"],
+            &[
+                "", "-1", "1 Gi", "Gi", "1gi", "1K", "1Kib", "1e", "1e1.5", ".", "1,5", "0x10", "1\n",
+                "\u{0}", "NaN", "1e999",
+            ],
         );
         check(PATTERN, LENGTH_MAX, &[&"9".repeat(32)], &[&"9".repeat(33)]);
     }
@@ -47,7 +49,14 @@ mod tests {
         check(
             RESOURCE_PATTERN,
             RESOURCE_LENGTH_MAX,
-            &["cpu", "requests.cpu", "pods", "count/deployments.apps", "gold.storageclass.storage.k8s.io/requests.storage", "requests.nvidia.com/gpu"],
+            &[
+                "cpu",
+                "requests.cpu",
+                "pods",
+                "count/deployments.apps",
+                "gold.storageclass.storage.k8s.io/requests.storage",
+                "requests.nvidia.com/gpu",
+            ],
             &["", "CPU", "a/b/c", "/a", "a/", "a b", "-a", "a-", "a\n", "a'--"],
         );
     }

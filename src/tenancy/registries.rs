@@ -88,8 +88,14 @@ mod tests {
     #[test]
     fn entries_meet_at_path_boundaries() {
         assert_eq!(meet(&entries("ghcr.io/a"), &entries("ghcr.io/ab ghcr.io:443/a docker.io/a")), []);
-        assert_eq!(meet(&entries("ghcr.io ghcr.io"), &entries("ghcr.io/a ghcr.io/b")), entries("ghcr.io/a ghcr.io/b"));
-        assert_eq!(outside(&entries("ghcr.io/a ghcr.io/ab"), &entries("ghcr.io/a")).map(|(at, _)| at), Some(1));
+        assert_eq!(
+            meet(&entries("ghcr.io ghcr.io"), &entries("ghcr.io/a ghcr.io/b")),
+            entries("ghcr.io/a ghcr.io/b")
+        );
+        assert_eq!(
+            outside(&entries("ghcr.io/a ghcr.io/ab"), &entries("ghcr.io/a")).map(|(at, _)| at),
+            Some(1)
+        );
         assert_eq!(outside(&entries("ghcr.io/a/x"), &entries("ghcr.io/a")), None);
     }
 }

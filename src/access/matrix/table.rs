@@ -246,6 +246,13 @@ table! {
     /// Shows a scan
     ScansGet "scan.get" Get "/api/v1/scans/{id}" [yes OwnTenant no no no]
 
+    /// Lists settings
+    SettingsList "settings.list" Get "/api/v1/settings" [yes no no no no]
+    /// Shows a setting
+    SettingsGet "settings.get" Get "/api/v1/settings/{key}" [yes no no no no]
+    /// Replaces a setting
+    SettingsReplace "settings.update" Put "/api/v1/settings/{key}" [yes no no no no]
+
     /// Reads the audit log
     AuditList "audit.list" Get "/api/v1/audit" [yes OwnTenant no no no]
     /// The snapshot that gates decide by

@@ -28,7 +28,11 @@ fn selectors_mean_what_kubectl_means() {
     check("a!=1", &["", "a=2"], &["a=1"]);
     check("a in (1, 2),b", &["a=2 b=x"], &["a=2", "a=3 b=x", "b=x"]);
     check("a notin (1,2)", &["", "a=3"], &["a=1", "a=2"]);
-    check("example.com/team=core,tier!=gold", &["example.com/team=core"], &["example.com/team=core tier=gold"]);
+    check(
+        "example.com/team=core,tier!=gold",
+        &["example.com/team=core"],
+        &["example.com/team=core tier=gold"],
+    );
 }
 
 #[test]
@@ -54,12 +58,33 @@ fn what_is_no_selector_is_said() {
 
 #[test]
 fn patterns_and_functions_are_one_grammar() {
-    let key = jsonschema::validator_for(&serde_json::json!({ "pattern": KEY_PATTERN, "maxLength": 317 })).unwrap();
+    let key =
+        jsonschema::validator_for(&serde_json::json!({ "pattern": KEY_PATTERN, "maxLength": 317 })).unwrap();
     let value = jsonschema::validator_for(&serde_json::json!({ "pattern": VALUE_PATTERN })).unwrap();
     let long = "a".repeat(63);
     let texts = [
-        "", "a", "a-b", "-a", "a-", "a.b_c", "A", "a/b", "a/", "/a", "a/b/c", "A/b", "ex.com/a", "ex..com/a", "a\n", "é", "a b",
-        "\u{0}", &long, &format!("{long}a"), &format!("x.y/{long}"), &format!("x.y/{long}a"),
+        "",
+        "a",
+        "a-b",
+        "-a",
+        "a-",
+        "a.b_c",
+        "A",
+        "a/b",
+        "a/",
+        "/a",
+        "a/b/c",
+        "A/b",
+        "ex.com/a",
+        "ex..com/a",
+        "a\n",
+        "é",
+        "a b",
+        "\u{0}",
+        &long,
+        &format!("{long}a"),
+        &format!("x.y/{long}"),
+        &format!("x.y/{long}a"),
     ];
     for text in texts {
         let json = serde_json::json!(text);

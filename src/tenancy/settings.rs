@@ -1,0 +1,159 @@
+//! Settings as the ledger keeps them: one value a key, together the `settings` of a snapshot.
+//!
+//! Whatever a gate would refuse in a snapshot must be refused here, or one wrong value would stop every later change from
+//! reaching the gates. So what settings mean is asked of the snapshot's own check, and nothing is judged twice.
+
+use serde_json::{Map, Value, json};
+
+use super::image::Entry;
+use super::name::check_prefix;
+use super::resource::Pattern;
+use super::snapshot::{Snapshot, SnapshotError, schema};
+use super::text::{is_dns_label, is_dns_subdomain, quoted};
+
+/// Every key, in the order of the document.
+pub const KEYS: [&str; 6] =
+    ["prefix", "labelPrefix", "registries", "identities", "connect", "workloadWrites"];
+
+/// Longest username or group, in bytes.
+const NAME_MAX: usize = 256;
+
+/// One thing that is wrong with a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Objection {
+    /// JSON pointer into the value; empty for the whole.
+    pub pointer: String,
+    /// What is wrong, in a sentence.
+    pub detail: String,
+}
+
+/// What a tenant has to do with settings: no identity may be trusted by a group of its people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bystander {
+    /// Its slug.
+    pub slug: String,
+    /// Its UUID.
+    pub id: String,
+    /// Groups of its people.
+    pub groups: Vec<String>,
+}
+
+/// The value of every key where nobody has set one.
+pub fn defaults() -> Map<String, Value> {
+    match judge(&Map::new(), &[]) {
+        Ok(snapshot) => snapshot.settings_document().as_object().cloned().unwrap_or_default(),
+        Err(_) => Map::new(),
+    }
+}
+
+/// JSON Schema of one key's value, as the snapshot has it; `None` for an unknown key.
+pub fn schema_of(key: &str) -> Option<Value> {
+    let mut whole = schema();
+    let value = whole.pointer(&format!("/$defs/Settings/properties/{key}"))?.clone();
+    let defs = whole.get_mut("$defs").map(Value::take)?;
+    Some(json!({ "allOf": [value], "$defs": defs }))
+}
+
+/// What does not match its grammar, in a value that has the shape of [`schema_of`].
+pub fn grammar(key: &str, value: &Value) -> Vec<Objection> {
+    let mut found = Vec::new();
+    let mut check = |pointer: String, problem: Option<String>| {
+        found.extend(problem.map(|detail| Objection { pointer, detail }));
+    };
+    let text = value.as_str().unwrap_or_default();
+    match key {
+        "prefix" => check(String::new(), check_prefix(text).err().map(|error| error.to_string())),
+        "labelPrefix" => check(String::new(), (!is_dns_subdomain(text)).then(|| subdomain(text))),
+        "registries" => {
+            for list in ["ceiling", "platform"] {
+                for (index, entry) in strings(&value[list]) {
+                    let problem = Entry::parse(entry).err().map(|error| error.to_string());
+                    check(format!("/{list}/{index}"), problem);
+                }
+            }
+        }
+        "workloadWrites" => {
+            for (index, write) in strings(value) {
+                check(format!("/{index}"), Pattern::parse(write).err().map(|error| error.to_string()));
+            }
+        }
+        "identities" => {
+            for (index, identity) in value.as_array().into_iter().flatten().enumerate() {
+                names(identity, |field, problem| check(format!("/{index}/{field}"), problem));
+                for (write, text) in strings(&identity["writes"]) {
+                    let problem = Pattern::parse(text).err().map(|error| error.to_string());
+                    check(format!("/{index}/writes/{write}"), problem);
+                }
+            }
+        }
+        _ => {}
+    }
+    found
+}
+
+/// What cannot be true of these settings as a whole, said of the value of `key`.
+pub fn meaning(key: &str, settings: &Map<String, Value>, tenants: &[Bystander]) -> Vec<Objection> {
+    let problems = match judge(settings, tenants) {
+        Ok(_) => return Vec::new(),
+        Err(SnapshotError::Invalid { problems, .. }) => problems,
+        Err(other) => return vec![Objection { pointer: String::new(), detail: other.to_string() }],
+    };
+    let own = format!("settings.{key}");
+    let objection = |problem: super::snapshot::Problem| match problem.path.strip_prefix(&own) {
+        Some(rest) => {
+            let detail = problem.to_string();
+            let detail = detail.split_once(": ").map_or(detail.as_str(), |(_, said)| said).to_owned();
+            Objection { pointer: pointer(rest), detail }
+        }
+        // Another key or a tenant stands in the way; the whole sentence says which.
+        None => Objection { pointer: String::new(), detail: problem.to_string() },
+    };
+    problems.into_iter().map(objection).collect()
+}
+
+fn judge(settings: &Map<String, Value>, tenants: &[Bystander]) -> Result<Snapshot, SnapshotError> {
+    let tenants: Map<String, Value> = tenants
+        .iter()
+        .map(|tenant| {
+            let body = json!({ "id": tenant.id, "status": "active", "groups": tenant.groups });
+            (tenant.slug.clone(), body)
+        })
+        .collect();
+    let ledger = "00000000-0000-7000-8000-000000000000";
+    let document = json!({ "ledger": ledger, "revision": 0, "settings": settings, "tenants": tenants });
+    Snapshot::parse("settings.json", document.to_string().as_bytes())
+}
+
+/// `.ceiling[3].x` → `/ceiling/3/x`; no key of a setting holds a dot, a bracket or a slash.
+fn pointer(path: &str) -> String {
+    path.replace(['.', '['], "/").replace(']', "")
+}
+
+fn strings(list: &Value) -> impl Iterator<Item = (usize, &str)> {
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .enumerate()
+        .filter_map(|(index, item)| Some((index, item.as_str()?)))
+}
+
+fn names(identity: &Value, mut check: impl FnMut(&str, Option<String>)) {
+    let name = identity["name"].as_str().unwrap_or_default();
+    let label = "is not one DNS label: lower-case letters, digits and inner hyphens, at most 63";
+    check("name", (!is_dns_label(name)).then(|| format!("{} {label}", quoted(name))));
+    for field in ["username", "group"] {
+        let Some(text) = identity[field].as_str() else { continue };
+        let fits = (1..=NAME_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+        check(
+            field,
+            (!fits).then(|| format!("{} has not 1 to 256 characters, or control characters", quoted(text))),
+        );
+    }
+}
+
+fn subdomain(text: &str) -> String {
+    format!("{} is not a DNS subdomain in lower case, at most 253 characters", quoted(text))
+}
+
+#[cfg(test)]
+mod tests;

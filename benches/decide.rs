@@ -67,7 +67,7 @@ impl Bench {
         );
         let plan = law.plan(&query(&facts));
         let input = input::build(&review, &facts, &plan.reads, false).unwrap();
-        let data = validate::data(&law, &facts);
+        let data = validate::data(&law, &facts, None);
         Self { law, interpreted, world, body, review, facts, verdict, input, data }
     }
 
@@ -90,7 +90,7 @@ impl Bench {
                 input::build(&self.review, &self.facts, &self.law.plan(&query(&self.facts)).reads, false)
                     .unwrap(),
             ),
-            "data" => drop(validate::data(&self.law, &self.facts)),
+            "data" => drop(validate::data(&self.law, &self.facts, None)),
             "decide" => drop(judge(&self.law)),
             "interpreted" => drop(judge(&self.interpreted)),
             "encode" => drop(response::encode(&self.verdict)),

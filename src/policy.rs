@@ -5,6 +5,8 @@
 //! crate sees [`Value`].
 
 pub mod bundle;
+pub mod combine;
+pub mod effective;
 pub mod engine;
 pub mod finding;
 pub mod live;

@@ -9,6 +9,11 @@
 #   severity: high
 #   mode: enforce
 #   on_error: deny
+#   params_schema:
+#     type: object
+#     properties:
+#       domains: {type: array, items: {type: string}, combine: union}
+#       injected: {type: array, items: {type: string}, combine: intersect}
 #   match:
 #     - operations: [CREATE, UPDATE]
 #       resources: ["*/*"]

@@ -9,6 +9,10 @@
 #   severity: critical
 #   mode: enforce
 #   on_error: deny
+#   params_schema:
+#     type: object
+#     properties:
+#       policies: {type: array, items: {type: string}, combine: intersect}
 #   match:
 #     - operations: [CREATE, UPDATE]
 #       resources: [applications.core.oam.dev, policies.core.oam.dev, workflows.core.oam.dev, workflowruns.core.oam.dev]

@@ -9,6 +9,10 @@
 #   severity: high
 #   mode: enforce
 #   on_error: deny
+#   params_schema:
+#     type: object
+#     properties:
+#       allowed: {type: array, items: {type: string}, combine: intersect}
 #   match:
 #     - operations: [CREATE, UPDATE]
 #       resources: [applications.core.oam.dev, workflows.core.oam.dev, workflowruns.core.oam.dev]

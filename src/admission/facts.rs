@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::policy::Value;
 use crate::tenancy::requester::{Class, Requester, classify};
-use crate::tenancy::snapshot::{Kind, Namespace, Snapshot};
+use crate::tenancy::snapshot::{Kind, Namespace, PolicySet, Snapshot};
 
 use super::review::{Header, Review};
 use super::workload::{ShapeError, member, text};
@@ -55,6 +55,8 @@ pub struct Facts {
     pub label_prefix: Arc<str>,
     /// `data.tenancy`, of this review's tenants only.
     pub tenancy: Value,
+    /// Policy sets of the namespace's tenant, in the order in which they apply.
+    pub policy_sets: Arc<[PolicySet]>,
     /// Revision of the snapshot.
     pub revision: u64,
 }
@@ -87,7 +89,9 @@ impl Facts {
             (super::decode::interned("settings"), world.settings.clone()),
             (super::decode::interned("tenants"), Value::from(tenants)),
         ]);
+        let owner = known.as_ref().and_then(|known| snapshot.tenants.get(&known.tenant));
         Ok(Self {
+            policy_sets: owner.map(|tenant| Arc::clone(&tenant.policy_sets)).unwrap_or_default(),
             decision_id,
             now,
             kind,
@@ -103,6 +107,11 @@ impl Facts {
     /// The tenant that the namespace belongs to.
     pub fn tenant(&self) -> Option<&str> {
         self.known.as_ref().map(|known| known.tenant.as_ref())
+    }
+
+    /// The project that the namespace belongs to.
+    pub fn project(&self) -> Option<&Arc<str>> {
+        self.known.as_ref().map(|known| &known.project)
     }
 
     /// The name by which fairness is kept: the namespace's tenant, else the class of who asks.

@@ -1,6 +1,7 @@
 //! `/mutate`: patches only. `deny` rules run on the patched object, so that no patch of ours is what denies a request;
 //! whatever else they would deny is left to the validating call, which says so in its sentence.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::de::DeserializeSeed;
@@ -13,6 +14,7 @@ use super::patch::{self, Composed, PatchError};
 use super::review::Review;
 use super::validate::{self, Inputs};
 use super::verdict::{Named, Verdict};
+use crate::policy::effective::Effective;
 use crate::policy::engine::reads::Reads;
 use crate::policy::{Budget, Mode, Operation, Plan, Policy, PolicySet, Value};
 use crate::telemetry::words::Outcome;
@@ -35,11 +37,14 @@ pub fn run(
         Ok(inputs) => inputs,
         Err(error) => return verdict.fail("", "shape", format!("the object cannot be judged: {error}")),
     };
-    let data = validate::data(law, facts);
+    let effective = validate::effective(law, facts);
+    let data = validate::data(law, facts, effective.as_ref());
     let (object, _) = changes::objects(review);
     let mut composed = Composed::new(object);
     let mut before = Instant::now();
-    for (policy, mode) in enforced(law, plan, facts).filter(|(policy, _)| policy.patches()) {
+    for (policy, mode) in
+        enforced(law, plan, facts, effective.as_ref()).filter(|(policy, _)| policy.patches())
+    {
         verdict.evaluated += 1;
         if let Err(error) =
             add(policy, mode, inputs.of(policy, review), &data, budget, &mut composed, verdict)
@@ -63,10 +68,10 @@ fn enforced<'a>(
     law: &'a PolicySet,
     plan: &'a Plan,
     facts: &'a Facts,
+    effective: Option<&'a Arc<Effective>>,
 ) -> impl Iterator<Item = (&'a Policy, Mode)> {
-    let tenant = facts.tenant();
     law.planned(plan)
-        .map(move |policy| (policy, policy.mode(tenant, facts.kind)))
+        .map(move |policy| (policy, validate::mode(policy, facts, effective)))
         .filter(|(_, mode)| *mode == Mode::Enforce)
 }
 
@@ -171,9 +176,12 @@ fn denials(
         patched.body = changes::body_with(review, object);
     }
     let Ok(inputs) = Inputs::build(plan, facts, &patched, false) else { return vec![unknown("portcullis")] };
-    let data = validate::data(law, facts);
+    let effective = validate::effective(law, facts);
+    let data = validate::data(law, facts, effective.as_ref());
     let mut found = Vec::new();
-    for (policy, _) in enforced(law, plan, facts).filter(|(policy, _)| policy.defines("deny")) {
+    for (policy, _) in
+        enforced(law, plan, facts, effective.as_ref()).filter(|(policy, _)| policy.defines("deny"))
+    {
         match policy.findings("deny", inputs.of(policy, review), &data, budget) {
             Ok(findings) => found.extend(
                 findings.into_iter().map(|finding| Named { policy: policy.manifest.id.clone(), finding }),

@@ -1,11 +1,13 @@
 //! `/validate`: every matching policy is asked, all findings at once.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::facts::Facts;
 use super::input;
 use super::review::Review;
 use super::verdict::{Named, Verdict};
+use crate::policy::effective::Effective;
 use crate::policy::engine::{EvalError, Object};
 use crate::policy::memo::{Found, Question};
 use crate::policy::{Budget, Finding, Mode, Plan, Policy, PolicySet, Value};
@@ -20,7 +22,9 @@ pub fn run(
     budget: Budget,
     verdict: &mut Verdict,
 ) {
-    let asked = asked(law, plan, facts);
+    let effective = effective(law, facts);
+    let effective = effective.as_ref();
+    let asked = asked(law, plan, facts, effective);
     let policies: Vec<usize> = asked.iter().map(|(at, ..)| *at).collect();
     if policies.is_empty() {
         return;
@@ -30,7 +34,8 @@ pub fn run(
         Ok(inputs) => inputs,
         Err(error) => return verdict.fail("", "shape", format!("the object cannot be judged: {error}")),
     };
-    let question = Question { policies: &policies, input: &inputs.masked, tenancy: &facts.tenancy };
+    let question =
+        Question { policies: &policies, input: &inputs.masked, tenancy: &facts.tenancy, effective };
     // A policy that sees Secret values is asked each time: nothing of theirs is kept.
     let place = if with_clear { None } else { law.memo.place(&question) };
     if let Some(known) = place.and_then(|place| law.memo.recall(place, &question)) {
@@ -39,7 +44,7 @@ pub fn run(
         }
         return;
     }
-    let data = data(law, facts);
+    let data = data(law, facts, effective);
     let mut all = Vec::with_capacity(asked.len());
     let started = Instant::now();
     let mut before = started;
@@ -60,11 +65,15 @@ pub fn run(
 }
 
 /// The policies that are asked, in order, with their modes: all that apply, less those that are off or only patch.
-fn asked<'a>(law: &'a PolicySet, plan: &Plan, facts: &Facts) -> Vec<(usize, &'a Policy, Mode)> {
-    let tenant = facts.tenant();
+fn asked<'a>(
+    law: &'a PolicySet,
+    plan: &Plan,
+    facts: &Facts,
+    effective: Option<&Arc<Effective>>,
+) -> Vec<(usize, &'a Policy, Mode)> {
     let policies = plan.policies.iter().filter_map(|at| Some((*at, law.policies.get(*at)?)));
     let asks = policies.filter(|(_, policy)| policy.defines("deny") || policy.defines("warn"));
-    asks.map(|(at, policy)| (at, policy, policy.mode(tenant, facts.kind)))
+    asks.map(|(at, policy)| (at, policy, mode(policy, facts, effective)))
         .filter(|(_, _, mode)| *mode != Mode::Off)
         .collect()
 }
@@ -162,12 +171,23 @@ impl Inputs {
     }
 }
 
+/// What policy sets of the namespace's tenant make of the law; `None` where it has none.
+pub fn effective(law: &PolicySet, facts: &Facts) -> Option<Arc<Effective>> {
+    law.effective.get(law, &facts.policy_sets, facts.project())
+}
+
+/// The mode of a policy in this review.
+pub fn mode(policy: &Policy, facts: &Facts, effective: Option<&Arc<Effective>>) -> Mode {
+    let own = policy.mode(facts.tenant(), facts.kind);
+    effective.map_or(own, |effective| effective.mode(&policy.manifest.id, own))
+}
+
 /// `data`: the tenants of this review, parameters, and the cluster.
-pub fn data(law: &PolicySet, facts: &Facts) -> Value {
+pub fn data(law: &PolicySet, facts: &Facts, effective: Option<&Arc<Effective>>) -> Value {
     let key = super::decode::interned;
     let entries = [
         (key("tenancy"), facts.tenancy.clone()),
-        (key("params"), law.params.clone()),
+        (key("params"), effective.map_or(&law.params, |effective| &effective.params).clone()),
         (key("cluster"), Value::new_object()),
     ];
     Value::from(entries.into_iter().collect::<Object>())

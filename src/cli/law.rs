@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::{diagnostic, output};
 use crate::admission::review::DecodeError;
+use crate::admission::validate;
 use crate::admission::wanted::wanted;
 use crate::admission::{self, Endpoint, Facts, Review, Verdict, World, cases};
 use crate::policy::set::Options;
@@ -206,9 +207,9 @@ impl Judge {
             subresource: &header.subresource,
             kind: facts.kind,
         });
-        let tenant = facts.tenant();
+        let effective = validate::effective(&self.law, facts);
         let asked = self.law.planned(&plan).filter(|policy| {
-            match (review.endpoint, policy.mode(tenant, facts.kind)) {
+            match (review.endpoint, validate::mode(policy, facts, effective.as_ref())) {
                 (_, Mode::Off) => false,
                 (Endpoint::Validate, _) => policy.defines("deny") || policy.defines("warn"),
                 (Endpoint::Mutate, mode) => mode == Mode::Enforce && policy.patches(),

@@ -1,6 +1,7 @@
 //! What a policy's `# METADATA` says, checked: who it is, when it applies, and how hard it bites.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::tenancy::resource::Pattern;
@@ -27,6 +28,8 @@ pub struct Manifest {
     pub matches: Vec<Match>,
     /// Whether Secret values reach it in the clear.
     pub reads_secrets: bool,
+    /// JSON Schema of its parameters, whose properties may say with `combine` how values meet.
+    pub params_schema: Option<Arc<serde_json::Value>>,
     /// Whether a later layer may replace it under the same id.
     pub locked: bool,
     /// File and line of the METADATA block.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::fast::RandomState;
 
+use super::effective::Effective;
 use super::engine::Value;
 use super::finding::Finding;
 
@@ -35,8 +36,10 @@ pub struct Question<'a> {
     pub policies: &'a [usize],
     /// `input`, as far as they read it.
     pub input: &'a Value,
-    /// `data.tenancy`; the rest of `data` is the set's own.
+    /// `data.tenancy`; the rest of `data` is the set's own, but for the parameters.
     pub tenancy: &'a Value,
+    /// What policy sets of the tenant make of the parameters, if it has any.
+    pub effective: Option<&'a Arc<Effective>>,
 }
 
 /// Where a question's answer is or goes.
@@ -49,6 +52,7 @@ struct Entry {
     policies: Vec<usize>,
     input: Value,
     tenancy: Value,
+    effective: Option<Arc<Effective>>,
     found: Arc<[Found]>,
 }
 
@@ -79,7 +83,14 @@ impl Memo {
     pub fn recall(&self, place: Place, question: &Question<'_>) -> Option<Arc<[Found]>> {
         let slot = self.slot(place)?.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = slot.as_ref().filter(|entry| entry.hash == place.0)?;
-        let same = entry.policies == question.policies
+        // One law has one `Effective` for the same sets, so another one is another question.
+        let same_law = match (&entry.effective, question.effective) {
+            (None, None) => true,
+            (Some(known), Some(asked)) => Arc::ptr_eq(known, asked),
+            _ => false,
+        };
+        let same = same_law
+            && entry.policies == question.policies
             && entry.tenancy == *question.tenancy
             && entry.input == *question.input;
         same.then(|| Arc::clone(&entry.found))
@@ -92,6 +103,7 @@ impl Memo {
             policies: question.policies.to_vec(),
             input: question.input.clone(),
             tenancy: question.tenancy.clone(),
+            effective: question.effective.cloned(),
             found: found.into(),
         };
         if let Some(slot) = self.slot(place) {
@@ -147,7 +159,7 @@ mod tests {
 
     fn ask(memo: &Memo, policies: &[usize], text: &str, tenancy: &str) -> Option<usize> {
         let (input, tenancy) = (input(text), input(tenancy));
-        let question = Question { policies, input: &input, tenancy: &tenancy };
+        let question = Question { policies, input: &input, tenancy: &tenancy, effective: None };
         let place = memo.place(&question)?;
         let found = memo.recall(place, &question).map(|found| found.len());
         memo.keep(place, &question, vec![Found { policy: 0, deny: vec![], warn: vec![] }; 3]);

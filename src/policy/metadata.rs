@@ -2,8 +2,10 @@
 
 use serde::Deserialize;
 use serde_saphyr::Spanned;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::combine::Combine;
 use super::manifest::{Manifest, Match, Mode, OnError, Operation, Severity};
 use super::problem::{Problem, Problems};
 use crate::tenancy::resource::Pattern;
@@ -88,8 +90,8 @@ struct Custom {
     #[serde(default)]
     budget_us: Option<Spanned<u64>>,
     r#match: Spanned<Vec<WireMatch>>,
-    #[serde(default, rename = "params_schema")]
-    _params_schema: serde_json::Value,
+    #[serde(default)]
+    params_schema: Option<Spanned<serde_json::Value>>,
     #[serde(default)]
     reads_secrets: bool,
     #[serde(default)]
@@ -168,7 +170,7 @@ impl Checker<'_> {
         {
             self.say(budget, format!("budget_us {} is not within 1 to {BUDGET_US_MAX}", budget.value));
         }
-        Manifest {
+        let manifest = Manifest {
             severity: self.word(
                 custom.severity.as_ref(),
                 "severity",
@@ -190,9 +192,20 @@ impl Checker<'_> {
             title,
             description,
             reads_secrets: custom.reads_secrets,
+            params_schema: custom.params_schema.as_ref().map(|schema| Arc::new(schema.value.clone())),
             locked: custom.locked,
             place: (self.file.to_owned(), self.block.line),
+        };
+        for (name, word) in manifest.unknown_combines() {
+            let allowed = join(Combine::ALL, Combine::as_str);
+            if let Some(schema) = &custom.params_schema {
+                self.say(
+                    schema,
+                    format!("params_schema: `combine` of `{name}` is {word}, not one of {allowed}"),
+                );
+            }
         }
+        manifest
     }
 
     fn entry(&mut self, entry: &WireMatch) -> Match {

@@ -6,6 +6,7 @@ mod lint;
 use std::sync::Arc;
 
 use super::Bundle;
+use super::effective::Known;
 use super::engine::reads::Reads;
 use super::engine::{Budget, Compiled, EvalError, Value};
 use super::finding::{self, Finding};
@@ -69,6 +70,8 @@ pub struct PolicySet {
     full_input: bool,
     analyses: compile::Analyses,
     plans: Plans,
+    /// What holds for tenants with policy sets of their own.
+    pub effective: Known,
     /// What was found for inputs that come again.
     pub memo: Memo,
 }
@@ -111,6 +114,7 @@ impl PolicySet {
             full_input: options.full_input,
             analyses,
             plans: Plans::default(),
+            effective: Known::default(),
             memo: Memo::default(),
         }
     }

@@ -8,6 +8,7 @@ mod check;
 mod document;
 mod error;
 mod items;
+mod policy_sets;
 mod read;
 mod shape;
 mod wire;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 pub use error::{Problem, SnapshotError};
 pub use items::{App, Kind, Namespace, Project, Registries, Status, Tenant, Unit};
+pub use policy_sets::{Origin, PolicySet, Rule};
 pub use wire::schema;
 
 use super::image::Entry;

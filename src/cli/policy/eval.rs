@@ -125,7 +125,7 @@ impl See<'_> {
             kind: facts.kind,
         });
         let inputs = Inputs::build(&plan, facts, &whole, true)?;
-        let data = validate::data(law, facts);
+        let data = validate::data(law, facts, validate::effective(law, facts).as_ref());
         let mut text = head(&judged, facts);
         if self.input {
             let everything = crate::policy::engine::reads::Reads::everything();
@@ -165,7 +165,7 @@ impl See<'_> {
         data: &Value,
     ) -> anyhow::Result<String> {
         let manifest = &policy.manifest;
-        let mode = policy.mode(facts.tenant(), facts.kind);
+        let mode = validate::mode(policy, facts, validate::effective(&self.judge.law, facts).as_ref());
         let rules: &[&str] =
             if endpoint == Endpoint::Validate { &["deny", "warn"] } else { &["merge", "patch", "deny"] };
         let engine = if policy.fallback().is_none() { "" } else { " · interpreter" };

@@ -5,6 +5,7 @@
 
 mod identities;
 mod namespaces;
+mod policy_sets;
 mod settings;
 
 use std::collections::{BTreeMap, HashMap};
@@ -68,6 +69,7 @@ impl Checker<'_> {
                 groups: self.groups(at, tenant.groups),
                 registries: tenant.registries.and_then(|registries| self.registries(at, registries)),
                 plan: tenant.plan.map(|plan| self.label(at.field("plan"), plan)),
+                policy_sets: self.policy_sets(at, tenant.policy_sets),
             };
             self.once(at, tenants.insert(Arc::clone(&slug), tenant).is_some());
         }

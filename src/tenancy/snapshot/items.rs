@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::policy_sets::PolicySet;
 use crate::tenancy::image::Entry;
 
 /// A tenant.
@@ -17,6 +18,8 @@ pub struct Tenant {
     pub registries: Option<Registries>,
     /// Name of its plan, one DNS label, if it has one.
     pub plan: Option<Arc<str>>,
+    /// Its policy sets in the order in which they apply; shared, since many reviews hold them.
+    pub policy_sets: Arc<[PolicySet]>,
 }
 
 /// A tenant's registry policy.

@@ -9,6 +9,8 @@ use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
+use super::policy_sets::PolicySet;
+
 /// JSON Schema (2020-12) of the document.
 pub fn schema() -> serde_json::Value {
     generate(false)
@@ -155,7 +157,7 @@ impl Default for Connect {
 
 /// A tenant.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Tenant {
     /// UUID, lower case; no other thing in the document has it.
     #[schemars(extend("format" = "uuid"))]
@@ -175,6 +177,10 @@ pub(super) struct Tenant {
     #[serde(default, deserialize_with = "present")]
     #[schemars(with = "String")]
     pub(super) plan: Option<String>,
+    /// Its policy sets, at most 100.
+    #[serde(default)]
+    #[schemars(length(max = 100))]
+    pub(super) policy_sets: Vec<PolicySet>,
 }
 
 /// A list of registry entries, or the word `inherit`.

@@ -102,7 +102,7 @@ fn every_problem_is_named_of_shape_and_of_meaning() {
     ]);
     let expected = [
         "tenants.acme.groups[0]: `5` (allowed: text)",
-        "tenants.acme.regsitries: unknown field (allowed: `groups`, `id`, `plan`, `registries`, `status`)",
+        "tenants.acme.regsitries: unknown field (allowed: `groups`, `id`, `plan`, `policySets`, `registries`, `status`)",
         "tenants.globex.registries: `true` (allowed: a list or text)",
         "projects.globex/web.id: is missing (allowed: text)",
         "namespaces.tn-acme-shop-sbx-001.sandbox: the text `one` (allowed: a whole number from 1 to 999)",

@@ -73,7 +73,10 @@ fn files(dir: &Path) -> Vec<PathBuf> {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() && !made.contains(&name.as_str()) {
                 open.push(path);
-            } else if path.is_file() && path.extension().is_none_or(|e| e != "pem" && e != "new") {
+            } else if path.is_file()
+                && !made.contains(&name.as_str())
+                && path.extension().is_none_or(|e| e != "pem" && e != "new")
+            {
                 found.push(path);
             }
         }

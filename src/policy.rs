@@ -9,6 +9,7 @@ pub mod combine;
 pub mod effective;
 pub mod engine;
 pub mod finding;
+pub mod layers;
 pub mod live;
 pub mod manifest;
 pub mod memo;

@@ -17,6 +17,7 @@ use crate::admission::{Gate, World};
 use crate::lifecycle::drain::{Conductor, Signals};
 use crate::lifecycle::ready::Readiness;
 use crate::lifecycle::tasks::Tasks;
+use crate::policy::layers::Layers;
 use crate::policy::set::Options;
 use crate::policy::source::kept::Kept;
 use crate::policy::source::{Source, dir};
@@ -151,7 +152,8 @@ fn gate(args: &LawArgs, log: DecisionLog, readiness: &Readiness, tasks: &mut Tas
     let source = args.policies.clone().map_or(Source::Embedded, Source::Dir);
     // A directory that cannot be read at all is a wrong flag; a policy in it that is wrong answers by its on_error.
     let options = Options { interpreter: false, full_input: args.full_input };
-    let live = Live::resume(source.read(), options, args.state.as_deref().map(Kept::new))
+    let base = source.read();
+    let live = Live::resume(base.clone(), options, args.state.as_deref().map(Kept::new))
         .map_err(|problems| anyhow::anyhow!("--policies: {problems}"))?;
     let set = live.load();
     for problem in registration::check(&set) {
@@ -163,9 +165,10 @@ fn gate(args: &LawArgs, log: DecisionLog, readiness: &Readiness, tasks: &mut Tas
     };
     let budget =
         Budget { time: args.policy_budget.0, instructions: args.policy_instructions, ..Budget::default() };
-    let gate = Gate::new(live.clone(), log, budget);
+    let layers = Layers::new(live.clone(), base);
+    let gate = Gate::new(live, log, budget);
     if let Source::Dir(root) = source {
-        tasks.spawn("policies", |stop| dir::follow(root, live, law_ready, stop));
+        tasks.spawn("policies", |stop| dir::follow(root, layers, law_ready, stop));
     }
     follow_tenancy(&args.tenancy, &gate, tenancy_ready, tasks);
     Ok(gate)

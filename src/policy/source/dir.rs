@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::lifecycle::ready::Condition;
 use crate::lifecycle::watch::{Watch, around};
+use crate::policy::layers::Layers;
 use crate::policy::live::Reload;
-use crate::policy::{Bundle, Live, Problem, Problems};
+use crate::policy::{Bundle, Problem, Problems};
 
 /// Files of a bundle, at most; a wrong `--policies /` must not read a disk.
 const FILES_MAX: usize = 20_000;
@@ -150,7 +151,7 @@ pub fn watched(root: &Path) -> Vec<PathBuf> {
 /// Never; a task that ends is a task that died.
 pub async fn follow(
     root: PathBuf,
-    live: Live,
+    layers: Layers,
     condition: Condition,
     stop: CancellationToken,
 ) -> Result<(), Infallible> {
@@ -158,11 +159,11 @@ pub async fn follow(
     loop {
         // First followed, then read: what changes in between is told, also in a directory that is new.
         watch.follow(watched(&root));
-        let (dir, law) = (root.clone(), live.clone());
+        let (dir, law) = (root.clone(), layers.clone());
         // Reading and compiling take milliseconds: not on a thread that answers reviews.
-        let done = tokio::task::spawn_blocking(move || law.reload(read(&dir))).await;
+        let done = tokio::task::spawn_blocking(move || law.base(read(&dir))).await;
         match done {
-            Ok(Reload::Unchanged | Reload::Swapped) => match live.caveat() {
+            Ok(Reload::Unchanged | Reload::Swapped) => match layers.live().caveat() {
                 Some(caveat) => condition.good_but(caveat),
                 None => condition.good(),
             },

@@ -1,0 +1,86 @@
+use super::*;
+use crate::policy::PolicySet;
+use crate::policy::set::Options;
+
+fn policy(id: &str, package: &str, more: &str, says: &str) -> String {
+    format!(
+        "# METADATA\n# title: T\n# custom:\n#   id: {id}\n{more}#   match:\n#     - operations: [CREATE]\n#       resources: [pods]\npackage {package}\n\ndeny contains \"{says}\" if input.request.name == data.params[\"{id}\"].name\n"
+    )
+}
+
+fn bundle(files: &[(&str, String)]) -> Bundle {
+    Bundle::from_files(files.iter().map(|(path, text)| ((*path).to_owned(), text.clone().into_bytes())))
+        .unwrap()
+}
+
+fn base() -> Bundle {
+    bundle(&[
+        ("a.rego", policy("a", "p.a", "", "base a")),
+        ("b.rego", policy("b", "p.b", "#   locked: true\n", "base b")),
+        ("params/a/data.yaml", "name: x".to_owned()),
+        ("params/b/data.yaml", "name: of-b".to_owned()),
+    ])
+}
+
+fn ids(bundle: &Bundle) -> Vec<(String, bool)> {
+    let set = PolicySet::compile(bundle, Options::default(), None).unwrap();
+    let from = |id: &str| {
+        bundle.modules.iter().any(|m| m.text.contains(&format!("id: {id}\n")) && m.text.contains("upper"))
+    };
+    set.policies.iter().map(|policy| (policy.manifest.id.clone(), from(&policy.manifest.id))).collect()
+}
+
+#[test]
+fn the_same_id_replaces_and_the_rest_stays() {
+    let upper = bundle(&[
+        ("other.rego", policy("a", "q.a", "", "upper a")),
+        ("c.rego", policy("c", "p.c", "", "upper c")),
+    ]);
+    let law = over(&base(), &upper).unwrap();
+    let expected = [("a", true), ("b", false), ("c", true)].map(|(id, upper)| (id.to_owned(), upper));
+    assert_eq!(ids(&law), expected);
+    assert_ne!(law.digest, base().digest);
+}
+
+#[test]
+fn the_same_package_replaces_whole() {
+    let upper = bundle(&[("z.rego", policy("z", "p.a", "", "upper z"))]);
+    let law = over(&base(), &upper).unwrap();
+    assert_eq!(ids(&law), [("b".to_owned(), false), ("z".to_owned(), true)]);
+}
+
+#[test]
+fn parameters_replace_by_policy() {
+    let upper = bundle(&[("params/a/data.yaml", "name: of-upper".to_owned())]);
+    let law = over(&base(), &upper).unwrap();
+    assert_eq!(law.params["a"]["name"], "of-upper");
+    assert_eq!(law.params["b"]["name"], "of-b");
+}
+
+#[test]
+fn what_is_locked_is_neither_replaced_nor_retuned() {
+    for upper in [
+        bundle(&[("other.rego", policy("b", "q.b", "", "upper"))]),
+        bundle(&[("other.rego", policy("z", "p.b", "", "upper"))]),
+        bundle(&[("params/b/data.yaml", "name: z".to_owned())]),
+    ] {
+        let problems = over(&base(), &upper).unwrap_err().to_string();
+        assert!(problems.contains("policy `b` of b.rego is locked"), "{problems}");
+    }
+}
+
+#[test]
+fn either_layer_changes_the_law_and_a_bad_one_changes_nothing() {
+    let layers = Layers::new(Live::start(&base(), Options::default(), None), Ok(base()));
+    let digest = || layers.live().load().digest.clone();
+    let first = digest();
+    let upper = bundle(&[("other.rego", policy("a", "q.a", "", "upper a"))]);
+    assert!(matches!(layers.upper(Some(upper.clone())), Reload::Swapped));
+    let second = digest();
+    assert_ne!(first, second);
+    let broken = bundle(&[("other.rego", "package broken\n\nx if".to_owned())]);
+    assert!(matches!(layers.upper(Some(broken)), Reload::Refused(_)));
+    assert_eq!(digest(), second);
+    assert!(matches!(layers.upper(None), Reload::Swapped));
+    assert_eq!(digest(), first);
+}

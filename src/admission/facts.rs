@@ -1,11 +1,11 @@
 //! Plain data about a review's surroundings, gathered once, so that `decide` needs nothing else.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::policy::Value;
 use crate::tenancy::requester::{Class, Requester, classify};
-use crate::tenancy::snapshot::{Kind, Namespace, PolicySet, Snapshot};
+use crate::tenancy::snapshot::{Changes, Kind, Map, Namespace, PolicySet, Snapshot};
 
 use super::review::{Header, Review};
 use super::workload::{ShapeError, member, text};
@@ -16,23 +16,43 @@ pub struct World {
     /// The snapshot.
     pub snapshot: Arc<Snapshot>,
     settings: Value,
-    tenants: HashMap<String, Value>,
+    tenants: Map<Value>,
 }
 
 impl World {
     /// Prepares a snapshot; once a snapshot, not once a review.
     pub fn new(snapshot: Arc<Snapshot>) -> Self {
-        let tenants = snapshot
-            .tenants
-            .keys()
-            .filter_map(|slug| Some((slug.to_string(), Value::from(snapshot.tenant_document(slug)?))))
-            .collect();
+        let mut tenants = Map::default();
+        for (slug, _) in snapshot.tenants.iter() {
+            prepare(&snapshot, slug, &mut tenants);
+        }
         Self { settings: Value::from(snapshot.settings_document()), tenants, snapshot }
+    }
+
+    /// The world after a change: what the change did not touch is shared with this one.
+    pub fn next(&self, snapshot: Arc<Snapshot>, changes: &Changes) -> Self {
+        if changes.everything {
+            return Self::new(snapshot);
+        }
+        let mut tenants = self.tenants.clone();
+        for slug in &changes.tenants {
+            prepare(&snapshot, slug, &mut tenants);
+        }
+        let settings =
+            if changes.settings { Value::from(snapshot.settings_document()) } else { self.settings.clone() };
+        Self { settings, tenants, snapshot }
     }
 
     /// The kind of the namespace a header is about; [`Kind::Cluster`] where there is none.
     pub fn kind(&self, header: &Header) -> Kind {
         self.snapshot.kind(&header.namespace)
+    }
+}
+
+fn prepare(snapshot: &Snapshot, slug: &Arc<str>, tenants: &mut Map<Value>) {
+    match snapshot.tenant_document(slug) {
+        Some(document) => drop(tenants.insert(Arc::clone(slug), Value::from(document))),
+        None => drop(tenants.remove(slug)),
     }
 }
 

@@ -6,18 +6,24 @@
 
 mod check;
 mod document;
+mod edit;
 mod error;
 mod items;
+mod map;
+mod patch;
 mod policy_sets;
 mod read;
 mod shape;
 mod wire;
+mod write;
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+pub use edit::Section;
 pub use error::{Problem, SnapshotError};
 pub use items::{App, Kind, Namespace, Project, Registries, Status, Tenant, Unit};
+pub use map::Map;
+pub use patch::Changes;
 pub use policy_sets::{Origin, PolicySet, Rule};
 pub use wire::schema;
 
@@ -28,7 +34,7 @@ use super::resource::Pattern;
 /// The version of the document's format that this build writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// The ledger as of one revision. Immutable; share it in an `Arc`.
+/// The ledger as of one revision. Immutable; a copy shares its maps, and a change of the copy no more than it must.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
     /// UUID of the ledger; another one means another history, whatever the revision.
@@ -38,13 +44,13 @@ pub struct Snapshot {
     /// What holds for all tenants.
     pub settings: Settings,
     /// By slug.
-    pub tenants: BTreeMap<Arc<str>, Tenant>,
+    pub tenants: Map<Tenant>,
     /// By `tenant/project`.
-    pub projects: BTreeMap<Arc<str>, Project>,
+    pub projects: Map<Project>,
     /// By `tenant/project/app`.
-    pub apps: BTreeMap<Arc<str>, App>,
+    pub apps: Map<App>,
     /// By the exact name, which equals the one composed from its owner.
-    pub namespaces: HashMap<Arc<str>, Namespace>,
+    pub namespaces: Map<Namespace>,
     index: Index,
 }
 
@@ -53,8 +59,10 @@ pub struct Snapshot {
 struct Index {
     /// `tn-`: what the name of every tenant namespace begins with.
     prefix: Box<str>,
-    tenant_by_id: HashMap<Arc<str>, Arc<str>>,
-    tenants_by_group: HashMap<Arc<str>, Vec<Arc<str>>>,
+    /// Whose each id is.
+    ids: Map<(Section, Arc<str>)>,
+    /// Slugs, sorted, by group.
+    tenants_by_group: Map<Vec<Arc<str>>>,
 }
 
 /// What holds for all tenants.
@@ -139,26 +147,14 @@ impl Snapshot {
 
     /// Slug and tenant by UUID.
     pub fn tenant_by_id(&self, id: &str) -> Option<(&str, &Tenant)> {
-        let slug = self.index.tenant_by_id.get(id)?;
-        self.tenants.get(slug).map(|tenant| (&**slug, tenant))
+        let (section, slug) = self.index.ids.get(id)?;
+        let tenant = self.tenants.get(slug).filter(|_| *section == Section::Tenants)?;
+        Some((slug, tenant))
     }
 
     /// Slugs, sorted, of the tenants that list exactly this group.
     pub fn tenants_of_group(&self, group: &str) -> &[Arc<str>] {
         self.index.tenants_by_group.get(group).map_or(&[], Vec::as_slice)
-    }
-}
-
-impl Index {
-    fn of(prefix: &str, tenants: &BTreeMap<Arc<str>, Tenant>) -> Self {
-        let mut index = Self { prefix: format!("{prefix}-").into(), ..Self::default() };
-        for (slug, tenant) in tenants {
-            index.tenant_by_id.insert(Arc::clone(&tenant.id), Arc::clone(slug));
-            for group in &tenant.groups {
-                index.tenants_by_group.entry(Arc::clone(group)).or_default().push(Arc::clone(slug));
-            }
-        }
-        index
     }
 }
 

@@ -1,20 +1,20 @@
 //! From the document to the snapshot: what its words mean, with every problem named.
 //!
-//! A wrong entry still takes its place here, so that what refers to it is not reported as well; `Snapshot::parse`
-//! throws the whole away if there was any problem.
+//! A wrong entry still takes its place here, so that what refers to it is not reported as well; whoever asked throws the
+//! whole away if there was any problem. A change (`patch`) goes the same way, entry by entry, into a copy of the snapshot
+//! that it changes; so both are held to the same rules.
 
 mod identities;
 mod namespaces;
 mod policy_sets;
-mod settings;
+pub(super) mod settings;
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::error::{At, Problems};
 use super::read::Dropped;
-use super::wire::{self, Document, Keyed};
-use super::{App, Index, Project, Registries, Settings, Snapshot, Status, Tenant};
+use super::wire::{self, Document};
+use super::{App, Project, Registries, Section, Snapshot, Status, Tenant};
 use crate::tenancy::image::Entry;
 use crate::tenancy::slug::{SlugError, check_app, check_project, check_tenant};
 use crate::tenancy::text::{is_dns_label, is_uuid, quoted};
@@ -31,107 +31,78 @@ pub(super) fn build(document: Document, dropped: &Dropped, problems: &mut Proble
         problems.add("ledger", quoted(&document.ledger), UUID);
     }
     let settings = settings::check(document.settings, problems);
-    let mut checker = Checker { settings: &settings, dropped, problems, ids: HashMap::new() };
-    let tenants = checker.tenants(document.tenants);
-    let projects = checker.projects(document.projects, &tenants);
-    let apps = checker.apps(document.apps, &projects);
-    let namespaces = checker.namespaces(document.namespaces, &tenants, &projects, &apps);
-    Snapshot {
-        ledger: document.ledger.into(),
-        revision: document.revision,
-        index: Index::of(&settings.prefix, &tenants),
-        settings,
-        tenants,
-        projects,
-        apps,
-        namespaces,
-    }
+    let next = Snapshot::empty(document.ledger.into(), document.revision, settings);
+    let mut checker = Checker { next, dropped, problems };
+    document.tenants.0.into_iter().for_each(|(slug, tenant)| checker.tenant(slug.into(), tenant));
+    document.projects.0.into_iter().for_each(|(key, project)| checker.project(key.into(), project));
+    document.apps.0.into_iter().for_each(|(key, app)| checker.app(key.into(), app));
+    document.namespaces.0.into_iter().for_each(|(name, namespace)| checker.namespace(name.into(), namespace));
+    checker.next
 }
 
-struct Checker<'a> {
-    settings: &'a Settings,
-    dropped: &'a Dropped,
-    problems: &'a mut Problems,
-    /// Every id so far, and whose it is.
-    ids: HashMap<Arc<str>, (&'static str, Arc<str>)>,
+/// Entries go into `next` owners first: a project looks for its tenant there.
+pub(super) struct Checker<'a> {
+    pub(super) next: Snapshot,
+    pub(super) dropped: &'a Dropped,
+    pub(super) problems: &'a mut Problems,
 }
 
 impl Checker<'_> {
-    fn tenants(&mut self, wire: Keyed<wire::Tenant>) -> BTreeMap<Arc<str>, Tenant> {
-        let mut tenants = BTreeMap::new();
-        for (slug, tenant) in wire.0 {
-            let slug: Arc<str> = slug.into();
-            let at = At::item("tenants", &slug);
-            self.slug(at, check_tenant(&slug));
-            let tenant = Tenant {
-                id: self.id(at, "tenants", &slug, tenant.id),
-                status: self.status(at, &tenant.status),
-                groups: self.groups(at, tenant.groups),
-                registries: tenant.registries.and_then(|registries| self.registries(at, registries)),
-                plan: tenant.plan.map(|plan| self.label(at.field("plan"), plan)),
-                policy_sets: self.policy_sets(at, tenant.policy_sets),
-            };
-            self.once(at, tenants.insert(Arc::clone(&slug), tenant).is_some());
-        }
-        tenants
+    pub(super) fn tenant(&mut self, slug: Arc<str>, tenant: wire::Tenant) {
+        let at = At::item("tenants", &slug);
+        self.slug(at, check_tenant(&slug));
+        let tenant = Tenant {
+            id: self.id(at, Section::Tenants, &slug, tenant.id),
+            status: self.status(at, &tenant.status),
+            groups: self.groups(at, tenant.groups),
+            registries: tenant.registries.and_then(|registries| self.registries(at, registries)),
+            plan: tenant.plan.map(|plan| self.label(at.field("plan"), plan)),
+            policy_sets: self.policy_sets(at, tenant.policy_sets),
+        };
+        let again = self.next.put_tenant(&slug, tenant);
+        self.once(at, again);
     }
 
-    fn projects(
-        &mut self,
-        wire: Keyed<wire::Project>,
-        tenants: &BTreeMap<Arc<str>, Tenant>,
-    ) -> BTreeMap<Arc<str>, Project> {
-        let mut projects = BTreeMap::new();
-        for (key, project) in wire.0 {
-            let key: Arc<str> = key.into();
-            let at = At::item("projects", &key);
-            let Some((tenant, slug)) = key.split_once('/') else {
-                self.problems.add(at, "the key names no tenant", "`tenant/project`");
-                continue;
-            };
-            self.slug(at, check_project(slug));
-            let owner = tenants.get_key_value(tenant).map(|(owner, _)| Arc::clone(owner));
-            if owner.is_none() && !self.dropped.holds("tenants", tenant) {
-                self.problems.add(
-                    at,
-                    format_args!("the tenant {} is unknown", quoted(tenant)),
-                    "one of `tenants`",
-                );
-            }
-            let id = self.id(at, "projects", &key, project.id);
-            let project = Project { id, tenant: owner.unwrap_or_else(|| tenant.into()), slug: slug.into() };
-            self.once(at, projects.insert(Arc::clone(&key), project).is_some());
+    pub(super) fn project(&mut self, key: Arc<str>, project: wire::Project) {
+        let at = At::item("projects", &key);
+        let Some((tenant, slug)) = key.split_once('/') else {
+            self.problems.add(at, "the key names no tenant", "`tenant/project`");
+            return;
+        };
+        self.slug(at, check_project(slug));
+        let owner = self.next.tenants.get_key_value(tenant).map(|(owner, _)| Arc::clone(owner));
+        if owner.is_none() && !self.dropped.holds("tenants", tenant) {
+            self.problems.add(
+                at,
+                format_args!("the tenant {} is unknown", quoted(tenant)),
+                "one of `tenants`",
+            );
         }
-        projects
+        let id = self.id(at, Section::Projects, &key, project.id);
+        let project = Project { id, tenant: owner.unwrap_or_else(|| tenant.into()), slug: slug.into() };
+        let again = self.next.projects.insert(Arc::clone(&key), project).is_some();
+        self.once(at, again);
     }
 
-    fn apps(
-        &mut self,
-        wire: Keyed<wire::App>,
-        projects: &BTreeMap<Arc<str>, Project>,
-    ) -> BTreeMap<Arc<str>, App> {
-        let mut apps = BTreeMap::new();
-        for (key, app) in wire.0 {
-            let key: Arc<str> = key.into();
-            let at = At::item("apps", &key);
-            let owner = key.rsplit_once('/').filter(|(project, _)| project.contains('/'));
-            let Some((project, slug)) = owner else {
-                self.problems.add(at, "the key names no tenant and project", "`tenant/project/app`");
-                continue;
-            };
-            self.slug(at, check_app(slug));
-            if !projects.contains_key(project) && !self.dropped.holds("projects", project) {
-                self.problems.add(
-                    at,
-                    format_args!("the project {} is unknown", quoted(project)),
-                    "one of `projects`",
-                );
-            }
-            let source_kind = app.source_kind.map(|kind| self.label(at.field("sourceKind"), kind));
-            let app = App { id: self.id(at, "apps", &key, app.id), slug: slug.into(), source_kind };
-            self.once(at, apps.insert(Arc::clone(&key), app).is_some());
+    pub(super) fn app(&mut self, key: Arc<str>, app: wire::App) {
+        let at = At::item("apps", &key);
+        let owner = key.rsplit_once('/').filter(|(project, _)| project.contains('/'));
+        let Some((project, slug)) = owner else {
+            self.problems.add(at, "the key names no tenant and project", "`tenant/project/app`");
+            return;
+        };
+        self.slug(at, check_app(slug));
+        if !self.next.projects.contains_key(project) && !self.dropped.holds("projects", project) {
+            self.problems.add(
+                at,
+                format_args!("the project {} is unknown", quoted(project)),
+                "one of `projects`",
+            );
         }
-        apps
+        let source_kind = app.source_kind.map(|kind| self.label(at.field("sourceKind"), kind));
+        let app = App { id: self.id(at, Section::Apps, &key, app.id), slug: slug.into(), source_kind };
+        let again = self.next.apps.insert(Arc::clone(&key), app).is_some();
+        self.once(at, again);
     }
 
     fn slug(&mut self, at: At<'_>, checked: Result<(), SlugError>) {
@@ -147,12 +118,12 @@ impl Checker<'_> {
     }
 
     /// A UUID, and nobody else's: a label with it must mean one thing.
-    fn id(&mut self, at: At<'_>, section: &'static str, key: &Arc<str>, id: String) -> Arc<str> {
+    fn id(&mut self, at: At<'_>, section: Section, key: &Arc<str>, id: String) -> Arc<str> {
         let id: Arc<str> = id.into();
         if !is_uuid(&id) {
             self.problems.add(at.field("id"), quoted(&id), UUID);
-        } else if let Some((section, key)) = self.ids.insert(Arc::clone(&id), (section, Arc::clone(key))) {
-            let other = At::item(section, &key);
+        } else if let Some((section, key)) = self.next.claim(&id, section, key) {
+            let other = At::item(section.as_str(), &key);
             self.problems.add(
                 at.field("id"),
                 format_args!("`{id}` is already the id of `{other}`"),
@@ -179,7 +150,7 @@ impl Checker<'_> {
             let at = at.field("groups").index(index);
             if let Some((found, allowed)) = settings::name_objection(group) {
                 self.problems.add(at, found, allowed);
-            } else if settings::is_everybody(group) || settings::is_privileged(self.settings, group) {
+            } else if settings::is_everybody(group) || settings::is_privileged(&self.next.settings, group) {
                 let found = format_args!("{} is not a group of one tenant's people", quoted(group));
                 self.problems.add(at, found, "no group of Kubernetes itself, none of class admin");
             } else if groups.iter().take(index).any(|earlier| earlier == group) {
@@ -200,7 +171,7 @@ impl Checker<'_> {
             wire::Registries::List(list) => {
                 let path = |index| at.index(index);
                 let entries = settings::entries(&list, path, self.problems);
-                settings::check_ceiling(&entries, &self.settings.ceiling, path, self.problems);
+                settings::check_ceiling(&entries, &self.next.settings.ceiling, path, self.problems);
                 Some(Registries::List(entries.into_iter().map(|(_, entry)| entry).collect::<Vec<Entry>>()))
             }
         }

@@ -1,5 +1,6 @@
-mod large;
+pub(crate) mod large;
 mod owners;
+mod patches;
 mod refusals;
 mod settings;
 mod syntax;
@@ -38,8 +39,8 @@ fn the_world_loads() {
     assert!(world.tenant_by_id("018f2b7c-0000-7000-8000-000000000011").is_none());
     assert_eq!(world.tenants_of_group("acme-devs"), ["acme".into()]);
     assert!(world.tenants_of_group("").is_empty());
-    assert_eq!(world.tenants["initech"].registries, None);
-    assert_eq!(world.tenants["hooli"].registries, Some(Registries::Inherit));
+    assert_eq!(world.tenants.get("initech").unwrap().registries, None);
+    assert_eq!(world.tenants.get("hooli").unwrap().registries, Some(Registries::Inherit));
 }
 
 #[test]

@@ -72,16 +72,16 @@ pub(super) struct Document {
 }
 
 /// What holds for all tenants.
-#[derive(Debug, Default, serde::Deserialize, JsonSchema)]
+#[derive(Debug, Default, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(super) struct Settings {
     /// First token of every tenant namespace's name: a lower-case letter, then up to 9 lower-case letters and digits;
     /// default `tn`.
-    #[serde(deserialize_with = "present")]
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", regex(pattern = "^[a-z][a-z0-9]{0,9}$"))]
     pub(super) prefix: Option<String>,
     /// DNS subdomain before the `/` of the platform's labels, at most 253 characters; default `kubenova.io`.
-    #[serde(deserialize_with = "present")]
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub(super) label_prefix: Option<String>,
     /// Registries for all tenants.
@@ -93,14 +93,14 @@ pub(super) struct Settings {
     pub(super) connect: Connect,
     /// What an app namespace's own service accounts may write there, in kubectl notation (`leases.coordination.k8s.io`);
     /// default leases and events, empty means nothing.
-    #[serde(deserialize_with = "present")]
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<String>")]
     pub(super) workload_writes: Option<Vec<String>>,
 }
 
 /// Registries for all tenants. An entry is a registry (`registry.example.com:5000`) or a path in one
 /// (`docker.io/library`), without scheme, tag, digest or wildcard, and covers what is below it.
-#[derive(Debug, Default, serde::Deserialize, JsonSchema)]
+#[derive(Debug, Default, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SharedRegistries {
     /// Nothing outside these entries is ever admitted; empty or absent admits nothing.
@@ -110,7 +110,7 @@ pub(super) struct SharedRegistries {
 }
 
 /// A trusted identity. Username and group must both match where both are given; comparison is exact.
-#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[derive(Debug, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Identity {
     /// Unique name, one DNS label, at most 63 characters.
@@ -119,23 +119,23 @@ pub(super) struct Identity {
     #[schemars(extend("enum" = ["platform", "vela", "capsule", "controller", "admin"]))]
     pub(super) class: String,
     /// Exact username, 1 to 256 characters; may be absent only for class `admin`.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub(super) username: Option<String>,
     /// Exact group, 1 to 256 characters; for a service account its own `system:serviceaccounts:<namespace>`.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub(super) group: Option<String>,
     /// May create tenant namespaces; only for class `platform`; default false.
     #[serde(default)]
     pub(super) creates_namespaces: bool,
     /// What it writes in tenant namespaces, in kubectl notation; at least one for class `controller`, none for others.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) writes: Vec<String>,
 }
 
 /// CONNECT subresources that tenants may use in their own app namespaces.
-#[derive(Debug, Clone, Copy, serde::Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[expect(clippy::struct_excessive_bools, reason = "four independent switches of the document")]
 pub(super) struct Connect {
@@ -156,7 +156,7 @@ impl Default for Connect {
 }
 
 /// A tenant.
-#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[derive(Debug, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Tenant {
     /// UUID, lower case; no other thing in the document has it.
@@ -170,21 +170,21 @@ pub(super) struct Tenant {
     pub(super) groups: Vec<String>,
     /// Its registries inside the ceiling, or `inherit` for the whole ceiling; `[]` leaves the platform's; absent means no
     /// registry policy, and every image is denied.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Registries")]
     pub(super) registries: Option<Registries>,
     /// Name of its plan, one DNS label.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub(super) plan: Option<String>,
     /// Its policy sets, at most 100.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub(super) policy_sets: Vec<PolicySet>,
 }
 
 /// A list of registry entries, or the word `inherit`.
-#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[derive(Debug, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(untagged)]
 pub(super) enum Registries {
     /// Entries, each inside the ceiling.
@@ -194,7 +194,7 @@ pub(super) enum Registries {
 }
 
 /// A project.
-#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[derive(Debug, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Project {
     /// UUID, lower case; no other thing in the document has it.
@@ -203,20 +203,20 @@ pub(super) struct Project {
 }
 
 /// An app.
-#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[derive(Debug, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct App {
     /// UUID, lower case; no other thing in the document has it.
     #[schemars(extend("format" = "uuid"))]
     pub(super) id: String,
     /// Where it comes from, one DNS label: `catalog`, `image`, ….
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub(super) source_kind: Option<String>,
 }
 
 /// A namespace and its owner.
-#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[derive(Debug, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Namespace {
     /// `app`: the one namespace of an app; `sandbox`: a sandbox.
@@ -227,19 +227,19 @@ pub(super) struct Namespace {
     /// Slug of the project.
     pub(super) project: String,
     /// Slug of the app; with kind `app` only.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub(super) app: Option<String>,
     /// Number of the sandbox, 1 to 999; with kind `sandbox` only.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u16", range(min = 1, max = 999))]
     pub(super) sandbox: Option<u16>,
     /// UUID of the sandbox; an app's stands under `apps`, and if given here too must be the same.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("format" = "uuid"))]
     pub(super) id: Option<String>,
     /// When the ledger means to remove the sandbox, RFC 3339.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub(super) expires_at: Option<String>,
 }

@@ -1,53 +1,34 @@
 //! Namespaces: each belongs to something that exists, under the one name that composes from it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::super::error::At;
-use super::super::wire::{self, Keyed};
-use super::super::{App, Namespace, Project, Tenant, Unit};
+use super::super::wire;
+use super::super::{Namespace, Section, Unit};
 use super::{Checker, UUID};
 use crate::tenancy::name;
 use crate::tenancy::text::quoted;
 
-type Owners<'a> =
-    (&'a BTreeMap<Arc<str>, Tenant>, &'a BTreeMap<Arc<str>, Project>, &'a BTreeMap<Arc<str>, App>);
-
 impl Checker<'_> {
-    pub(super) fn namespaces(
-        &mut self,
-        wire: Keyed<wire::Namespace>,
-        tenants: &BTreeMap<Arc<str>, Tenant>,
-        projects: &BTreeMap<Arc<str>, Project>,
-        apps: &BTreeMap<Arc<str>, App>,
-    ) -> HashMap<Arc<str>, Namespace> {
-        let mut namespaces = HashMap::with_capacity(wire.0.len());
-        // By composed name, which is one for one unit: a second claim is a second namespace of it.
-        let mut claimed = HashSet::with_capacity(wire.0.len());
-        for (key, namespace) in wire.0 {
-            let key: Arc<str> = key.into();
-            let at = At::item("namespaces", &key);
-            if let Some(composed) = self.compose(at, &namespace) {
-                if *composed != *key {
-                    self.problems.add(
-                        at,
-                        "the name is not the one composed from its owner",
-                        format_args!("`{composed}`"),
-                    );
-                }
-                if !claimed.insert(composed) {
-                    self.problems.add(at, "its app or sandbox has two namespaces here", "one");
-                }
-            }
-            if let Some(namespace) = self.namespace(&key, namespace, (tenants, projects, apps)) {
-                namespaces.insert(key, namespace);
-            }
+    pub(in super::super) fn namespace(&mut self, key: Arc<str>, wire: wire::Namespace) {
+        let at = At::item("namespaces", &key);
+        let composed = self.compose(at, &wire);
+        if let Some(composed) = &composed
+            && **composed != *key
+        {
+            let allowed = format_args!("`{composed}`");
+            self.problems.add(at, "the name is not the one composed from its owner", allowed);
         }
-        namespaces
+        // What is of one name is of one unit, so a second claim is a second namespace of it.
+        if let Some(namespace) = self.owned(&key, wire)
+            && self.next.namespaces.insert(Arc::clone(&key), namespace).is_some()
+        {
+            self.problems.add(at, "its app or sandbox has two namespaces here", "one");
+        }
     }
 
     fn compose(&mut self, at: At<'_>, wire: &wire::Namespace) -> Option<String> {
-        let prefix = &self.settings.prefix;
+        let prefix = &self.next.settings.prefix;
         let (tenant, project) = (&wire.tenant, &wire.project);
         let composed = match (wire.kind.as_str(), &wire.app, wire.sandbox) {
             ("app", Some(app), None) => name::app(prefix, tenant, project, app),
@@ -72,10 +53,9 @@ impl Checker<'_> {
         composed.map_err(|error| self.problems.add_error(at, error)).ok()
     }
 
-    fn namespace(&mut self, key: &Arc<str>, wire: wire::Namespace, owners: Owners<'_>) -> Option<Namespace> {
+    fn owned(&mut self, key: &Arc<str>, wire: wire::Namespace) -> Option<Namespace> {
         let at = At::item("namespaces", key);
-        let (tenants, projects, _) = owners;
-        let Some((tenant, owner)) = tenants.get_key_value(wire.tenant.as_str()) else {
+        let Some((tenant, owner)) = self.next.tenants.get_key_value(&wire.tenant) else {
             if !self.dropped.holds("tenants", &wire.tenant) {
                 let found = format_args!("the tenant {} is unknown", quoted(&wire.tenant));
                 self.problems.add(at.field("tenant"), found, "one of `tenants`");
@@ -83,35 +63,25 @@ impl Checker<'_> {
             return None;
         };
         let project_key = format!("{}/{}", wire.tenant, wire.project);
-        let Some(project) = projects.get(project_key.as_str()) else {
+        let Some(project) = self.next.projects.get(&project_key) else {
             if !self.dropped.holds("projects", &project_key) {
                 let found = format_args!("the project {} is unknown", quoted(&project_key));
                 self.problems.add(at.field("project"), found, "one of `projects`");
             }
             return None;
         };
-        Some(Namespace {
-            tenant: Arc::clone(tenant),
-            tenant_id: Arc::clone(&owner.id),
-            status: owner.status,
-            project: Arc::clone(&project.slug),
-            project_id: Arc::clone(&project.id),
-            unit: self.unit(key, wire, &project_key, owners.2)?,
-        })
+        let (tenant, tenant_id, status) = (Arc::clone(tenant), Arc::clone(&owner.id), owner.status);
+        let (project, project_id) = (Arc::clone(&project.slug), Arc::clone(&project.id));
+        let unit = self.unit(key, wire, &project_key)?;
+        Some(Namespace { tenant, tenant_id, status, project, project_id, unit })
     }
 
-    fn unit(
-        &mut self,
-        key: &Arc<str>,
-        wire: wire::Namespace,
-        project_key: &str,
-        apps: &BTreeMap<Arc<str>, App>,
-    ) -> Option<Unit> {
+    fn unit(&mut self, key: &Arc<str>, wire: wire::Namespace, project_key: &str) -> Option<Unit> {
         let at = At::item("namespaces", key);
         match (wire.app, wire.sandbox) {
             (Some(slug), None) => {
                 let app_key = format!("{project_key}/{slug}");
-                let Some(app) = apps.get(app_key.as_str()) else {
+                let Some(app) = self.next.apps.get(&app_key) else {
                     if !self.dropped.holds("apps", &app_key) {
                         let found = format_args!("the app {} is unknown", quoted(&app_key));
                         self.problems.add(at.field("app"), found, "one of `apps`");
@@ -132,7 +102,7 @@ impl Checker<'_> {
                     self.problems.add(at.field("id"), "is missing", UUID);
                     return None;
                 };
-                let id = self.id(at, "namespaces", key, id);
+                let id = self.id(at, Section::Namespaces, key, id);
                 if wire.expires_at.as_deref().is_some_and(|time| !is_rfc3339(time)) {
                     let found = quoted(wire.expires_at.as_deref().unwrap_or_default());
                     self.problems.add(
@@ -148,7 +118,7 @@ impl Checker<'_> {
     }
 }
 
-/// The shape of RFC 3339, with `Z` or a numeric offset; nothing here does arithmetic with it.
+/// The shape of RFC 3339, with `Z` or a numeric offset, and a moment that there is: a gate compares it with now.
 fn is_rfc3339(time: &str) -> bool {
     const SHAPE: &str = "0000-00-00T00:00:00";
     let Some((start, rest)) = time.split_at_checked(SHAPE.len()) else { return false };
@@ -162,5 +132,6 @@ fn is_rfc3339(time: &str) -> bool {
     let rest = rest
         .strip_prefix('.')
         .map_or(rest, |fraction| fraction.trim_start_matches(|c: char| c.is_ascii_digit()));
-    like(start, SHAPE) && (rest == "Z" || like(rest, "+00:00") || like(rest, "-00:00"))
+    let shaped = like(start, SHAPE) && (rest == "Z" || like(rest, "+00:00") || like(rest, "-00:00"));
+    shaped && time.parse::<jiff::Timestamp>().is_ok()
 }

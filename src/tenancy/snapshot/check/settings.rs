@@ -20,7 +20,7 @@ const NAME_MAX: usize = 256;
 /// Harmless writes of ordinary workloads: leader election and events.
 const WORKLOAD_WRITES: [&str; 3] = ["leases.coordination.k8s.io", "events", "events.events.k8s.io"];
 
-pub(super) fn check(wire: wire::Settings, problems: &mut Problems) -> Settings {
+pub(in super::super) fn check(wire: wire::Settings, problems: &mut Problems) -> Settings {
     let prefix = wire.prefix.unwrap_or_else(|| "tn".to_owned());
     if let Err(error) = check_prefix(&prefix) {
         problems.add_error("settings.prefix", error);

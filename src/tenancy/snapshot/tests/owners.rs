@@ -41,7 +41,6 @@ fn namespaces() {
         problems(&[("/namespaces/tn-acme-shop-app-front", app)]),
         [
             "namespaces.tn-acme-shop-app-front: the name is not the one composed from its owner (allowed: `tn-acme-shop-app-frontend`)",
-            "namespaces.tn-acme-shop-app-frontend: its app or sandbox has two namespaces here (allowed: one)",
         ]
     );
     let at = "/namespaces/tn-acme-shop-app-frontend";
@@ -80,6 +79,13 @@ fn namespaces() {
         &format!("{at}/expiresAt"),
         json!("tomorrow"),
         &format!("{path}.expiresAt: `tomorrow` (allowed: RFC 3339, for example `2027-01-31T09:30:00Z`)"),
+    );
+    check(
+        &format!("{at}/expiresAt"),
+        json!("2027-02-30T09:30:00Z"),
+        &format!(
+            "{path}.expiresAt: `2027-02-30T09:30:00Z` (allowed: RFC 3339, for example `2027-01-31T09:30:00Z`)"
+        ),
     );
     assert!(problems(&[(&format!("{at}/expiresAt"), json!("2027-01-31T09:30:00.5+02:00"))]).is_empty());
     assert_eq!(

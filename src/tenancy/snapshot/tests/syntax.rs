@@ -52,6 +52,9 @@ fn a_key_given_twice_is_named() {
     let twice = world.to_string().replace(r#""globex":{"#, r#""acme":{"#);
     let said = Snapshot::parse("w.json", twice.as_bytes()).unwrap_err().to_string();
     assert!(said.contains("\n  tenants.acme: the key stands here twice (allowed: once)"), "{said}");
+    let twice = world.to_string().replace(r#""tn-acme-shop-sbx-001":{"#, r#""tn-acme-shop-app-frontend":{"app":"frontend","kind":"app","project":"shop","tenant":"acme"},"tn-acme-shop-sbx-001":{"#);
+    let said = Snapshot::parse("w.json", twice.as_bytes()).unwrap_err().to_string();
+    assert!(said.contains("frontend: its app or sandbox has two namespaces here (allowed: one)"), "{said}");
 }
 
 mod properties {

@@ -14,7 +14,27 @@ pub mod matrix;
 
 pub mod scope;
 
+pub mod subject;
+
+pub mod mint;
+
+pub mod keys;
+
+pub mod token;
+
+pub mod oidc;
+
+pub mod issuers;
+
+pub mod args;
+
+#[cfg(test)]
+mod fixtures;
+
+pub use args::AccessArgs;
 pub use identity::{Contradiction, Identity, Standing, TenantRef};
+pub use issuers::Issuers;
 pub use matrix::{Action, Limit, Method, Rule};
 pub use role::Role;
 pub use scope::{Actor, Denied, Power, Scope, authorize};
+pub use token::TokenError;

@@ -1,0 +1,186 @@
+//! Who may mint what: nobody gives more than it has.
+
+use thiserror::Error;
+
+use super::identity::{Contradiction, Identity, Standing, TenantRef};
+use super::matrix::Action;
+use super::role::Role;
+use super::scope::{Power, Scope};
+use super::subject::{self, SubjectError};
+use super::token::LIFETIME_SECONDS_MAX;
+use super::token::claims::is_id;
+
+#[cfg(test)]
+mod tests;
+
+/// The shortest life of a token: a minute, several times what clocks may differ by.
+pub const TTL_SECONDS_MIN: i64 = 60;
+
+/// The life of a token when nobody says otherwise.
+pub const TTL_SECONDS: i64 = 3600;
+
+/// The longest life of a token that an owner mints: a day.
+pub const OWNER_TTL_SECONDS_MAX: i64 = 24 * 60 * 60;
+
+/// Projects that a token can name.
+pub const PROJECTS_MAX: usize = 100;
+
+/// A token that somebody would like to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// Whom it is to be about, within our own issuer.
+    pub subject: String,
+    /// What that is to be.
+    pub roles: Vec<Role>,
+    /// In which tenant; both names as the ledger has them.
+    pub tenant: Option<TenantRef>,
+    /// Ids of the projects it is to be limited to.
+    pub projects: Option<Vec<String>>,
+    /// How long it is to live, in seconds.
+    pub ttl_seconds: i64,
+}
+
+/// What the ledger knows of the subject in that tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// What it is there.
+    pub role: Role,
+    /// Ids of the projects it is limited to; without it, all.
+    pub projects: Option<Vec<String>>,
+}
+
+/// A wish that was granted. Only [`grant`] makes one, so no token is issued that nobody has granted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    wish: Wish,
+    minted_by: String,
+}
+
+/// Why a wish is not granted. The first two are for the API to answer by 403, the others by 422.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum MintError {
+    /// The minter may not mint at all, or not in this tenant.
+    #[error("tokens are minted by administrators, and by owners for their own tenant")]
+    NotYours,
+    /// More than the minter is, or more than the subject is.
+    #[error("the role `{0}` is more than can be given here")]
+    TooMuch(Role),
+    /// The subject is not a member of the tenant.
+    #[error("the subject is not a member of the tenant")]
+    NoMember,
+    /// Projects beyond those of the membership.
+    #[error("the subject's membership is limited to projects; name some of those")]
+    Projects,
+    /// Out of bounds.
+    #[error("a token lives {TTL_SECONDS_MIN} to {most} seconds")]
+    Lifetime {
+        /// The bound for this minter.
+        most: i64,
+    },
+    /// No role.
+    #[error("a token grants at least one role")]
+    NoRole,
+    /// Roles, tenant and projects that do not go together.
+    #[error(transparent)]
+    Contradiction(#[from] Contradiction),
+    /// No subject.
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
+    /// An id that is none, twice the same, or too many of them.
+    #[error("tenant and projects go by their ids, at most {PROJECTS_MAX} projects, none twice")]
+    Ids,
+}
+
+/// Judges a wish. `member` is what the ledger knows of the subject in the tenant of the wish; an administrator mints
+/// for anybody.
+pub fn grant(scope: &Scope, wish: Wish, member: Option<&Membership>) -> Result<Grant, MintError> {
+    if scope.action() != Action::TokensMint {
+        return Err(MintError::NotYours);
+    }
+    let most = match scope.power() {
+        Power::Admin => LIFETIME_SECONDS_MAX,
+        Power::Tenant { id, role: Role::TenantOwner, .. } => {
+            if wish.tenant.as_ref().map(|tenant| &tenant.id) != Some(id) {
+                return Err(MintError::NotYours);
+            }
+            within(scope, &wish, member)?;
+            OWNER_TTL_SECONDS_MAX
+        }
+        Power::Tenant { .. } | Power::Feed => return Err(MintError::NotYours),
+    };
+    if !(TTL_SECONDS_MIN..=most).contains(&wish.ttl_seconds) {
+        return Err(MintError::Lifetime { most });
+    }
+    well_formed(&wish)?;
+    Ok(Grant { wish, minted_by: scope.actor().name.clone() })
+}
+
+/// Neither more than the minter is, nor more than the subject is.
+fn within(scope: &Scope, wish: &Wish, member: Option<&Membership>) -> Result<(), MintError> {
+    if let Some(role) = wish.roles.iter().find(|role| !scope.may_grant(**role)) {
+        return Err(MintError::TooMuch(*role));
+    }
+    let member = member.ok_or(MintError::NoMember)?;
+    if let Some(role) = wish.roles.iter().find(|role| !member.role.covers(**role)) {
+        return Err(MintError::TooMuch(*role));
+    }
+    match (&member.projects, &wish.projects) {
+        (None, _) => Ok(()),
+        (Some(own), Some(wished)) if wished.iter().all(|id| own.contains(id)) => Ok(()),
+        (Some(_), _) => Err(MintError::Projects),
+    }
+}
+
+fn well_formed(wish: &Wish) -> Result<(), MintError> {
+    subject::check(&wish.subject)?;
+    let projects = wish.projects.as_deref().unwrap_or_default();
+    let mut sorted: Vec<&String> = projects.iter().collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let ids = wish.tenant.iter().map(|tenant| &tenant.id).chain(projects).all(|id| is_id(id));
+    if !ids || sorted.len() != projects.len() || projects.len() > PROJECTS_MAX {
+        return Err(MintError::Ids);
+    }
+    let who = Identity {
+        roles: wish.roles.clone(),
+        tenant: wish.tenant.clone(),
+        projects: wish.projects.clone(),
+        ..Identity::known("", &wish.subject)
+    };
+    match who.standing()? {
+        Standing::Nobody => Err(MintError::NoRole),
+        Standing::Admin | Standing::Member { .. } | Standing::Service => Ok(()),
+    }
+}
+
+impl Grant {
+    /// Whom it is about.
+    pub fn subject(&self) -> &str {
+        &self.wish.subject
+    }
+
+    /// What that is.
+    pub fn roles(&self) -> &[Role] {
+        &self.wish.roles
+    }
+
+    /// In which tenant.
+    pub const fn tenant(&self) -> Option<&TenantRef> {
+        self.wish.tenant.as_ref()
+    }
+
+    /// Ids of the projects it is limited to.
+    pub fn projects(&self) -> Option<&[String]> {
+        self.wish.projects.as_deref()
+    }
+
+    /// How long it is to live, in seconds.
+    pub const fn ttl_seconds(&self) -> i64 {
+        self.wish.ttl_seconds
+    }
+
+    /// Who granted it: `issuer#sub`.
+    pub fn minted_by(&self) -> &str {
+        &self.minted_by
+    }
+}

@@ -1,0 +1,144 @@
+use super::*;
+use crate::access::fixtures::{ACME, BLOG, SHOP, acme, globex, minted, wish};
+use crate::access::scope::{Denied, authorize};
+
+fn owner() -> Identity {
+    Identity::known("ledger", "olga").member(acme(), Role::TenantOwner, None)
+}
+
+fn admin() -> Identity {
+    Identity { roles: vec![Role::Admin], ..Identity::known("ledger", "root") }
+}
+
+fn member(role: Role) -> Membership {
+    Membership { role, projects: None }
+}
+
+fn reader() -> Wish {
+    Wish { roles: vec![Role::ReadOnly], ..wish() }
+}
+
+/// An owner's wish for somebody who is an owner too.
+fn asked(wish: Wish) -> Result<Grant, MintError> {
+    minted(&owner(), wish, Some(&member(Role::TenantOwner)))
+}
+
+#[test]
+fn an_admin_mints_for_anybody_and_anything_that_goes_together() {
+    let of = |role: Role| Wish {
+        roles: vec![role],
+        tenant: role.in_tenant().then(acme),
+        ttl_seconds: LIFETIME_SECONDS_MAX,
+        ..wish()
+    };
+    for role in Role::ALL {
+        let grant = minted(&admin(), of(role), None).unwrap();
+        assert_eq!((grant.roles(), grant.minted_by()), (&[role][..], "ledger#root"));
+    }
+}
+
+#[test]
+fn an_owner_gives_what_it_has_where_it_has_it() {
+    for role in [Role::TenantOwner, Role::ProjectDev, Role::ReadOnly] {
+        let grant = asked(Wish { roles: vec![role], ..wish() }).unwrap();
+        assert_eq!((grant.minted_by(), grant.tenant().unwrap().id.as_str()), ("ledger#olga", ACME));
+    }
+    for role in [Role::Admin, Role::Service] {
+        assert_eq!(asked(Wish { roles: vec![role], ..wish() }), Err(MintError::TooMuch(role)));
+        let beside = Wish { roles: vec![Role::ReadOnly, role], ..wish() };
+        assert_eq!(asked(beside), Err(MintError::TooMuch(role)));
+    }
+    for tenant in [None, Some(globex()), Some(TenantRef { id: globex().id, slug: "acme".into() })] {
+        assert_eq!(asked(Wish { tenant, ..wish() }), Err(MintError::NotYours));
+    }
+    let service = Wish { roles: vec![Role::Service], tenant: None, ..wish() };
+    assert_eq!(asked(service), Err(MintError::NotYours));
+}
+
+#[test]
+fn nobody_else_mints() {
+    for role in [Role::ProjectDev, Role::ReadOnly] {
+        let who = Identity::known("ledger", "dev").member(acme(), role, None);
+        let denied = authorize(&who, Action::TokensMint, Some("acme"), "r").unwrap_err();
+        assert!(matches!(denied, Denied::Forbidden { .. }));
+    }
+    // A scope that was given for something else grants nothing.
+    let scope = authorize(&admin(), Action::Me, None, "r").unwrap();
+    assert_eq!(grant(&scope, wish(), None), Err(MintError::NotYours));
+    let scope = authorize(&owner(), Action::MembersPut, Some("acme"), "r").unwrap();
+    assert_eq!(grant(&scope, reader(), Some(&member(Role::ReadOnly))), Err(MintError::NotYours));
+}
+
+#[test]
+fn the_subject_is_a_member_and_gets_no_more_than_it_is() {
+    assert_eq!(minted(&owner(), reader(), None), Err(MintError::NoMember));
+    let dev = member(Role::ProjectDev);
+    assert!(minted(&owner(), reader(), Some(&dev)).is_ok());
+    assert_eq!(minted(&owner(), wish(), Some(&dev)), Err(MintError::TooMuch(Role::TenantOwner)));
+    for strange in [Role::Service, Role::Admin] {
+        let covered = minted(&owner(), reader(), Some(&member(strange))).is_ok();
+        assert_eq!(covered, strange == Role::Admin);
+    }
+}
+
+#[test]
+fn a_member_of_some_projects_gets_a_token_for_those() {
+    let some = Membership { role: Role::ProjectDev, projects: Some(vec![SHOP.into()]) };
+    let projects = |ids: Option<&[&str]>| {
+        let projects = ids.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect());
+        let wish = Wish { roles: vec![Role::ProjectDev], projects, ..wish() };
+        minted(&owner(), wish, Some(&some)).map(|_| ())
+    };
+    assert_eq!(projects(Some(&[SHOP])), Ok(()));
+    assert_eq!(projects(Some(&[])), Ok(()));
+    assert_eq!(projects(None), Err(MintError::Projects));
+    assert_eq!(projects(Some(&[SHOP, BLOG])), Err(MintError::Projects));
+}
+
+#[test]
+fn tokens_live_within_bounds() {
+    let lives = |who: &Identity, ttl_seconds| {
+        minted(who, Wish { ttl_seconds, ..wish() }, Some(&member(Role::TenantOwner))).map(|_| ())
+    };
+    let day = OWNER_TTL_SECONDS_MAX;
+    let month = LIFETIME_SECONDS_MAX;
+    for (who, most) in [(owner(), day), (admin(), month)] {
+        for good in [60, 3600, most] {
+            assert_eq!(lives(&who, good), Ok(()));
+        }
+        for bad in [i64::MIN, -1, 0, 59, most + 1, i64::MAX] {
+            assert_eq!(lives(&who, bad), Err(MintError::Lifetime { most }), "{bad}");
+        }
+    }
+    assert_eq!((day, month), (86_400, 2_592_000));
+}
+
+#[test]
+fn wishes_that_are_none() {
+    let id = |n: usize| format!("0190a0a0-0000-7000-8000-{n:012}");
+    let dev = || Wish { roles: vec![Role::ProjectDev], ..wish() };
+    let of = |projects| Wish { projects: Some(projects), ..dev() };
+    let cases = [
+        (Wish { roles: vec![], ..wish() }, MintError::NoRole),
+        (Wish { subject: String::new(), ..wish() }, SubjectError::Length.into()),
+        (Wish { subject: "a\tb".into(), ..wish() }, SubjectError::Character.into()),
+        (Wish { tenant: None, ..wish() }, Contradiction::NoTenant(Role::TenantOwner).into()),
+        (Wish { roles: vec![Role::Admin], ..wish() }, Contradiction::Bound(Role::Admin).into()),
+        (
+            Wish { roles: vec![Role::Admin, Role::Service], tenant: None, ..wish() },
+            Contradiction::NotAlone(Role::Admin).into(),
+        ),
+        (Wish { projects: Some(vec![id(1)]), ..wish() }, Contradiction::OwnerOfSome.into()),
+        (of(vec!["shop".into()]), MintError::Ids),
+        (of(vec![id(1), id(2), id(1)]), MintError::Ids),
+        (of((0..=PROJECTS_MAX).map(id).collect()), MintError::Ids),
+        (
+            Wish { tenant: Some(TenantRef { id: "acme".into(), slug: "acme".into() }), ..wish() },
+            MintError::Ids,
+        ),
+    ];
+    for (wish, why) in cases {
+        assert_eq!(minted(&admin(), wish.clone(), None), Err(why), "{wish:?}");
+    }
+    assert!(minted(&admin(), of((0..PROJECTS_MAX).map(id).collect()), None).is_ok());
+}

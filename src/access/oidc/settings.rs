@@ -1,0 +1,95 @@
+//! The flag: `issuer=…,audience=…,jwks=…`.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use super::source::Source;
+use crate::access::subject::{self, SubjectError};
+use crate::access::token::{Names, NamesError};
+
+/// What is known of a further issuer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Its name, as its tokens have it in `iss`.
+    pub issuer: String,
+    /// What its tokens for us have in `aud`.
+    pub audience: String,
+    /// Where its keys are.
+    pub jwks: Source,
+    /// Its subjects who run the platform.
+    pub admins: BTreeSet<String>,
+}
+
+/// What is wrong with the flag.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SettingsError {
+    /// A part without `=`, or with nothing behind it.
+    #[error("`{0}` is not `key=value`")]
+    NoPair(String),
+    /// A key that means nothing.
+    #[error("`{0}` is no key (issuer, audience, jwks, ca, admin)")]
+    Unknown(String),
+    /// A key twice, but for `admin`.
+    #[error("`{0}` stands twice")]
+    Twice(String),
+    /// A key that has to be there.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// No issuer, or no audience.
+    #[error(transparent)]
+    Names(#[from] NamesError),
+    /// An administrator that cannot be.
+    #[error("`admin`: {0}")]
+    Admin(#[from] SubjectError),
+    /// Keys over a connection that anybody can change say what anybody likes.
+    #[error("`jwks` is a file or an https:// address")]
+    Scheme,
+    /// `ca` beside a file.
+    #[error("`ca` vouches for an https:// address, and `jwks` is a file")]
+    Ca,
+}
+
+impl FromStr for Settings {
+    type Err = SettingsError;
+
+    fn from_str(flag: &str) -> Result<Self, SettingsError> {
+        let (mut issuer, mut audience, mut jwks, mut ca) = (None, None, None, None);
+        let mut admins = BTreeSet::new();
+        for part in flag.split(',') {
+            let Some((key, value)) = part.split_once('=').filter(|(_, value)| !value.is_empty()) else {
+                return Err(SettingsError::NoPair(part.to_owned()));
+            };
+            let place = match key {
+                "issuer" => &mut issuer,
+                "audience" => &mut audience,
+                "jwks" => &mut jwks,
+                "ca" => &mut ca,
+                "admin" => {
+                    subject::check(value)?;
+                    admins.insert(value.to_owned());
+                    continue;
+                }
+                other => return Err(SettingsError::Unknown(other.to_owned())),
+            };
+            if place.replace(value).is_some() {
+                return Err(SettingsError::Twice(key.to_owned()));
+            }
+        }
+        let missing = SettingsError::Missing;
+        let names = Names::new(issuer.ok_or(missing("issuer"))?, audience.ok_or(missing("audience"))?)?;
+        let jwks = source(jwks.ok_or(missing("jwks"))?, ca)?;
+        Ok(Self { issuer: names.issuer().to_owned(), audience: names.audience().to_owned(), jwks, admins })
+    }
+}
+
+fn source(jwks: &str, ca: Option<&str>) -> Result<Source, SettingsError> {
+    let secure = jwks.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"));
+    match (secure, ca) {
+        (true, ca) => Ok(Source::Url { url: jwks.to_owned(), ca: ca.map(Into::into) }),
+        (false, _) if jwks.contains("://") => Err(SettingsError::Scheme),
+        (false, Some(_)) => Err(SettingsError::Ca),
+        (false, None) => Ok(Source::File(jwks.into())),
+    }
+}

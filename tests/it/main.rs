@@ -17,6 +17,7 @@ mod decisions; // what is told of decisions: log, metrics, the end of the proces
 mod demo; // `portcullis demo`, as the README says
 mod golden; // every case of tests/cases and of the library, through `decide` and through the running binary over TLS
 mod laws; // both engines, full and projected input, added policies: one verdict
+mod ledger; // the ledger, on SQLite and on a real PostgreSQL
 mod manifests; // registration: what is printed, and what its conditions let through
 mod properties; // what holds for every input
 mod reload; // policies, tenancy and certificates changed under a running gate

@@ -1,5 +1,6 @@
 //! A gate as a process of its own, and a client that trusts it.
 
+pub mod postgres; // a server of this run's own
 pub mod wire; // reviews as Go writes them, and a connection that sends what it is told to
 
 use std::io::{BufRead as _, BufReader};

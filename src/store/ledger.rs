@@ -1,0 +1,111 @@
+//! The ledger as a whole: opened once, shared by clones.
+
+use tokio::sync::watch;
+
+use super::db::{Database, Kind, Mode, Options, Session, Wall};
+use super::error::StoreError;
+use super::migrate::{self, Migration};
+use super::revision;
+use super::tx::Tx;
+use crate::access::Scope;
+
+/// A ledger that is open: a pool, and the newest revision that was heard of. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    database: Database,
+    hub: Hub,
+}
+
+/// Where a revision is announced within this process.
+#[derive(Debug, Clone)]
+pub(super) struct Hub(watch::Sender<u64>);
+
+impl Hub {
+    /// Two commits may be heard of in the wrong order; the newer one stays.
+    pub(super) fn heard(&self, revision: u64) {
+        self.0.send_if_modified(|known| {
+            let news = revision > *known;
+            *known = (*known).max(revision);
+            news
+        });
+    }
+}
+
+impl Ledger {
+    /// Opens a ledger: `sqlite:PATH`, made where it is missing, or `postgres://…`.
+    ///
+    /// With [`Options::migrate`] its schema is brought up to date first, which two processes may do at once.
+    pub async fn open(url: &str, options: &Options) -> Result<Self, StoreError> {
+        let ledger = Self::connect(url, options).await?;
+        if options.migrate {
+            ledger.migrate(migrate::all(ledger.kind())).await?;
+        } else if !ledger.pending().await?.is_empty() {
+            return Err(StoreError::Schema(
+                "the ledger's schema is older than this program; run `portcullis migrate`".to_owned(),
+            ));
+        }
+        let mut session = ledger.database.begin(&Wall::Feed, Mode::Read).await?;
+        let now = revision::now(session.connection()).await?;
+        session.rollback().await?;
+        ledger.hub.heard(now.revision);
+        Ok(ledger)
+    }
+
+    /// Opens a database as it is, whatever its schema. For [`Ledger::migrate`] and [`Ledger::pending`] only.
+    pub async fn connect(url: &str, options: &Options) -> Result<Self, StoreError> {
+        let database = Database::open(url, options).await?;
+        Ok(Self { database, hub: Hub(watch::Sender::new(0)) })
+    }
+
+    /// What of this program's schema the database does not have.
+    pub async fn pending(&self) -> Result<Vec<Migration>, StoreError> {
+        migrate::pending(&self.database, migrate::all(self.kind())).await
+    }
+
+    /// Applies what is missing of these migrations ([`migrate::all`]), all or nothing, one process at a time; says what
+    /// it applied.
+    pub async fn migrate(&self, migrations: &[Migration]) -> Result<Vec<Migration>, StoreError> {
+        migrate::run(&self.database, migrations).await
+    }
+
+    /// Begins a transaction that reads one consistent picture.
+    pub async fn read(&self, scope: &Scope) -> Result<Tx, StoreError> {
+        self.begin(scope, Mode::Read).await
+    }
+
+    /// Begins a transaction that may change things. On SQLite there is one at a time; the others wait for their turn.
+    pub async fn write(&self, scope: &Scope) -> Result<Tx, StoreError> {
+        self.begin(scope, Mode::Write).await
+    }
+
+    async fn begin(&self, scope: &Scope, mode: Mode) -> Result<Tx, StoreError> {
+        let session = self.database.begin(&scope.power().into(), mode).await?;
+        Ok(Tx::new(session, self.kind(), mode, scope.clone(), self.hub.clone()))
+    }
+
+    /// A transaction of nobody's, which may record that somebody was turned away.
+    pub(super) async fn begin_nobody(&self) -> Result<Session, StoreError> {
+        self.database.begin(&Wall::Nobody, Mode::Write).await
+    }
+
+    /// The newest revision of the snapshot, as it grows. What other processes commit is heard by whoever listens for
+    /// it, and told here with [`Ledger::heard`].
+    pub fn revision(&self) -> watch::Receiver<u64> {
+        self.hub.0.subscribe()
+    }
+
+    /// Tells of a revision that another process committed. One that is not newer changes nothing.
+    pub fn heard(&self, revision: u64) {
+        self.hub.heard(revision);
+    }
+
+    /// Which database it is on.
+    pub const fn kind(&self) -> Kind {
+        self.database.kind()
+    }
+
+    /// Closes every connection, waiting for transactions that are under way.
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
+}

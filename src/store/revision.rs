@@ -1,0 +1,146 @@
+//! The ledger's one row, and what each revision changed.
+//!
+//! The row is locked and counted up by the writing transaction as its last lock, and held to the end of it. So the order
+//! of revisions is the order of commits, and whoever has seen 7 has seen all that 6 did. A sequence cannot promise that.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+use sqlx::{AnyConnection, Row as _};
+
+use super::db::{Kind, Session};
+use super::error::StoreError;
+use super::part::Part;
+use super::snapshot;
+use super::tx::Tx;
+
+/// The channel of PostgreSQL on which every commit that changes the snapshot says its revision.
+pub const CHANNEL: &str = "portcullis_ledger";
+
+/// The ledger's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Now {
+    /// UUID of the ledger, made at its creation and anew at a restore: another one is another history.
+    pub ledger: String,
+    /// Number of the last commit that changed the snapshot; 0 at first.
+    pub revision: u64,
+}
+
+/// What one revision changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// Its number.
+    pub revision: u64,
+    /// A merge patch (RFC 7396) over the document of the revision before; `revision` is in it.
+    pub patch: Value,
+    /// The parts it is made of.
+    pub parts: BTreeSet<Part>,
+}
+
+pub(super) async fn now(on: &mut AnyConnection) -> Result<Now, StoreError> {
+    let row = sqlx::query("SELECT ledger, revision FROM ledger WHERE id = 1")
+        .fetch_optional(on)
+        .await?
+        .ok_or_else(|| {
+            StoreError::Schema("the ledger has no row of its own; was it restored in part?".into())
+        })?;
+    Ok(Now { ledger: row.try_get("ledger")?, revision: unsigned(row.try_get("revision")?) })
+}
+
+/// Counts up, renders what was touched, keeps it, and notifies within the transaction.
+pub(super) async fn advance(
+    session: &mut Session,
+    kind: Kind,
+    at: i64,
+    parts: &BTreeSet<Part>,
+) -> Result<u64, StoreError> {
+    let row = sqlx::query(
+        "UPDATE ledger SET revision = revision + 1, updated_at = $1 WHERE id = 1 RETURNING revision",
+    )
+    .bind(at)
+    .fetch_one(session.connection())
+    .await?;
+    let revision: i64 = row.try_get("revision")?;
+    let mut patch = snapshot::render(session.connection(), parts, None).await?;
+    patch.insert("revision".to_owned(), revision.into());
+    let parts = serde_json::to_string(parts).map_err(|source| document("a list of parts", source))?;
+    let keep = match kind {
+        Kind::Sqlite => "INSERT INTO changes (revision, patch, parts, at) VALUES ($1, $2, $3, $4)",
+        Kind::Postgres => {
+            "WITH kept AS (INSERT INTO changes (revision, patch, parts, at) VALUES ($1, $2, $3, $4)) \
+             SELECT pg_notify('portcullis_ledger', $1::text)::text"
+        }
+    };
+    sqlx::query(keep)
+        .bind(revision)
+        .bind(Value::Object(patch).to_string())
+        .bind(parts)
+        .bind(at)
+        .execute(session.connection())
+        .await?;
+    Ok(unsigned(revision))
+}
+
+impl Tx {
+    /// The ledger's id, and the revision that this transaction sees.
+    pub async fn ledger(&mut self) -> Result<Now, StoreError> {
+        now(self.sql()).await
+    }
+}
+
+/// Every change after a revision, in order, as this transaction sees them. `None` where some of them are not kept any
+/// more, or the revision is one that the ledger has not reached: then only the whole document helps.
+pub async fn since(tx: &mut Tx, revision: u64) -> Result<Option<Vec<Change>>, StoreError> {
+    let newest = tx.ledger().await?.revision;
+    let rows =
+        sqlx::query("SELECT revision, patch, parts FROM changes WHERE revision > $1 ORDER BY revision")
+            .bind(i64::try_from(revision).unwrap_or(i64::MAX))
+            .fetch_all(tx.sql())
+            .await?;
+    let all = newest.checked_sub(revision).is_some_and(|missing| missing == rows.len() as u64);
+    if !all {
+        return Ok(None);
+    }
+    let read = |row: sqlx::any::AnyRow| {
+        Ok(Change {
+            revision: unsigned(row.try_get("revision")?),
+            patch: parse("a change", &row.try_get::<String, _>("patch")?)?,
+            parts: parse("the parts of a change", &row.try_get::<String, _>("parts")?)?,
+        })
+    };
+    rows.into_iter().map(read).collect::<Result<_, StoreError>>().map(Some)
+}
+
+/// Several changes as one patch: applied, it does what they do in their order.
+pub fn compose(changes: impl IntoIterator<Item = Change>) -> Value {
+    let mut all = Value::Object(Map::new());
+    for change in changes {
+        lay(&mut all, change.patch);
+    }
+    all
+}
+
+/// Lays a patch over a patch. A null stays one, for it removes; that a thing is removed and made again leaves nothing of
+/// the first, because every patch names all keys of what it renders.
+fn lay(below: &mut Value, above: Value) {
+    match (below, above) {
+        (Value::Object(below), Value::Object(above)) => {
+            for (key, value) in above {
+                lay(below.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (below, above) => *below = above,
+    }
+}
+
+pub(super) fn parse<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|source| document(what, source))
+}
+
+fn document(what: &str, source: serde_json::Error) -> StoreError {
+    StoreError::Document { what: what.to_owned(), source }
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}

@@ -1,0 +1,132 @@
+//! The ledger as the document that gates decide from: whole, or only what a transaction touched.
+//!
+//! Both come from the same statements, one a table, so a patch and the whole cannot disagree. A patch names every key of
+//! what it renders, absent ones as null: laid over an older document (RFC 7396) it leaves nothing of what was there.
+
+mod registries;
+mod rows;
+mod settings;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+use sqlx::AnyConnection;
+
+use super::error::StoreError;
+use super::part::Part;
+use super::tx::Tx;
+use crate::tenancy::snapshot::FORMAT_VERSION;
+use settings::Settings;
+
+/// Above so many parts of one kind their whole table is read at once.
+const SINGLY_MAX: usize = 16;
+
+/// The document of the revision that this transaction sees: `version ledger revision settings tenants projects apps
+/// namespaces`. With a cluster's name, only what is on that cluster. Its transaction must be a reading one that sees
+/// every tenant.
+pub async fn whole(tx: &mut Tx, cluster: Option<&str>) -> Result<Value, StoreError> {
+    let now = tx.ledger().await?;
+    let on = tx.sql();
+    let settings = Settings::load(on).await?;
+    let mut document = Map::new();
+    for (table, found) in [
+        ("tenants", rows::tenants(on, None, cluster, &settings.ceiling).await?),
+        ("projects", rows::projects(on, None, cluster).await?),
+        ("apps", rows::apps(on, None, cluster).await?),
+        ("namespaces", rows::namespaces(on, None, cluster).await?),
+    ] {
+        let plain = found.into_iter().map(|(key, value)| (key, without_nulls(value)));
+        document.insert(table.to_owned(), Value::Object(plain.collect()));
+    }
+    document.insert("version".to_owned(), FORMAT_VERSION.into());
+    document.insert("ledger".to_owned(), now.ledger.into());
+    document.insert("revision".to_owned(), now.revision.into());
+    document.insert("settings".to_owned(), without_nulls(settings.document));
+    Ok(Value::Object(document))
+}
+
+/// Parts of the document as this transaction sees them: a merge patch over any older document of the same ledger and
+/// cluster. What is gone is null in it.
+pub async fn patch(tx: &mut Tx, parts: &BTreeSet<Part>, cluster: Option<&str>) -> Result<Value, StoreError> {
+    let now = tx.ledger().await?;
+    let mut patch = render(tx.sql(), parts, cluster).await?;
+    patch.insert("revision".to_owned(), now.revision.into());
+    Ok(Value::Object(patch))
+}
+
+pub(super) async fn render(
+    on: &mut AnyConnection,
+    parts: &BTreeSet<Part>,
+    cluster: Option<&str>,
+) -> Result<Map<String, Value>, StoreError> {
+    let mut patch = Map::new();
+    let (mut tenants, mut projects, mut apps, mut namespaces) = (vec![], vec![], vec![], vec![]);
+    for part in parts {
+        match part {
+            Part::Tenant(tenant) => tenants.push(tenant.clone()),
+            Part::Project(tenant, project) => projects.push(format!("{tenant}/{project}")),
+            Part::App(tenant, project, app) => apps.push(format!("{tenant}/{project}/{app}")),
+            Part::Namespace(name) => namespaces.push(name.clone()),
+            Part::Settings | Part::Bundle => {}
+        }
+    }
+    let everybody = parts.contains(&Part::Settings);
+    if everybody || !tenants.is_empty() {
+        let settings = Settings::load(on).await?;
+        if everybody {
+            // The ceiling bounds what a tenant has, so every tenant's list may be another now.
+            let bounded = rows::tenants(on, None, cluster, &settings.ceiling).await?;
+            let lists = bounded.into_iter().map(|(slug, tenant)| (slug, registries_of(&tenant)));
+            patch.insert("tenants".to_owned(), Value::Object(lists.collect()));
+            patch.insert("settings".to_owned(), settings.document);
+        }
+        for chosen in chunks(&tenants) {
+            let found = rows::tenants(on, chosen, cluster, &settings.ceiling).await?;
+            put(&mut patch, "tenants", &tenants, chosen, found);
+        }
+    }
+    for chosen in chunks(&projects) {
+        let found = rows::projects(on, chosen, cluster).await?;
+        put(&mut patch, "projects", &projects, chosen, found);
+    }
+    for chosen in chunks(&apps) {
+        let found = rows::apps(on, chosen, cluster).await?;
+        put(&mut patch, "apps", &apps, chosen, found);
+    }
+    for chosen in chunks(&namespaces) {
+        let found = rows::namespaces(on, chosen, cluster).await?;
+        put(&mut patch, "namespaces", &namespaces, chosen, found);
+    }
+    Ok(patch)
+}
+
+/// One statement a key while there are few, and one for the whole table (`None`) when there are many.
+fn chunks(keys: &[String]) -> Vec<Option<&str>> {
+    if keys.len() > SINGLY_MAX { vec![None] } else { keys.iter().map(|key| Some(key.as_str())).collect() }
+}
+
+/// Puts what was found under its table, and null for what was asked for and is not there.
+fn put(
+    patch: &mut Map<String, Value>,
+    table: &str,
+    asked: &[String],
+    chosen: Option<&str>,
+    mut found: Map<String, Value>,
+) {
+    let place = patch.entry(table).or_insert_with(|| json!({}));
+    let Value::Object(place) = place else { return };
+    for key in asked.iter().filter(|key| chosen.is_none_or(|chosen| chosen == key.as_str())) {
+        place.insert(key.clone(), found.remove(key).unwrap_or(Value::Null));
+    }
+}
+
+fn registries_of(tenant: &Value) -> Value {
+    json!({ "registries": tenant.get("registries").cloned().unwrap_or(Value::Null) })
+}
+
+fn without_nulls(mut value: Value) -> Value {
+    if let Value::Object(fields) = &mut value {
+        fields.retain(|_, value| !value.is_null());
+    }
+    value
+}

@@ -1,1 +1,123 @@
+use std::sync::Arc;
 
+use serde_json::json;
+
+use super::*;
+use crate::access::fixtures::{Office, granted, wish};
+use crate::access::keys::Keys;
+use crate::access::token::Names;
+
+const ISSUER: &str = "https://id.example.com";
+
+/// Ourselves, and a further issuer with a file of keys.
+struct Place {
+    dir: tempfile::TempDir,
+    own: Office,
+    other: Office,
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self { dir: tempfile::tempdir().unwrap(), own: Office::new(), other: Office::new() };
+        place.publish(&place.other);
+        place
+    }
+
+    fn publish(&self, office: &Office) {
+        let set = office.tokens.keys().now().jwks();
+        std::fs::write(self.dir.path().join("jwks.json"), set.to_string()).unwrap();
+    }
+
+    fn settings(&self, issuer: &str) -> Settings {
+        let file = self.dir.path().join("jwks.json");
+        format!("issuer={issuer},audience=portcullis,jwks={}", file.display()).parse().unwrap()
+    }
+
+    fn tokens(&self) -> Tokens {
+        let keys = Keys::open(self.own.dir.path()).unwrap();
+        Tokens::new(Arc::new(keys), Names::new("ledger", "portcullis").unwrap())
+    }
+
+    fn issuers(&self) -> Issuers {
+        Issuers::new(self.tokens(), vec![self.settings(ISSUER)]).unwrap()
+    }
+}
+
+fn foreign(office: &Office, issuer: &str) -> String {
+    let claims = json!({"iss": issuer, "aud": "portcullis", "sub": "alice", "exp": now() + 60});
+    office.signed(&office.header(), &claims.to_string())
+}
+
+#[tokio::test]
+async fn each_issuer_is_believed_by_its_own_keys() {
+    let place = Place::new();
+    let issuers = place.issuers();
+    let own = place.own.tokens.issue(&granted(wish()), now()).unwrap().token;
+    assert_eq!(issuers.identify(&own).await.unwrap().name(), "ledger#alice");
+    let alice = issuers.identify(&foreign(&place.other, ISSUER)).await.unwrap();
+    assert_eq!((alice.name().as_str(), alice.roles.len()), ("https://id.example.com#alice", 0));
+    // Each with the other's keys.
+    let ours_by_other = place.other.tokens.issue(&granted(wish()), now()).unwrap().token;
+    assert_eq!(issuers.identify(&ours_by_other).await, Err(TokenError::UnknownKey));
+    assert_eq!(issuers.identify(&foreign(&place.own, ISSUER)).await, Err(TokenError::UnknownKey));
+    for unknown in ["https://id.example.com/", "https://evil.example.com", "portcullis", ""] {
+        let token = foreign(&place.other, unknown);
+        assert_eq!(issuers.identify(&token).await, Err(TokenError::Issuer), "{unknown}");
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_twice_would_choose_the_easier_key() {
+    let place = Place::new();
+    let office = place.other.header();
+    let text = format!(
+        r#"{{"iss":"ledger","iss":"{ISSUER}","aud":"portcullis","sub":"alice","exp":{}}}"#,
+        now() + 60
+    );
+    let token = place.other.signed(&office, &text);
+    assert!(matches!(place.issuers().identify(&token).await, Err(TokenError::Malformed(_))));
+}
+
+#[tokio::test]
+async fn a_rotated_key_is_looked_for_and_not_too_often() {
+    let place = Place::new();
+    let issuers = place.issuers();
+    let new = Office::new();
+    let token = foreign(&new, ISSUER);
+    assert_eq!(issuers.identify(&token).await, Err(TokenError::UnknownKey));
+    place.publish(&new);
+    // Looked for a moment ago.
+    assert_eq!(issuers.identify(&token).await, Err(TokenError::UnknownKey));
+    tokio::time::sleep(issuers.further().next().unwrap().settings().jwks.apart()).await;
+    assert!(issuers.identify(&token).await.is_ok());
+    assert_eq!(issuers.identify(&foreign(&place.other, ISSUER)).await, Err(TokenError::UnknownKey));
+}
+
+#[tokio::test]
+async fn who_goes_away_while_keys_are_read_ends_nothing() {
+    let place = Place::new();
+    let issuers = place.issuers();
+    let new = Office::new();
+    place.publish(&new);
+    let token = foreign(&new, ISSUER);
+    let gone = tokio::time::timeout(Duration::ZERO, issuers.identify(&token)).await;
+    drop(gone);
+    for _ in 0..100 {
+        if issuers.identify(&token).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the reading ended with whoever asked for it");
+}
+
+#[test]
+fn two_issuers_of_one_name_are_refused() {
+    let place = Place::new();
+    let twice = vec![place.settings(ISSUER), place.settings(ISSUER)];
+    assert!(matches!(Issuers::new(place.tokens(), twice), Err(IssuersError::Twice(name)) if name == ISSUER));
+    let ours = vec![place.settings("ledger")];
+    assert!(matches!(Issuers::new(place.tokens(), ours), Err(IssuersError::Twice(name)) if name == "ledger"));
+    std::fs::remove_file(place.dir.path().join("jwks.json")).unwrap();
+    assert!(matches!(Issuers::new(place.tokens(), vec![place.settings(ISSUER)]), Err(IssuersError::Oidc(_))));
+}

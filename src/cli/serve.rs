@@ -24,7 +24,7 @@ use crate::policy::source::{Source, dir};
 use crate::policy::{Budget, Live, registration};
 use crate::server::units::Span;
 use crate::server::{Pages, ServerArgs};
-use crate::store::feed;
+use crate::store::feed::file;
 use crate::telemetry::decisions::DecisionLog;
 use crate::telemetry::{self, TelemetryArgs, metrics};
 
@@ -182,11 +182,11 @@ fn follow_tenancy(
 ) {
     let worlds = gate.worlds();
     let enter = move |snapshot| worlds.enter(World::new(Arc::new(snapshot)));
-    let first = feed::read(path)
+    let first = file::read(path)
         .inspect_err(|error| tracing::error!(%error, "no snapshot yet; the gate is not ready"))
         .ok();
     let path = path.to_path_buf();
-    tasks.spawn("tenancy", |stop| feed::follow(path, first, enter, condition, stop));
+    tasks.spawn("tenancy", |stop| file::follow(path, first, enter, condition, stop));
 }
 
 /// SIGHUP opens the decision log again, as log rotation expects.

@@ -14,7 +14,7 @@ mod text;
 mod tests;
 
 use std::sync::PoisonError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use reviews::{PolicyMetrics, Reviewed, reviewed};
 pub use table::{Description, Kind};
@@ -29,6 +29,10 @@ pub fn install() -> Handle {
     for ok in [true, false] {
         state::POLICY_RELOADS.with(&[result(ok)]);
         state::SNAPSHOT_RELOADS.with(&[result(ok)]);
+        state::SNAPSHOT_KEPT.with(&[result(ok)]);
+    }
+    for word in ["same", "different"] {
+        state::SNAPSHOT_RECONCILED.with(&[word]);
     }
     Handle(())
 }
@@ -110,12 +114,25 @@ pub fn patch_dropped(policy: &str) {
 
 // === the snapshot ===
 
-/// Counts an attempt to load the snapshot; a success, also one that found it unchanged, sets its age to 0.
+/// Counts an attempt to load the snapshot, whole or as a change.
 pub fn snapshot_reload(ok: bool) {
     state::SNAPSHOT_RELOADS.with(&[result(ok)]).add(1);
-    if ok {
-        *state::SNAPSHOT_CONFIRMED.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
+}
+
+/// Tells that the snapshot was known to be the newest so long ago; its age counts from there.
+pub fn snapshot_confirmed(ago: Duration) {
+    let at = Instant::now().checked_sub(ago);
+    *state::SNAPSHOT_CONFIRMED.lock().unwrap_or_else(PoisonError::into_inner) = at;
+}
+
+/// Counts an attempt to keep the snapshot on disk.
+pub fn snapshot_kept(ok: bool) {
+    state::SNAPSHOT_KEPT.with(&[result(ok)]).add(1);
+}
+
+/// Counts a comparison of the snapshot with the whole ledger; a difference means that a change was lost on the way.
+pub fn snapshot_reconciled(same: bool) {
+    state::SNAPSHOT_RECONCILED.with(&[if same { "same" } else { "different" }]).add(1);
 }
 
 /// Tells the revision of the snapshot that decides from now on; exact up to 2^53.

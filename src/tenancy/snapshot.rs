@@ -34,6 +34,9 @@ use super::resource::Pattern;
 /// The version of the document's format that this build writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// First token of tenant namespaces' names where the document names none.
+const DEFAULT_PREFIX: &str = "tn";
+
 /// The ledger as of one revision. Immutable; a copy shares its maps, and a change of the copy no more than it must.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
@@ -119,10 +122,18 @@ impl Snapshot {
     /// Reads and checks a document, JSON or YAML, at most 64 MiB. `file_name` only names the source in errors, and with
     /// `.yaml` or `.yml` at its end permits YAML that begins with `{`.
     pub fn parse(file_name: &str, bytes: &[u8]) -> Result<Self, SnapshotError> {
-        let reading = read::read(file_name, bytes)?;
+        Self::checked(file_name, read::read(file_name, bytes)?)
+    }
+
+    /// Checks a document that is no text any more. `name` only names it in errors.
+    pub fn of(name: &str, document: serde_json::Value) -> Result<Self, SnapshotError> {
+        Self::checked(name, read::value(name, document)?)
+    }
+
+    fn checked(name: &str, reading: read::Reading) -> Result<Self, SnapshotError> {
         let mut problems = reading.problems;
         let snapshot = check::build(reading.document, &reading.dropped, &mut problems);
-        problems.into_result(file_name).map(|()| snapshot)
+        problems.into_result(name).map(|()| snapshot)
     }
 
     /// Kind of a namespace by exact name; `""` is the cluster scope.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde_json::{Map as Object, Value, json};
 
 use super::document::value;
-use super::{Section, Snapshot, SnapshotError, check, read, wire};
+use super::{DEFAULT_PREFIX, Section, Snapshot, SnapshotError, wire};
 use work::Work;
 
 /// What of `data.tenancy` a change may have changed; never less than it did.
@@ -52,11 +52,7 @@ impl Snapshot {
         if let Some(fields) = document.as_object_mut() {
             fields.insert("revision".to_owned(), revision.into());
         }
-        let reading = read::value(name, document)?;
-        let mut problems = reading.problems;
-        let snapshot = check::build(reading.document, &reading.dropped, &mut problems);
-        problems.into_result(name)?;
-        Ok((snapshot, Changes { everything: true, ..Changes::default() }))
+        Ok((Self::of(name, document)?, Changes { everything: true, ..Changes::default() }))
     }
 
     /// The part of the document that the patch touches, merged; `None` where it is not of the plain kind.
@@ -87,7 +83,8 @@ impl Snapshot {
     fn merged_settings(&self, patch: &Value) -> Option<Value> {
         let mut settings = self.settings_document();
         json_patch::merge(&mut settings, patch);
-        settings.get("prefix").is_some_and(|prefix| *prefix == *self.settings.prefix).then_some(settings)
+        let prefix = settings.get("prefix").map_or(Some(DEFAULT_PREFIX), Value::as_str)?;
+        (*prefix == *self.settings.prefix).then_some(settings)
     }
 
     fn merged_entries(&self, section: Section, patch: &Object<String, Value>) -> Object<String, Value> {

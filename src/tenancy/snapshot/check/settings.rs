@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use super::super::error::Problems;
 use super::super::wire;
-use super::super::{Connect, Identity, Settings};
+use super::super::{Connect, DEFAULT_PREFIX, Identity, Settings};
 use super::identities;
 use crate::tenancy::image::Entry;
 use crate::tenancy::name::check_prefix;
@@ -21,7 +21,7 @@ const NAME_MAX: usize = 256;
 const WORKLOAD_WRITES: [&str; 3] = ["leases.coordination.k8s.io", "events", "events.events.k8s.io"];
 
 pub(in super::super) fn check(wire: wire::Settings, problems: &mut Problems) -> Settings {
-    let prefix = wire.prefix.unwrap_or_else(|| "tn".to_owned());
+    let prefix = wire.prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned());
     if let Err(error) = check_prefix(&prefix) {
         problems.add_error("settings.prefix", error);
     }

@@ -194,6 +194,7 @@ fn edit() -> impl Strategy<Value = Value> {
             json!({"settings": {"registries": {"ceiling": ["docker.io", "ghcr.io", "registry.example.com", "registry.example.com:5000"]}}}),
             json!({"settings": {"registries": {"ceiling": ["docker.io/istio", "registry.example.com/platform"]}}}),
             json!({"settings": {"prefix": "kn"}}),
+            json!({"settings": {"prefix": null, "labelPrefix": null, "workloadWrites": null}}),
             json!({"settings": {"identities": [{"name": "ops", "class": "admin", "group": "ops"}]}}),
             json!({"settings": null}),
             json!({"ledger": "018f2b7c-0000-7000-8000-0000000000aa"}),

@@ -1,0 +1,168 @@
+//! How fresh the snapshot is, as `/readyz` and the metrics tell it.
+//!
+//! A gate decides from what it has, so being out of touch is a detail of a gate that is ready; only without any snapshot is
+//! it not.
+
+use std::convert::Infallible;
+use std::fmt::Display;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::{Timestamp, Unit};
+use tokio_util::sync::CancellationToken;
+
+use crate::lifecycle::ready::Condition;
+use crate::telemetry::metrics;
+
+/// How often it is looked whether the snapshot has become stale.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The freshness of one snapshot; all clones are one.
+#[derive(Clone)]
+pub struct Health(Arc<Shared>);
+
+struct Shared {
+    condition: Condition,
+    stale_after: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Of the snapshot in force.
+    revision: Option<u64>,
+    /// When it was last known to be the newest; absent before the first time.
+    confirmed: Option<Instant>,
+    /// What stands between us and the source, and since when.
+    trouble: Option<(String, Timestamp)>,
+}
+
+impl Health {
+    /// Nothing is in force yet. Once the source has been out of touch for `stale_after`, the snapshot is called stale.
+    pub fn new(condition: Condition, stale_after: Duration) -> Self {
+        Self(Arc::new(Shared { condition, stale_after, state: Mutex::default() }))
+    }
+
+    /// A snapshot is in force.
+    pub(super) fn entered(&self, revision: u64) {
+        self.lock().revision = Some(revision);
+        metrics::snapshot_revision(revision);
+        self.tell();
+    }
+
+    /// What is in force was the newest so long ago.
+    pub(super) fn confirmed_before(&self, ago: Duration) {
+        self.lock().confirmed = Instant::now().checked_sub(ago);
+        metrics::snapshot_confirmed(ago);
+    }
+
+    /// What is in force is the newest.
+    pub fn confirmed(&self) {
+        let trouble = {
+            let mut state = self.lock();
+            state.confirmed = Some(Instant::now());
+            state.trouble.take()
+        };
+        metrics::snapshot_confirmed(Duration::ZERO);
+        if let Some((reason, since)) = trouble {
+            tracing::info!(%reason, since = %shown(since), "in touch with the ledger again");
+            self.tell();
+        }
+    }
+
+    /// The source cannot be reached or believed, for this reason.
+    pub fn trouble(&self, reason: impl Display) {
+        let reason = reason.to_string();
+        let news = {
+            let mut state = self.lock();
+            match &mut state.trouble {
+                Some((known, _)) if *known == reason => false,
+                Some((known, _)) => {
+                    known.clone_from(&reason);
+                    true
+                }
+                none => {
+                    *none = Some((reason.clone(), Timestamp::now()));
+                    true
+                }
+            }
+        };
+        if news {
+            tracing::warn!(%reason, "out of touch with the ledger; deciding by the last good snapshot");
+            self.tell();
+        }
+    }
+
+    /// Tells when a snapshot becomes stale, which is nobody's call but the clock's.
+    ///
+    /// # Errors
+    /// Never; a task that ends is a task that died.
+    pub async fn watch(self, stop: CancellationToken) -> Result<(), Infallible> {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(TICK) => self.tell(),
+            }
+        }
+    }
+
+    fn tell(&self) {
+        let state = self.lock();
+        let stale = state.confirmed.is_none_or(|at| at.elapsed() > self.0.stale_after);
+        let _ = match (&state.revision, &state.trouble) {
+            (None, None) => self.0.condition.bad("no snapshot loaded yet"),
+            (None, Some((reason, _))) => self.0.condition.bad(format!("no snapshot loaded yet: {reason}")),
+            (Some(revision), Some((reason, since))) => {
+                let word = if stale { "good but stale" } else { "good" };
+                let since = shown(*since);
+                self.0.condition.good_but(format!(
+                    "{word}: deciding by revision {revision}, out of touch since {since}: {reason}"
+                ))
+            }
+            (Some(revision), None) if stale => self.0.condition.good_but(format!(
+                "good but stale: deciding by revision {revision}, and no word from the ledger"
+            )),
+            (Some(_), None) => self.0.condition.good(),
+        };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every edit leaves it whole.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn shown(at: Timestamp) -> Timestamp {
+    at.round(Unit::Second).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::ready::Readiness;
+
+    #[test]
+    fn out_of_touch_is_a_detail_and_nothing_at_all_is_not_ready() {
+        let readiness = Readiness::new();
+        let condition = readiness.condition("tenancy", "?");
+        let health = Health::new(condition, Duration::from_mins(1));
+        let said = || readiness.report().conditions.first().unwrap().reason.clone();
+        health.trouble("nobody answers");
+        assert!(!readiness.is_ready());
+        assert_eq!(said(), "no snapshot loaded yet: nobody answers");
+        health.confirmed_before(Duration::from_secs(5));
+        health.entered(7);
+        assert!(readiness.is_ready());
+        assert!(said().starts_with("good: deciding by revision 7, out of touch since 2"), "{}", said());
+        health.confirmed_before(Duration::from_secs(61));
+        health.tell();
+        assert!(readiness.is_ready());
+        assert!(
+            said().starts_with("good but stale: deciding by revision 7, out of touch since 2"),
+            "{}",
+            said()
+        );
+        health.confirmed();
+        assert_eq!((readiness.is_ready(), said()), (true, String::new()));
+    }
+}

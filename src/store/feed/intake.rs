@@ -1,0 +1,156 @@
+//! What comes from a source, and whether it is taken: the order of revisions, other ledgers, changes that do not fit.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::health::Health;
+use crate::telemetry::metrics;
+use crate::tenancy::snapshot::{Changes, Snapshot, SnapshotError};
+
+/// Who is handed each new snapshot, and what of it changed; nothing where it is another as a whole. Called in order, and
+/// what it does counts towards the time that a change takes to decide.
+pub type Enter = Box<dyn Fn(&Arc<Snapshot>, Option<&Changes>) + Send + Sync>;
+
+/// The way in for snapshots of one source.
+pub struct Intake {
+    current: Option<Arc<Snapshot>>,
+    enter: Enter,
+    health: Health,
+    latest: watch::Sender<Option<Arc<Snapshot>>>,
+}
+
+/// What a whole document was to the snapshot in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    /// Newer, or of another ledger: it is in force now.
+    New,
+    /// The same.
+    Same,
+    /// Of the same revision and not the same: a change was lost. It is in force now.
+    Different,
+}
+
+/// Why something was not taken. What is in force stays.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// A ledger does not go back. One that was restored has another id.
+    #[error(
+        "the ledger is at revision {offered}, before {current}, which decides here; a ledger that is restored needs a new id"
+    )]
+    Older {
+        /// The revision in force.
+        current: u64,
+        /// The one that came.
+        offered: u64,
+    },
+    /// A change of another revision than the one in force.
+    #[error("a change that follows revision {since} came while another is in force")]
+    Gap {
+        /// What it follows.
+        since: u64,
+    },
+    /// With it the document would not hold.
+    #[error(transparent)]
+    Invalid(#[from] SnapshotError),
+}
+
+impl Intake {
+    /// Nothing is in force yet.
+    pub fn new(enter: Enter, health: Health) -> Self {
+        let (latest, _) = watch::channel(None);
+        Self { current: None, enter, health, latest }
+    }
+
+    /// How it is told whether all is well.
+    pub const fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Each new snapshot in force, for whoever keeps it.
+    pub fn latest(&self) -> watch::Receiver<Option<Arc<Snapshot>>> {
+        self.latest.subscribe()
+    }
+
+    /// What is in force.
+    pub const fn current(&self) -> Option<&Arc<Snapshot>> {
+        self.current.as_ref()
+    }
+
+    /// Ledger and revision in force.
+    pub fn position(&self) -> Option<(&str, u64)> {
+        self.current.as_ref().map(|snapshot| (&*snapshot.ledger, snapshot.revision))
+    }
+
+    /// Takes a snapshot that was kept from an earlier run, `ago` after it was last known to be the newest. It is not
+    /// written again.
+    pub fn resume(&mut self, snapshot: Snapshot, ago: std::time::Duration) {
+        self.health.confirmed_before(ago);
+        self.put(Arc::new(snapshot), None);
+    }
+
+    /// Takes a whole document.
+    ///
+    /// # Errors
+    /// It is older than what is in force.
+    pub fn whole(&mut self, snapshot: Snapshot) -> Result<Offer, Refused> {
+        let offer = match &self.current {
+            Some(current) if current.ledger == snapshot.ledger => {
+                if snapshot.revision < current.revision {
+                    metrics::snapshot_reload(false);
+                    return Err(Refused::Older { current: current.revision, offered: snapshot.revision });
+                }
+                match snapshot.revision == current.revision {
+                    true if **current == snapshot => Offer::Same,
+                    true => Offer::Different,
+                    false => Offer::New,
+                }
+            }
+            Some(current) => {
+                tracing::warn!(before = %current.ledger, now = %snapshot.ledger, "another ledger: its snapshot is taken, whatever the revision");
+                Offer::New
+            }
+            None => Offer::New,
+        };
+        metrics::snapshot_reload(true);
+        if offer != Offer::Same {
+            let snapshot = Arc::new(snapshot);
+            self.put(Arc::clone(&snapshot), None);
+            self.latest.send_replace(Some(snapshot));
+        }
+        Ok(offer)
+    }
+
+    /// Takes a change: a merge patch from revision `since` of the ledger in force to `revision`.
+    ///
+    /// # Errors
+    /// It does not fit; then only the whole document helps.
+    pub fn change(&mut self, since: u64, revision: u64, patch: &Value) -> Result<(), Refused> {
+        let current = self.current.as_ref().filter(|current| current.revision == since);
+        let current = current.filter(|_| revision >= since).ok_or(Refused::Gap { since })?;
+        let applied = current.apply(patch, revision).inspect_err(|_| metrics::snapshot_reload(false));
+        let (next, changes) = applied?;
+        metrics::snapshot_reload(true);
+        let next = Arc::new(next);
+        self.put(Arc::clone(&next), Some(&changes));
+        self.latest.send_replace(Some(next));
+        Ok(())
+    }
+
+    fn put(&mut self, snapshot: Arc<Snapshot>, changes: Option<&Changes>) {
+        (self.enter)(&snapshot, changes);
+        self.health.entered(snapshot.revision);
+        let (tenants, namespaces) = (snapshot.tenants.len(), snapshot.namespaces.len());
+        let (revision, ledger) = (snapshot.revision, &snapshot.ledger);
+        match changes {
+            None => tracing::info!(revision, %ledger, tenants, namespaces, "snapshot in force"),
+            // As many as there are writes; the metric tells them all.
+            Some(_) => tracing::debug!(revision, %ledger, tenants, namespaces, "change in force"),
+        }
+        self.current = Some(snapshot);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+use crate::lifecycle::ready::Readiness;
+
+fn snapshot(ledger: u8, revision: u64, status: &str) -> Snapshot {
+    let id = |n: u8| format!("018f2b7c-0000-7000-8000-0000000000{n:02x}");
+    let document = json!({"ledger": id(ledger), "revision": revision, "tenants": {"acme": {"id": id(99), "status": status}}});
+    Snapshot::of("test", document).unwrap()
+}
+
+/// An intake, and what it let in: revisions, and whether as a change.
+fn intake() -> (Intake, Arc<Mutex<Vec<(u64, bool)>>>) {
+    let readiness = Readiness::new();
+    let health = Health::new(readiness.condition("tenancy", "?"), Duration::from_mins(1));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&seen);
+    let enter: Enter = Box::new(move |snapshot, changes| {
+        told.lock().unwrap().push((snapshot.revision, changes.is_some()));
+    });
+    (Intake::new(enter, health), seen)
+}
+
+#[test]
+fn a_ledger_does_not_go_back_but_another_one_may_begin_anywhere() {
+    let (mut intake, seen) = intake();
+    assert_eq!(intake.whole(snapshot(1, 9, "active")).unwrap(), Offer::New);
+    assert!(matches!(intake.whole(snapshot(1, 8, "active")), Err(Refused::Older { current: 9, offered: 8 })));
+    assert_eq!(intake.whole(snapshot(1, 9, "active")).unwrap(), Offer::Same);
+    assert_eq!(intake.whole(snapshot(1, 9, "suspended")).unwrap(), Offer::Different);
+    assert_eq!(intake.whole(snapshot(2, 3, "active")).unwrap(), Offer::New);
+    assert_eq!(*seen.lock().unwrap(), [(9, false), (9, false), (3, false)]);
+    assert_eq!(intake.position().unwrap().1, 3);
+}
+
+#[test]
+fn a_change_is_taken_where_it_follows_and_holds() {
+    let (mut intake, seen) = intake();
+    let patch = json!({"tenants": {"acme": {"status": "suspended"}}});
+    assert!(matches!(intake.change(1, 2, &patch), Err(Refused::Gap { since: 1 })));
+    intake.whole(snapshot(1, 1, "active")).unwrap();
+    assert!(matches!(intake.change(2, 3, &patch), Err(Refused::Gap { since: 2 })));
+    let wrong = json!({"projects": {"nobody/shop": {"id": "018f2b7c-0000-7000-8000-000000000098"}}});
+    assert!(matches!(intake.change(1, 2, &wrong), Err(Refused::Invalid(_))));
+    intake.change(1, 4, &patch).unwrap();
+    assert_eq!(*seen.lock().unwrap(), [(1, false), (4, true)]);
+    assert_eq!(intake.latest().borrow().as_ref().unwrap().revision, 4);
+}

@@ -9,6 +9,7 @@ pub mod completions;
 pub mod demo;
 pub mod diagnostic;
 pub mod law;
+pub mod ledger;
 pub mod manifests;
 pub mod name;
 pub mod output;
@@ -72,6 +73,22 @@ pub enum Command {
     Review(review::Args),
     /// Write, check, test and look into policies
     Policy(policy::Args),
+    /// Clusters whose tenants the ledger keeps
+    Cluster(ledger::cluster::Args),
+    /// Tenants: who shares the cluster, and what each may run
+    Tenant(ledger::tenant::Args),
+    /// Projects of a tenant
+    Project(ledger::project::Args),
+    /// Apps, each in a namespace of its own
+    App(ledger::app::Args),
+    /// Sandboxes: namespaces free to edit
+    Sandbox(ledger::sandbox::Args),
+    /// What can be installed, and installing it
+    Catalog(ledger::catalog::Args),
+    /// What holds for all tenants
+    Settings(ledger::settings::Args),
+    /// Bring the ledger to what documents say, after showing what would change
+    Apply(ledger::apply::Args),
     /// Print what registers the gate with a cluster
     Manifests(manifests::Args),
     /// Make development certificates
@@ -113,6 +130,14 @@ impl Command {
             Self::Demo(args) => demo::run(args),
             Self::Review(args) => review::run(args),
             Self::Policy(args) => policy::run(args),
+            Self::Cluster(args) => ledger::cluster::run(args),
+            Self::Tenant(args) => ledger::tenant::run(args),
+            Self::Project(args) => ledger::project::run(args),
+            Self::App(args) => ledger::app::run(args),
+            Self::Sandbox(args) => ledger::sandbox::run(args),
+            Self::Catalog(args) => ledger::catalog::run(args),
+            Self::Settings(args) => ledger::settings::run(args),
+            Self::Apply(args) => ledger::apply::run(args),
             Self::Manifests(args) => manifests::run(args),
             Self::Certs(args) => certs::run(args),
             Self::Name(args) => name::run(args),

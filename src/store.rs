@@ -54,6 +54,8 @@ pub mod snapshot;
 
 pub mod audit;
 
+pub mod bundles;
+
 pub mod migrate;
 
 mod db;

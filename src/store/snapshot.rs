@@ -3,6 +3,8 @@
 //! Both come from the same statements, one a table, so a patch and the whole cannot disagree. A patch names every key of
 //! what it renders, absent ones as null: laid over an older document (RFC 7396) it leaves nothing of what was there.
 
+mod law;
+mod policy_sets;
 mod registries;
 mod rows;
 mod settings;
@@ -38,6 +40,10 @@ pub async fn whole(tx: &mut Tx, cluster: Option<&str>) -> Result<Value, StoreErr
         let plain = found.into_iter().map(|(key, value)| (key, without_nulls(value)));
         document.insert(table.to_owned(), Value::Object(plain.collect()));
     }
+    let law = law::newest(on).await?;
+    if !law.is_null() {
+        document.insert("law".to_owned(), law);
+    }
     document.insert("version".to_owned(), FORMAT_VERSION.into());
     document.insert("ledger".to_owned(), now.ledger.into());
     document.insert("revision".to_owned(), now.revision.into());
@@ -67,7 +73,8 @@ pub(super) async fn render(
             Part::Project(tenant, project) => projects.push(format!("{tenant}/{project}")),
             Part::App(tenant, project, app) => apps.push(format!("{tenant}/{project}/{app}")),
             Part::Namespace(name) => namespaces.push(name.clone()),
-            Part::Settings | Part::Bundle => {}
+            Part::Bundle => drop(patch.insert("law".to_owned(), law::newest(&mut *on).await?)),
+            Part::Settings => {}
         }
     }
     let everybody = parts.contains(&Part::Settings);

@@ -24,7 +24,7 @@ pub use error::{Problem, SnapshotError};
 pub use items::{App, Kind, Namespace, Project, Registries, Status, Tenant, Unit};
 pub use map::Map;
 pub use patch::Changes;
-pub use policy_sets::{Origin, PolicySet, Rule};
+pub use policy_sets::{Law, Origin, PolicySet, Rule};
 pub use wire::schema;
 
 use super::image::Entry;
@@ -44,6 +44,8 @@ pub struct Snapshot {
     pub ledger: Arc<str>,
     /// Number of the last committed change; grows by commits of one ledger.
     pub revision: u64,
+    /// The law that the ledger keeps, if it keeps one.
+    pub law: Option<Law>,
     /// What holds for all tenants.
     pub settings: Settings,
     /// By slug.

@@ -4,13 +4,14 @@ use serde_json::{Map, Value, json};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
+use super::policy_sets;
 use super::registries::effective;
 use crate::store::error::StoreError;
 use crate::store::revision::parse;
 
 type Found = Result<Map<String, Value>, StoreError>;
 
-/// By slug: `{id, status, groups, registries, plan}`.
+/// By slug: `{id, status, groups, registries, plan, policySets}`.
 pub(super) async fn tenants(
     on: &mut AnyConnection,
     key: Option<&str>,
@@ -26,12 +27,13 @@ pub(super) async fn tenants(
     )
     .bind(key)
     .bind(cluster)
-    .fetch_all(on)
+    .fetch_all(&mut *on)
     .await?;
+    let mut sets = policy_sets::by_tenant(on, key).await?;
     let list = |row: &AnyRow, column: &str| -> Result<Option<Value>, StoreError> {
         row.try_get::<Option<String>, _>(column)?.map(|text| parse("a list of registries", &text)).transpose()
     };
-    collect(rows, |row| {
+    let tenants = rows.iter().map(|row| {
         let given = list(row, "registries")?;
         let narrowed = list(row, "narrowed_registries")?;
         let tenant = json!({
@@ -40,9 +42,12 @@ pub(super) async fn tenants(
             "groups": [text(row, "dev_group")?],
             "registries": effective(given.as_ref(), narrowed.as_ref(), ceiling),
             "plan": row.try_get::<Option<String>, _>("plan")?,
+            // Absent rather than empty, as a document written by hand has it.
+            "policySets": sets.remove(&text(row, "slug")?),
         });
         Ok((text(row, "slug")?, tenant))
-    })
+    });
+    tenants.collect()
 }
 
 /// By `tenant/project`: `{id}`.

@@ -31,7 +31,18 @@ pub(super) fn build(document: Document, dropped: &Dropped, problems: &mut Proble
         problems.add("ledger", quoted(&document.ledger), UUID);
     }
     let settings = settings::check(document.settings, problems);
-    let next = Snapshot::empty(document.ledger.into(), document.revision, settings);
+    let mut next = Snapshot::empty(document.ledger.into(), document.revision, settings);
+    if let Some(law) = &document.law {
+        let hex = law.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if law.sha256.len() != 64 || !hex || law.revision == 0 {
+            problems.add(
+                "law",
+                quoted(&law.sha256),
+                "a revision from 1 on, and 64 lower-case hexadecimal digits",
+            );
+        }
+    }
+    next.law = document.law;
     let mut checker = Checker { next, dropped, problems };
     document.tenants.0.into_iter().for_each(|(slug, tenant)| checker.tenant(slug.into(), tenant));
     document.projects.0.into_iter().for_each(|(key, project)| checker.project(key.into(), project));

@@ -24,6 +24,18 @@ pub struct PolicySet {
     pub rules: Vec<Rule>,
 }
 
+/// The law that the ledger keeps: a bundle of policies over the gate's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Law {
+    /// Its number in the ledger, 1 or more.
+    #[schemars(range(min = 1))]
+    pub revision: u64,
+    /// SHA-256 of its source, 64 lower-case hexadecimal digits.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    pub sha256: String,
+}
+
 /// Who attached a policy set, in the order in which they are applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

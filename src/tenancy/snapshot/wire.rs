@@ -9,7 +9,7 @@ use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-use super::policy_sets::PolicySet;
+use super::policy_sets::{Law, PolicySet};
 
 /// JSON Schema (2020-12) of the document.
 pub fn schema() -> serde_json::Value {
@@ -48,6 +48,10 @@ pub(super) struct Document {
     pub(super) ledger: String,
     /// Number of the last committed change, 0 or more; grows by commits of one ledger.
     pub(super) revision: u64,
+    /// The law that the ledger keeps, if it keeps one.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "Law")]
+    pub(super) law: Option<Law>,
     /// What holds for all tenants.
     #[serde(default)]
     pub(super) settings: Settings,

@@ -14,10 +14,13 @@ use super::{
 /// The document, its maps in the order of their keys and every default filled in.
 impl Serialize for Snapshot {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut document = serializer.serialize_map(Some(8))?;
+        let mut document = serializer.serialize_map(None)?;
         document.serialize_entry("version", &FORMAT_VERSION)?;
         document.serialize_entry("ledger", &self.ledger)?;
         document.serialize_entry("revision", &self.revision)?;
+        if let Some(law) = &self.law {
+            document.serialize_entry("law", law)?;
+        }
         document.serialize_entry("settings", &wire::Settings::from(&self.settings))?;
         document.serialize_entry("tenants", &Section::<_, wire::Tenant>::of(&self.tenants))?;
         document.serialize_entry("projects", &Section::<_, wire::Project>::of(&self.projects))?;

@@ -240,6 +240,8 @@ CREATE TABLE policysets (
     mode TEXT,
     rules TEXT NOT NULL DEFAULT '[]',
     attached_to TEXT NOT NULL DEFAULT '[]',
+    origin TEXT NOT NULL DEFAULT 'tenant',
+    CONSTRAINT policysets_origin CHECK (origin IN ('platform', 'tenant')),
     CONSTRAINT policysets_name UNIQUE (tenant_id, name)
 );
 

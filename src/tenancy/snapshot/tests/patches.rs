@@ -97,9 +97,9 @@ fn a_patch_for_another_world_is_refused_by_path() {
         ],
     );
     check(
-        json!({"law": {}}),
+        json!({"laws": {}}),
         &[
-            "law: unknown field (allowed: `apps`, `ledger`, `namespaces`, `projects`, `revision`, `settings`, `tenants`, `version`)",
+            "laws: unknown field (allowed: `apps`, `law`, `ledger`, `namespaces`, `projects`, `revision`, `settings`, `tenants`, `version`)",
         ],
     );
     check(json!([]), &["the document: a list (allowed: a map)"]);

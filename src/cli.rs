@@ -12,6 +12,7 @@ pub mod law;
 pub mod ledger;
 pub mod manifests;
 pub mod name;
+pub mod openapi;
 pub mod output;
 pub mod policy;
 pub mod review;
@@ -95,6 +96,8 @@ pub enum Command {
     Certs(certs::Args),
     /// Compose the name of a namespace from slugs
     Name(name::Args),
+    /// Print the OpenAPI document of the ledger's API
+    Openapi(openapi::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -141,6 +144,7 @@ impl Command {
             Self::Manifests(args) => manifests::run(args),
             Self::Certs(args) => certs::run(args),
             Self::Name(args) => name::run(args),
+            Self::Openapi(args) => openapi::run(args),
             Self::Completions(args) => completions::run(args),
         }
     }

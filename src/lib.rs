@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`cli`] | turns words on the command line into one call; `cli::serve` is the composition root |
 //! | [`server`] | accepts bytes over TLS, bounds them, answers probes; knows no policy |
+//! | [`api`] | lets people read and change the ledger over HTTP; knows no SQL and no sockets |
 //! | [`admission`] | turns a review into a verdict; knows no files and no sockets |
 //! | [`policy`] | holds the law: sources, bundle, compiled set, findings; knows no HTTP |
 //! | [`store`] | the ledger, as far as a gate reads it; knows no HTTP and no Rego |
@@ -22,6 +23,8 @@
 pub mod cli;
 
 pub mod server;
+
+pub mod api;
 
 pub mod admission;
 

@@ -58,17 +58,34 @@ pub mod bundles;
 
 pub mod migrate;
 
+pub mod identities;
+
+pub mod idempotency;
+
+pub mod clusters;
+
+pub mod seal;
+
+pub mod time;
+
 mod db;
 
 mod error;
 
 pub mod feed;
 
+pub use audit::Entry;
 pub use db::{Kind, Options, default_url};
 pub use error::StoreError;
 pub use ledger::Ledger;
 pub use part::Part;
+pub use time::Time;
 pub use tx::{Committed, Tx};
+
+/// A stored document as a value of its type.
+pub(crate) fn document<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|source| StoreError::Document { what: what.to_owned(), source })
+}
 
 /// A new id: a UUID that sorts by time (version 7), lower case, with hyphens.
 pub fn new_id() -> String {

@@ -1,0 +1,248 @@
+//! Lets people read and change the ledger: HTTP on one side, transactions on the other.
+//!
+//! ```text
+//!   request ── request_id ── verbs ── router (routes::table) ── front ── handler ── store
+//!                  │                                              │        │
+//!          every refusal leaves                        identity, limits,   body, query: against
+//!          as a problem document                       scope, replay       their own schemas
+//! ```
+//!
+//! [`routes`] is the one page of all routes. A row names the action, whose method, path and audience stand in
+//! [`crate::access::matrix`], and the handler, whose signature says what is taken and answered. The router, the OpenAPI
+//! document and the tests' list are made from it.
+//!
+//! To add an entity: handlers in `api/<entity>.rs`, thin, after the pattern of [`clusters`]; a row each in [`routes`];
+//! SQL in `store/<entity>.rs`.
+
+pub mod routes;
+
+pub mod route;
+
+mod front;
+
+pub mod caller;
+
+pub mod door;
+
+pub mod limit;
+
+pub mod body;
+
+pub mod json;
+
+pub mod schema;
+
+pub mod answer;
+
+pub mod page;
+
+pub mod etag;
+
+pub mod idempotency;
+
+pub mod problem;
+
+pub mod request_id;
+
+mod verbs;
+
+pub mod openapi;
+
+pub mod docs;
+
+pub mod fields;
+
+pub mod meta;
+
+pub mod clusters;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::middleware::{from_fn, from_fn_with_state};
+use tower::ServiceExt as _;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use self::caller::Caller;
+use self::door::Door;
+use self::front::Post;
+use self::limit::Limits;
+use self::problem::{Code, Problem};
+use self::route::Route;
+use self::schema::{BadSchema, Schemas};
+use crate::access::Identity;
+use crate::access::matrix::Rule;
+use crate::admission::Gate;
+use crate::store::seal::MasterKey;
+use crate::store::{Ledger, Tx};
+
+/// Where a request comes from: an extension that whoever accepted the connection adds.
+#[derive(Debug, Clone, Copy)]
+pub struct Remote(pub IpAddr);
+
+/// What the API is made of.
+pub struct Parts {
+    /// What it reads and changes.
+    pub ledger: Ledger,
+    /// Who is believed.
+    pub door: Door,
+    /// How often one may ask.
+    pub limits: Limits,
+    /// The gate of this process, to say what it would say; without one the routes that ask it answer 503.
+    pub gate: Option<Arc<Gate>>,
+    /// What secrets are sealed with; without it they are refused.
+    pub master_key: Option<MasterKey>,
+    /// Origins of web pages that may call; none by default.
+    pub cors: Vec<HeaderValue>,
+}
+
+/// The state of every handler; all clones are one.
+#[derive(Clone)]
+pub struct Api(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    schemas: Schemas,
+    document: String,
+    page: docs::Page,
+}
+
+/// Why there is no API.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// A defect that a test finds.
+    #[error(transparent)]
+    Schema(#[from] BadSchema),
+    /// Likewise.
+    #[error("the OpenAPI document cannot be written")]
+    Document(#[source] serde_json::Error),
+}
+
+/// The API as a service.
+///
+/// # Errors
+/// A schema that does not compile, which a test finds.
+pub fn router(parts: Parts) -> Result<Router, ApiError> {
+    let routes = routes::table();
+    let api = Api::new(parts, &routes)?;
+    let mut router = Router::new();
+    for route in routes {
+        let post =
+            Post { api: api.clone(), rule: route.rule, manner: route.manner, idempotent: route.idempotent() };
+        let post = Arc::new(post);
+        for path in route.paths() {
+            let handler =
+                route.handler.clone().route_layer(from_fn_with_state(Arc::clone(&post), front::pass));
+            router = router.route(&verbs::routed(path), handler);
+        }
+    }
+    let router = router
+        .fallback(async || Problem::of(Code::NotFound))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+            tracing::error!("a handler panicked; the caller was answered 500");
+            axum::response::IntoResponse::into_response(Problem::of(Code::Internal))
+        }))
+        .layer(cors(&api.0.parts.cors))
+        .with_state(api);
+    // Rewriting comes before routing, which a layer of the router itself would not.
+    let routed = router.into_service().map_request(|request: Request| verbs::rewrite(request));
+    Ok(Router::new().fallback_service(routed).layer(from_fn(request_id::sign)))
+}
+
+/// Off unless origins are named: a page of another origin then gets no answer to read.
+fn cors(origins: &[HeaderValue]) -> CorsLayer {
+    if origins.is_empty() {
+        return CorsLayer::new();
+    }
+    use axum::http::Method as M;
+    use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, LOCATION, RETRY_AFTER};
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins.iter().cloned()))
+        .allow_methods([M::GET, M::POST, M::PUT, M::PATCH, M::DELETE])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_MATCH, idempotency::HEADER, request_id::HEADER])
+        .expose_headers([ETAG, LOCATION, RETRY_AFTER, idempotency::REPLAYED, request_id::HEADER])
+}
+
+impl Api {
+    fn new(parts: Parts, routes: &[Route]) -> Result<Self, ApiError> {
+        let schemas = Schemas::compile(routes)?;
+        let document = openapi::text(routes).map_err(ApiError::Document)?;
+        let value = serde_json::from_str(&document).map_err(ApiError::Document)?;
+        let page = docs::Page::render(&value);
+        Ok(Self(Arc::new(Inner { parts, schemas, document, page })))
+    }
+
+    /// A transaction that reads, as far as the caller may.
+    ///
+    /// # Errors
+    /// 503 where the ledger cannot be reached.
+    pub async fn read(&self, caller: &Caller) -> Result<Tx, Problem> {
+        self.ledger().read(caller.scope()).await.map_err(Problem::from)
+    }
+
+    /// A transaction that may change things, as far as the caller may. Committed with [`Caller::commit`].
+    ///
+    /// # Errors
+    /// 503 where the ledger cannot be reached.
+    pub async fn write(&self, caller: &Caller) -> Result<Tx, Problem> {
+        self.ledger().write(caller.scope()).await.map_err(Problem::from)
+    }
+
+    /// The ledger, for scopes other than the caller's own.
+    pub fn ledger(&self) -> &Ledger {
+        &self.0.parts.ledger
+    }
+
+    /// Who is believed.
+    pub fn door(&self) -> &Door {
+        &self.0.parts.door
+    }
+
+    /// The gate of this process.
+    ///
+    /// # Errors
+    /// 503 where this process is none.
+    pub fn gate(&self) -> Result<&Arc<Gate>, Problem> {
+        let none = || Problem::new(Code::ServiceUnavailable, "this server runs without a gate");
+        self.0.parts.gate.as_ref().ok_or_else(none)
+    }
+
+    /// What secrets are sealed with, if they may be kept.
+    pub fn master_key(&self) -> Option<&MasterKey> {
+        self.0.parts.master_key.as_ref()
+    }
+
+    /// The OpenAPI document, as text.
+    pub fn document(&self) -> &str {
+        &self.0.document
+    }
+
+    /// The reference page.
+    pub fn page(&self) -> &docs::Page {
+        &self.0.page
+    }
+
+    pub(crate) fn schemas(&self) -> &Schemas {
+        &self.0.schemas
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.0.parts.limits
+    }
+
+    /// Records that somebody was turned away. Where that fails, the refusal stands all the same.
+    async fn turned_away(&self, who: Option<&Identity>, rule: &'static Rule, id: &str, code: Code) {
+        let name = who.map(Identity::name);
+        tracing::info!(
+            request = id,
+            who = name,
+            action = rule.action.as_str(),
+            code = code.as_str(),
+            "turned away"
+        );
+    }
+}

@@ -1,0 +1,56 @@
+//! Fields that many requests have, with their bounds: the schema says the same as the code.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::problem::Fault;
+use crate::tenancy::label;
+
+/// Labels by Kubernetes' grammar, at most 64.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Labels(pub BTreeMap<String, String>);
+
+impl PartialSchema for Labels {
+    fn schema() -> RefOr<Schema> {
+        let value = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .max_length(Some(63))
+            .pattern(Some(label::VALUE_PATTERN));
+        let key = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(label::KEY_LENGTH_MAX))
+            .pattern(Some(label::KEY_PATTERN))
+            .build();
+        ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .additional_properties(Some(RefOr::T(Schema::from(value))))
+            .property_names(Some(Schema::from(key)))
+            .max_properties(Some(label::LABELS_MAX))
+            .description(Some("Labels by Kubernetes' grammar."))
+            .examples([serde_json::json!({"tier": "gold"})])
+            .into()
+    }
+}
+
+impl ToSchema for Labels {}
+
+/// For a field of a PATCH that may be null: absent stays, null takes away. With `#[serde(default, deserialize_with =
+/// "fields::given")]` on an `Option<Option<T>>`.
+///
+/// # Errors
+/// Those of the value.
+pub fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(d).map(Some)
+}
+
+/// What is wrong with a name that looks like an id: paths take either, and must never mean the other.
+pub fn uuid_shaped(pointer: &str, name: &str) -> Option<Fault> {
+    let shaped = name.len() == 36 && uuid::Uuid::try_parse(name).is_ok();
+    shaped.then(|| Fault::new(pointer, "has the form of a UUID, which is for ids"))
+}

@@ -1,0 +1,158 @@
+//! What every request passes before its handler: who it is, how often it asks, whether it may, whether it was here before.
+//!
+//! The order is the order of what may be told: whoever is nobody learns nothing about the path, whoever may not do it
+//! learns nothing about the body.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use axum::extract::{RawPathParams, Request, State};
+use axum::http::HeaderValue;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::body::{BODY_MAX, too_long};
+use super::caller::{Caller, bearer};
+use super::door::TENANT;
+use super::idempotency::{REPLAYED, Ticket};
+use super::problem::{Code, Problem, Unsigned};
+use super::request_id::RequestId;
+use super::route::Manner;
+use super::{Api, Remote};
+use crate::access::matrix::Rule;
+use crate::access::{Denied, Identity, Scope, authorize};
+
+/// A request that takes longer will not be waited for; clients of the command line give up after 60 s.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the front knows of a route.
+#[derive(Clone)]
+pub(super) struct Post {
+    pub(super) api: Api,
+    pub(super) rule: &'static Rule,
+    pub(super) manner: Manner,
+    pub(super) idempotent: bool,
+}
+
+/// Lets a request pass, or not.
+pub(super) async fn pass(
+    State(post): State<Arc<Post>>,
+    params: RawPathParams,
+    request: Request,
+    next: Next,
+) -> Response {
+    let began = Instant::now();
+    let method = post.rule.method;
+    let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+    let tenant = params.iter().find(|(name, _)| *name == "t").map(|(_, value)| value.to_owned());
+    let response =
+        through(&post, tenant.as_deref(), &id, request, next).await.unwrap_or_else(Problem::into_response);
+    let status = response.status().as_u16();
+    let took = began.elapsed();
+    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    tracing::debug!(request = id, action = post.rule.action.as_str(), %method, status, millis, "answered");
+    response
+}
+
+async fn through(
+    post: &Post,
+    tenant: Option<&str>,
+    id: &str,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let remote = request.extensions().get::<Remote>().map(|remote| remote.0);
+    let address = remote.unwrap_or(IpAddr::from([0, 0, 0, 0]));
+    if post.rule.is_open() {
+        post.api.limits().address(address)?;
+        return run(post, next, request).await;
+    }
+    let token = bearer(request.headers()).map(str::to_owned);
+    let chosen = request.headers().get(TENANT).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let who = identify(post, address, tenant.or(chosen.as_deref()), id, token).await?;
+    if !post.manner.waits {
+        post.api.limits().subject(&who.name())?;
+    }
+    let scope = permit(post, &who, tenant, id).await?;
+    let (mut request, ticket) = ticket(post, &who, request).await?;
+    if let Some(ticket) = &ticket
+        && let Some(kept) = ticket.find(post.api.ledger(), &scope).await?
+    {
+        return Ok(replayed(kept));
+    }
+    request.extensions_mut().insert(Caller::new(who, post.rule, scope.clone(), ticket.clone()));
+    let response = run(post, next, request).await?;
+    // The twin of this request was faster, and has been answered by now.
+    let raced = response.extensions().get().is_some_and(|Unsigned(problem)| problem.is_raced());
+    if let (true, Some(ticket)) = (raced, &ticket)
+        && let Some(kept) = ticket.find(post.api.ledger(), &scope).await?
+    {
+        return Ok(replayed(kept));
+    }
+    Ok(response)
+}
+
+fn replayed(kept: super::answer::Plain) -> Response {
+    let mut response = kept.into_response();
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    response
+}
+
+async fn run(post: &Post, next: Next, request: Request) -> Result<Response, Problem> {
+    if post.manner.waits {
+        return Ok(next.run(request).await);
+    }
+    tokio::time::timeout(PATIENCE, next.run(request)).await.map_err(|_| {
+        tracing::warn!(action = post.rule.action.as_str(), "a request took too long and was given up");
+        Problem::new(Code::ServiceUnavailable, "this takes too long just now")
+    })
+}
+
+/// Who it is. What fails here is counted against the address, and recorded.
+async fn identify(
+    post: &Post,
+    address: IpAddr,
+    tenant: Option<&str>,
+    id: &str,
+    token: Result<String, Problem>,
+) -> Result<Identity, Problem> {
+    let found = match token {
+        Ok(token) => post.api.door().identify(post.api.ledger(), &token, tenant).await,
+        Err(problem) => Err(problem),
+    };
+    match found {
+        Err(problem) if problem.code().status() == axum::http::StatusCode::UNAUTHORIZED => {
+            post.api.limits().failure(address)?;
+            post.api.turned_away(None, post.rule, id, problem.code()).await;
+            Err(problem)
+        }
+        done => done,
+    }
+}
+
+/// Whether it may. Refusals are recorded.
+async fn permit(post: &Post, who: &Identity, tenant: Option<&str>, id: &str) -> Result<Scope, Problem> {
+    match authorize(who, post.rule.action, tenant, id) {
+        Ok(scope) => Ok(scope),
+        Err(denied) => {
+            let code = if denied == Denied::Hidden { Code::TenantNotFound } else { Code::Forbidden };
+            post.api.turned_away(Some(who), post.rule, id, code).await;
+            Err(denied.into())
+        }
+    }
+}
+
+/// The ticket of a request with a key; its body is read for that, and put back.
+async fn ticket(post: &Post, who: &Identity, request: Request) -> Result<(Request, Option<Ticket>), Problem> {
+    if !post.idempotent || !request.headers().contains_key(super::idempotency::HEADER) {
+        return Ok((request, None));
+    }
+    let (head, body) = request.into_parts();
+    let bytes: Bytes = axum::body::to_bytes(body, BODY_MAX)
+        .await
+        .map_err(|_| Problem::new(Code::PayloadTooLarge, too_long()))?;
+    let ticket = Ticket::of(&head.headers, who.name(), head.uri.path(), &bytes)?;
+    Ok((Request::from_parts(head, bytes.into()), ticket))
+}

@@ -1,0 +1,100 @@
+//! `Idempotency-Key`: a POST that was sent twice is done once.
+//!
+//! What was answered is kept in the transaction that did it, for 24 hours, under the caller, the key and the route. The
+//! same request again is answered from there; another request under the same key is refused. Refusals are not kept:
+//! nothing was done, so it may be tried again.
+
+use axum::http::{HeaderMap, HeaderName};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::answer::Plain;
+use super::problem::{Code, Fault, Problem};
+use crate::access::Scope;
+use crate::store::{Ledger, Tx, idempotency};
+
+/// The header.
+pub const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Says that an answer is one that was kept.
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// A request under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    key: String,
+    subject: String,
+    route: String,
+    hash: String,
+}
+
+/// An answer as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
+    body: String,
+}
+
+impl Ticket {
+    /// The ticket of a request, where it has a key. `path` is the path as it was sent, so that the same body for another
+    /// tenant is another request.
+    ///
+    /// # Errors
+    /// 400 for a key that is none.
+    pub fn of(
+        headers: &HeaderMap,
+        subject: String,
+        path: &str,
+        body: &[u8],
+    ) -> Result<Option<Self>, Problem> {
+        let mut values = headers.get_all(&HEADER).iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        let key = value.to_str().unwrap_or_default();
+        let graphic = key.bytes().all(|byte| byte.is_ascii_graphic());
+        if !graphic || !(1..=255).contains(&key.len()) || values.next().is_some() {
+            let detail = "is not one word of 1 to 255 printable ASCII characters";
+            return Err(Problem::invalid(vec![Fault::new(format!("{HEADER}:"), detail)]));
+        }
+        let hash = hex::encode(Sha256::digest(body));
+        Ok(Some(Self { key: key.to_owned(), subject, route: format!("POST {path}"), hash }))
+    }
+
+    /// What was answered to this request before.
+    ///
+    /// # Errors
+    /// 422 where the key was used for another request.
+    pub async fn find(&self, ledger: &Ledger, scope: &Scope) -> Result<Option<Plain>, Problem> {
+        let mut tx = ledger.read(scope).await?;
+        let row = idempotency::find(&mut tx, &self.key, &self.subject).await?;
+        tx.rollback().await?;
+        let Some(row) = row else { return Ok(None) };
+        if row.route != self.route || row.request_hash != self.hash {
+            let detail = "was used for another request within the last 24 hours";
+            return Err(Problem::meaning(Code::UnprocessableEntity, format!("{HEADER}:"), detail));
+        }
+        let kept: Kept = serde_json::from_str(&row.response).map_err(|error| Problem::internal(&error))?;
+        let Kept { location, etag, body } = kept;
+        Ok(Some(Plain { status: row.status, location, etag, body }))
+    }
+
+    /// Keeps the answer, in the transaction that does what it tells of. Where another request under this key came
+    /// first, that one has done it, and this transaction comes to nothing.
+    pub(super) async fn keep(&self, tx: &mut Tx, answer: &Plain) -> Result<(), Problem> {
+        let Plain { status, location, etag, body } = answer.clone();
+        let response = serde_json::to_string(&Kept { location, etag, body });
+        let row = idempotency::Row {
+            route: self.route.clone(),
+            request_hash: self.hash.clone(),
+            status,
+            response: response.map_err(|error| Problem::internal(&error))?,
+        };
+        if idempotency::keep(tx, &self.key, &self.subject, &row).await? {
+            return Ok(());
+        }
+        Err(Problem::new(Code::Conflict, "a request with this `Idempotency-Key` is being answered just now")
+            .raced())
+    }
+}

@@ -1,0 +1,82 @@
+use super::*;
+
+struct Row {
+    id: String,
+    labels: BTreeMap<String, String>,
+}
+
+/// What a ledger of `count` rows answers: each third is gold.
+fn list(count: usize, after: Option<&str>, limit: i64) -> Vec<Row> {
+    let all = (0..count).map(|n| format!("{n:05}"));
+    let rows = all.filter(|id| after.is_none_or(|after| id.as_str() > after));
+    let row = |id: String| {
+        let tier = if id.parse::<usize>().unwrap() % 3 == 0 { "gold" } else { "tin" };
+        Row { id, labels: BTreeMap::from([("tier".to_owned(), tier.to_owned())]) }
+    };
+    rows.take(usize::try_from(limit).unwrap()).map(row).collect()
+}
+
+/// All pages of a list, and how many there were.
+fn walk(count: usize, limit: u16, selector: &str) -> (Vec<String>, usize) {
+    let (mut found, mut pages, mut cursor) = (Vec::new(), 0, None::<String>);
+    loop {
+        let window = Window::new(Some(limit), cursor.as_deref(), Some(selector)).unwrap();
+        let mut filling = window.filling();
+        while let Some((after, limit)) = filling.wants() {
+            filling.take(list(count, after.as_deref(), limit), |row| &row.id, |row| &row.labels);
+        }
+        let page = filling.page();
+        assert!(page.items.len() <= usize::from(limit));
+        pages += 1;
+        found.extend(page.items.into_iter().map(|row| row.id));
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            return (found, pages);
+        }
+    }
+}
+
+#[test]
+fn pages_have_no_gap_and_no_repeat() {
+    for count in [0, 1, 49, 50, 51, 100, 120, 501, 4_321] {
+        for limit in [1, 2, 50, 200] {
+            for (selector, step) in [("", 1), ("tier=gold", 3), ("tier in (gold)", 3)] {
+                let (found, _) = walk(count, limit, selector);
+                let expected: Vec<_> = (0..count).step_by(step).map(|n| format!("{n:05}")).collect();
+                assert_eq!(found, expected, "{count} rows, {limit} a page, `{selector}`");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_full_page_at_the_end_is_the_last() {
+    assert_eq!(walk(100, 50, "").1, 2);
+    assert_eq!(walk(0, 50, "").1, 1);
+}
+
+#[test]
+fn a_selector_that_finds_nothing_looks_at_a_bounded_number_of_rows() {
+    let (found, pages) = walk(4_321, 50, "tier=lead");
+    assert_eq!((found.len(), pages), (0, 3));
+}
+
+#[test]
+fn a_cursor_that_is_none_of_ours_is_refused() {
+    let made = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let bad = [
+        "x".to_owned(),
+        "!".to_owned(),
+        made("abc"),
+        made("1."),
+        made("1.a b"),
+        made("1.a\u{0}"),
+        made("2.a"),
+    ];
+    for cursor in bad {
+        let problem = Window::new(None, Some(&cursor), Some("=,=")).unwrap_err();
+        let pointers: Vec<_> = problem.errors().iter().map(|fault| fault.pointer.as_str()).collect();
+        assert_eq!(pointers, ["?cursor", "?labelSelector"]);
+    }
+    assert_eq!(Window::new(None, Some(&encode("abc")), None).unwrap().after.as_deref(), Some("abc"));
+}

@@ -1,0 +1,68 @@
+//! What the ledger knows of an identity: whether its token was revoked, and where it is a member.
+
+use sqlx::Row as _;
+
+use super::{Entry, StoreError, Tx};
+use crate::access::{Role, TenantRef};
+
+/// A membership, as far as it says who somebody is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Where.
+    pub tenant: TenantRef,
+    /// What.
+    pub role: Role,
+    /// Ids of the projects it is limited to.
+    pub projects: Option<Vec<String>>,
+}
+
+/// Whether a token was revoked, by its id.
+pub async fn is_revoked(tx: &mut Tx, jti: &str) -> Result<bool, StoreError> {
+    let row =
+        sqlx::query("SELECT 1 FROM revoked_tokens WHERE jti = $1").bind(jti).fetch_optional(tx.sql()).await?;
+    Ok(row.is_some())
+}
+
+/// Revokes a token. `expires` is when it would have ended, unix seconds: so long it has to be remembered. Twice is the
+/// same as once, and false.
+pub async fn revoke(tx: &mut Tx, jti: &str, expires: i64) -> Result<bool, StoreError> {
+    let (tenant, now) = (tx.tenant(), tx.now());
+    let done = sqlx::query(
+        "INSERT INTO revoked_tokens (jti, created_at, tenant_id, exp) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (jti) DO NOTHING",
+    )
+    .bind(jti)
+    .bind(now)
+    .bind(tenant)
+    .bind(expires)
+    .execute(tx.sql())
+    .await?;
+    let news = done.rows_affected() == 1;
+    if news {
+        tx.audit(Entry::new("token.revoke", "token").of(jti, jti));
+    }
+    Ok(news)
+}
+
+/// Where somebody is a member, in the order of slugs.
+pub async fn memberships(tx: &mut Tx, subject: &str) -> Result<Vec<Standing>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT t.id, t.slug, m.role, m.project_ids FROM memberships m JOIN tenants t ON t.id = m.tenant_id \
+         WHERE m.subject = $1 AND t.deleted_at IS NULL ORDER BY t.slug",
+    )
+    .bind(subject)
+    .fetch_all(tx.sql())
+    .await?;
+    rows.into_iter().map(|row| read(&row)).collect()
+}
+
+fn read(row: &sqlx::any::AnyRow) -> Result<Standing, StoreError> {
+    let role: String = row.try_get("role")?;
+    let projects: Option<String> = row.try_get("project_ids")?;
+    let document = |source| StoreError::Document { what: "a membership".to_owned(), source };
+    Ok(Standing {
+        tenant: TenantRef { id: row.try_get("id")?, slug: row.try_get("slug")? },
+        role: serde_json::from_value(role.into()).map_err(document)?,
+        projects: projects.map(|text| serde_json::from_str(&text)).transpose().map_err(document)?,
+    })
+}

@@ -56,6 +56,16 @@ pub mod audit;
 
 pub mod bundles;
 
+pub mod settings;
+
+pub mod plans;
+
+pub mod tenants;
+
+pub mod members;
+
+pub mod projects;
+
 pub mod migrate;
 
 pub mod identities;

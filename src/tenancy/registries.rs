@@ -6,11 +6,6 @@
 use super::image::Entry;
 use super::snapshot::Registries;
 
-/// The first entry, with its index from 0, that none of `wider` holds; `None` where all are inside.
-pub fn outside<'a>(list: &'a [Entry], wider: &[Entry]) -> Option<(usize, &'a Entry)> {
-    list.iter().enumerate().find(|(_, entry)| !wider.iter().any(|wide| entry.is_within(wide)))
-}
-
 /// What both lists admit: of two entries that overlap the narrower, at path boundaries; in the order of `list`.
 pub fn meet(list: &[Entry], with: &[Entry]) -> Vec<Entry> {
     let mut met: Vec<Entry> = Vec::with_capacity(list.len());
@@ -92,10 +87,5 @@ mod tests {
             meet(&entries("ghcr.io ghcr.io"), &entries("ghcr.io/a ghcr.io/b")),
             entries("ghcr.io/a ghcr.io/b")
         );
-        assert_eq!(
-            outside(&entries("ghcr.io/a ghcr.io/ab"), &entries("ghcr.io/a")).map(|(at, _)| at),
-            Some(1)
-        );
-        assert_eq!(outside(&entries("ghcr.io/a/x"), &entries("ghcr.io/a")), None);
     }
 }

@@ -38,12 +38,19 @@ pub struct Bystander {
     pub groups: Vec<String>,
 }
 
-/// The value of every key where nobody has set one.
+/// The value of every key where nobody has set one: what a snapshot without it means, but for the identities. A ledger
+/// begins with those who may do anything to the cluster anyhow; an empty list, written down, is nobody.
 pub fn defaults() -> Map<String, Value> {
-    match judge(&Map::new(), &[]) {
+    let identities = json!([
+        { "name": "masters", "class": "admin", "group": "system:masters" },
+        { "name": "cluster-admins", "class": "admin", "group": "kubeadm:cluster-admins" },
+    ]);
+    let mut settings = match judge(&Map::new(), &[]) {
         Ok(snapshot) => snapshot.settings_document().as_object().cloned().unwrap_or_default(),
         Err(_) => Map::new(),
-    }
+    };
+    settings.insert("identities".to_owned(), identities);
+    settings
 }
 
 /// JSON Schema of one key's value, as the snapshot has it; `None` for an unknown key.

@@ -2,6 +2,8 @@
 
 mod world; // a ledger on either database, and things to put into it
 
+mod people; // tenants, members, projects, plans, settings
+
 mod commits; // revisions, patches, audit rows: all or nothing
 
 /// Runs one asynchronous test on SQLite and on PostgreSQL.

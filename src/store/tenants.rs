@@ -1,0 +1,149 @@
+//! Tenants. One belongs to the cluster that it was made under; deleted, its row stays for the past and its slug is free.
+//!
+//! Whoever changes a tenant or anything in it begins with [`change`], which locks the tenant's row: so nothing is added
+//! to a tenant that is being deleted, and a suspended tenant's own people change nothing, wherever the code is that
+//! serves them.
+
+pub mod row;
+
+mod holdings;
+mod make;
+mod mend;
+mod remove;
+
+pub use holdings::{Holdings, holdings};
+pub use make::{New, create};
+pub use mend::{Amendment, amend, put_on_plan, set_limits, set_network_policies, set_quotas, set_status};
+pub use remove::delete;
+pub use row::{NetworkPolicy, Registries, Status, Tenant, Word};
+
+use std::collections::BTreeMap;
+
+use super::error::StoreError;
+use super::{Tx, settings};
+use crate::access::matrix::{self, Method};
+use crate::tenancy::registries;
+use crate::tenancy::{Entry, snapshot};
+
+/// What a conflict is called when a suspended tenant's own people would change something.
+pub const SUSPENDED: &str = "tenant.suspended";
+
+/// Tenants of a cluster that the scope sees, in order of ids, after one of them.
+pub async fn list(
+    tx: &mut Tx,
+    cluster: &str,
+    owner: Option<&str>,
+    after: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Tenant>, StoreError> {
+    let cluster = cluster_id(tx, cluster).await?;
+    let tenant = tx.tenant();
+    let rows = sqlx::query_as::<_, row::Row>(row::select!(
+        "c.cluster_id = $1 AND ($2 IS NULL OR t.id = $2) AND ($3 IS NULL OR t.id > $3) AND ($4 IS NULL OR EXISTS \
+         (SELECT 1 FROM memberships m WHERE m.tenant_id = t.id AND m.role = 'tenantOwner' AND m.subject = $4)) \
+         ORDER BY t.id LIMIT $5"
+    ))
+    .bind(cluster)
+    .bind(tenant)
+    .bind(after.map(str::to_owned))
+    .bind(owner.map(str::to_owned))
+    .bind(limit)
+    .fetch_all(tx.sql())
+    .await?;
+    let ceiling = settings::ceiling(tx).await?;
+    rows.into_iter().map(|row| row.read(&ceiling)).collect()
+}
+
+/// A tenant by id or slug, on a cluster by id or name.
+pub async fn get(tx: &mut Tx, cluster: &str, tenant: &str) -> Result<Tenant, StoreError> {
+    let cluster = cluster_id(tx, cluster).await?;
+    find(tx, Some(&cluster), tenant).await
+}
+
+/// A tenant by id or slug, on whatever cluster.
+pub async fn anywhere(tx: &mut Tx, tenant: &str) -> Result<Tenant, StoreError> {
+    find(tx, None, tenant).await
+}
+
+/// The same as [`get`] for whoever is about to change it or something in it: its row is locked until the commit.
+///
+/// # Errors
+/// `Conflict` with the word [`SUSPENDED`] where the tenant is, and the scope is its own; what only deletes passes.
+pub async fn change(tx: &mut Tx, cluster: &str, tenant: &str) -> Result<Tenant, StoreError> {
+    let tenant = get(tx, cluster, tenant).await?;
+    locked(tx, &tenant.id).await
+}
+
+/// The same as [`anywhere`], for whoever is about to change it.
+///
+/// # Errors
+/// As [`change`].
+pub async fn change_anywhere(tx: &mut Tx, tenant: &str) -> Result<Tenant, StoreError> {
+    let tenant = find(tx, None, tenant).await?;
+    locked(tx, &tenant.id).await
+}
+
+/// The id of a cluster that the scope sees, by id or name.
+async fn cluster_id(tx: &mut Tx, cluster: &str) -> Result<String, StoreError> {
+    let own = tx.tenant();
+    let id = sqlx::query_scalar(
+        "SELECT c.id FROM clusters c WHERE (c.id = $1 OR c.name = $1) AND ($2 IS NULL OR EXISTS \
+         (SELECT 1 FROM tenant_clusters t WHERE t.cluster_id = c.id AND t.tenant_id = $2))",
+    )
+    .bind(cluster.to_owned())
+    .bind(own)
+    .fetch_optional(tx.sql())
+    .await?;
+    id.ok_or(StoreError::NotFound("cluster"))
+}
+
+async fn locked(tx: &mut Tx, id: &str) -> Result<Tenant, StoreError> {
+    // Changes nothing, and locks the row on both databases; what was read before may be old, so it is read again.
+    sqlx::query("UPDATE tenants SET version = version WHERE id = $1").bind(id).execute(tx.sql()).await?;
+    let tenant = find(tx, None, id).await?;
+    let removes = matrix::rule(tx.scope().action()).method == Method::Delete;
+    if tenant.status == Status::Suspended && tx.scope().tenant().is_some() && !removes {
+        return Err(StoreError::conflict(SUSPENDED, "the tenant is suspended; it may read and delete"));
+    }
+    Ok(tenant)
+}
+
+async fn find(tx: &mut Tx, cluster: Option<&str>, tenant: &str) -> Result<Tenant, StoreError> {
+    let own = tx.tenant();
+    let row = sqlx::query_as::<_, row::Row>(row::select!(
+        "(t.id = $1 OR t.slug = $1) AND ($2 IS NULL OR t.id = $2) AND ($3 IS NULL OR c.cluster_id = $3)"
+    ))
+    .bind(tenant.to_owned())
+    .bind(own)
+    .bind(cluster.map(str::to_owned))
+    .fetch_optional(tx.sql())
+    .await?
+    .ok_or(StoreError::NotFound("tenant"))?;
+    let ceiling = settings::ceiling(tx).await?;
+    row.read(&ceiling)
+}
+
+/// What is in force of a grant and a narrowing under this ceiling. Entries were checked when they were written; one that
+/// does not read admits nothing.
+fn in_force(
+    ceiling: &[Entry],
+    granted: Option<&Registries>,
+    narrowed: Option<&[String]>,
+) -> Option<Registries> {
+    let granted = granted.map(|granted| match granted {
+        Registries::Word(Word::Inherit) => snapshot::Registries::Inherit,
+        Registries::List(list) => snapshot::Registries::List(entries(list)),
+    });
+    let narrowed = narrowed.map(entries);
+    registries::effective(ceiling, granted.as_ref(), narrowed.as_deref()).map(|found| match found {
+        snapshot::Registries::Inherit => Registries::Word(Word::Inherit),
+        snapshot::Registries::List(list) => Registries::List(list.iter().map(Entry::to_string).collect()),
+    })
+}
+
+fn entries(list: &[String]) -> Vec<Entry> {
+    list.iter().filter_map(|entry| Entry::parse(entry).ok()).collect()
+}
+
+/// Amounts by resource.
+pub type Quantities = BTreeMap<String, String>;

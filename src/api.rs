@@ -61,8 +61,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::HeaderValue;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::Response;
 use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -165,6 +166,13 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
         .allow_methods([M::GET, M::POST, M::PUT, M::PATCH, M::DELETE])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_MATCH, idempotency::HEADER, request_id::HEADER])
         .expose_headers([ETAG, LOCATION, RETRY_AFTER, idempotency::REPLAYED, request_id::HEADER])
+}
+
+/// A request that was refused before it came here, such as one whose body is too long, as a problem.
+pub fn refused(headers: &HeaderMap, status: StatusCode) -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = status;
+    request_id::finish(response, &request_id::of(headers))
 }
 
 impl Api {

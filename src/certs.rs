@@ -59,12 +59,17 @@ pub enum CertError {
         why: String,
     },
     /// The key belongs to another certificate.
-    #[error("the key `{}` of --tls-key does not belong to the certificate `{}` of --tls-cert", key.display(), cert.display())]
+    #[error(
+        "the key `{}` of {} does not belong to the certificate `{}` of {}",
+        key.display(), flags.key, cert.display(), flags.cert
+    )]
     Mismatch {
-        /// The file of --tls-cert.
+        /// The file of the certificate.
         cert: PathBuf,
-        /// The file of --tls-key.
+        /// The file of the key.
         key: PathBuf,
+        /// The flags that named them.
+        flags: pair::Flags,
     },
     /// The certificate is over.
     #[error("the certificate `{}` of {flag} expired at {at}", path.display())]

@@ -19,6 +19,7 @@ mod connection;
 mod handshake;
 pub mod limits;
 pub mod listener;
+pub mod port;
 mod pulse;
 pub mod tls;
 pub mod units;
@@ -40,6 +41,7 @@ pub use self::admin::Pages;
 pub use self::args::{ClientAuth, ServerArgs, Timeouts};
 pub use self::connection::Peer;
 pub use self::listener::Drained;
+pub use self::port::{Port, PortSettings};
 
 use self::admin::Admin;
 use self::connection::House;
@@ -50,7 +52,7 @@ use self::tls::keeper::{self, Checked, Keeper, Seen};
 use self::tls::{Acceptor, Keys};
 use crate::certs::CertError;
 use crate::certs::develop::{Authority, Use};
-use crate::certs::pair::{Pair, PairFiles, client_roots, read_client_ca};
+use crate::certs::pair::{Flags, Pair, PairFiles, client_roots, read_client_ca};
 use crate::lifecycle::drain::Drain;
 use crate::lifecycle::ready::Readiness;
 use crate::lifecycle::tasks::{Died, Tasks};
@@ -121,7 +123,7 @@ impl ServerArgs {
         let condition = readiness.condition("certificate", "not loaded yet");
         let Credentials { pair, roots, files, development_ca } = self.credentials()?;
         let end = pair.not_after;
-        let keys = Keys::new(pair);
+        let keys = Keys::new("serving", pair);
         let clients = roots.map(|roots| Clients::new(roots, self.client_auth)).transpose()?;
         let acceptor = Acceptor::new(keys.clone(), clients.clone())?;
         let webhook = listen("--listen", self.listen).await?;
@@ -139,7 +141,7 @@ impl ServerArgs {
     fn credentials(&self) -> Result<Credentials, ServerError> {
         let client_ca = self.client_ca.as_deref();
         if let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) {
-            let files = PairFiles { cert: cert.clone(), key: key.clone() };
+            let files = PairFiles { cert: cert.clone(), key: key.clone(), flags: Flags::WEBHOOK };
             let seen = keeper::read(&files, client_ca)?;
             let Checked { pair, roots } = keeper::check(&files, client_ca, &seen)?;
             return Ok(Credentials { pair, roots, files: Some((files, seen)), development_ca: None });

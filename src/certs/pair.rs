@@ -9,17 +9,33 @@ use rustls::{InconsistentKeys, RootCertStore};
 
 use super::CertError;
 
-const CERT: &str = "--tls-cert";
-const KEY: &str = "--tls-key";
 const CLIENT_CA: &str = "--client-ca";
 
-/// The files of `--tls-cert` and `--tls-key`.
+/// The flags that name the two files, for the sentence that says what is wrong with one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flags {
+    /// Of the certificate.
+    pub cert: &'static str,
+    /// Of the key.
+    pub key: &'static str,
+}
+
+impl Flags {
+    /// Those of the webhook.
+    pub const WEBHOOK: Self = Self { cert: "--tls-cert", key: "--tls-key" };
+    /// Those of the API.
+    pub const API: Self = Self { cert: "--api-tls-cert", key: "--api-tls-key" };
+}
+
+/// A certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PairFiles {
     /// PEM: the leaf first, then what leads to the authority.
     pub cert: PathBuf,
     /// PEM: PKCS #8, PKCS #1 or SEC 1, not encrypted.
     pub key: PathBuf,
+    /// Who named them.
+    pub flags: Flags,
 }
 
 /// The bytes of both files, read together. Not `Debug`: there is a key in it.
@@ -43,22 +59,22 @@ pub struct Pair {
 impl PairFiles {
     /// Reads both files without judging them.
     pub fn read(&self) -> Result<PairBytes, CertError> {
-        Ok(PairBytes { cert: read(CERT, &self.cert)?, key: read(KEY, &self.key)? })
+        Ok(PairBytes { cert: read(self.flags.cert, &self.cert)?, key: read(self.flags.key, &self.key)? })
     }
 
     /// Judges what was read: PEM, a key that can sign, that belongs to the certificate, which is not over at `now`.
     pub fn check(&self, bytes: &PairBytes, now: jiff::Timestamp) -> Result<Pair, CertError> {
-        let chain = certificates(CERT, &self.cert, &bytes.cert)?;
+        let chain = certificates(self.flags.cert, &self.cert, &bytes.cert)?;
         let key = PrivateKeyDer::from_pem_slice(&bytes.key).map_err(|source| match source {
             pem::Error::NoItemsFound => {
-                CertError::Missing { flag: KEY, path: self.key.clone(), wanted: "private key" }
+                CertError::Missing { flag: self.flags.key, path: self.key.clone(), wanted: "private key" }
             }
-            source => CertError::NotPem { flag: KEY, path: self.key.clone(), source },
+            source => CertError::NotPem { flag: self.flags.key, path: self.key.clone(), source },
         })?;
-        let end = not_after(CERT, &self.cert, &chain)?;
+        let end = not_after(self.flags.cert, &self.cert, &chain)?;
         let key = self.certify(chain, &key)?;
         if end < now {
-            return Err(CertError::Expired { flag: CERT, path: self.cert.clone(), at: end });
+            return Err(CertError::Expired { flag: self.flags.cert, path: self.cert.clone(), at: end });
         }
         Ok(Pair { key, not_after: end.as_second() })
     }
@@ -69,18 +85,20 @@ impl PairFiles {
         key: &PrivateKeyDer<'static>,
     ) -> Result<CertifiedKey, CertError> {
         let key = rustls::crypto::ring::sign::any_supported_type(key).map_err(|error| {
-            CertError::Unusable { flag: KEY, path: self.key.clone(), why: error.to_string() }
+            CertError::Unusable { flag: self.flags.key, path: self.key.clone(), why: error.to_string() }
         })?;
         let certified = CertifiedKey::new(chain, key);
         match certified.keys_match() {
             // A key that cannot tell its public half is judged by the first handshake.
             Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
             Err(rustls::Error::InconsistentKeys(_)) => {
-                Err(CertError::Mismatch { cert: self.cert.clone(), key: self.key.clone() })
+                Err(CertError::Mismatch { cert: self.cert.clone(), key: self.key.clone(), flags: self.flags })
             }
-            Err(error) => {
-                Err(CertError::Unusable { flag: CERT, path: self.cert.clone(), why: error.to_string() })
-            }
+            Err(error) => Err(CertError::Unusable {
+                flag: self.flags.cert,
+                path: self.cert.clone(),
+                why: error.to_string(),
+            }),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `portcullis serve`: the composition root. Flags become rooms, rooms become tasks; nowhere else do all of them meet.
 
+pub mod api;
 pub mod webhook;
 
 use std::io::Write as _;

@@ -23,7 +23,11 @@ use crate::telemetry::metrics;
 
 /// The certificate and key that are served now.
 #[derive(Debug)]
-pub struct Keys(ArcSwap<CertifiedKey>);
+pub struct Keys {
+    current: ArcSwap<CertifiedKey>,
+    /// The label of its expiry in the metrics.
+    name: &'static str,
+}
 
 /// Shakes hands with the current key.
 #[derive(Clone)]
@@ -32,29 +36,29 @@ pub(super) struct Acceptor(TlsAcceptor);
 // === impl Keys ===
 
 impl Keys {
-    /// Serves this pair from the first handshake on.
-    pub fn new(pair: Pair) -> Arc<Self> {
-        expiry(&pair);
-        Arc::new(Self(ArcSwap::from_pointee(pair.key)))
+    /// Serves this pair from the first handshake on. `name` stands for it in the metrics.
+    pub fn new(name: &'static str, pair: Pair) -> Arc<Self> {
+        expiry(name, &pair);
+        Arc::new(Self { current: ArcSwap::from_pointee(pair.key), name })
     }
 
     /// Serves another pair from the next handshake on.
     pub fn swap(&self, pair: Pair) {
-        expiry(&pair);
-        self.0.store(Arc::new(pair.key));
+        expiry(self.name, &pair);
+        self.current.store(Arc::new(pair.key));
     }
 }
 
 impl ResolvesServerCert for Keys {
     /// There is one name, that of the Service, so whatever the client calls us gets it.
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+        Some(self.current.load_full())
     }
 }
 
-fn expiry(pair: &Pair) {
+fn expiry(name: &'static str, pair: &Pair) {
     #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 s, and a metric is a float")]
-    metrics::certificate_expiry("serving", pair.not_after as f64);
+    metrics::certificate_expiry(name, pair.not_after as f64);
 }
 
 // === impl Acceptor ===

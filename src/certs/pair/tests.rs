@@ -8,7 +8,11 @@ fn check(cert: &str, key: &str) -> Result<Pair, CertError> {
 
 fn check_at(cert: &str, key: &str, now: jiff::Timestamp) -> Result<Pair, CertError> {
     let dir = tempfile::tempdir().unwrap();
-    let files = PairFiles { cert: dir.path().join("tls.crt"), key: dir.path().join("tls.key") };
+    let files = PairFiles {
+        cert: dir.path().join("tls.crt"),
+        key: dir.path().join("tls.key"),
+        flags: Flags::WEBHOOK,
+    };
     std::fs::write(&files.cert, cert).unwrap();
     std::fs::write(&files.key, key).unwrap();
     files.check(&files.read().unwrap(), now)
@@ -53,7 +57,11 @@ fn every_flaw_names_the_flag_and_the_file() {
 
 #[test]
 fn a_missing_file_is_named() {
-    let files = PairFiles { cert: "/nonexistent/tls.crt".into(), key: "/nonexistent/tls.key".into() };
+    let files = PairFiles {
+        cert: "/nonexistent/tls.crt".into(),
+        key: "/nonexistent/tls.key".into(),
+        flags: Flags::WEBHOOK,
+    };
     let sentence = files.read().err().unwrap().to_string();
     assert_eq!(sentence, "cannot read `/nonexistent/tls.crt`, the file of --tls-cert");
 }

@@ -1,0 +1,166 @@
+//! The ledger's API as part of `serve`: flags become a listener with a router behind it.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderValue, Request, header};
+use axum::response::Response;
+use hyper::body::Incoming;
+use tower::util::service_fn;
+use tower::{Service, ServiceExt as _};
+
+use crate::access::Issuers;
+use crate::admission::Gate;
+use crate::api::body::BODY_MAX;
+use crate::api::door::Door;
+use crate::api::limit::{LimitArgs, Limits};
+use crate::api::{self, Parts, Remote};
+use crate::certs::pair::{Flags, PairFiles};
+use crate::lifecycle::drain::Drain;
+use crate::lifecycle::ready::Readiness;
+use crate::server::limits::{BodyLimits, read_body};
+use crate::server::{Drained, Peer, Port, PortSettings, ServerError, Timeouts};
+use crate::store::Ledger;
+use crate::store::seal::MasterKey;
+
+/// Connections at once, altogether and of one address: people, automation, and a long poll of every gate.
+const CONNECTIONS: (usize, usize) = (4096, 1024);
+
+/// Requests in flight, likewise. A long poll is in flight all the time.
+const INFLIGHT: (usize, usize) = (2048, 1024);
+
+/// Flags of the API.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "API")]
+pub struct ApiArgs {
+    /// Where the ledger's API is served; port 0 takes a free one
+    #[arg(long, env = "PORTCULLIS_API", value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    api: SocketAddr,
+
+    /// Serve the API without TLS on an address that is not loopback, because something in front of it has TLS
+    #[arg(long, env = "PORTCULLIS_API_PLAIN")]
+    api_plain: bool,
+
+    /// PEM certificate of the API, the leaf first; read again when it changes
+    #[arg(long, env = "PORTCULLIS_API_TLS_CERT", value_name = "FILE", requires = "api_tls_key")]
+    api_tls_cert: Option<PathBuf>,
+
+    /// PEM key of --api-tls-cert; read again when it changes
+    #[arg(long, env = "PORTCULLIS_API_TLS_KEY", value_name = "FILE", requires = "api_tls_cert")]
+    api_tls_key: Option<PathBuf>,
+
+    /// Origin of web pages that may call the API, such as `https://portal.example`; may be repeated. None by default
+    #[arg(long, env = "PORTCULLIS_API_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    api_cors_origin: Vec<HeaderValue>,
+
+    /// File of the key that secrets are sealed with, 32 bytes in hexadecimal or base64; without it they are refused
+    #[arg(long, env = "PORTCULLIS_MASTER_KEY_FILE", value_name = "FILE")]
+    master_key_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// The API with its port taken; nothing is accepted yet.
+pub struct BoundApi {
+    port: Port,
+    router: Router,
+}
+
+/// Checks what can be wrong and takes the port. `gate` is the one of this process, if there is one.
+///
+/// # Errors
+/// A flag or a file that is no good, or a port that is taken.
+pub async fn api(
+    args: ApiArgs,
+    ledger: Ledger,
+    issuers: Issuers,
+    gate: Option<Arc<Gate>>,
+    readiness: &Readiness,
+) -> anyhow::Result<BoundApi> {
+    let ApiArgs {
+        api: address,
+        api_plain,
+        api_tls_cert,
+        api_tls_key,
+        api_cors_origin,
+        master_key_file,
+        limits,
+    } = args;
+    let tls = api_tls_cert.zip(api_tls_key).map(|(cert, key)| PairFiles { cert, key, flags: Flags::API });
+    if tls.is_none() && !address.ip().is_loopback() && !api_plain {
+        bail!(
+            "--api: tokens would cross the network at `{address}` for everybody to read: \
+             give --api-tls-cert and --api-tls-key, or --api-plain where something in front of it has TLS"
+        );
+    }
+    let master_key = master_key_file.as_deref().map(MasterKey::read).transpose()?;
+    let parts = Parts {
+        ledger,
+        door: Door::new(issuers),
+        limits: Limits::new(limits),
+        gate,
+        master_key,
+        cors: api_cors_origin,
+    };
+    let router = api::router(parts)?;
+    let settings = PortSettings {
+        name: "api",
+        flag: "--api",
+        address,
+        tls,
+        max_body: BODY_MAX,
+        max_connections: CONNECTIONS,
+        max_inflight: INFLIGHT,
+        timeouts: Timeouts::default(),
+    };
+    let port = Port::bind(settings, readiness).await.context("the API cannot be served")?;
+    Ok(BoundApi { port, router })
+}
+
+impl BoundApi {
+    /// Where it listens; the port is the one that was taken.
+    pub const fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    /// Serves until the drain is over.
+    ///
+    /// # Errors
+    /// A task of the listener that died.
+    pub async fn run(self, drain: Drain) -> Result<Drained, ServerError> {
+        let service = service(self.router, self.port.body_limits());
+        self.port.run(service, drain).await
+    }
+}
+
+/// Reads the body within its bounds before the router sees the request, so that whoever sends too much, or too slowly,
+/// still reads the answer.
+fn service(
+    router: Router,
+    bodies: BodyLimits,
+) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+    service_fn(move |request: Request<Incoming>| {
+        let (router, bodies) = (router.clone(), bodies.clone());
+        async move {
+            let (mut head, body) = request.into_parts();
+            if let Some(peer) = head.extensions.get::<Peer>().copied() {
+                head.extensions.insert(Remote(peer.address.ip()));
+            }
+            match read_body(&head, body, &bodies).await {
+                Ok(bytes) => router.oneshot(Request::from_parts(head, Body::from(bytes))).await,
+                Err(rejection) => {
+                    let mut response = api::refused(&head.headers, rejection.status());
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                    Ok(response)
+                }
+            }
+        }
+    })
+}

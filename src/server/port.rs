@@ -1,0 +1,112 @@
+//! A further listener beside the webhook's: another address, another certificate, bounds of its own, the same care.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use axum::http::Request;
+use axum::response::Response;
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
+use tower::Service;
+
+use super::args::Timeouts;
+use super::connection::House;
+use super::limits::{BodyLimits, Callers, Inflight};
+use super::listener::{self, Door, Drained};
+use super::tls::keeper::{self, Checked, Keeper};
+use super::tls::{Acceptor, Keys};
+use super::{ServerError, TASK_GRACE, listen};
+use crate::certs::pair::PairFiles;
+use crate::lifecycle::drain::Drain;
+use crate::lifecycle::ready::Readiness;
+use crate::lifecycle::tasks::Tasks;
+
+/// What a port is opened with.
+#[derive(Debug, Clone)]
+pub struct PortSettings {
+    /// A word for the readiness condition and the metric of its certificate.
+    pub name: &'static str,
+    /// The flag that named the address.
+    pub flag: &'static str,
+    /// Where it listens; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// What it serves; without it, plain HTTP.
+    pub tls: Option<PairFiles>,
+    /// The longest body.
+    pub max_body: usize,
+    /// Connections at once, altogether and of one address.
+    pub max_connections: (usize, usize),
+    /// Requests in flight, altogether and of one address.
+    pub max_inflight: (usize, usize),
+    /// How long callers may take.
+    pub timeouts: Timeouts,
+}
+
+/// The port is taken, nothing is accepted yet.
+pub struct Port {
+    settings: PortSettings,
+    listener: TcpListener,
+    address: SocketAddr,
+    bodies: BodyLimits,
+    door: Door,
+    keeper: Option<Keeper>,
+}
+
+impl Port {
+    /// Checks the certificate, where there is one, then takes the port.
+    pub async fn bind(settings: PortSettings, readiness: &Readiness) -> Result<Self, ServerError> {
+        let Timeouts { body_stall, body_whole, reload_poll: poll, .. } = settings.timeouts;
+        let (door, keeper) = match settings.tls.clone() {
+            None => (Door::Plain, None),
+            Some(files) => {
+                let condition =
+                    readiness.condition(format!("certificate of {}", settings.flag), "not loaded yet");
+                let seen = keeper::read(&files, None)?;
+                let Checked { pair, .. } = keeper::check(&files, None, &seen)?;
+                let end = pair.not_after;
+                let keys = Keys::new(settings.name, pair);
+                let acceptor = Acceptor::new(keys.clone(), None)?;
+                condition.good();
+                let keeper = Keeper { files, seen, end, keys, client_ca: None, condition, poll };
+                (Door::Tls(acceptor), Some(keeper))
+            }
+        };
+        let (listener, address) = listen(settings.flag, settings.address).await?;
+        let bodies = BodyLimits::new(settings.max_body, body_stall, body_whole);
+        Ok(Self { settings, listener, address, bodies, door, keeper })
+    }
+
+    /// The address that was taken.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the service reads bodies with.
+    pub fn body_limits(&self) -> BodyLimits {
+        self.bodies.clone()
+    }
+
+    /// Serves until the drain is over.
+    pub async fn run<S>(self, service: S, drain: Drain) -> Result<Drained, ServerError>
+    where
+        S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+    {
+        let Self { settings, listener, address: _, bodies, door, keeper } = self;
+        let mut tasks = Tasks::new();
+        if let Some(keeper) = keeper {
+            tasks.spawn("certificate files of a port", |stop| keeper.run(stop));
+        }
+        let inflight = Inflight::new(settings.max_inflight.0, settings.max_inflight.1);
+        let callers = Callers::new(settings.max_connections.0, settings.max_connections.1);
+        let house = House::new(inflight, bodies, settings.timeouts, drain, false);
+        let drained = tokio::select! {
+            drained = listener::serve(listener, door, house, callers, service) => drained,
+            died = tasks.died() => return Err(died.into()),
+        };
+        for stuck in tasks.stop(TASK_GRACE).await {
+            tracing::warn!(error = %stuck, "a task of a port ended badly");
+        }
+        Ok(drained)
+    }
+}

@@ -1,10 +1,8 @@
 //! `portcullis review`: what would the gate say? Manifests or AdmissionReviews in, verdicts out.
 
 pub mod ask;
-pub mod kinds;
 pub mod read;
 pub mod report;
-pub mod request;
 pub mod show;
 pub mod who;
 
@@ -17,11 +15,11 @@ use bytes::Bytes;
 use clap::ValueEnum;
 
 use self::ask::Door;
-use self::read::Document;
 use self::report::Report;
-use self::request::Request;
 use super::{Exit, law, output};
 use crate::admission::World;
+use crate::admission::ask::request::{self, Request};
+use crate::admission::ask::{Document, kinds};
 use crate::admission::cases::{People, Person};
 use crate::policy::Operation;
 use crate::policy::set::Options;

@@ -7,34 +7,10 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use serde_json::Value as Json;
 
+use crate::admission::ask::Document;
+
 /// Bytes of one file, at most; the API server takes 3 MiB an object.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
-
-/// One object, or one whole AdmissionReview.
-#[derive(Debug, Clone)]
-pub struct Document {
-    /// The file as it was given; `-` for standard input.
-    pub source: String,
-    /// Which document of the file, from 1; items of a list count.
-    pub number: usize,
-    /// What it says.
-    pub value: Json,
-    /// The bytes as they stand, where the file is one JSON AdmissionReview: what the gate makes of a key that stands
-    /// twice, nobody else should have decided before.
-    pub verbatim: Option<Bytes>,
-}
-
-impl Document {
-    /// Whether it is an AdmissionReview.
-    pub fn is_review(&self) -> bool {
-        self.value.get("kind").and_then(Json::as_str) == Some("AdmissionReview")
-    }
-
-    /// A string at a JSON pointer; empty where there is none.
-    pub fn text(&self, pointer: &str) -> &str {
-        self.value.pointer(pointer).and_then(Json::as_str).unwrap_or_default()
-    }
-}
 
 /// Reads everything that was named, in that order; of a directory the YAML and JSON files below it.
 ///

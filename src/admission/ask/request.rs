@@ -1,10 +1,9 @@
 //! An object → the AdmissionReview that kube-apiserver would send for it.
 
-use anyhow::bail;
 use serde_json::{Map, Value as Json, json};
 
 use super::kinds::{self, Resource};
-use super::read::Document;
+use super::{AskError, Document};
 use crate::admission::cases::Person;
 use crate::policy::Operation;
 
@@ -44,7 +43,7 @@ impl Request {
     ///
     /// # Errors
     /// An UPDATE of something that `--old` does not hold, a namespace that contradicts `--namespace`.
-    pub fn of(document: &Document, wanted: &Wanted) -> anyhow::Result<Self> {
+    pub fn of(document: &Document, wanted: &Wanted) -> Result<Self, AskError> {
         let kind = document.text("/kind");
         let (group, version) = split(document.text("/apiVersion"));
         let resource = wanted.resource.clone().unwrap_or_else(|| kinds::resource(group, kind));
@@ -71,11 +70,7 @@ impl Request {
         }
         complete(&mut object, &namespace, operation);
         if operation == Operation::Update && old.is_none() {
-            bail!(
-                "`{}` document {}: an UPDATE needs what is there before: give it with --old FILE",
-                document.source,
-                document.number
-            );
+            return Err(AskError::NoOld(document.place()));
         }
         if let Some(old) = &mut old {
             complete(old, &namespace, operation);
@@ -138,7 +133,7 @@ fn namespace(
     wanted: &Wanted,
     resource: &Resource,
     assumed: &mut Vec<String>,
-) -> anyhow::Result<String> {
+) -> Result<String, AskError> {
     if resource.resource == "namespaces" && resource.group.is_empty() {
         return Ok(document.text("/metadata/name").to_owned());
     }
@@ -153,11 +148,11 @@ fn namespace(
         ("", flag, _) => Ok(flag.to_owned()),
         (own, "", _) => Ok(own.to_owned()),
         (own, flag, _) if own == flag => Ok(own.to_owned()),
-        (own, flag, _) => bail!(
-            "`{}` document {}: its namespace is `{own}`, and --namespace says `{flag}`; kubectl refuses that too",
-            document.source,
-            document.number
-        ),
+        (own, asked, _) => Err(AskError::Namespace {
+            document: document.place(),
+            own: own.to_owned(),
+            asked: asked.to_owned(),
+        }),
     }
 }
 

@@ -40,6 +40,8 @@ pub mod etag;
 
 pub mod idempotency;
 
+pub mod dry_run;
+
 pub mod problem;
 
 pub mod request_id;
@@ -78,6 +80,7 @@ use self::schema::{BadSchema, Schemas};
 use crate::access::Identity;
 use crate::access::matrix::Rule;
 use crate::admission::Gate;
+use crate::policy::layers::Layers;
 use crate::store::seal::MasterKey;
 use crate::store::{Ledger, Tx};
 
@@ -97,6 +100,8 @@ pub struct Parts {
     pub gate: Option<Arc<Gate>>,
     /// What secrets are sealed with; without it they are refused.
     pub master_key: Option<MasterKey>,
+    /// The layers of this process' law, by which an upload is tried; without them uploads answer 503.
+    pub layers: Option<Layers>,
     /// Origins of web pages that may call; none by default.
     pub cors: Vec<HeaderValue>,
 }
@@ -222,6 +227,15 @@ impl Api {
     /// What secrets are sealed with, if they may be kept.
     pub fn master_key(&self) -> Option<&MasterKey> {
         self.0.parts.master_key.as_ref()
+    }
+
+    /// The layers of this process' law.
+    ///
+    /// # Errors
+    /// 503 where this process has none.
+    pub fn layers(&self) -> Result<&Layers, Problem> {
+        let none = || Problem::new(Code::ServiceUnavailable, "this server runs without a law");
+        self.0.parts.layers.as_ref().ok_or_else(none)
     }
 
     /// The OpenAPI document, as text.

@@ -26,11 +26,18 @@ struct Inner {
     rule: &'static Rule,
     scope: Scope,
     ticket: Option<Ticket>,
+    dry_run: bool,
 }
 
 impl Caller {
-    pub(super) fn new(identity: Identity, rule: &'static Rule, scope: Scope, ticket: Option<Ticket>) -> Self {
-        Self(Arc::new(Inner { identity, rule, scope, ticket }))
+    pub(super) fn new(
+        identity: Identity,
+        rule: &'static Rule,
+        scope: Scope,
+        ticket: Option<Ticket>,
+        dry_run: bool,
+    ) -> Self {
+        Self(Arc::new(Inner { identity, rule, scope, ticket, dry_run }))
     }
 
     /// Who it is.
@@ -53,8 +60,12 @@ impl Caller {
     }
 
     /// Commits what a handler has done, and with it, where the request has an `Idempotency-Key`, what it is answered:
-    /// both are there or neither.
+    /// both are there or neither. In a dry run nothing is kept, and the answer is what would have been.
     pub async fn commit<A: Reply>(&self, mut tx: Tx, answer: A) -> Result<A, Problem> {
+        if self.0.dry_run {
+            tx.rollback().await?;
+            return Ok(answer);
+        }
         if let Some(ticket) = &self.0.ticket {
             ticket.keep(&mut tx, &answer.plain()?).await?;
         }

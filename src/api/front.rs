@@ -20,8 +20,8 @@ use super::idempotency::{REPLAYED, Ticket};
 use super::problem::{Code, Problem, Unsigned};
 use super::request_id::RequestId;
 use super::route::Manner;
-use super::{Api, Remote};
-use crate::access::matrix::Rule;
+use super::{Api, Remote, dry_run};
+use crate::access::matrix::{Method, Rule};
 use crate::access::{Denied, Identity, Scope, authorize};
 
 /// A request that takes longer will not be waited for; clients of the command line give up after 60 s.
@@ -76,13 +76,15 @@ async fn through(
         post.api.limits().subject(&who.name())?;
     }
     let scope = permit(post, &who, tenant, id).await?;
-    let (mut request, ticket) = ticket(post, &who, request).await?;
+    let (request, dry_run) =
+        if post.rule.method == Method::Get { (request, false) } else { dry_run::take(request)? };
+    let (mut request, ticket) = if dry_run { (request, None) } else { ticket(post, &who, request).await? };
     if let Some(ticket) = &ticket
         && let Some(kept) = ticket.find(post.api.ledger(), &scope).await?
     {
         return Ok(replayed(kept));
     }
-    request.extensions_mut().insert(Caller::new(who, post.rule, scope.clone(), ticket.clone()));
+    request.extensions_mut().insert(Caller::new(who, post.rule, scope.clone(), ticket.clone(), dry_run));
     let response = run(post, next, request).await?;
     // The twin of this request was faster, and has been answered by now.
     let raced = response.extensions().get().is_some_and(|Unsigned(problem)| problem.is_raced());

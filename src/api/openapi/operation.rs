@@ -14,6 +14,8 @@ use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Required, example::ExampleBuilder};
 
 use super::{BEARER, tag};
+use crate::access::matrix::Method;
+use crate::api::dry_run;
 use crate::api::problem::{Code, MEDIA_TYPE, Problem};
 use crate::api::route::{Named, Route, Success};
 
@@ -115,6 +117,11 @@ fn parameters(route: &Route) -> Vec<Parameter> {
             };
             all.push(parameter(name, ParameterIn::Query, required, &description, schema.clone()));
         }
+    }
+    if route.rule.method != Method::Get && !route.rule.is_open() {
+        let schema = ObjectBuilder::new().schema_type(Type::Boolean).build().into();
+        let description = "Answers what would be, by the code that would do it, and keeps nothing of it.";
+        all.push(parameter(dry_run::NAME, ParameterIn::Query, Required::False, description, schema));
     }
     if route.shape.if_match {
         let schema = text(1, 64).into();

@@ -23,6 +23,7 @@ use crate::api::{self, Parts, Remote};
 use crate::certs::pair::{Flags, PairFiles};
 use crate::lifecycle::drain::Drain;
 use crate::lifecycle::ready::Readiness;
+use crate::policy::layers::Layers;
 use crate::server::limits::{BodyLimits, read_body};
 use crate::server::{Drained, Peer, Port, PortSettings, ServerError, Timeouts};
 use crate::store::Ledger;
@@ -81,6 +82,7 @@ pub async fn api(
     ledger: Ledger,
     issuers: Issuers,
     gate: Option<Arc<Gate>>,
+    layers: Option<Layers>,
     readiness: &Readiness,
 ) -> anyhow::Result<BoundApi> {
     let ApiArgs {
@@ -105,6 +107,7 @@ pub async fn api(
         door: Door::new(issuers),
         limits: Limits::new(limits),
         gate,
+        layers,
         master_key,
         cors: api_cors_origin,
     };

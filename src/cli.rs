@@ -17,6 +17,7 @@ pub mod output;
 pub mod policy;
 pub mod review;
 pub mod serve;
+pub mod token;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -94,6 +95,8 @@ pub enum Command {
     Manifests(manifests::Args),
     /// Make development certificates
     Certs(certs::Args),
+    /// Mint the first token, look into one, rotate the keys that sign them
+    Token(token::Args),
     /// Compose the name of a namespace from slugs
     Name(name::Args),
     /// Print the OpenAPI document of the ledger's API
@@ -143,6 +146,7 @@ impl Command {
             Self::Apply(args) => ledger::apply::run(args),
             Self::Manifests(args) => manifests::run(args),
             Self::Certs(args) => certs::run(args),
+            Self::Token(args) => token::run(args),
             Self::Name(args) => name::run(args),
             Self::Openapi(args) => openapi::run(args),
             Self::Completions(args) => completions::run(args),

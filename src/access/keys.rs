@@ -14,7 +14,7 @@ pub use made::make;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -157,7 +157,12 @@ impl KeySet {
             1..=KEYS_MAX => {}
             _ => return Err(KeyError::TooMany(dir.to_owned())),
         }
-        let keys = paths.iter().map(|path| Key::parse(path, &read(path)?)).collect::<Result<_, _>>()?;
+        let about = fs::metadata(dir).map_err(failed)?;
+        // Secrets that the kubelet mounts lie in such a directory; in it, whose a file is has to be asked.
+        let shared = about.permissions().mode() & 0o002 != 0;
+        let owner = shared.then(|| about.uid());
+        let keys =
+            paths.iter().map(|path| Key::parse(path, &read(path, owner)?)).collect::<Result<_, _>>()?;
         Ok(Self::of(keys))
     }
 
@@ -190,8 +195,9 @@ impl KeySet {
     }
 }
 
-/// Reads a key's file. One that everybody may write holds anybody's key.
-fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
+/// Reads a key's file. One that everybody may write holds anybody's key, and so does one that was put into a directory of
+/// everybody's by somebody else than the directory's `owner`.
+fn read(path: &Path, owner: Option<u32>) -> Result<Vec<u8>, KeyError> {
     let failed = |source| KeyError::Read { path: path.to_owned(), source };
     let wrong = |why| KeyError::File { path: path.to_owned(), why };
     let file = fs::File::open(path).map_err(failed)?;
@@ -201,6 +207,9 @@ fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
     }
     if about.permissions().mode() & 0o002 != 0 {
         return Err(wrong("may be written by everybody; `chmod o-w` it, or better 0600"));
+    }
+    if !owner.is_none_or(|owner| [0, owner].contains(&about.uid())) {
+        return Err(wrong("is somebody else's, in a directory that everybody may write into"));
     }
     let mut bytes = Vec::new();
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;

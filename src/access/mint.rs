@@ -8,7 +8,7 @@ use super::role::Role;
 use super::scope::{Power, Scope};
 use super::subject::{self, SubjectError};
 use super::token::LIFETIME_SECONDS_MAX;
-use super::token::claims::is_id;
+use super::token::claims::{is_id, is_slug};
 
 #[cfg(test)]
 mod tests;
@@ -86,8 +86,8 @@ pub enum MintError {
     /// No subject.
     #[error(transparent)]
     Subject(#[from] SubjectError),
-    /// An id that is none, twice the same, or too many of them.
-    #[error("tenant and projects go by their ids, at most {PROJECTS_MAX} projects, none twice")]
+    /// An id or slug that is none, twice the same, or too many of them.
+    #[error("a tenant goes by its slug and id, projects by their ids, at most {PROJECTS_MAX}, none twice")]
     Ids,
 }
 
@@ -138,7 +138,8 @@ fn well_formed(wish: &Wish) -> Result<(), MintError> {
     sorted.sort_unstable();
     sorted.dedup();
     let ids = wish.tenant.iter().map(|tenant| &tenant.id).chain(projects).all(|id| is_id(id));
-    if !ids || sorted.len() != projects.len() || projects.len() > PROJECTS_MAX {
+    let slug = wish.tenant.as_ref().is_none_or(|tenant| is_slug(&tenant.slug));
+    if !ids || !slug || sorted.len() != projects.len() || projects.len() > PROJECTS_MAX {
         return Err(MintError::Ids);
     }
     let who = Identity {

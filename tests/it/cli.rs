@@ -4,6 +4,7 @@
 
 mod docs;
 mod run;
+mod token;
 
 use clap::CommandFactory as _;
 use portcullis::cli::Cli;

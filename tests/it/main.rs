@@ -10,6 +10,7 @@
     reason = "a test that cannot go on has failed, and says where"
 )]
 
+mod access; // who may do what, and whom we believe
 mod bad_input; // what is no review, and what is one and should not be
 mod broken_laws; // laws that fail, at the start and while they run
 mod cli; // the command line: help, exit codes, messages

@@ -43,6 +43,7 @@ const ABSENT: &[(&str, &[&str], &[&str])] = &[
     ),
     ("api", &["regorus", "sqlx", "kube", "rustls", "hyper"], &[]),
     ("store", &["axum", "kube", "regorus"], &[]),
+    ("access", &["axum", "hyper", "sqlx", "kube", "regorus", "rustls", "std::net"], &[]),
     ("tenancy", &["axum", "hyper", "tokio", "sqlx", "kube", "regorus", "rustls", "std::fs", "tracing"], &[]),
 ];
 

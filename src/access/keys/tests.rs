@@ -146,6 +146,19 @@ fn a_file_that_everybody_may_write_holds_anybodys_key() {
 }
 
 #[test]
+fn in_a_directory_of_everybodys_a_file_has_to_be_its_owners() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = make(dir.path(), at(NOW)).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    assert!(Keys::open(dir.path()).is_ok());
+    let mine = fs::metadata(&path).unwrap().uid();
+    assert!(read(&path, None).is_ok() && read(&path, Some(mine)).is_ok());
+    // Root's files are good wherever they are; there is no second user here to make one.
+    let somebody = read(&path, Some(mine + 1));
+    assert_eq!(somebody.is_err(), mine != 0);
+}
+
+#[test]
 fn an_emptied_or_vanished_directory_keeps_the_keys_of_before() {
     let dir = tempfile::tempdir().unwrap();
     let path = make(dir.path(), at(NOW)).unwrap();

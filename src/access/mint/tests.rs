@@ -115,6 +115,7 @@ fn tokens_live_within_bounds() {
 
 #[test]
 fn wishes_that_are_none() {
+    let named = |id: &str, slug: &str| Some(TenantRef { id: id.into(), slug: slug.into() });
     let id = |n: usize| format!("0190a0a0-0000-7000-8000-{n:012}");
     let dev = || Wish { roles: vec![Role::ProjectDev], ..wish() };
     let of = |projects| Wish { projects: Some(projects), ..dev() };
@@ -132,10 +133,10 @@ fn wishes_that_are_none() {
         (of(vec!["shop".into()]), MintError::Ids),
         (of(vec![id(1), id(2), id(1)]), MintError::Ids),
         (of((0..=PROJECTS_MAX).map(id).collect()), MintError::Ids),
-        (
-            Wish { tenant: Some(TenantRef { id: "acme".into(), slug: "acme".into() }), ..wish() },
-            MintError::Ids,
-        ),
+        (Wish { tenant: named("acme", "acme"), ..wish() }, MintError::Ids),
+        (Wish { tenant: named(ACME, ""), ..wish() }, MintError::Ids),
+        (Wish { tenant: named(ACME, "ac-me"), ..wish() }, MintError::Ids),
+        (Wish { tenant: named(ACME, ACME), ..wish() }, MintError::Ids),
     ];
     for (wish, why) in cases {
         assert_eq!(minted(&admin(), wish.clone(), None), Err(why), "{wish:?}");

@@ -1,14 +1,9 @@
 use super::*;
+use crate::access::fixtures::{ACME, BLOG, SHOP, acme};
 use crate::access::identity::TenantRef;
 use crate::access::matrix::RULES;
 
-const ACME: &str = "0190a0a0-0000-7000-8000-000000000001";
-const SHOP: &str = "0190a0a0-0000-7000-8000-00000000000a";
-const BLOG: &str = "0190a0a0-0000-7000-8000-00000000000b";
-
-fn acme() -> TenantRef {
-    TenantRef { id: ACME.into(), slug: "acme".into() }
-}
+mod attacks; // identities and wishes put together at random
 
 fn of(role: Role) -> Identity {
     let who = Identity::known("ledger", "somebody");

@@ -1,6 +1,6 @@
 //! What a token of ours says.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::{LEEWAY_SECONDS, LIFETIME_SECONDS_MAX, Names, TokenError};
@@ -22,13 +22,13 @@ pub struct Claims {
     /// What that is.
     pub roles: Vec<Role>,
     /// Id of the tenant in which it is that.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
     pub tenant: Option<String>,
     /// Slug of that tenant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
     pub tenant_slug: Option<String>,
     /// Ids of the projects to which it is limited.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
     pub projects: Option<Vec<String>>,
     /// Issued at, unix seconds.
     pub iat: i64,
@@ -39,8 +39,13 @@ pub struct Claims {
     /// Its own id, a UUID.
     pub jti: String,
     /// Who minted it: `issuer#sub`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
     pub minted_by: Option<String>,
+}
+
+/// A claim that is there has a value: `projects: null` would be all projects, said by nobody.
+fn there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 impl Claims {
@@ -100,6 +105,9 @@ impl Claims {
         if !ids.all(|id| is_id(id)) {
             return Err(TokenError::Malformed("an id in it is no UUID"));
         }
+        if !self.tenant_slug.as_deref().is_none_or(is_slug) {
+            return Err(TokenError::Malformed("its tenant's slug is none"));
+        }
         let lifetime = self.exp.saturating_sub(self.iat);
         if lifetime <= 0 || lifetime > LIFETIME_SECONDS_MAX || self.nbf >= self.exp {
             return Err(TokenError::Malformed("it begins and ends in no order, or lives too long"));
@@ -122,6 +130,12 @@ pub(in crate::access) const fn in_time(from: i64, until: i64, now: i64) -> Resul
 /// Whether a text is a UUID as the ledger writes it: lower case, with hyphens. One spelling, so that ids compare as text.
 pub(in crate::access) fn is_id(text: &str) -> bool {
     Uuid::try_parse(text).is_ok_and(|id| id.to_string() == text)
+}
+
+/// Whether a text could be a tenant's slug. No UUID can, so a slug is never taken for another tenant's id.
+pub(in crate::access) fn is_slug(text: &str) -> bool {
+    let plain = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    plain && (1..=20).contains(&text.len()) && text.starts_with(|c: char| c.is_ascii_lowercase())
 }
 
 impl From<Contradiction> for TokenError {

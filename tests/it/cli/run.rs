@@ -20,6 +20,10 @@ impl Place {
         std::fs::write(path, text).unwrap();
     }
 
+    pub fn path(&self, path: &str) -> std::path::PathBuf {
+        self.0.path().join(path)
+    }
+
     pub fn read(&self, path: &str) -> String {
         std::fs::read_to_string(self.0.path().join(path)).unwrap()
     }

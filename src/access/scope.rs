@@ -77,9 +77,9 @@ pub fn authorize(
     tenant: Option<&str>,
     request_id: &str,
 ) -> Result<Scope, Denied> {
-    let rule = matrix::rule(action);
+    let row = matrix::rule(action);
     let standing = who.standing().unwrap_or(Standing::Nobody);
-    if !reaches(standing, tenant, rule.names_tenant()) {
+    if !reaches(standing, tenant, row.names_tenant()) {
         return Err(Denied::Hidden);
     }
     let (role, power) = match standing {
@@ -88,12 +88,12 @@ pub fn authorize(
         Standing::Member { tenant, role, projects } => {
             (role, Power::Tenant { id: tenant.id.clone(), role, projects: projects.map(<[String]>::to_vec) })
         }
-        Standing::Nobody => return Err(Denied::Forbidden { action, needs: rule.needs() }),
+        Standing::Nobody => return Err(Denied::Forbidden { action, needs: row.needs() }),
     };
-    let limit = match rule.may(role) {
+    let limit = match row.may(role) {
         May::Open | May::Yes => None,
         May::Limited(limit) => Some(limit),
-        May::No => return Err(Denied::Forbidden { action, needs: rule.needs() }),
+        May::No => return Err(Denied::Forbidden { action, needs: row.needs() }),
     };
     let actor = Actor { name: who.name(), roles: who.roles.clone(), minted_by: who.minted_by.clone() };
     Ok(Scope { power, actor, action, limit, request_id: request_id.to_owned() })

@@ -83,7 +83,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     match command {
         Command::New(args) => new::run(args, &place),
         Command::Show(args) => show::run(&args, &place),
-        Command::Keys(args) => keys::run(args, &place),
+        Command::Keys(args) => keys::run(&args, &place),
     }
 }
 

@@ -35,7 +35,7 @@ struct List {
 ///
 /// # Errors
 /// The keys cannot be read or written.
-pub fn run(args: Args, place: &Place) -> anyhow::Result<Exit> {
+pub fn run(args: &Args, place: &Place) -> anyhow::Result<Exit> {
     match args.command {
         Command::List(List { output }) => list(&Keys::open(&place.dir()?)?.now(), output),
         Command::Rotate => rotate(place),

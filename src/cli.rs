@@ -4,13 +4,16 @@
 //! [`law`] loads policies and tenants and asks the gate in process, [`output`] is the one place that prints,
 //! [`diagnostic`] shows what is wrong with a policy where it stands.
 
+pub mod audit;
 pub mod certs;
 pub mod completions;
+pub mod database;
 pub mod demo;
 pub mod diagnostic;
 pub mod law;
 pub mod ledger;
 pub mod manifests;
+pub mod migrate;
 pub mod name;
 pub mod openapi;
 pub mod output;
@@ -97,6 +100,10 @@ pub enum Command {
     Certs(certs::Args),
     /// Mint the first token, look into one, rotate the keys that sign them
     Token(token::Args),
+    /// Bring the schema of a ledger up to date
+    Migrate(migrate::Args),
+    /// Verify the audit log of a ledger
+    Audit(audit::Args),
     /// Compose the name of a namespace from slugs
     Name(name::Args),
     /// Print the OpenAPI document of the ledger's API
@@ -147,6 +154,8 @@ impl Command {
             Self::Manifests(args) => manifests::run(args),
             Self::Certs(args) => certs::run(args),
             Self::Token(args) => token::run(args),
+            Self::Migrate(args) => migrate::run(args),
+            Self::Audit(args) => audit::run(args),
             Self::Name(args) => name::run(args),
             Self::Openapi(args) => openapi::run(args),
             Self::Completions(args) => completions::run(args),

@@ -5,7 +5,7 @@
 //!
 //! ```no_run
 //! use portcullis::access::{Action, Identity, authorize};
-//! use portcullis::store::{Ledger, Options, Part, StoreError, audit::Entry, new_id};
+//! use portcullis::store::{Entry, Ledger, Options, Part, StoreError, new_id};
 //! use serde_json::json;
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -19,13 +19,20 @@
 //! so a chain has one order, and a chain that lost its newest rows is shorter than its head says.
 
 mod chain;
+mod denied;
 mod entry;
+mod list;
 mod redact;
+mod verify;
 
+pub use denied::Denial;
 pub use entry::{Entry, Outcome};
+pub use list::{Filter, Record, list};
 pub use redact::{REDACTED, is_credential};
+pub use verify::{Chain, PROVES, Report, verify};
 
 pub(super) use chain::append;
+pub(super) use denied::Denials;
 
 /// The chain of what belongs to no tenant.
 pub const SYSTEM: &str = "system";

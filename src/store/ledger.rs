@@ -2,6 +2,7 @@
 
 use tokio::sync::watch;
 
+use super::audit::Denials;
 use super::db::{Database, Kind, Mode, Options, Session, Wall};
 use super::error::StoreError;
 use super::migrate::{self, Migration};
@@ -14,6 +15,7 @@ use crate::access::Scope;
 pub struct Ledger {
     database: Database,
     hub: Hub,
+    denials: Denials,
 }
 
 /// Where a revision is announced within this process.
@@ -54,7 +56,7 @@ impl Ledger {
     /// Opens a database as it is, whatever its schema. For [`Ledger::migrate`] and [`Ledger::pending`] only.
     pub async fn connect(url: &str, options: &Options) -> Result<Self, StoreError> {
         let database = Database::open(url, options).await?;
-        Ok(Self { database, hub: Hub(watch::Sender::new(0)) })
+        Ok(Self { database, hub: Hub(watch::Sender::new(0)), denials: Denials::default() })
     }
 
     /// What of this program's schema the database does not have.
@@ -86,6 +88,10 @@ impl Ledger {
     /// A transaction of nobody's, which may record that somebody was turned away.
     pub(super) async fn begin_nobody(&self) -> Result<Session, StoreError> {
         self.database.begin(&Wall::Nobody, Mode::Write).await
+    }
+
+    pub(super) const fn denials(&self) -> &Denials {
+        &self.denials
     }
 
     /// The newest revision of the snapshot, as it grows. What other processes commit is heard by whoever listens for

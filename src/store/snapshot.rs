@@ -5,7 +5,6 @@
 
 mod law;
 mod policy_sets;
-mod registries;
 mod rows;
 mod settings;
 

@@ -5,9 +5,9 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 use super::policy_sets;
-use super::registries::effective;
 use crate::store::error::StoreError;
 use crate::store::revision::parse;
+use crate::tenancy::{Entry, Registries, registries};
 
 type Found = Result<Map<String, Value>, StoreError>;
 
@@ -16,7 +16,7 @@ pub(super) async fn tenants(
     on: &mut AnyConnection,
     key: Option<&str>,
     cluster: Option<&str>,
-    ceiling: &[String],
+    ceiling: &[Entry],
 ) -> Found {
     let rows = sqlx::query(
         "SELECT t.slug, t.id, t.status, t.dev_group, t.registries, t.narrowed_registries, p.name AS plan \
@@ -30,17 +30,12 @@ pub(super) async fn tenants(
     .fetch_all(&mut *on)
     .await?;
     let mut sets = policy_sets::by_tenant(on, key).await?;
-    let list = |row: &AnyRow, column: &str| -> Result<Option<Value>, StoreError> {
-        row.try_get::<Option<String>, _>(column)?.map(|text| parse("a list of registries", &text)).transpose()
-    };
     let tenants = rows.iter().map(|row| {
-        let given = list(row, "registries")?;
-        let narrowed = list(row, "narrowed_registries")?;
         let tenant = json!({
             "id": text(row, "id")?,
             "status": text(row, "status")?,
             "groups": [text(row, "dev_group")?],
-            "registries": effective(given.as_ref(), narrowed.as_ref(), ceiling),
+            "registries": in_force(row, ceiling)?,
             "plan": row.try_get::<Option<String>, _>("plan")?,
             // Absent rather than empty, as a document written by hand has it.
             "policySets": sets.remove(&text(row, "slug")?),
@@ -48,6 +43,29 @@ pub(super) async fn tenants(
         Ok((text(row, "slug")?, tenant))
     });
     tenants.collect()
+}
+
+/// What a tenant may pull from: what it was given, narrowed by itself, inside the ceiling; null where nothing was given.
+fn in_force(row: &AnyRow, ceiling: &[Entry]) -> Result<Value, StoreError> {
+    let stored = |column: &str| -> Result<Value, StoreError> {
+        let text: Option<String> = row.try_get(column)?;
+        text.map_or(Ok(Value::Null), |text| parse("a list of registries", &text))
+    };
+    // Entries were checked when they were written; one that does not read admits nothing.
+    let entries = |list: &[Value]| -> Vec<Entry> {
+        list.iter().filter_map(|entry| Entry::parse(entry.as_str()?).ok()).collect()
+    };
+    let granted = match stored("registries")? {
+        Value::String(_) => Some(Registries::Inherit),
+        Value::Array(list) => Some(Registries::List(entries(&list))),
+        _ => None,
+    };
+    let narrowed = stored("narrowed_registries")?.as_array().map(|list| entries(list));
+    Ok(match registries::effective(ceiling, granted.as_ref(), narrowed.as_deref()) {
+        None => Value::Null,
+        Some(Registries::Inherit) => "inherit".into(),
+        Some(Registries::List(list)) => list.iter().map(Entry::to_string).collect(),
+    })
 }
 
 /// By `tenant/project`: `{id}`.

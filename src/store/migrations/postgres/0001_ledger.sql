@@ -246,6 +246,7 @@ CREATE TABLE policysets (
     attached_to TEXT NOT NULL DEFAULT '[]',
     origin TEXT NOT NULL DEFAULT 'tenant',
     CONSTRAINT policysets_origin CHECK (origin IN ('platform', 'tenant')),
+    CONSTRAINT policysets_mode CHECK (mode IS NULL OR mode IN ('enforce', 'warn', 'audit', 'off')),
     CONSTRAINT policysets_name UNIQUE (tenant_id, name)
 );
 

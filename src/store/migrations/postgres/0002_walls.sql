@@ -33,8 +33,8 @@ SELECT portcullis_wall(name, 'tenant_id') FROM unnest(ARRAY[
 GRANT SELECT, UPDATE ON tenants TO portcullis_app;
 GRANT SELECT ON tenant_clusters, scan_findings, settings TO portcullis_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON projects, apps, sandboxes, namespaces, policysets, memberships, catalog_items,
-    idempotency_keys, exceptions TO portcullis_app;
-GRANT SELECT, INSERT, DELETE ON catalog_item_versions TO portcullis_app;
+    idempotency_keys TO portcullis_app;
+GRANT SELECT, INSERT, DELETE ON catalog_item_versions, exceptions TO portcullis_app;
 GRANT SELECT, INSERT ON app_revisions, revoked_tokens TO portcullis_app;
 -- Deleting an app takes its revisions with it; nothing else removes one.
 GRANT DELETE ON app_revisions TO portcullis_app;
@@ -46,6 +46,33 @@ GRANT SELECT ON tenants, tenant_clusters, projects, apps, sandboxes, namespaces,
 CREATE POLICY shared ON catalog_items FOR SELECT TO portcullis_app USING (tenant_id IS NULL);
 CREATE POLICY shared ON catalog_item_versions FOR SELECT TO portcullis_app USING (tenant_id IS NULL);
 CREATE POLICY shared ON settings FOR SELECT TO portcullis_app USING (tenant_id IS NULL);
+
+-- What only an administrator decides about a tenant. A change of a row that leaves these as they are is the tenant's own.
+CREATE FUNCTION portcullis_platform_fields() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_user = 'portcullis_app' AND
+        (NEW.id, NEW.created_at, NEW.slug, NEW.plan_id, NEW.quotas, NEW.limits, NEW.network_policies, NEW.registries,
+         NEW.dev_group, NEW.status, NEW.deleted_at)
+        IS DISTINCT FROM
+        (OLD.id, OLD.created_at, OLD.slug, OLD.plan_id, OLD.quotas, OLD.limits, OLD.network_policies, OLD.registries,
+         OLD.dev_group, OLD.status, OLD.deleted_at)
+    THEN
+        RAISE EXCEPTION 'the platform decides this of a tenant' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER platform_fields BEFORE UPDATE ON tenants FOR EACH ROW EXECUTE FUNCTION portcullis_platform_fields();
+
+-- A tenant sees the policy sets that the platform attached to it, and writes its own.
+CREATE POLICY own_origin_insert ON policysets AS RESTRICTIVE FOR INSERT TO portcullis_app WITH CHECK (origin = 'tenant');
+CREATE POLICY own_origin_update ON policysets AS RESTRICTIVE FOR UPDATE TO portcullis_app
+    USING (origin = 'tenant') WITH CHECK (origin = 'tenant');
+CREATE POLICY own_origin_delete ON policysets AS RESTRICTIVE FOR DELETE TO portcullis_app USING (origin = 'tenant');
+
+-- A tenant asks for an exception and takes the question back; the answer is the platform's.
+CREATE POLICY ask_insert ON exceptions AS RESTRICTIVE FOR INSERT TO portcullis_app
+    WITH CHECK (state = 'requested' AND approved_by IS NULL);
+CREATE POLICY ask_delete ON exceptions AS RESTRICTIVE FOR DELETE TO portcullis_app USING (state = 'requested');
 
 -- === tables that belong to no tenant ===
 
@@ -113,7 +140,7 @@ CREATE POLICY own ON audit_heads FOR ALL TO portcullis_app
     USING (chain = coalesce(portcullis_tenant(), 'system')) WITH CHECK (chain = coalesce(portcullis_tenant(), 'system'));
 CREATE POLICY admin ON audit_heads FOR ALL TO portcullis_admin USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE ON audit_heads TO portcullis_app, portcullis_admin;
-GRANT SELECT ON audit_anchors TO portcullis_admin;
+GRANT SELECT, INSERT ON audit_anchors TO portcullis_admin;
 
 -- Partitions are reached through audit_log alone; their own walls are for whoever tries otherwise.
 CREATE FUNCTION portcullis_wall_partition(part text) RETURNS void LANGUAGE plpgsql AS $$
@@ -123,6 +150,28 @@ BEGIN
     EXECUTE format('CREATE TRIGGER no_truncate BEFORE TRUNCATE ON %I FOR EACH STATEMENT EXECUTE FUNCTION portcullis_append_only()', part);
 END $$;
 SELECT portcullis_wall_partition('audit_log_default');
+
+-- The partition for the month (UTC) of a time, made where it is missing. Rows of that month that stand in the default
+-- partition already keep it from being made; then it stays there, and nothing is lost but a simpler detaching.
+CREATE FUNCTION portcullis_audit_partition(at bigint) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    first timestamp := date_trunc('month', to_timestamp(at / 1000.0) AT TIME ZONE 'UTC');
+    part text := 'audit_log_' || to_char(first, 'YYYY_MM');
+BEGIN
+    IF to_regclass(part) IS NULL THEN
+        EXECUTE format('CREATE TABLE %I PARTITION OF audit_log FOR VALUES FROM (%s) TO (%s)', part,
+            (extract(epoch FROM first) * 1000)::bigint, (extract(epoch FROM first + interval '1 month') * 1000)::bigint);
+        PERFORM portcullis_wall_partition(part);
+    END IF;
+    RETURN part;
+EXCEPTION WHEN check_violation THEN
+    RETURN 'audit_log_default';
+END $$;
+REVOKE EXECUTE ON FUNCTION portcullis_audit_partition(bigint), portcullis_wall(text, text), portcullis_wall_partition(text)
+    FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION portcullis_audit_partition(bigint) TO portcullis_admin;
+SELECT portcullis_audit_partition((extract(epoch FROM now() + ahead) * 1000)::bigint)
+    FROM unnest(ARRAY[interval '0', interval '1 month']) AS ahead;
 
 CREATE TRIGGER insert_only BEFORE UPDATE ON app_revisions FOR EACH ROW EXECUTE FUNCTION portcullis_append_only();
 CREATE TRIGGER insert_only BEFORE UPDATE ON catalog_item_versions FOR EACH ROW EXECUTE FUNCTION portcullis_append_only();

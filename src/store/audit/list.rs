@@ -1,0 +1,144 @@
+//! Reading the log, newest first.
+
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::{Row as _, any::AnyRow};
+use utoipa::ToSchema;
+
+use crate::store::Tx;
+use crate::store::error::StoreError;
+use crate::store::revision::parse;
+
+/// One row of the log.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// The chain it stands in: a tenant's id, or `system`.
+    pub chain: String,
+    /// Its number in the chain, from 1.
+    pub seq: i64,
+    /// When, RFC 3339; the last time, of attempts that were counted together.
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// The request.
+    pub request_id: String,
+    /// Who: `issuer#sub`.
+    pub actor: String,
+    /// Who minted the token of it, where that was somebody else.
+    pub minted_by: Option<String>,
+    /// What it was when it acted.
+    pub actor_roles: Vec<String>,
+    /// Whose it is; for a denied attempt, the caller's tenant.
+    pub tenant_id: Option<String>,
+    /// What was done.
+    #[schema(example = "tenant.update")]
+    pub action: String,
+    /// To what.
+    pub resource_type: String,
+    /// Its id.
+    pub resource_id: Option<String>,
+    /// Its name.
+    pub resource_name: Option<String>,
+    /// `ok`, `denied` or `error`.
+    pub result: String,
+    /// How many attempts the row stands for.
+    pub attempts: i64,
+    /// When the first of several was, RFC 3339.
+    #[schema(format = DateTime)]
+    pub first_at: Option<String>,
+    /// What it was, without credentials.
+    #[schema(value_type = Option<Object>)]
+    pub before: Option<Value>,
+    /// What it is now, without credentials.
+    #[schema(value_type = Option<Object>)]
+    pub after: Option<Value>,
+    /// Why.
+    pub reason: Option<String>,
+    /// SHA-256 of the row and the one before it, hex.
+    pub hash: String,
+    /// Where a list goes on after this row.
+    #[serde(skip)]
+    pub cursor: String,
+}
+
+/// Which rows are wanted; what is absent does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of one tenant, by id.
+    pub tenant_id: Option<String>,
+    /// Of one kind of deed: `tenant.update`.
+    pub action: Option<String>,
+    /// At or after this time, unix milliseconds.
+    pub since: Option<i64>,
+}
+
+/// Rows that the scope may see, newest first, after a [`Record::cursor`]. A cursor that is none of ours begins anew.
+pub async fn list(
+    tx: &mut Tx,
+    filter: &Filter,
+    after: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Record>, StoreError> {
+    let own = tx.tenant();
+    let (at, chain, seq) = after
+        .and_then(place)
+        .map_or((None, None, None), |(at, chain, seq)| (Some(at), Some(chain.to_owned()), Some(seq)));
+    let rows = sqlx::query(
+        "SELECT chain, seq, at, request_id, actor, minted_by, actor_roles, tenant_id, action, resource_type, \
+         resource_id, resource_name, result, attempts, first_at, before, after, reason, hash FROM audit_log \
+         WHERE ($1 IS NULL OR tenant_id = $1) AND ($2 IS NULL OR tenant_id = $2) AND ($3 IS NULL OR action = $3) \
+         AND ($4 IS NULL OR at >= $4) AND ($5 IS NULL OR at < $5 OR (at = $5 AND (chain > $6 OR (chain = $6 AND seq < $7)))) \
+         ORDER BY at DESC, chain, seq DESC LIMIT $8",
+    )
+    .bind(own)
+    .bind(&filter.tenant_id)
+    .bind(&filter.action)
+    .bind(filter.since)
+    .bind(at)
+    .bind(chain)
+    .bind(seq)
+    .bind(limit)
+    .fetch_all(tx.sql())
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &AnyRow) -> Result<Record, StoreError> {
+    let document = |column: &str| -> Result<Option<Value>, StoreError> {
+        row.try_get::<Option<String>, _>(column)?.map(|text| parse("an audit row", &text)).transpose()
+    };
+    let (chain, seq, at): (String, i64, i64) =
+        (row.try_get("chain")?, row.try_get("seq")?, row.try_get("at")?);
+    Ok(Record {
+        cursor: format!("{at}.{chain}.{seq}"),
+        chain,
+        seq,
+        at: time(at),
+        request_id: row.try_get("request_id")?,
+        actor: row.try_get("actor")?,
+        minted_by: row.try_get("minted_by")?,
+        actor_roles: parse("an audit row", &row.try_get::<String, _>("actor_roles")?)?,
+        tenant_id: row.try_get("tenant_id")?,
+        action: row.try_get("action")?,
+        resource_type: row.try_get("resource_type")?,
+        resource_id: row.try_get("resource_id")?,
+        resource_name: row.try_get("resource_name")?,
+        result: row.try_get("result")?,
+        attempts: row.try_get("attempts")?,
+        first_at: row.try_get::<Option<i64>, _>("first_at")?.map(time),
+        before: document("before")?,
+        after: document("after")?,
+        reason: row.try_get("reason")?,
+        hash: row.try_get("hash")?,
+    })
+}
+
+fn place(cursor: &str) -> Option<(i64, &str, i64)> {
+    let (at, rest) = cursor.split_once('.')?;
+    let (chain, seq) = rest.rsplit_once('.')?;
+    Some((at.parse().ok()?, chain, seq.parse().ok()?))
+}
+
+fn time(at: i64) -> String {
+    jiff::Timestamp::from_millisecond(at).map_or_else(|_| String::new(), |at| format!("{at:.3}"))
+}

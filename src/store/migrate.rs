@@ -55,7 +55,7 @@ pub(super) async fn pending(
     if !exists(database).await? {
         return Ok(migrations.to_vec());
     }
-    let mut session = database.begin(&Wall::Admin, Mode::Read).await.map_err(roles::explain)?;
+    let mut session = database.begin(&Wall::Feed, Mode::Read).await.map_err(roles::explain)?;
     let missing = missing(&mut session, migrations).await?;
     session.rollback().await?;
     Ok(missing)
@@ -93,7 +93,11 @@ pub(super) async fn run(database: &Database, migrations: &[Migration]) -> Result
     }
     first_row(&mut session).await?;
     if database.kind() == Kind::Postgres {
-        execute(&mut session, "GRANT SELECT ON portcullis_migrations TO portcullis_admin").await?;
+        execute(
+            &mut session,
+            "GRANT SELECT ON portcullis_migrations TO portcullis_admin, portcullis_snapshot",
+        )
+        .await?;
     }
     session.commit().await?;
     Ok(missing)

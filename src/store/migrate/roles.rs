@@ -8,6 +8,9 @@ use super::super::error::StoreError;
 /// Owner of everything, a tenant's requests, an administrator's requests, a gate's reading.
 const ROLES: [&str; 4] = ["portcullis_owner", "portcullis_app", "portcullis_admin", "portcullis_snapshot"];
 
+/// Those that a migration takes. A login that serves may lack the first, one that migrates the others.
+const MIGRATING: [&str; 3] = ["portcullis_owner", "portcullis_admin", "portcullis_snapshot"];
+
 /// Roles belong to the whole server; two ledgers on it may be made at once, and one of them comes second.
 const TRIES: usize = 20;
 
@@ -43,7 +46,7 @@ pub(super) async fn ensure(database: &Database) -> Result<(), StoreError> {
 
 /// What is missing, each with the statement that mends it.
 async fn wanted(on: &mut AnyConnection, login: &Login) -> Result<Vec<(String, String)>, StoreError> {
-    let mut wanted = Vec::new();
+    let (mut wanted, mut grants, mut lacks) = (Vec::new(), Vec::new(), false);
     for role in ROLES {
         let row = sqlx::query("SELECT rolsuper OR rolbypassrls AS above FROM pg_roles WHERE rolname = $1")
             .bind(role)
@@ -60,8 +63,13 @@ async fn wanted(on: &mut AnyConnection, login: &Login) -> Result<Vec<(String, St
             Some(_) => {}
         }
         if !member(on, role, login).await? {
-            wanted.push((format!("`{}` may not take the role `{role}`", login.name), grant(role, login)));
+            lacks |= MIGRATING.contains(&role);
+            grants.push((format!("`{}` may not take the role `{role}`", login.name), grant(role, login)));
         }
+    }
+    if lacks {
+        // Whoever has to be given some is the only login so far, and will serve as well.
+        wanted.append(&mut grants);
     }
     let schema: bool = match sqlx::query(
         "SELECT has_schema_privilege(oid, current_schema(), 'CREATE') AS may FROM pg_roles WHERE rolname = $1",

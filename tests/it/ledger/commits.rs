@@ -9,9 +9,7 @@ use serde_json::{Value, json};
 use sqlx::Connection as _;
 
 use super::on_both;
-use super::world::{
-    World, admin, app, change, cluster, fill, join, namespace, owner, project, sandbox, tenant,
-};
+use super::world::{World, admin, app, change, cluster, fill, join, namespace, owner, sandbox, tenant};
 
 on_both!(
     a_commit_is_a_revision,

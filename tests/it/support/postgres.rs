@@ -32,7 +32,6 @@ pub struct Scratch {
 
 impl Scratch {
     pub fn new() -> Self {
-        let cluster = CLUSTER.get_or_init(Cluster::start);
         let number = DATABASES.fetch_add(1, Ordering::Relaxed);
         let name = format!("t{}_{number}", std::process::id());
         sql("postgres", &format!("CREATE DATABASE {name}"));

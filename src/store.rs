@@ -84,6 +84,8 @@ mod error;
 
 pub mod feed;
 
+pub mod mirror;
+
 pub use audit::Entry;
 pub use db::{Kind, Options, default_url};
 pub use error::StoreError;

@@ -60,8 +60,15 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Opens a pool; SQLite's file is made, readable by its owner alone, where it is missing.
+    /// Opens a pool and a connection of it, so that it is known to be there.
     pub(super) async fn open(url: &str, options: &Options) -> Result<Self, StoreError> {
+        let database = Self::lazy(url, options)?;
+        drop(database.connection().await?);
+        Ok(database)
+    }
+
+    /// A pool without a connection yet; SQLite's file is made, readable by its owner alone, where it is missing.
+    pub(super) fn lazy(url: &str, options: &Options) -> Result<Self, StoreError> {
         let (kind, url) = address::read(url)?;
         sqlx::any::install_default_drivers();
         let patience = options.patience;
@@ -85,8 +92,7 @@ impl Database {
                     Ok(())
                 })
             })
-            .connect(&url)
-            .await?;
+            .connect_lazy(&url)?;
         Ok(Self { pool, kind, patience, writer: Arc::new(Semaphore::new(1)) })
     }
 

@@ -10,6 +10,8 @@
 //!
 //! Whatever fails here, the snapshot in force stays in force. It is told, tried again, and never a reason to stop deciding.
 
+pub mod database;
+
 pub mod file;
 
 pub mod health;
@@ -20,7 +22,9 @@ pub mod kept;
 
 pub mod keeper;
 
-pub mod pace;
+mod pace;
+
+pub mod remote;
 
 pub use health::Health;
 pub use intake::{Enter, Intake, Offer, Refused};

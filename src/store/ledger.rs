@@ -39,18 +39,30 @@ impl Ledger {
     /// With [`Options::migrate`] its schema is brought up to date first, which two processes may do at once.
     pub async fn open(url: &str, options: &Options) -> Result<Self, StoreError> {
         let ledger = Self::connect(url, options).await?;
-        if options.migrate {
-            ledger.migrate(migrate::all(ledger.kind())).await?;
-        } else if !ledger.pending().await?.is_empty() {
+        ledger.prepare(options.migrate).await?;
+        Ok(ledger)
+    }
+
+    /// A ledger whose database may be down now, and whose schema may be an older one: [`Ledger::prepare`] it once it is
+    /// there. Until then transactions fail.
+    pub fn lazy(url: &str, options: &Options) -> Result<Self, StoreError> {
+        Ok(Self { database: Database::lazy(url, options)?, hub: Hub(watch::Sender::new(0)) })
+    }
+
+    /// Brings the schema up to date, or with `migrate` false says whether it is; then reads where the ledger is.
+    pub async fn prepare(&self, migrate: bool) -> Result<(), StoreError> {
+        if migrate {
+            self.migrate(migrate::all(self.kind())).await?;
+        } else if !self.pending().await?.is_empty() {
             return Err(StoreError::Schema(
                 "the ledger's schema is older than this program; run `portcullis migrate`".to_owned(),
             ));
         }
-        let mut session = ledger.database.begin(&Wall::Feed, Mode::Read).await?;
+        let mut session = self.database.begin(&Wall::Feed, Mode::Read).await?;
         let now = revision::now(session.connection()).await?;
         session.rollback().await?;
-        ledger.hub.heard(now.revision);
-        Ok(ledger)
+        self.hub.heard(now.revision);
+        Ok(())
     }
 
     /// Opens a database as it is, whatever its schema. For [`Ledger::migrate`] and [`Ledger::pending`] only.
@@ -103,6 +115,11 @@ impl Ledger {
     /// Tells of a revision that another process committed. One that is not newer changes nothing.
     pub fn heard(&self, revision: u64) {
         self.hub.heard(revision);
+    }
+
+    /// Tells that the ledger was restored: it has another id, and its revisions begin wherever they do.
+    pub fn restored(&self, revision: u64) {
+        self.hub.0.send_replace(revision);
     }
 
     /// Which database it is on.

@@ -50,6 +50,13 @@ pub async fn whole(tx: &mut Tx, cluster: Option<&str>) -> Result<Value, StoreErr
     Ok(Value::Object(document))
 }
 
+/// Whether there is a cluster of this name. The document of one that is not there would be an empty world.
+pub async fn has_cluster(tx: &mut Tx, name: &str) -> Result<bool, StoreError> {
+    let found =
+        sqlx::query("SELECT 1 FROM clusters WHERE name = $1").bind(name).fetch_optional(tx.sql()).await?;
+    Ok(found.is_some())
+}
+
 /// Parts of the document as this transaction sees them: a merge patch over any older document of the same ledger and
 /// cluster. What is gone is null in it.
 pub async fn patch(tx: &mut Tx, parts: &BTreeSet<Part>, cluster: Option<&str>) -> Result<Value, StoreError> {

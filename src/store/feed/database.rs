@@ -1,0 +1,230 @@
+//! The snapshot from the ledger's own database, in the process that serves it or in a gate beside it.
+//!
+//! Whatever wakes us (a commit of this process, a notification, a file that was written, a clock) is only a reason to look:
+//! what is true is the ledger's row. So a notification that was lost costs a heartbeat and no change.
+
+pub mod listen;
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::intake::{Intake, Offer, Refused};
+use super::pace::Pace;
+use crate::access::{Action, Denied, Identity, Role, Scope, authorize};
+use crate::store::error::StoreError;
+use crate::store::mirror::Mirror;
+use crate::store::revision::{self, Change, Now};
+use crate::store::tx::Tx;
+use crate::store::{Ledger, snapshot};
+use crate::telemetry::metrics;
+use crate::tenancy::snapshot::{Snapshot, SnapshotError};
+
+/// How often the ledger's row is read although nobody told of a change; also how soon it is noticed that a database which
+/// was there does not answer.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// A database that takes longer to say where it is is down.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same for the whole document, or for what is missing of it.
+const PATIENCE_WHOLE: Duration = Duration::from_secs(30);
+
+/// Further behind than this, the whole document is less work than its changes.
+const CHANGES_MAX: u64 = 1000;
+
+/// Follows a ledger for this process.
+pub struct Follower {
+    ledger: Ledger,
+    scope: Scope,
+    cluster: Option<String>,
+    mirror: Option<Mirror>,
+    reconcile: Duration,
+}
+
+/// Why a look at the ledger came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum LookError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the ledger's database does not answer")]
+    Silent,
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error("the ledger's document does not hold: {0}")]
+    Document(#[from] SnapshotError),
+    #[error("the ledger knows no cluster `{0}`")]
+    Cluster(String),
+    #[error("reading the document was given up")]
+    GivenUp,
+}
+
+impl Follower {
+    /// Of all of a ledger, or of one cluster's part. Every `reconcile` the whole is compared. What is read is also told
+    /// to `mirror`, for the gates of others.
+    ///
+    /// # Errors
+    /// Never, as long as a gate may read the snapshot.
+    pub fn new(
+        ledger: Ledger,
+        cluster: Option<String>,
+        mirror: Option<Mirror>,
+        reconcile: Duration,
+    ) -> Result<Self, Denied> {
+        let mut gate = Identity::process("gate");
+        gate.roles = vec![Role::Service];
+        let scope = authorize(&gate, Action::Snapshot, None, "feed")?;
+        Ok(Self { ledger, scope, cluster, mirror, reconcile })
+    }
+
+    /// Hands every change to `intake`, until told to stop. `news` moves when there may be one.
+    ///
+    /// # Errors
+    /// Never; a task that ends is a task that died.
+    pub async fn run(
+        self,
+        mut intake: Intake,
+        mut news: watch::Receiver<u64>,
+        stop: CancellationToken,
+    ) -> Result<(), Infallible> {
+        let mut pace = Pace::new(stop.clone());
+        let mut committed = self.ledger.revision();
+        // The whole at first: what is in force may be kept from an earlier run, and nobody has vouched for it.
+        let mut compared: Option<Instant> = None;
+        loop {
+            news.borrow_and_update();
+            committed.borrow_and_update();
+            let whole = compared.is_none_or(|at| at.elapsed() >= self.reconcile);
+            let looked = self.look(&mut intake, whole).await;
+            if let Some(mirror) = &self.mirror {
+                mirror.in_touch(looked.is_ok());
+            }
+            if let Err(error) = looked {
+                intake.health().trouble(error);
+                if pace.failed().await {
+                    continue;
+                }
+                return Ok(());
+            }
+            if whole {
+                compared = Some(Instant::now());
+            }
+            intake.health().confirmed();
+            if !pace.went_well().await {
+                return Ok(());
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = committed.changed() => {}
+                _ = news.changed() => {}
+                () = tokio::time::sleep(HEARTBEAT) => {}
+            }
+        }
+    }
+
+    async fn look(&self, intake: &mut Intake, whole: bool) -> Result<(), LookError> {
+        let (tx, now) = within(PATIENCE, async {
+            let mut tx = self.ledger.read(&self.scope).await?;
+            let now = tx.ledger().await?;
+            Ok((tx, now))
+        })
+        .await?;
+        within(PATIENCE_WHOLE, self.take(tx, intake, now, whole)).await
+    }
+
+    async fn take(&self, mut tx: Tx, intake: &mut Intake, now: Now, whole: bool) -> Result<(), LookError> {
+        if !whole
+            && let Some((ledger, at)) = intake.position()
+            && *ledger == *now.ledger
+            && at <= now.revision
+        {
+            if at == now.revision {
+                tx.rollback().await?;
+                return Ok(());
+            }
+            if now.revision - at <= CHANGES_MAX
+                && let Some(changes) = revision::since(&mut tx, at).await?
+                && self.change(&mut tx, intake, &now, changes).await?
+            {
+                tx.rollback().await?;
+                return Ok(());
+            }
+        }
+        self.whole(tx, intake, now, whole).await
+    }
+
+    /// Takes changes. False where they do not fit: then the whole is taken.
+    async fn change(
+        &self,
+        tx: &mut Tx,
+        intake: &mut Intake,
+        now: &Now,
+        changes: Vec<Change>,
+    ) -> Result<bool, LookError> {
+        let Some(since) = changes.first().and_then(|first| first.revision.checked_sub(1)) else {
+            return Ok(false);
+        };
+        let patch = match &self.cluster {
+            None => revision::compose(changes.iter().cloned()),
+            Some(cluster) => {
+                let parts: BTreeSet<_> =
+                    changes.iter().flat_map(|change| change.parts.iter().cloned()).collect();
+                snapshot::patch(tx, &parts, Some(cluster)).await?
+            }
+        };
+        if let Err(error) = intake.change(since, now.revision, &patch) {
+            tracing::error!(since, revision = now.revision, %error, "a change of the ledger does not fit; taking the whole");
+            return Ok(false);
+        }
+        self.ledger.heard(now.revision);
+        if let Some(mirror) = &self.mirror {
+            mirror.changed(now, changes);
+        }
+        Ok(true)
+    }
+
+    async fn whole(&self, mut tx: Tx, intake: &mut Intake, now: Now, compare: bool) -> Result<(), LookError> {
+        if let Some(cluster) = &self.cluster
+            && !snapshot::has_cluster(&mut tx, cluster).await?
+        {
+            return Err(LookError::Cluster(cluster.clone()));
+        }
+        let document = snapshot::whole(&mut tx, self.cluster.as_deref()).await?;
+        tx.rollback().await?;
+        let read = tokio::task::spawn_blocking(move || Snapshot::of("the ledger", document)).await;
+        let snapshot = read.map_err(|_| LookError::GivenUp)??;
+        let other = intake.position().is_none_or(|(ledger, _)| *ledger != *now.ledger);
+        let same_revision = intake.position().is_some_and(|(_, revision)| revision == now.revision);
+        let offer = intake.whole(snapshot)?;
+        if compare && !other && same_revision {
+            metrics::snapshot_reconciled(offer == Offer::Same);
+            if offer == Offer::Different {
+                tracing::error!(
+                    revision = now.revision,
+                    "the snapshot was not what the ledger says; a change was lost"
+                );
+            }
+        }
+        if other {
+            self.ledger.restored(now.revision)
+        } else {
+            self.ledger.heard(now.revision)
+        }
+        if let Some(mirror) = &self.mirror {
+            mirror.whole(&now);
+        }
+        Ok(())
+    }
+}
+
+async fn within<T>(
+    patience: Duration,
+    work: impl Future<Output = Result<T, LookError>>,
+) -> Result<T, LookError> {
+    tokio::time::timeout(patience, work).await.unwrap_or(Err(LookError::Silent))
+}

@@ -1,0 +1,176 @@
+//! One question to the API: what is new since where we are?
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use ureq::Agent;
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+
+use super::Remote;
+use crate::store::feed::intake::Refused;
+use crate::tenancy::snapshot::{Snapshot, SnapshotError};
+
+/// The API answers after 30 s at the latest; what takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// For the connection itself.
+const PATIENCE_CONNECT: Duration = Duration::from_secs(5);
+
+/// A longer answer is none of a ledger's.
+const BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// What the API says.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Whole(Box<Snapshot>),
+    Change { since: u64, revision: u64, patch: Value },
+    Nothing,
+}
+
+/// Why there is no answer, or none that can be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RemoteError {
+    #[error("cannot read `{path}`: {source}")]
+    File { path: String, source: std::io::Error },
+    #[error("`{0}` holds no PEM of what it is named for")]
+    Pem(String),
+    #[error("the ledger's API cannot be reached: {0}")]
+    Transport(Box<ureq::Error>),
+    #[error("the ledger's API answers {status}{title}")]
+    Status { status: u16, title: String },
+    #[error("the ledger's API answers what is no snapshot: {0}")]
+    Answer(#[from] serde_json::Error),
+    #[error("the ledger's document does not hold: {0}")]
+    Document(#[from] SnapshotError),
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+/// An agent, as long as the files it was made from say the same.
+pub(super) struct Client {
+    remote: Remote,
+    agent: Option<(Vec<Vec<u8>>, Agent)>,
+}
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    revision: u64,
+    since: Option<u64>,
+    #[serde(borrow)]
+    whole: Option<&'a RawValue>,
+    patch: Option<Value>,
+}
+
+impl Client {
+    pub(super) fn new(remote: Remote) -> Self {
+        Self { remote, agent: None }
+    }
+
+    /// Asks, and waits for an answer up to 40 s.
+    pub(super) fn ask(&mut self, position: Option<(&str, u64)>) -> Result<Answer, RemoteError> {
+        let agent = self.agent()?;
+        let mut request = agent.get(format!("{}/api/v1/snapshot", self.remote.url.trim_end_matches('/')));
+        if let Some((ledger, since)) = position {
+            request = request.query("ledger", ledger).query("since", since.to_string());
+        }
+        if let Some(cluster) = &self.remote.cluster {
+            request = request.query("cluster", cluster);
+        }
+        if let Some(path) = &self.remote.token {
+            let token = read(path)?;
+            let token = String::from_utf8_lossy(&token);
+            request = request.header("Authorization", format!("Bearer {}", token.trim()));
+        }
+        let mut response = request.call().map_err(transport)?;
+        let status = response.status().as_u16();
+        let body = response.body_mut().with_config().limit(BYTES_MAX).read_to_vec().map_err(transport)?;
+        if status != 200 {
+            return Err(RemoteError::Status { status, title: title(&body) });
+        }
+        let wire: Wire<'_> = serde_json::from_slice(&body)?;
+        match (wire.whole, wire.since, wire.patch) {
+            (Some(whole), ..) => {
+                let snapshot = Snapshot::parse("the ledger's API", whole.get().as_bytes())?;
+                Ok(Answer::Whole(Box::new(snapshot)))
+            }
+            (None, Some(since), Some(_)) if since == wire.revision => Ok(Answer::Nothing),
+            (None, Some(since), Some(patch)) => Ok(Answer::Change { since, revision: wire.revision, patch }),
+            _ => Err(RemoteError::Status {
+                status,
+                title: ": neither `whole` nor `since` and `patch`".to_owned(),
+            }),
+        }
+    }
+
+    fn agent(&mut self) -> Result<Agent, RemoteError> {
+        let certificate = self.remote.certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
+        let files: Result<Vec<_>, _> =
+            self.remote.ca.iter().chain(certificate).map(|path| read(path)).collect();
+        let files = files?;
+        if let Some((known, agent)) = &self.agent
+            && *known == files
+        {
+            return Ok(agent.clone());
+        }
+        let mut tls = TlsConfig::builder();
+        let mut pems = files.iter();
+        if let (Some(path), Some(pem)) = (&self.remote.ca, self.remote.ca.as_ref().and_then(|_| pems.next()))
+        {
+            let roots = certificates(pem, path)?;
+            tls = tls.root_certs(RootCerts::new_with_certs(&roots));
+        }
+        if let (Some((path, key_path)), Some(pem), Some(key)) =
+            (&self.remote.certificate, pems.next(), pems.next())
+        {
+            let key = PrivateKey::from_pem(key).map_err(|_| none(key_path))?;
+            tls = tls.client_cert(Some(ClientCert::new_with_certs(&certificates(pem, path)?, key)));
+        }
+        let config = Agent::config_builder()
+            .tls_config(tls.build())
+            .timeout_global(Some(PATIENCE))
+            .timeout_connect(Some(PATIENCE_CONNECT))
+            .max_redirects(0)
+            .http_status_as_error(false);
+        let agent: Agent = config.build().into();
+        self.agent = Some((files, agent.clone()));
+        Ok(agent)
+    }
+}
+
+fn certificates(pem: &[u8], path: &Path) -> Result<Vec<Certificate<'static>>, RemoteError> {
+    let found: Vec<_> = parse_pem(pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if found.is_empty() { Err(none(path)) } else { Ok(found) }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, RemoteError> {
+    std::fs::read(path).map_err(|source| RemoteError::File { path: path.display().to_string(), source })
+}
+
+fn none(path: &Path) -> RemoteError {
+    RemoteError::Pem(path.display().to_string())
+}
+
+fn transport(error: ureq::Error) -> RemoteError {
+    RemoteError::Transport(Box::new(error))
+}
+
+/// What a problem document says, as far as a line bears it; nothing of anything else.
+fn title(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Problem {
+        code: Option<String>,
+        detail: Option<String>,
+    }
+    let Ok(Problem { code, detail }) = serde_json::from_slice(body) else { return String::new() };
+    let words: Vec<String> = [code, detail].into_iter().flatten().collect();
+    let line: String = words.join(": ").chars().filter(|c| !c.is_control()).take(200).collect();
+    if line.is_empty() { line } else { format!(": {line}") }
+}

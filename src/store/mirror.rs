@@ -1,0 +1,163 @@
+//! The API's end of the snapshot: what changed lately, in memory, for any number of gates that wait.
+//!
+//! One follower of this process reads each change once; gates wait here, on a number, and hold no connection of the
+//! database while they do.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::revision::{Change, Now};
+
+/// Changes that are remembered; a gate that is further behind takes the whole.
+const CHANGES_MAX: usize = 1024;
+
+/// Clusters whose whole document is remembered, each as of one revision.
+const DOCUMENTS_MAX: usize = 16;
+
+/// What gates of this process's API wait on; all clones are one.
+#[derive(Clone)]
+pub struct Mirror(Arc<Shared>);
+
+struct Shared {
+    changes: Mutex<VecDeque<Change>>,
+    turn: watch::Sender<Turn>,
+    documents: tokio::sync::Mutex<BTreeMap<Option<String>, (Now, Bytes)>>,
+    closing: CancellationToken,
+}
+
+/// Where the ledger is, as far as this process knows.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Turn {
+    now: Option<Now>,
+    in_touch: bool,
+}
+
+/// What there is for somebody who waited.
+#[derive(Debug)]
+pub enum Next {
+    /// These changes, in order, beginning right after where it stands; never none.
+    Changes(Vec<Change>),
+    /// Only the whole document helps.
+    Whole(Now),
+    /// Nothing, and that is known.
+    Nothing,
+    /// This process is out of touch with the ledger, or going away; ask another.
+    Away,
+}
+
+impl Mirror {
+    /// Out of touch until told otherwise; once `closing` is cancelled nobody waits any more.
+    pub fn new(closing: CancellationToken) -> Self {
+        let (turn, _) = watch::channel(Turn::default());
+        let (changes, documents) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self(Arc::new(Shared { changes, turn, documents, closing }))
+    }
+
+    /// The ledger is here; what led to it is not known.
+    pub(super) fn whole(&self, now: &Now) {
+        self.publish(now, Vec::new());
+    }
+
+    /// The ledger is here, by these changes.
+    pub(super) fn changed(&self, now: &Now, changes: Vec<Change>) {
+        self.publish(now, changes);
+    }
+
+    /// Whether this process hears what is committed.
+    pub(super) fn in_touch(&self, in_touch: bool) {
+        self.0.turn.send_if_modified(|turn| std::mem::replace(&mut turn.in_touch, in_touch) != in_touch);
+    }
+
+    fn publish(&self, now: &Now, new: Vec<Change>) {
+        let mut changes = self.0.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.0.turn.borrow().now.clone();
+        if new.is_empty() && before.as_ref() == Some(now) {
+            return self.in_touch(true);
+        }
+        let follows = before.is_some_and(|before| {
+            before.ledger == now.ledger
+                && new.first().is_some_and(|first| first.revision == before.revision + 1)
+        });
+        if !follows {
+            changes.clear();
+        }
+        changes.extend(new);
+        let surplus = changes.len().saturating_sub(CHANGES_MAX);
+        changes.drain(..surplus);
+        self.0.turn.send_replace(Turn { now: Some(now.clone()), in_touch: true });
+    }
+
+    /// Waits until there is something for whoever stands at `position`, ledger and revision, or has nothing.
+    pub async fn next(&self, position: Option<(&str, u64)>, patience: Duration) -> Next {
+        let mut turn = self.0.turn.subscribe();
+        let until = tokio::time::Instant::now() + patience;
+        loop {
+            let Turn { now, in_touch } = turn.borrow_and_update().clone();
+            let Some(now) = now.filter(|_| in_touch && !self.0.closing.is_cancelled()) else {
+                return Next::Away;
+            };
+            let ahead = match position {
+                Some((ledger, revision)) if ledger == now.ledger => {
+                    if revision < now.revision {
+                        return self.since(revision).map_or(Next::Whole(now), Next::Changes);
+                    }
+                    // Another replica heard first; that it stays so is for the gate to refuse.
+                    revision > now.revision
+                }
+                _ => return Next::Whole(now),
+            };
+            tokio::select! {
+                () = self.0.closing.cancelled() => return Next::Away,
+                waited = tokio::time::timeout_at(until, turn.changed()) => match waited {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return Next::Away,
+                    Err(_) => return if ahead { Next::Whole(now) } else { Next::Nothing },
+                },
+            }
+        }
+    }
+
+    fn since(&self, revision: u64) -> Option<Vec<Change>> {
+        let changes = self.0.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = changes.partition_point(|change| change.revision <= revision);
+        let found: Vec<Change> = changes.range(from..).cloned().collect();
+        found.first().filter(|first| first.revision == revision + 1)?;
+        Some(found)
+    }
+
+    /// The whole document for a cluster as it is sent, as of `now` or later; `make` gives it where it is not remembered.
+    /// Whoever asks meanwhile waits for the one that is being made.
+    ///
+    /// # Errors
+    /// As `make`.
+    pub async fn document<E>(
+        &self,
+        cluster: Option<&str>,
+        now: &Now,
+        make: impl Future<Output = Result<(Now, Bytes), E>>,
+    ) -> Result<Bytes, E> {
+        let mut documents = self.0.documents.lock().await;
+        let key = cluster.map(str::to_owned);
+        if let Some((of, document)) = documents.get(&key)
+            && of.ledger == now.ledger
+            && of.revision >= now.revision
+        {
+            return Ok(document.clone());
+        }
+        let (of, document) = make.await?;
+        if documents.len() >= DOCUMENTS_MAX {
+            documents.clear();
+        }
+        documents.insert(key, (of, document.clone()));
+        Ok(document)
+    }
+}
+
+#[cfg(test)]
+mod tests;

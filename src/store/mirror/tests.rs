@@ -1,0 +1,103 @@
+use serde_json::json;
+
+use super::*;
+
+fn now(ledger: &str, revision: u64) -> Now {
+    Now { ledger: ledger.to_owned(), revision }
+}
+
+fn changes(revisions: std::ops::RangeInclusive<u64>) -> Vec<Change> {
+    let change = |revision| Change {
+        revision,
+        patch: json!({"revision": revision}),
+        parts: std::collections::BTreeSet::new(),
+    };
+    revisions.map(change).collect()
+}
+
+async fn at_once(mirror: &Mirror, position: Option<(&str, u64)>) -> String {
+    match mirror.next(position, Duration::from_millis(1)).await {
+        Next::Changes(changes) => {
+            format!("{:?}", changes.iter().map(|change| change.revision).collect::<Vec<_>>())
+        }
+        Next::Whole(now) => format!("whole {}", now.revision),
+        Next::Nothing => "nothing".to_owned(),
+        Next::Away => "away".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn what_there_is_depends_on_where_one_stands() {
+    let mirror = Mirror::new(CancellationToken::new());
+    assert_eq!(at_once(&mirror, None).await, "away");
+    mirror.whole(&now("a", 5));
+    for (position, expected) in [
+        (None, "whole 5"),
+        (Some(("a", 5)), "nothing"),
+        (Some(("a", 4)), "whole 5"),
+        (Some(("b", 5)), "whole 5"),
+        (Some(("a", 6)), "whole 5"),
+    ] {
+        assert_eq!(at_once(&mirror, position).await, expected, "{position:?}");
+    }
+    mirror.changed(&now("a", 8), changes(6..=8));
+    assert_eq!(at_once(&mirror, Some(("a", 5))).await, "[6, 7, 8]");
+    assert_eq!(at_once(&mirror, Some(("a", 7))).await, "[8]");
+    assert_eq!(at_once(&mirror, Some(("a", 4))).await, "whole 8");
+    mirror.changed(&now("a", 10), changes(10..=10));
+    assert_eq!(at_once(&mirror, Some(("a", 8))).await, "whole 10", "9 is missing");
+    mirror.in_touch(false);
+    assert_eq!(at_once(&mirror, Some(("a", 9))).await, "away");
+    mirror.in_touch(true);
+    mirror.whole(&now("b", 2));
+    assert_eq!(at_once(&mirror, Some(("a", 10))).await, "whole 2");
+}
+
+#[tokio::test]
+async fn a_gate_that_is_far_behind_takes_the_whole() {
+    let mirror = Mirror::new(CancellationToken::new());
+    mirror.whole(&now("a", 0));
+    for revision in 1..=2000 {
+        mirror.changed(&now("a", revision), changes(revision..=revision));
+    }
+    assert_eq!(at_once(&mirror, Some(("a", 975))).await, "whole 2000");
+    assert!(at_once(&mirror, Some(("a", 976))).await.starts_with("[977, "));
+}
+
+#[tokio::test]
+async fn who_waits_is_woken() {
+    let closing = CancellationToken::new();
+    let mirror = Mirror::new(closing.clone());
+    mirror.whole(&now("a", 1));
+    let wait = || {
+        let mirror = mirror.clone();
+        tokio::spawn(async move { mirror.next(Some(("a", 1)), Duration::from_mins(1)).await })
+    };
+    let (first, second) = (wait(), wait());
+    tokio::task::yield_now().await;
+    mirror.changed(&now("a", 2), changes(2..=2));
+    assert!(matches!(first.await.unwrap(), Next::Changes(_)));
+    assert!(matches!(second.await.unwrap(), Next::Changes(_)));
+    let third = tokio::spawn({
+        let mirror = mirror.clone();
+        async move { mirror.next(Some(("a", 2)), Duration::from_mins(1)).await }
+    });
+    tokio::task::yield_now().await;
+    closing.cancel();
+    assert!(matches!(third.await.unwrap(), Next::Away));
+}
+
+#[tokio::test]
+async fn a_document_is_made_once_a_revision() {
+    let mirror = Mirror::new(CancellationToken::new());
+    let made = std::sync::atomic::AtomicU32::new(0);
+    let make = |revision: u64| {
+        made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        async move { Ok::<_, std::convert::Infallible>((now("a", revision), Bytes::from(revision.to_string()))) }
+    };
+    for (asked, have, expected) in [(1, 1, "1"), (1, 9, "1"), (2, 3, "3"), (3, 9, "3")] {
+        let document = mirror.document(None, &now("a", asked), async { make(have).await }).await.unwrap();
+        assert_eq!(document, expected);
+    }
+    assert_eq!(made.load(std::sync::atomic::Ordering::Relaxed), 2);
+}

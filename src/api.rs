@@ -58,6 +58,20 @@ pub mod meta;
 
 pub mod clusters;
 
+pub mod tenants;
+
+pub mod members;
+
+pub mod projects;
+
+pub mod plans;
+
+pub mod settings;
+
+mod subject;
+
+mod words;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 

@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use super::Api;
 use super::problem::{Fault, Problem};
 use super::route::{Part, Shape};
+use crate::store::StoreError;
 
 /// The version that a change is meant for. Without the header, or with `*`, it is meant for whatever is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,16 @@ pub struct IfMatch(pub Option<i64>);
 
 /// No row ever has it, so a tag that cannot be one of ours is a version that has passed.
 const NEVER: i64 = -1;
+
+impl IfMatch {
+    /// Whether it is meant for what has this version.
+    ///
+    /// # Errors
+    /// `PRECONDITION_FAILED`.
+    pub fn check(self, version: i64) -> Result<(), StoreError> {
+        if self.0.is_none_or(|expected| expected == version) { Ok(()) } else { Err(StoreError::Stale) }
+    }
+}
 
 /// A version as `ETag` writes it.
 pub fn format(version: i64) -> String {

@@ -43,6 +43,21 @@ pub struct ListQuery {
     pub label_selector: Option<String>,
 }
 
+/// The query of a list of things without labels.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PageQuery {
+    /// At most so many items; 50 where it is absent.
+    #[schema(minimum = 1, maximum = 200, nullable = false)]
+    pub limit: Option<u16>,
+    /// `nextCursor` of the page before.
+    #[schema(min_length = 1, max_length = 512, nullable = false)]
+    pub cursor: Option<String>,
+}
+
+/// The labels of what has none, for [`Filling::take`].
+pub static UNLABELLED: BTreeMap<String, String> = BTreeMap::new();
+
 /// A page of a list.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -105,6 +120,16 @@ impl ListQuery {
     /// `VALIDATION_ERROR` for a cursor that is none of ours, or a selector that is none.
     pub fn window(&self) -> Result<Window, Problem> {
         Window::new(self.limit, self.cursor.as_deref(), self.label_selector.as_deref())
+    }
+}
+
+impl PageQuery {
+    /// What it asks for.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` for a cursor that is none of ours.
+    pub fn window(&self) -> Result<Window, Problem> {
+        Window::new(self.limit, self.cursor.as_deref(), None)
     }
 }
 

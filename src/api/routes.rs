@@ -5,7 +5,7 @@
 
 use super::problem::Code;
 use super::route::{Route, route};
-use super::{clusters, meta};
+use super::{clusters, members, meta, plans, projects, settings, tenants};
 use crate::access::Action as A;
 
 /// The table.
@@ -24,6 +24,38 @@ pub fn table() -> Vec<Route> {
         route(A::ClustersGet,    clusters::get,    &[]),
         route(A::ClustersUpdate, clusters::update, &[]),
         route(A::ClustersDelete, clusters::delete, &[Code::HasDependents]),
+
+        route(A::TenantsList,            tenants::list,             &[]),
+        route(A::TenantsCreate,          tenants::create,           &[Code::RegistryNotAllowed, Code::UnprocessableEntity]),
+        route(A::TenantsGet,             tenants::get,              &[]),
+        route(A::TenantsUpdate,          tenants::update,           &[Code::RegistryNotAllowed, Code::UnprocessableEntity, Code::TenantSuspended]),
+        route(A::TenantsDelete,          tenants::delete,           &[Code::HasDependents]),
+        route(A::TenantsOwners,          tenants::owners,           &[Code::TenantSuspended]),
+        route(A::TenantsQuotas,          tenants::quotas,           &[]),
+        route(A::TenantsLimits,          tenants::limits,           &[]),
+        route(A::TenantsNetworkPolicies, tenants::network_policies, &[]),
+        route(A::TenantsSuspend,         tenants::suspend,          &[]),
+        route(A::TenantsResume,          tenants::resume,           &[]),
+        route(A::TenantsSummary,         tenants::summary,          &[]),
+        route(A::TenantsPlan,            tenants::plan,             &[Code::UnprocessableEntity]),
+
+        route(A::MembersList,   members::list,   &[]),
+        route(A::MembersPut,    members::put,    &[Code::UnprocessableEntity, Code::TenantSuspended]),
+        route(A::MembersDelete, members::delete, &[Code::NotFound]),
+
+        route(A::PlansList, plans::list, &[]),
+        route(A::PlansGet,  plans::get,  &[Code::NotFound]),
+
+        route(A::ProjectsList,   projects::list,   &[]),
+        route(A::ProjectsCreate, projects::create, &[Code::TenantSuspended]),
+        route(A::ProjectsGet,    projects::get,    &[]),
+        route(A::ProjectsUpdate, projects::update, &[Code::UnprocessableEntity, Code::TenantSuspended]),
+        route(A::ProjectsDelete, projects::delete, &[Code::HasDependents]),
+        route(A::ProjectsAccess, projects::access, &[Code::UnprocessableEntity, Code::TenantSuspended]),
+
+        route(A::SettingsList,    settings::list,    &[]),
+        route(A::SettingsGet,     settings::get,     &[Code::NotFound]),
+        route(A::SettingsReplace, settings::replace, &[Code::NotFound, Code::Conflict, Code::UnprocessableEntity]),
     ]
 }
 

@@ -94,6 +94,20 @@ impl Schemas {
     }
 }
 
+/// Everything that a value has against a JSON Schema that no route takes by itself, each at this pointer or below it.
+///
+/// # Errors
+/// 500 where the schema does not compile, which a test finds.
+pub fn faults_of(schema: &Value, value: &Value, at: &str) -> Result<Vec<Fault>, Problem> {
+    let bad =
+        |error: jsonschema::ValidationError<'_>| BadSchema { name: at.to_owned(), why: error.to_string() };
+    let validator = jsonschema::options().offline().build(schema);
+    let validator = validator.map_err(|error| Problem::internal(&bad(error)))?;
+    let faults = validator.iter_errors(value).flat_map(|error| sentence::faults(&error));
+    let placed = faults.map(|fault| Fault { pointer: format!("{at}{}", fault.pointer), ..fault });
+    Ok(bounded(placed.collect()))
+}
+
 /// A text of the query as what its parameter is; left a text where it is none of that, and the schema then says so.
 fn typed(kind: Option<&Value>, text: String) -> Value {
     let is = |word: &str| match kind {

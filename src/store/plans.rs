@@ -3,10 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Tx;
-use super::error::StoreError;
-use super::revision::parse;
-use super::tenants::{Quantities, row::time};
+use super::tenants::Quantities;
+use super::{StoreError, Time, Tx, document};
 
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -26,11 +24,9 @@ pub struct Plan {
     /// Names of built-in policy sets that hold for its tenants.
     pub policysets: Vec<String>,
     /// When it was made, RFC 3339.
-    #[schema(format = DateTime)]
-    pub created_at: String,
+    pub created_at: Time,
     /// When it was last changed, RFC 3339.
-    #[schema(format = DateTime)]
-    pub updated_at: String,
+    pub updated_at: Time,
     /// What `ETag` says.
     pub version: i64,
 }
@@ -75,14 +71,14 @@ pub async fn get(tx: &mut Tx, plan: &str) -> Result<Plan, StoreError> {
 
 fn read(row: Row) -> Result<Plan, StoreError> {
     Ok(Plan {
-        quotas: parse("a plan's quotas", &row.quotas)?,
-        limits: parse("a plan's limits", &row.limits)?,
-        policysets: parse("a plan's policy sets", &row.policysets)?,
+        quotas: document("a plan's quotas", &row.quotas)?,
+        limits: document("a plan's limits", &row.limits)?,
+        policysets: document("a plan's policy sets", &row.policysets)?,
         id: row.id,
         name: row.name,
         description: row.description,
-        created_at: time(row.created_at),
-        updated_at: time(row.updated_at),
+        created_at: Time(row.created_at),
+        updated_at: Time(row.updated_at),
         version: row.version,
     })
 }

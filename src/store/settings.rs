@@ -5,10 +5,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::audit::Entry as Deed;
-use super::error::StoreError;
-use super::revision::parse;
-use super::tenants::row::time;
-use super::{Part, Tx, new_id};
+use super::{Part, StoreError, Time, Tx, document as read, new_id};
 use crate::tenancy::Entry;
 use crate::tenancy::settings::{self, Bystander, KEYS};
 
@@ -23,8 +20,8 @@ pub struct Setting {
     #[schema(value_type = Value)]
     pub value: Value,
     /// When it was last set, RFC 3339; null where nobody has, and the value is the default.
-    #[schema(required = true, format = DateTime)]
-    pub updated_at: Option<String>,
+    #[schema(required = true)]
+    pub updated_at: Option<Time>,
     /// What `ETag` says; 0 where nobody has set it.
     pub version: i64,
 }
@@ -48,8 +45,8 @@ pub async fn all(tx: &mut Tx) -> Result<Vec<Setting>, StoreError> {
     let setting = |key: &str| match rows.iter().find(|row| row.key == key) {
         Some(row) => Ok(Setting {
             key: key.to_owned(),
-            value: parse("a setting", &row.value)?,
-            updated_at: Some(time(row.updated_at)),
+            value: read("a setting", &row.value)?,
+            updated_at: Some(Time(row.updated_at)),
             version: row.version,
         }),
         None => {
@@ -73,7 +70,7 @@ pub async fn ceiling(tx: &mut Tx) -> Result<Vec<Entry>, StoreError> {
             .fetch_optional(tx.sql())
             .await?;
     let Some(stored) = stored else { return Ok(Vec::new()) };
-    let stored: Value = parse("the setting `registries`", &stored)?;
+    let stored: Value = read("the setting `registries`", &stored)?;
     let list = stored.get("ceiling").and_then(Value::as_array).into_iter().flatten();
     Ok(list.filter_map(|entry| Entry::parse(entry.as_str()?).ok()).collect())
 }

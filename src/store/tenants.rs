@@ -20,7 +20,7 @@ pub use row::{NetworkPolicy, Registries, Status, Tenant, Word};
 use std::collections::BTreeMap;
 
 use super::error::StoreError;
-use super::{Tx, settings};
+use super::{Tx, clusters, settings};
 use crate::access::matrix::{self, Method};
 use crate::tenancy::registries;
 use crate::tenancy::{Entry, snapshot};
@@ -36,7 +36,7 @@ pub async fn list(
     after: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Tenant>, StoreError> {
-    let cluster = cluster_id(tx, cluster).await?;
+    let cluster = clusters::get(tx, cluster).await?.id;
     let tenant = tx.tenant();
     let rows = sqlx::query_as::<_, row::Row>(row::select!(
         "c.cluster_id = $1 AND ($2 IS NULL OR t.id = $2) AND ($3 IS NULL OR t.id > $3) AND ($4 IS NULL OR EXISTS \
@@ -56,7 +56,7 @@ pub async fn list(
 
 /// A tenant by id or slug, on a cluster by id or name.
 pub async fn get(tx: &mut Tx, cluster: &str, tenant: &str) -> Result<Tenant, StoreError> {
-    let cluster = cluster_id(tx, cluster).await?;
+    let cluster = clusters::get(tx, cluster).await?.id;
     find(tx, Some(&cluster), tenant).await
 }
 
@@ -81,20 +81,6 @@ pub async fn change(tx: &mut Tx, cluster: &str, tenant: &str) -> Result<Tenant, 
 pub async fn change_anywhere(tx: &mut Tx, tenant: &str) -> Result<Tenant, StoreError> {
     let tenant = find(tx, None, tenant).await?;
     locked(tx, &tenant.id).await
-}
-
-/// The id of a cluster that the scope sees, by id or name.
-async fn cluster_id(tx: &mut Tx, cluster: &str) -> Result<String, StoreError> {
-    let own = tx.tenant();
-    let id = sqlx::query_scalar(
-        "SELECT c.id FROM clusters c WHERE (c.id = $1 OR c.name = $1) AND ($2 IS NULL OR EXISTS \
-         (SELECT 1 FROM tenant_clusters t WHERE t.cluster_id = c.id AND t.tenant_id = $2))",
-    )
-    .bind(cluster.to_owned())
-    .bind(own)
-    .fetch_optional(tx.sql())
-    .await?;
-    id.ok_or(StoreError::NotFound("cluster"))
 }
 
 async fn locked(tx: &mut Tx, id: &str) -> Result<Tenant, StoreError> {

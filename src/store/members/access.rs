@@ -156,8 +156,8 @@ mod tests {
             subject: "i#ada".to_owned(),
             role,
             projects: projects.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect()),
-            created_at: String::new(),
-            updated_at: String::new(),
+            created_at: crate::store::Time(0),
+            updated_at: crate::store::Time(0),
             version: 1,
         });
         let line = Access { subject: "i#ada".to_owned(), role: wanted };

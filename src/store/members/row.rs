@@ -4,9 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::access::Role;
-use crate::store::error::StoreError;
-use crate::store::revision::parse;
-use crate::store::tenants::row::time;
+use crate::store::{StoreError, Time, document};
 
 /// A member of a tenant.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -18,17 +16,14 @@ pub struct Member {
     #[schema(example = "https://id.example.com#ada")]
     pub subject: String,
     /// What it is in the tenant.
-    #[schema(inline)]
     pub role: MemberRole,
     /// UUIDs of the projects that it is limited to; null for all of the tenant's.
     #[schema(required = true)]
     pub projects: Option<Vec<String>>,
     /// When it became one, RFC 3339.
-    #[schema(format = DateTime)]
-    pub created_at: String,
+    pub created_at: Time,
     /// When that last changed, RFC 3339.
-    #[schema(format = DateTime)]
-    pub updated_at: String,
+    pub updated_at: Time,
     /// What `ETag` says; grows by each change.
     pub version: i64,
 }
@@ -94,11 +89,11 @@ impl Row {
                 "projectDev" => MemberRole::ProjectDev,
                 _ => MemberRole::ReadOnly,
             },
-            projects: self.project_ids.map(|ids| parse("a member's projects", &ids)).transpose()?,
+            projects: self.project_ids.map(|ids| document("a member's projects", &ids)).transpose()?,
             id: self.id,
             subject: self.subject,
-            created_at: time(self.created_at),
-            updated_at: time(self.updated_at),
+            created_at: Time(self.created_at),
+            updated_at: Time(self.updated_at),
             version: self.version,
         })
     }

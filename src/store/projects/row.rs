@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::store::error::StoreError;
-use crate::store::revision::parse;
-use crate::store::tenants::row::time;
+use crate::store::{StoreError, Time, document};
 
 /// A project.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -25,11 +23,9 @@ pub struct Project {
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// When it was made, RFC 3339.
-    #[schema(format = DateTime)]
-    pub created_at: String,
+    pub created_at: Time,
     /// When it was last changed, RFC 3339.
-    #[schema(format = DateTime)]
-    pub updated_at: String,
+    pub updated_at: Time,
     /// What `ETag` says; grows by each change.
     pub version: i64,
 }
@@ -62,13 +58,13 @@ pub(super) struct Row {
 impl Row {
     pub(super) fn read(self) -> Result<Project, StoreError> {
         Ok(Project {
-            labels: parse("a project's labels", &self.labels)?,
+            labels: document("a project's labels", &self.labels)?,
             id: self.id,
             name: self.slug,
             tenant_id: self.tenant_id,
             display_name: self.display_name,
-            created_at: time(self.created_at),
-            updated_at: time(self.updated_at),
+            created_at: Time(self.created_at),
+            updated_at: Time(self.updated_at),
             version: self.version,
         })
     }

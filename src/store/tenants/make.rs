@@ -7,7 +7,7 @@ use serde_json::json;
 use super::row::{Registries, Tenant};
 use crate::store::audit::Entry;
 use crate::store::error::StoreError;
-use crate::store::{Part, Tx, members, new_id, plans, settings};
+use crate::store::{Part, Tx, clusters, members, new_id, plans, settings};
 
 /// What a tenant is made of; every field was checked against its grammar.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -31,7 +31,7 @@ pub struct New {
 /// # Errors
 /// `Conflict` where a tenant that is not deleted has the slug, wherever it is, or its group is an administrators'.
 pub async fn create(tx: &mut Tx, cluster: &str, new: New) -> Result<Tenant, StoreError> {
-    let cluster = super::cluster_id(tx, cluster).await?;
+    let cluster = clusters::get(tx, cluster).await?.id;
     // Settings that concern tenants wait for this one, and this one for them.
     sqlx::query("UPDATE clusters SET version = version WHERE id = $1")
         .bind(&cluster)

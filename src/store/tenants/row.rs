@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Quantities, in_force};
-use crate::store::error::StoreError;
-use crate::store::revision::parse;
+use crate::store::{StoreError, Time, document};
 use crate::tenancy::Entry;
 
 /// A tenant.
@@ -22,7 +21,6 @@ pub struct Tenant {
     /// Name for people; empty where none was given.
     pub display_name: String,
     /// Whether its writes are let through.
-    #[schema(inline)]
     pub status: Status,
     /// UUID of the cluster that it is on.
     pub cluster_id: String,
@@ -38,7 +36,6 @@ pub struct Tenant {
     /// What one container may use; where it says nothing of a resource, its plan does.
     pub limits: Quantities,
     /// Network policies of each of its namespaces.
-    #[schema(inline)]
     pub network_policies: Vec<NetworkPolicy>,
     /// What administrators grant: entries, `inherit` for the ceiling, null for no policy.
     #[schema(required = true)]
@@ -53,11 +50,9 @@ pub struct Tenant {
     #[schema(example = "acme-devs")]
     pub dev_group: String,
     /// When it was made, RFC 3339.
-    #[schema(format = DateTime)]
-    pub created_at: String,
+    pub created_at: Time,
     /// When it was last changed, RFC 3339.
-    #[schema(format = DateTime)]
-    pub updated_at: String,
+    pub updated_at: Time,
     /// What `ETag` says; grows by each change.
     pub version: i64,
 }
@@ -105,8 +100,19 @@ pub struct NetworkPolicy {
     )]
     pub name: String,
     /// Its `spec` by `networking.k8s.io/v1`.
-    #[schema(value_type = Object, example = json!({ "podSelector": {}, "policyTypes": ["Ingress"] }))]
+    #[schema(schema_with = spec)]
     pub spec: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What a network policy says is the cluster's to judge; here it is kept, and its size is that of a body.
+fn spec() -> utoipa::openapi::schema::Object {
+    use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Type};
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some("Its `spec` by `networking.k8s.io/v1`"))
+        .additional_properties(Some(AdditionalProperties::FreeForm(true)))
+        .examples([serde_json::json!({ "podSelector": {}, "policyTypes": ["Ingress"] })])
+        .build()
 }
 
 impl Status {
@@ -160,10 +166,10 @@ pub(super) struct Row {
 impl Row {
     /// As it is answered, under this ceiling.
     pub(super) fn read(self, ceiling: &[Entry]) -> Result<Tenant, StoreError> {
-        let registries = self.registries.map(|text| parse("a tenant's registries", &text)).transpose()?;
+        let registries = self.registries.map(|text| document("a tenant's registries", &text)).transpose()?;
         let narrowed: Option<Vec<String>> = self
             .narrowed_registries
-            .map(|text| parse("a tenant's narrowed registries", &text))
+            .map(|text| document("a tenant's narrowed registries", &text))
             .transpose()?;
         Ok(Tenant {
             status: match self.status.as_str() {
@@ -171,11 +177,11 @@ impl Row {
                 "suspended" => Status::Suspended,
                 _ => Status::Deleting,
             },
-            owners: parse("a tenant's owners", &self.owners)?,
-            labels: parse("a tenant's labels", &self.labels)?,
-            quotas: parse("a tenant's quotas", &self.quotas)?,
-            limits: parse("a tenant's limits", &self.limits)?,
-            network_policies: parse("a tenant's network policies", &self.network_policies)?,
+            owners: document("a tenant's owners", &self.owners)?,
+            labels: document("a tenant's labels", &self.labels)?,
+            quotas: document("a tenant's quotas", &self.quotas)?,
+            limits: document("a tenant's limits", &self.limits)?,
+            network_policies: document("a tenant's network policies", &self.network_policies)?,
             effective_registries: in_force(ceiling, registries.as_ref(), narrowed.as_deref()),
             registries,
             narrowed_registries: narrowed,
@@ -185,14 +191,9 @@ impl Row {
             cluster_id: self.cluster_id,
             plan: self.plan,
             dev_group: self.dev_group,
-            created_at: time(self.created_at),
-            updated_at: time(self.updated_at),
+            created_at: Time(self.created_at),
+            updated_at: Time(self.updated_at),
             version: self.version,
         })
     }
-}
-
-/// Unix milliseconds as RFC 3339.
-pub(in crate::store) fn time(at: i64) -> String {
-    jiff::Timestamp::from_millisecond(at).map(|at| format!("{at:.3}")).unwrap_or_default()
 }

@@ -1,0 +1,139 @@
+//! Members of a tenant.
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::Api;
+use super::answer::{Answer, Done};
+use super::body::{Body, Path, Query};
+use super::caller::Caller;
+use super::etag::IfMatch;
+use super::page::{self, Page, PageQuery};
+use super::problem::{Code, Fault, Problem};
+use super::subject;
+use crate::store::members::{self, Member, MemberRole};
+use crate::store::tenants::{self, Tenant};
+use crate::store::{StoreError, Tx, projects};
+
+/// What somebody is in a tenant.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Membership {
+    /// The role; of several the last one holds.
+    pub role: MemberRole,
+    /// Ids or slugs of the projects that it is limited to; without it, all of the tenant's. An empty list is none.
+    #[schema(max_items = 100, required = false)]
+    pub projects: Option<Vec<ProjectName>>,
+}
+
+/// A project by id or slug.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub struct ProjectName(pub String);
+
+impl utoipa::PartialSchema for ProjectName {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        super::words::project_name()
+    }
+}
+
+impl ToSchema for ProjectName {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "ProjectName".into()
+    }
+}
+
+/// Lists members.
+pub async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Path((cluster, tenant)): Path<(String, String)>,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<Page<Member>>, Problem> {
+    let mut filling = query.window()?.filling();
+    let mut tx = api.read(&caller).await?;
+    let tenant = tenants::get(&mut tx, &cluster, &tenant).await?;
+    while let Some((after, limit)) = filling.wants() {
+        let rows = members::list(&mut tx, &tenant.id, after.as_deref(), limit).await?;
+        filling.take(rows, |member| &member.id, |_| &page::UNLABELLED);
+    }
+    Ok(Answer::new(filling.page()))
+}
+
+/// Makes somebody a member, or something else than before.
+pub async fn put(
+    State(api): State<Api>,
+    caller: Caller,
+    Path((cluster, tenant, subject)): Path<(String, String, String)>,
+    wanted: IfMatch,
+    Body(body): Body<Membership>,
+) -> Result<Answer<Member>, Problem> {
+    let subject = named(&api, &subject)?;
+    may_give(&caller, body.role)?;
+    let mut tx = api.write(&caller).await?;
+    let tenant = tenants::change(&mut tx, &cluster, &tenant).await?;
+    let was = members::find(&mut tx, &tenant.id, &subject).await?;
+    if let Some(was) = &was {
+        may_give(&caller, was.role)?;
+    }
+    wanted.check(was.as_ref().map_or(0, |was| was.version))?;
+    let projects = limited_to(&mut tx, &tenant, &body).await?;
+    let member = members::put(&mut tx, &tenant, &subject, body.role, projects.as_deref()).await?;
+    let version = member.version;
+    caller.commit(tx, Answer::versioned(member, version)).await
+}
+
+/// Ends a membership.
+pub async fn delete(
+    State(api): State<Api>,
+    caller: Caller,
+    Path((cluster, tenant, subject)): Path<(String, String, String)>,
+    wanted: IfMatch,
+) -> Result<Done, Problem> {
+    let subject = named(&api, &subject).map_err(|_| Problem::from(StoreError::NotFound("member")))?;
+    let mut tx = api.write(&caller).await?;
+    let tenant = tenants::change(&mut tx, &cluster, &tenant).await?;
+    let was = members::find(&mut tx, &tenant.id, &subject).await?.ok_or(StoreError::NotFound("member"))?;
+    may_give(&caller, was.role)?;
+    wanted.check(was.version)?;
+    members::delete(&mut tx, &tenant, was).await?;
+    caller.commit(tx, Done).await
+}
+
+fn named(api: &Api, text: &str) -> Result<String, Problem> {
+    subject::read(api, text, "").map_err(|fault| {
+        Problem::invalid(vec![Fault::new("", format!("the subject in the path {}", fault.detail))])
+    })
+}
+
+/// Nobody gives or takes more than it has.
+fn may_give(caller: &Caller, role: MemberRole) -> Result<(), Problem> {
+    if caller.scope().may_grant(role.role()) {
+        return Ok(());
+    }
+    let detail = format!("the role `{}` is above the caller's own", role.as_str());
+    Err(Problem::new(Code::Forbidden, detail))
+}
+
+/// Ids of the projects that the body names, each of this tenant.
+async fn limited_to(tx: &mut Tx, tenant: &Tenant, body: &Membership) -> Result<Option<Vec<String>>, Problem> {
+    let Some(names) = &body.projects else { return Ok(None) };
+    if body.role == MemberRole::TenantOwner {
+        let detail = "limits an owner, who owns the whole tenant";
+        return Err(Problem::meaning(Code::UnprocessableEntity, "/projects", detail));
+    }
+    let mut ids: Vec<String> = Vec::with_capacity(names.len());
+    let mut faults = Vec::new();
+    for (index, ProjectName(name)) in names.iter().enumerate() {
+        match projects::get(tx, &tenant.id, name).await {
+            Ok(project) if ids.contains(&project.id) => {}
+            Ok(project) => ids.push(project.id),
+            Err(StoreError::NotFound(_)) => {
+                faults.push(Fault::new(format!("/projects/{index}"), "is no project of this tenant"));
+            }
+            Err(other) => return Err(other.into()),
+        }
+    }
+    if faults.is_empty() { Ok(Some(ids)) } else { Err(Problem::faults(Code::UnprocessableEntity, faults)) }
+}

@@ -1,0 +1,96 @@
+//! Settings, for administrators.
+
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::Api;
+use super::answer::Answer;
+use super::body::{Body, Path};
+use super::caller::Caller;
+use super::etag::IfMatch;
+use super::page::Page;
+use super::problem::{Code, Fault, Problem};
+use super::schema;
+use crate::store::settings::{self, Setting};
+use crate::store::{StoreError, Tx};
+use crate::tenancy::settings::{Objection, grammar, meaning, schema_of};
+
+/// A value for a setting.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SettingPut {
+    /// As the snapshot has it under `settings`; `registries` for example is `{"ceiling": […], "platform": […]}`.
+    #[schema(value_type = Value, required = true, example = json!({ "ceiling": ["registry.example.com"], "platform": [] }))]
+    pub value: Value,
+}
+
+/// What namespaces are made of: where there are any, these stay.
+const BUILT_ON: [&str; 2] = ["prefix", "labelPrefix"];
+
+/// Lists settings; those that nobody has set have their defaults.
+pub async fn list(State(api): State<Api>, caller: Caller) -> Result<Answer<Page<Setting>>, Problem> {
+    let mut tx = api.read(&caller).await?;
+    let items = settings::all(&mut tx).await?;
+    Ok(Answer::new(Page { items, next_cursor: None }))
+}
+
+/// Shows a setting.
+pub async fn get(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(key): Path<String>,
+) -> Result<Answer<Setting>, Problem> {
+    let mut tx = api.read(&caller).await?;
+    Ok(versioned(settings::get(&mut tx, &key).await?))
+}
+
+/// Replaces a setting.
+pub async fn replace(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(key): Path<String>,
+    wanted: IfMatch,
+    Body(SettingPut { value }): Body<SettingPut>,
+) -> Result<Answer<Setting>, Problem> {
+    let shape = schema_of(&key).ok_or(StoreError::NotFound("setting"))?;
+    let mut faults = schema::faults_of(&shape, &value, "/value")?;
+    if faults.is_empty() {
+        faults = placed(grammar(&key, &value));
+    }
+    super::tenants::refuse(faults)?;
+    let mut tx = api.write(&caller).await?;
+    settings::alone(&mut tx).await?;
+    let was = settings::get(&mut tx, &key).await?;
+    wanted.check(was.version)?;
+    possible(&mut tx, &was, &value).await?;
+    let setting = settings::put(&mut tx, was, value).await?;
+    caller.commit(tx, versioned(setting)).await
+}
+
+/// Whether the settings as a whole can be so.
+async fn possible(tx: &mut Tx, was: &Setting, value: &Value) -> Result<(), Problem> {
+    let key = was.key.as_str();
+    if BUILT_ON.contains(&key) && *value != was.value && settings::any_namespace(tx).await? {
+        let detail = format!("there are namespaces that are built on the setting `{key}`");
+        return Err(Problem::new(Code::Conflict, detail));
+    }
+    let mut document = settings::document(&settings::all(tx).await?);
+    document.insert(key.to_owned(), value.clone());
+    let objections = meaning(key, &document, &settings::bystanders(tx).await?);
+    if objections.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::faults(Code::UnprocessableEntity, placed(objections)))
+}
+
+fn placed(objections: Vec<Objection>) -> Vec<Fault> {
+    let fault = |objection: Objection| Fault::new(format!("/value{}", objection.pointer), objection.detail);
+    objections.into_iter().map(fault).collect()
+}
+
+fn versioned(setting: Setting) -> Answer<Setting> {
+    let version = setting.version;
+    Answer::versioned(setting, version)
+}

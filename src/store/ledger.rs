@@ -46,7 +46,8 @@ impl Ledger {
     /// A ledger whose database may be down now, and whose schema may be an older one: [`Ledger::prepare`] it once it is
     /// there. Until then transactions fail.
     pub fn lazy(url: &str, options: &Options) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::lazy(url, options)?, hub: Hub(watch::Sender::new(0)) })
+        let database = Database::lazy(url, options)?;
+        Ok(Self { database, hub: Hub(watch::Sender::new(0)), denials: Denials::default() })
     }
 
     /// Brings the schema up to date, or with `migrate` false says whether it is; then reads where the ledger is.

@@ -11,6 +11,7 @@
 )]
 
 mod access; // who may do what, and whom we believe
+mod api; // the ledger's API: problems, bodies, paging, replays, limits, every role at every route
 mod bad_input; // what is no review, and what is one and should not be
 mod broken_laws; // laws that fail, at the start and while they run
 mod cli; // the command line: help, exit codes, messages

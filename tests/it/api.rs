@@ -1,0 +1,19 @@
+//! The ledger's API, as its callers meet it: over sockets, on a real database.
+
+// `cfg(test)` always holds here; it tells clippy that the helpers, too, may unwrap.
+#[cfg(test)]
+mod bodies;
+#[cfg(test)]
+mod clusters;
+#[cfg(test)]
+mod conventions;
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
+pub mod harness;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod replays;
+#[cfg(test)]
+mod walk;

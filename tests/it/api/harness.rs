@@ -1,0 +1,279 @@
+//! An API on a database of its own, and callers who say who they are.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use clap::Parser;
+use portcullis::access::mint::{Wish, grant};
+use portcullis::access::token::now;
+use portcullis::access::{AccessArgs, Action, Identity, Role, TenantRef, authorize};
+use portcullis::cli::serve::api::{ApiArgs, api};
+use portcullis::lifecycle::drain::Drain;
+use portcullis::lifecycle::ready::Readiness;
+use portcullis::store::{Ledger, Options};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use ureq::Agent;
+
+use crate::support::postgres::Scratch;
+
+/// Slugs and names are counted, so that no two tests meet.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// An API that runs; ended when dropped.
+pub struct Server {
+    pub address: SocketAddr,
+    pub dir: TempDir,
+    pub ledger: Ledger,
+    pub runtime: Runtime,
+    pub scratch: Option<Scratch>,
+    issuers: portcullis::access::Issuers,
+}
+
+/// Somebody who calls.
+#[derive(Clone)]
+pub struct Caller {
+    agent: Agent,
+    address: SocketAddr,
+    headers: Vec<(String, String)>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: ureq::http::HeaderMap,
+    pub text: String,
+}
+
+/// The database a server is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    Sqlite,
+    Postgres,
+}
+
+#[derive(Parser)]
+struct Words {
+    #[command(flatten)]
+    access: AccessArgs,
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+/// A name that no other test has.
+pub fn unique(stem: &str) -> String {
+    format!("{stem}{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+// === impl Server ===
+
+impl Server {
+    /// On SQLite, with limits that no test reaches by accident.
+    pub fn start() -> Self {
+        Self::with(On::Sqlite, &["--api-rate", "100000", "--api-burst", "100000"])
+    }
+
+    pub fn with(on: On, flags: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let scratch = (on == On::Postgres).then(Scratch::new);
+        let file = format!("sqlite://{}", dir.path().join("ledger.db").display());
+        let url = scratch.as_ref().map_or(file, |scratch| scratch.url.clone());
+        let keys = dir.path().join("keys");
+        let words = words(&keys, flags);
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (address, ledger) = runtime.block_on(async {
+            let ledger = Ledger::open(&url, &Options::default()).await.unwrap();
+            let (issuers, _) = words.access.open().unwrap();
+            let bound = api(words.api, ledger.clone(), issuers, None, &Readiness::new()).await.unwrap();
+            let address = bound.address();
+            tokio::spawn(bound.run(Drain::new(Duration::ZERO)));
+            (address, ledger)
+        });
+        let (issuers, _) = self::words(&keys, &[]).access.open().unwrap();
+        Self { address, dir, ledger, runtime, scratch, issuers }
+    }
+
+    /// Somebody without a token.
+    pub fn nobody(&self) -> Caller {
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_mins(1)))
+            .build()
+            .into();
+        Caller { agent, address: self.address, headers: Vec::new() }
+    }
+
+    /// Somebody with this token.
+    pub fn bearing(&self, token: &str) -> Caller {
+        self.nobody().with("authorization", &format!("Bearer {token}"))
+    }
+
+    pub fn admin(&self) -> Caller {
+        self.somebody("root", Role::Admin, None)
+    }
+
+    /// Somebody of this role, with a token that this server's keys have signed.
+    pub fn somebody(&self, subject: &str, role: Role, tenant: Option<&TenantRef>) -> Caller {
+        self.bearing(&self.token(subject, role, tenant, 3600))
+    }
+
+    pub fn token(&self, subject: &str, role: Role, tenant: Option<&TenantRef>, ttl_seconds: i64) -> String {
+        self.issue(subject, role, tenant, ttl_seconds, now())
+    }
+
+    /// A token that was issued at this time, unix seconds.
+    pub fn issue(
+        &self,
+        subject: &str,
+        role: Role,
+        tenant: Option<&TenantRef>,
+        ttl_seconds: i64,
+        at: i64,
+    ) -> String {
+        let scope = authorize(&Identity::process("test"), Action::TokensMint, None, "test").unwrap();
+        let wish = Wish {
+            subject: subject.to_owned(),
+            roles: vec![role],
+            tenant: tenant.cloned(),
+            projects: None,
+            ttl_seconds,
+        };
+        let granted = grant(&scope, wish, None).unwrap();
+        self.issuers.own().issue(&granted, at).unwrap().token
+    }
+
+    /// Runs a statement as whoever owns the database; what came of it.
+    pub fn sql(&self, statement: &str) {
+        let url = format!("sqlite://{}", self.dir.path().join("ledger.db").display());
+        match &self.scratch {
+            Some(scratch) => drop(scratch.sql(statement)),
+            None => self.runtime.block_on(async {
+                use sqlx::Connection as _;
+                sqlx::any::install_default_drivers();
+                let mut connection = sqlx::AnyConnection::connect(&url).await.unwrap();
+                let statement = sqlx::AssertSqlSafe(statement.to_owned());
+                sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }),
+        }
+    }
+}
+
+fn words(keys: &Path, flags: &[&str]) -> Words {
+    let keys = keys.to_str().unwrap();
+    let fixed = ["api", "--token-keys", keys, "--api", "127.0.0.1:0", "--api-failed-signins", "100000"];
+    let given = flags.iter().filter(|_| true).copied();
+    // The last of two flags of one name would be an error: what a test names replaces what stands here.
+    let fixed = fixed
+        .chunks(2)
+        .filter(|pair| !pair.iter().any(|word| word.starts_with("--") && flags.contains(word)));
+    Words::try_parse_from(fixed.flatten().copied().chain(given)).unwrap()
+}
+
+// === impl Caller ===
+
+impl Caller {
+    /// The same with another header.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let mut headers = self.headers.clone();
+        headers.push((name.to_owned(), value.to_owned()));
+        Self { headers, ..self.clone() }
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, None)
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        self.json("POST", path, body)
+    }
+
+    pub fn put(&self, path: &str, body: &Value) -> Answer {
+        self.json("PUT", path, body)
+    }
+
+    pub fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.json("PATCH", path, body)
+    }
+
+    pub fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, None)
+    }
+
+    pub fn json(&self, method: &str, path: &str, body: &Value) -> Answer {
+        self.with("content-type", "application/json").send(method, path, Some(body.to_string().as_bytes()))
+    }
+
+    /// Bytes as they stand, with the headers of this caller and no others.
+    pub fn send(&self, method: &str, path: &str, body: Option<&[u8]>) -> Answer {
+        let mut request =
+            ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let mut response = match body {
+            Some(body) => self.agent.run(request.body(body).unwrap()).unwrap(),
+            None => self.agent.run(request.body(()).unwrap()).unwrap(),
+        };
+        let text = response.body_mut().with_config().limit(16 << 20).read_to_string().unwrap();
+        Answer { status: response.status().as_u16(), headers: response.headers().clone(), text }
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// The body, of an answer that must have this status.
+    #[track_caller]
+    pub fn ok(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        if self.text.is_empty() { Value::Null } else { self.body() }
+    }
+
+    #[track_caller]
+    pub fn body(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The code of a problem that is as problems must be; and the pointers of its faults.
+    #[track_caller]
+    pub fn problem(&self) -> (u16, String, Vec<String>) {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.text);
+        let body = self.body();
+        let text = |name: &str| body[name].as_str().unwrap_or_else(|| panic!("no {name}: {body}")).to_owned();
+        let code = text("code");
+        assert_eq!(body["status"], self.status);
+        assert_eq!(text("type"), format!("/docs#{code}"));
+        assert_eq!(Some(text("requestId").as_str()), self.header("x-request-id"));
+        assert!(!text("title").is_empty() && !text("detail").is_empty());
+        let known = portcullis::api::problem::Code::parse(&code).unwrap_or_else(|| panic!("unknown {code}"));
+        assert_eq!((known.status().as_u16(), known.title()), (self.status, text("title").as_str()));
+        assert_eq!(self.header("retry-after").is_some(), matches!(self.status, 429 | 503), "{body}");
+        let faults = body["errors"].as_array().cloned().unwrap_or_default();
+        let pointers = faults.iter().map(|fault| fault["pointer"].as_str().unwrap().to_owned());
+        (self.status, code, pointers.collect())
+    }
+
+    /// Refused with this code, at these pointers.
+    #[track_caller]
+    pub fn refused(&self, code: &str, pointers: &[&str]) {
+        let (_, found, mut at) = self.problem();
+        at.sort();
+        assert_eq!(
+            (found.as_str(), at.iter().map(String::as_str).collect::<Vec<_>>()),
+            (code, pointers.to_vec()),
+            "{}",
+            self.text
+        );
+    }
+}

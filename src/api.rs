@@ -56,6 +56,8 @@ pub mod fields;
 
 pub mod meta;
 
+pub mod tokens;
+
 pub mod clusters;
 
 pub mod tenants;
@@ -79,7 +81,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -151,33 +153,37 @@ pub fn router(parts: Parts) -> Result<Router, ApiError> {
     let api = Api::new(parts, &routes)?;
     let mut router = Router::new();
     for route in routes {
-        let post =
-            Post { api: api.clone(), rule: route.rule, manner: route.manner, idempotent: route.idempotent() };
-        let post = Arc::new(post);
+        let post = Arc::new(Post {
+            api: api.clone(),
+            rule: route.rule,
+            manner: route.manner,
+            idempotent: route.idempotent(),
+            queried: route.shape.query.is_some(),
+        });
         for path in route.paths() {
             let handler =
                 route.handler.clone().route_layer(from_fn_with_state(Arc::clone(&post), front::pass));
             router = router.route(&verbs::routed(path), handler);
         }
     }
-    let router = router
-        .fallback(async || Problem::of(Code::NotFound))
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            tracing::error!("a handler panicked; the caller was answered 500");
-            axum::response::IntoResponse::into_response(Problem::of(Code::Internal))
-        }))
-        .layer(cors(&api.0.parts.cors))
-        .with_state(api);
+    let mut router =
+        router.fallback(async || Problem::of(Code::NotFound)).layer(CatchPanicLayer::custom(panicked));
+    if !api.0.parts.cors.is_empty() {
+        router = router.layer(cors(&api.0.parts.cors));
+    }
+    let router = router.with_state(api);
     // Rewriting comes before routing, which a layer of the router itself would not.
     let routed = router.into_service().map_request(|request: Request| verbs::rewrite(request));
     Ok(Router::new().fallback_service(routed).layer(from_fn(request_id::sign)))
 }
 
-/// Off unless origins are named: a page of another origin then gets no answer to read.
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a handler panicked; the caller was answered 500");
+    Problem::of(Code::Internal).into_response()
+}
+
+/// Without it, which is the default, a page of another origin gets no answer to read.
 fn cors(origins: &[HeaderValue]) -> CorsLayer {
-    if origins.is_empty() {
-        return CorsLayer::new();
-    }
     use axum::http::Method as M;
     use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, LOCATION, RETRY_AFTER};
     CorsLayer::new()

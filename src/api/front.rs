@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::{RawPathParams, Request, State};
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -17,7 +17,7 @@ use super::body::{BODY_MAX, too_long};
 use super::caller::{Caller, bearer};
 use super::door::TENANT;
 use super::idempotency::{REPLAYED, Ticket};
-use super::problem::{Code, Problem, Unsigned};
+use super::problem::{Code, Fault, Problem};
 use super::request_id::RequestId;
 use super::route::Manner;
 use super::{Api, Remote, dry_run};
@@ -34,6 +34,8 @@ pub(super) struct Post {
     pub(super) rule: &'static Rule,
     pub(super) manner: Manner,
     pub(super) idempotent: bool,
+    /// Whether the handler has parameters in its query, which it then checks itself.
+    pub(super) queried: bool,
 }
 
 /// Lets a request pass, or not.
@@ -76,8 +78,12 @@ async fn through(
         post.api.limits().subject(&who.name())?;
     }
     let scope = permit(post, &who, tenant, id).await?;
-    let (request, dry_run) =
-        if post.rule.method == Method::Get { (request, false) } else { dry_run::take(request)? };
+    // A dry run that mints a token would mint it all the same, and unseen.
+    let dry = post.rule.method != Method::Get && !post.manner.secret;
+    let (request, dry_run) = if dry { dry_run::take(request)? } else { (request, false) };
+    if !post.queried {
+        no_parameters(request.uri())?;
+    }
     let (mut request, ticket) = if dry_run { (request, None) } else { ticket(post, &who, request).await? };
     if let Some(ticket) = &ticket
         && let Some(kept) = ticket.find(post.api.ledger(), &scope).await?
@@ -86,9 +92,8 @@ async fn through(
     }
     request.extensions_mut().insert(Caller::new(who, post.rule, scope.clone(), ticket.clone(), dry_run));
     let response = run(post, next, request).await?;
-    // The twin of this request was faster, and has been answered by now.
-    let raced = response.extensions().get().is_some_and(|Unsigned(problem)| problem.is_raced());
-    if let (true, Some(ticket)) = (raced, &ticket)
+    // What stands in the way may be what the twin of this request has done, which has been answered by now.
+    if let (StatusCode::CONFLICT, Some(ticket)) = (response.status(), &ticket)
         && let Some(kept) = ticket.find(post.api.ledger(), &scope).await?
     {
         return Ok(replayed(kept));
@@ -125,7 +130,7 @@ async fn identify(
         Err(problem) => Err(problem),
     };
     match found {
-        Err(problem) if problem.code().status() == axum::http::StatusCode::UNAUTHORIZED => {
+        Err(problem) if problem.code().status() == StatusCode::UNAUTHORIZED => {
             post.api.limits().failure(address)?;
             post.api.turned_away(None, post.rule, id, problem.code()).await;
             Err(problem)
@@ -144,6 +149,18 @@ async fn permit(post: &Post, who: &Identity, tenant: Option<&str>, id: &str) -> 
             Err(denied.into())
         }
     }
+}
+
+/// A parameter of a route that knows none is a mistake, and passed over it would be one that nobody notices.
+fn no_parameters(uri: &Uri) -> Result<(), Problem> {
+    let names = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split('=').next());
+    let name = |text: &str| text.chars().filter(char::is_ascii_graphic).take(60).collect::<String>();
+    let faults: Vec<_> = names
+        .filter(|text| !text.is_empty())
+        .map(|text| Fault::new(format!("?{}", name(text)), "is not known here"))
+        .take(20)
+        .collect();
+    if faults.is_empty() { Ok(()) } else { Err(Problem::invalid(faults)) }
 }
 
 /// The ticket of a request with a key; its body is read for that, and put back.

@@ -94,7 +94,6 @@ impl Ticket {
         if idempotency::keep(tx, &self.key, &self.subject, &row).await? {
             return Ok(());
         }
-        Err(Problem::new(Code::Conflict, "a request with this `Idempotency-Key` is being answered just now")
-            .raced())
+        Err(Problem::new(Code::Conflict, "a request with this `Idempotency-Key` was answered just now"))
     }
 }

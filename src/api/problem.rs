@@ -38,7 +38,6 @@ pub struct Problem {
     detail: String,
     errors: Vec<Fault>,
     retry_after: Option<Duration>,
-    raced: bool,
 }
 
 /// The document, as it is sent. The request's id is filled in on the way out, by [`super::request_id`].
@@ -128,17 +127,6 @@ impl Problem {
     pub fn after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
-    }
-
-    /// Marks the refusal of a request whose twin was faster: its answer can be looked up now.
-    pub(super) fn raced(mut self) -> Self {
-        self.raced = true;
-        self
-    }
-
-    /// Whether it is such a refusal.
-    pub(super) fn is_raced(&self) -> bool {
-        self.raced
     }
 
     /// What programs look at.

@@ -5,7 +5,7 @@
 
 use super::problem::Code;
 use super::route::{Route, route};
-use super::{clusters, members, meta, plans, projects, settings, tenants};
+use super::{clusters, members, meta, plans, projects, settings, tenants, tokens};
 use crate::access::Action as A;
 
 /// The table.
@@ -18,6 +18,9 @@ pub fn table() -> Vec<Route> {
         route(A::Docs, meta::docs, &[]),
         route(A::Jwks, meta::jwks, &[]),
         route(A::Me, meta::me, &[]),
+
+        route(A::TokensMint,   tokens::mint,   &[Code::TenantNotFound, Code::UnprocessableEntity]).secret(),
+        route(A::TokensRevoke, tokens::revoke, &[Code::NotFound]),
 
         route(A::ClustersList,   clusters::list,   &[]),
         route(A::ClustersCreate, clusters::create, &[Code::MasterKeyMissing, Code::UnprocessableEntity]),

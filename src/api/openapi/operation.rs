@@ -118,7 +118,7 @@ fn parameters(route: &Route) -> Vec<Parameter> {
             all.push(parameter(name, ParameterIn::Query, required, &description, schema.clone()));
         }
     }
-    if route.rule.method != Method::Get && !route.rule.is_open() {
+    if route.rule.method != Method::Get && !route.manner.secret {
         let schema = ObjectBuilder::new().schema_type(Type::Boolean).build().into();
         let description = "Answers what would be, by the code that would do it, and keeps nothing of it.";
         all.push(parameter(dry_run::NAME, ParameterIn::Query, Required::False, description, schema));

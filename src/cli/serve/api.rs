@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, header};
+use axum::http::{HeaderValue, Request};
 use axum::response::Response;
 use hyper::body::Incoming;
 use tower::util::service_fn;
@@ -158,11 +158,9 @@ fn service(
             }
             match read_body(&head, body, &bodies).await {
                 Ok(bytes) => router.oneshot(Request::from_parts(head, Body::from(bytes))).await,
-                Err(rejection) => {
-                    let mut response = api::refused(&head.headers, rejection.status());
-                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                    Ok(response)
-                }
+                // The connection stays for as long as the rest of the body is read and thrown away: closed now, it
+                // would be reset under a caller that still writes, and the answer lost.
+                Err(rejection) => Ok(api::refused(&head.headers, rejection.status())),
             }
         }
     })

@@ -89,7 +89,7 @@ impl Server {
         let (address, ledger) = runtime.block_on(async {
             let ledger = Ledger::open(&url, &Options::default()).await.unwrap();
             let (issuers, _) = words.access.open().unwrap();
-            let bound = api(words.api, ledger.clone(), issuers, None, &Readiness::new()).await.unwrap();
+            let bound = api(words.api, ledger.clone(), issuers, None, None, &Readiness::new()).await.unwrap();
             let address = bound.address();
             tokio::spawn(bound.run(Drain::new(Duration::ZERO)));
             (address, ledger)
@@ -147,6 +147,11 @@ impl Server {
         self.issuers.own().issue(&granted, at).unwrap().token
     }
 
+    /// The id of a token.
+    pub fn jti(&self, token: &str) -> String {
+        self.issuers.own().claims(token).unwrap().jti
+    }
+
     /// Runs a statement as whoever owns the database; what came of it.
     pub fn sql(&self, statement: &str) {
         let url = format!("sqlite://{}", self.dir.path().join("ledger.db").display());
@@ -166,13 +171,12 @@ impl Server {
 
 fn words(keys: &Path, flags: &[&str]) -> Words {
     let keys = keys.to_str().unwrap();
-    let fixed = ["api", "--token-keys", keys, "--api", "127.0.0.1:0", "--api-failed-signins", "100000"];
-    let given = flags.iter().filter(|_| true).copied();
+    let fixed = ["--token-keys", keys, "--api", "127.0.0.1:0", "--api-failed-signins", "100000"];
     // The last of two flags of one name would be an error: what a test names replaces what stands here.
     let fixed = fixed
         .chunks(2)
         .filter(|pair| !pair.iter().any(|word| word.starts_with("--") && flags.contains(word)));
-    Words::try_parse_from(fixed.flatten().copied().chain(given)).unwrap()
+    Words::try_parse_from(["api"].iter().chain(fixed.flatten()).chain(flags)).unwrap()
 }
 
 // === impl Caller ===

@@ -76,8 +76,8 @@ fn twins_that_come_at_once_are_done_once() {
         let admin = server.admin();
         for round in 0..5 {
             let body = json!({"name": format!("c{round}")});
+            let caller = admin.with("idempotency-key", &format!("round-{round}"));
             let answers: Vec<_> = thread::scope(|scope| {
-                let caller = admin.with("idempotency-key", &format!("round-{round}"));
                 let send = || scope.spawn(|| caller.post("/api/v1/clusters", &body));
                 let all: Vec<_> = (0..8).map(|_| send()).collect();
                 all.into_iter().map(|one| one.join().unwrap()).collect()

@@ -1,0 +1,197 @@
+//! Tokens: minted for others within what the minter may give, and revoked.
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::Api;
+use super::answer::{Created, Done};
+use super::body::{Body, Path};
+use super::caller::Caller;
+use super::problem::{Code, Fault, Problem};
+use crate::access::mint::{self, Grant, Membership, MintError, Wish};
+use crate::access::token::{IssueError, LIFETIME_SECONDS_MAX, now};
+use crate::access::{Limit, Role, TenantRef};
+use crate::store::identities::{self, Minted};
+use crate::store::{Entry, StoreError, Time, Tx};
+
+/// A token that somebody is to have.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct TokenNew {
+    /// Whom it is about, without the issuer, which is this server. An owner names members of the tenant.
+    #[schema(min_length = 1, max_length = 255, example = "alice")]
+    subject: String,
+    /// What that is to be.
+    #[schema(min_items = 1, max_items = 5)]
+    roles: Vec<Role>,
+    /// Where, by id or slug; the roles of a tenant need it.
+    #[schema(min_length = 1, max_length = 36, nullable = false)]
+    tenant: Option<String>,
+    /// The projects it is limited to, by id or slug.
+    #[schema(max_items = 100, nullable = false)]
+    projects: Option<Vec<Reference>>,
+    /// How long it lives, in seconds: an hour if it is absent, thirty days at most, and a day where an owner mints it.
+    #[schema(minimum = 60, maximum = 2_592_000, nullable = false)]
+    ttl_seconds: Option<i64>,
+}
+
+/// A thing by id or slug.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(min_length = 1, max_length = 36)]
+pub struct Reference(String);
+
+/// A token that was minted. It is shown this once.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenMinted {
+    /// What to send as `Authorization: Bearer …`.
+    token: String,
+    /// When it ends.
+    expires_at: Time,
+    /// Its id, by which it is revoked.
+    #[schema(format = "uuid")]
+    jti: String,
+}
+
+/// Mints a token.
+pub async fn mint(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(new): Body<TokenNew>,
+) -> Result<Created<TokenMinted>, Problem> {
+    let scope = match &new.tenant {
+        Some(tenant) => caller.scope_in(tenant)?,
+        None => caller.scope().clone(),
+    };
+    let mut tx = api.ledger().write(&scope).await?;
+    let (wish, member) = wish(&api, &mut tx, new).await?;
+    let grant = mint::grant(&scope, wish, member.as_ref()).map_err(refused)?;
+    let issued = api.door().issuers().own().issue(&grant, now()).map_err(unsigned)?;
+    let (jti, expires) = (issued.claims.jti, issued.claims.exp);
+    tx.audit(recorded(&grant, &issued.claims.iss, &jti, expires));
+    let token = TokenMinted { token: issued.token, expires_at: Time(expires.saturating_mul(1000)), jti };
+    let location = format!("/api/v1/tokens/{}", token.jti);
+    caller.commit(tx, Created::fixed_at(location, token)).await
+}
+
+/// The wish with its names resolved, and what the subject is in that tenant.
+async fn wish(api: &Api, tx: &mut Tx, new: TokenNew) -> Result<(Wish, Option<Membership>), Problem> {
+    let TokenNew { subject, roles, tenant, projects, ttl_seconds } = new;
+    let tenant = match tenant {
+        Some(reference) => Some(identities::tenant(tx, &reference).await?),
+        None => None,
+    };
+    let projects = match (projects, &tenant) {
+        (Some(projects), Some(tenant)) => Some(project_ids(tx, tenant, projects).await?),
+        (Some(_), None) => {
+            return Err(Problem::meaning(
+                Code::UnprocessableEntity,
+                "/projects",
+                "are projects of no tenant",
+            ));
+        }
+        (None, _) => None,
+    };
+    let name = format!("{}#{subject}", api.door().issuers().own().names().issuer());
+    let own = match &tenant {
+        Some(tenant) => identities::memberships(tx, &name).await?.into_iter().find(|s| s.tenant == *tenant),
+        None => None,
+    };
+    let member = own.map(|standing| Membership { role: standing.role, projects: standing.projects });
+    let ttl_seconds = ttl_seconds.unwrap_or(mint::TTL_SECONDS);
+    Ok((Wish { subject, roles, tenant, projects, ttl_seconds }, member))
+}
+
+async fn project_ids(
+    tx: &mut Tx,
+    tenant: &TenantRef,
+    wanted: Vec<Reference>,
+) -> Result<Vec<String>, Problem> {
+    let known = identities::projects(tx, &tenant.id).await?;
+    let mut faults = Vec::new();
+    let mut ids = Vec::new();
+    for (n, Reference(wanted)) in wanted.into_iter().enumerate() {
+        match known.iter().find(|(id, slug)| *id == wanted || *slug == wanted) {
+            Some((id, _)) => ids.push(id.clone()),
+            None => faults.push(Fault::new(format!("/projects/{n}"), "is no project of the tenant")),
+        }
+    }
+    if faults.is_empty() { Ok(ids) } else { Err(Problem::faults(Code::UnprocessableEntity, faults)) }
+}
+
+/// Never the token itself.
+fn recorded(grant: &Grant, issuer: &str, jti: &str, expires: i64) -> Entry {
+    let subject = format!("{issuer}#{}", grant.subject());
+    let entry = Entry::new("token.mint", "token").of(jti, &subject).after(json!({
+        "subject": subject,
+        "roles": grant.roles(),
+        "tenantId": grant.tenant().map(|tenant| &tenant.id),
+        "projects": grant.projects(),
+        "exp": expires,
+        "mintedBy": grant.minted_by(),
+    }));
+    match grant.tenant() {
+        Some(tenant) => entry.tenant(&tenant.id),
+        None => entry,
+    }
+}
+
+fn refused(error: MintError) -> Problem {
+    let pointer = match &error {
+        MintError::NotYours | MintError::TooMuch(_) => {
+            return Problem::new(Code::Forbidden, error.to_string());
+        }
+        MintError::NoMember | MintError::Subject(_) => "/subject",
+        MintError::Projects | MintError::Ids => "/projects",
+        MintError::Lifetime { .. } => "/ttlSeconds",
+        MintError::NoRole | MintError::Contradiction(_) => "/roles",
+    };
+    let code = if matches!(error, MintError::Subject(_)) {
+        Code::ValidationError
+    } else {
+        Code::UnprocessableEntity
+    };
+    Problem::meaning(code, pointer, error.to_string())
+}
+
+fn unsigned(error: IssueError) -> Problem {
+    match error {
+        IssueError::TooLong(_) => Problem::meaning(Code::UnprocessableEntity, "/projects", error.to_string()),
+        error => Problem::internal(&error),
+    }
+}
+
+/// Revokes a token. An administrator may revoke any, minted here or not; others what the audit log knows to be theirs to
+/// revoke, or the token that they show.
+pub async fn revoke(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(jti): Path<String>,
+) -> Result<Done, Problem> {
+    let jti = uuid::Uuid::try_parse(&jti).map_err(|_| unknown())?.to_string();
+    let mut tx = api.write(&caller).await?;
+    let minted = identities::minted(&mut tx, &jti).await?;
+    let who = caller.identity();
+    let shown = who.jti.as_ref() == Some(&jti);
+    let may = match caller.scope().limit() {
+        None => true,
+        Some(Limit::OwnTenant) => shown || minted.is_some(),
+        Some(_) => shown || minted.as_ref().is_some_and(|minted| minted.subject == who.name()),
+    };
+    if !may {
+        return Err(unknown());
+    }
+    let end = minted.map(|Minted { expires, .. }| expires).or(who.expires.filter(|_| shown));
+    identities::revoke(&mut tx, &jti, end.unwrap_or_else(|| now().saturating_add(LIFETIME_SECONDS_MAX)))
+        .await?;
+    let done = caller.commit(tx, Done).await?;
+    api.door().forget(&jti);
+    Ok(done)
+}
+
+fn unknown() -> Problem {
+    Problem::new(Code::NotFound, StoreError::NotFound("token").to_string())
+}

@@ -58,6 +58,8 @@ pub mod meta;
 
 pub mod tokens;
 
+pub mod audit;
+
 pub mod clusters;
 
 pub mod tenants;
@@ -97,6 +99,7 @@ use crate::access::Identity;
 use crate::access::matrix::Rule;
 use crate::admission::Gate;
 use crate::policy::layers::Layers;
+use crate::store::audit::Denial;
 use crate::store::seal::MasterKey;
 use crate::store::{Ledger, Tx};
 
@@ -276,15 +279,19 @@ impl Api {
         &self.0.parts.limits
     }
 
-    /// Records that somebody was turned away. Where that fails, the refusal stands all the same.
-    async fn turned_away(&self, who: Option<&Identity>, rule: &'static Rule, id: &str, code: Code) {
-        let name = who.map(Identity::name);
-        tracing::info!(
-            request = id,
-            who = name,
-            action = rule.action.as_str(),
-            code = code.as_str(),
-            "turned away"
-        );
+    /// Records that somebody was turned away. It is counted here and written by and by, so nobody waits for it.
+    fn turned_away(&self, who: Option<&Identity>, rule: &'static Rule, id: &str, code: Code) {
+        let (action, resource_type) = match who {
+            None => ("auth.failed", "token"),
+            Some(_) => (rule.action.as_str(), rule.action.as_str().split('.').next().unwrap_or_default()),
+        };
+        let denial = Denial {
+            actor: who.map_or_else(|| "anonymous".to_owned(), Identity::name),
+            tenant_id: who.and_then(|who| who.tenant.as_ref()).map(|tenant| tenant.id.clone()),
+            action,
+            resource_type,
+            reason: code.as_str(),
+        };
+        self.ledger().denied(denial, id);
     }
 }

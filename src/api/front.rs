@@ -77,7 +77,7 @@ async fn through(
     if !post.manner.waits {
         post.api.limits().subject(&who.name())?;
     }
-    let scope = permit(post, &who, tenant, id).await?;
+    let scope = permit(post, &who, tenant, id)?;
     // A dry run that mints a token would mint it all the same, and unseen.
     let dry = post.rule.method != Method::Get && !post.manner.secret;
     let (request, dry_run) = if dry { dry_run::take(request)? } else { (request, false) };
@@ -132,7 +132,7 @@ async fn identify(
     match found {
         Err(problem) if problem.code().status() == StatusCode::UNAUTHORIZED => {
             post.api.limits().failure(address)?;
-            post.api.turned_away(None, post.rule, id, problem.code()).await;
+            post.api.turned_away(None, post.rule, id, problem.code());
             Err(problem)
         }
         done => done,
@@ -140,12 +140,12 @@ async fn identify(
 }
 
 /// Whether it may. Refusals are recorded.
-async fn permit(post: &Post, who: &Identity, tenant: Option<&str>, id: &str) -> Result<Scope, Problem> {
+fn permit(post: &Post, who: &Identity, tenant: Option<&str>, id: &str) -> Result<Scope, Problem> {
     match authorize(who, post.rule.action, tenant, id) {
         Ok(scope) => Ok(scope),
         Err(denied) => {
             let code = if denied == Denied::Hidden { Code::TenantNotFound } else { Code::Forbidden };
-            post.api.turned_away(Some(who), post.rule, id, code).await;
+            post.api.turned_away(Some(who), post.rule, id, code);
             Err(denied.into())
         }
     }

@@ -74,13 +74,7 @@ pub struct Document {
 impl Problem {
     /// A problem with a sentence of its own: lower case, no final period, what the caller gave in backticks.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-            errors: Vec::new(),
-            retry_after: code.retry_after(),
-            raced: false,
-        }
+        Self { code, detail: detail.into(), errors: Vec::new(), retry_after: code.retry_after() }
     }
 
     /// 400: every fault of shape there is; never empty.

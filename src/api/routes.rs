@@ -5,7 +5,7 @@
 
 use super::problem::Code;
 use super::route::{Route, route};
-use super::{clusters, members, meta, plans, projects, settings, tenants, tokens};
+use super::{audit, clusters, members, meta, plans, projects, settings, tenants, tokens};
 use crate::access::Action as A;
 
 /// The table.
@@ -59,6 +59,8 @@ pub fn table() -> Vec<Route> {
         route(A::SettingsList,    settings::list,    &[]),
         route(A::SettingsGet,     settings::get,     &[Code::NotFound]),
         route(A::SettingsReplace, settings::replace, &[Code::NotFound, Code::Conflict, Code::UnprocessableEntity]),
+
+        route(A::AuditList, audit::list, &[Code::TenantNotFound]),
     ]
 }
 

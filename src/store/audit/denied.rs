@@ -69,11 +69,11 @@ impl Denials {
             .or_insert(seen);
     }
 
-    /// Those that happened most often, whose telling cannot wait.
+    /// Those that have waited longest: however many fail, nobody's attempts wait for ever.
     fn take(&self) -> Vec<(Denial, Seen)> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut order: Vec<(i64, Denial)> =
-            known.iter().map(|(denial, seen)| (-seen.attempts, denial.clone())).collect();
+            known.iter().map(|(denial, seen)| (seen.first, denial.clone())).collect();
         order.sort();
         order.truncate(ROWS_MAX);
         order.into_iter().filter_map(|(_, denial)| known.remove_entry(&denial)).collect()

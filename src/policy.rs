@@ -20,6 +20,7 @@ pub mod registration;
 pub mod select;
 pub mod set;
 pub mod source;
+pub mod testing;
 
 pub use bundle::Bundle;
 pub use engine::{Budget, Value};

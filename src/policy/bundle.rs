@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
 use super::problem::{Problem, Problems};
+use crate::tenancy::snapshot::Rule;
 
 /// A Rego file. A module is 2,000,000 bytes at most, which is far beyond what a person writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,16 @@ pub struct Module {
     pub path: String,
     /// The source text.
     pub text: String,
+}
+
+/// A policy set that comes with the law.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BuiltIn {
+    /// What it is for.
+    pub description: String,
+    /// What it sets.
+    pub rules: Vec<Rule>,
 }
 
 /// What a source hands over: modules, their tests, and parameters.
@@ -27,6 +38,8 @@ pub struct Bundle {
     pub params: BTreeMap<String, Json>,
     /// Where each parameter document came from, for errors.
     pub params_files: BTreeMap<String, String>,
+    /// `sets/<name>.yaml`: policy sets that plans name.
+    pub sets: BTreeMap<String, BuiltIn>,
     /// SHA-256 over paths and contents in order of path, lower-case hex; the revision of the law.
     pub digest: String,
 }
@@ -63,6 +76,10 @@ impl Bundle {
         let text = String::from_utf8(bytes).map_err(|error| {
             Problem::of(path, format!("is not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
         })?;
+        if let Some(name) = set_name(path) {
+            self.sets.insert(name.to_owned(), parse_set(path, &text)?);
+            return Ok(());
+        }
         match params_id(path) {
             Some(id) => {
                 let value = parse_params(path, &text)?;
@@ -87,7 +104,7 @@ impl Bundle {
 }
 
 fn is_law(path: &str) -> bool {
-    !hidden(path) && (has_extension(path, "rego") || params_id(path).is_some())
+    !hidden(path) && (has_extension(path, "rego") || params_id(path).is_some() || set_name(path).is_some())
 }
 
 fn has_extension(path: &str, extension: &str) -> bool {
@@ -105,12 +122,28 @@ fn params_id(path: &str) -> Option<&str> {
     matches!(file, "data.yaml" | "data.yml" | "data.json").then_some(id)
 }
 
+/// `sets/<name>.yaml`, at the bundle's root.
+fn set_name(path: &str) -> Option<&str> {
+    path.strip_prefix("sets/")?.strip_suffix(".yaml").filter(|name| !name.contains('/'))
+}
+
+fn parse_set(path: &str, text: &str) -> Result<BuiltIn, Problem> {
+    let set: BuiltIn = serde_saphyr::from_str(text).map_err(|error| misread(path, &error))?;
+    let modes = set.rules.iter().filter_map(|rule| rule.mode.as_deref());
+    match modes.into_iter().find(|mode| super::Mode::parse(mode).is_none()) {
+        Some(mode) => Err(Problem::of(path, format!("mode `{mode}` is not one of off, audit, warn, enforce"))),
+        None => Ok(set),
+    }
+}
+
+fn misread(path: &str, error: &serde_saphyr::Error) -> Problem {
+    let place = error.location();
+    let (line, column) = place.map_or((0, 0), |p| (to_u32(p.line()), to_u32(p.column())));
+    Problem::at(path, line, column, error.without_snippet().to_string())
+}
+
 fn parse_params(path: &str, text: &str) -> Result<Json, Problem> {
-    let value: Json = serde_saphyr::from_str(text).map_err(|error| {
-        let place = error.location();
-        let (line, column) = place.map_or((0, 0), |p| (to_u32(p.line()), to_u32(p.column())));
-        Problem::at(path, line, column, error.without_snippet().to_string())
-    })?;
+    let value: Json = serde_saphyr::from_str(text).map_err(|error| misread(path, &error))?;
     if value.is_object() {
         return Ok(value);
     }

@@ -83,12 +83,28 @@ impl Known {
         if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Some(Arc::clone(known));
         }
-        let made = Arc::new(effective(law, sets, project.map(AsRef::as_ref)));
+        let made = Arc::new(effective(law, &law.expanded(sets), project.map(AsRef::as_ref)));
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= KNOWN_MAX {
             all.clear();
         }
         Some(Arc::clone(all.entry(key).or_insert(made)))
+    }
+}
+
+impl PolicySet {
+    /// Sets of the plan with what the law says under their names; one that the law does not have says nothing, and is
+    /// told.
+    pub fn expanded(&self, sets: &[Attached]) -> Vec<Attached> {
+        let expand = |set: &Attached| match self.sets.get(&*set.name) {
+            _ if set.origin != Origin::Plan || !set.rules.is_empty() => set.clone(),
+            Some(known) => Attached { rules: known.rules.clone(), ..set.clone() },
+            None => {
+                tracing::error!(set = %set.name, "a plan names a policy set that the law does not have");
+                set.clone()
+            }
+        };
+        sets.iter().map(expand).collect()
     }
 }
 

@@ -109,6 +109,7 @@ pub fn over(base: &Bundle, upper: &Bundle) -> Result<Bundle, Problems> {
     let mut law = base.clone();
     law.modules = join(&base.modules, &upper.modules);
     law.tests = join(&base.tests, &upper.tests);
+    law.sets.extend(upper.sets.clone());
     law.params.extend(upper.params.clone());
     law.params_files.extend(upper.params_files.clone());
     law.digest = hex::encode(Sha256::digest(format!("{}\0{}", base.digest, upper.digest)));

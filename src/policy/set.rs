@@ -3,9 +3,11 @@
 mod compile;
 mod lint;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Bundle;
+use super::bundle::BuiltIn;
 use super::effective::Known;
 use super::engine::reads::Reads;
 use super::engine::{Budget, Compiled, EvalError, Value};
@@ -65,6 +67,8 @@ pub struct PolicySet {
     pub digest: String,
     /// `data.params`.
     pub params: Value,
+    /// Policy sets that plans name.
+    pub sets: BTreeMap<String, BuiltIn>,
     index: Index,
     broken_index: Index,
     full_input: bool,
@@ -109,6 +113,7 @@ impl PolicySet {
             broken,
             digest: bundle.digest.clone(),
             params: Value::from(params),
+            sets: bundle.sets.clone(),
             index,
             broken_index,
             full_input: options.full_input,

@@ -16,6 +16,20 @@
 
 pub mod routes;
 
+pub mod policysets;
+
+pub mod policies;
+
+pub mod laws;
+
+pub mod evaluate;
+
+pub mod exceptions;
+
+pub mod breakglass;
+
+pub mod scans;
+
 pub mod route;
 
 mod front;

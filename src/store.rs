@@ -54,7 +54,15 @@ pub mod snapshot;
 
 pub mod audit;
 
+pub mod breakglass;
+
 pub mod bundles;
+
+pub mod exceptions;
+
+pub mod policysets;
+
+pub mod scans;
 
 pub mod settings;
 

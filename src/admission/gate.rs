@@ -100,6 +100,26 @@ impl Gate {
         verdict
     }
 
+    /// Judges a body, and tells nobody: what `POST /api/v1/policies/evaluate` asks. The review as a whole, its facts where
+    /// there are any, and the verdict.
+    ///
+    /// # Errors
+    /// The body is no review.
+    pub fn ask(
+        &self,
+        body: Bytes,
+        endpoint: Endpoint,
+    ) -> Result<(Review, Option<Facts>, Verdict), DecodeError> {
+        let Decoded { review, law, facts, .. } = self.decode(body, endpoint)?;
+        match facts {
+            Ok(facts) => {
+                let verdict = super::decide(&law, &facts, &review, self.budget);
+                Ok((review, Some(facts), verdict))
+            }
+            Err(verdict) => Ok((review, None, *verdict)),
+        }
+    }
+
     /// Answers what was decoded without judging it: more is asked than the gate can do, and this share has had its part.
     pub fn shed(&self, decoded: &Decoded, peer_verified: bool) -> Verdict {
         let message =

@@ -54,3 +54,25 @@ pub fn uuid_shaped(pointer: &str, name: &str) -> Option<Fault> {
     let shaped = name.len() == 36 && uuid::Uuid::try_parse(name).is_ok();
     shaped.then(|| Fault::new(pointer, "has the form of a UUID, which is for ids"))
 }
+
+/// An object whose fields are somebody else's to say: parameters of a policy, an object of Kubernetes.
+pub fn foreign(description: &str, fields_max: usize) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .additional_properties(Some(true))
+        .max_properties(Some(fields_max))
+        .description(Some(description))
+}
+
+/// A mode, by its word.
+pub fn mode() -> RefOr<Schema> {
+    let words = ["enforce", "warn", "audit", "off"];
+    let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words));
+    schema.description(Some("What a finding of `deny` leads to.")).into()
+}
+
+/// Parameters of a policy by name.
+pub fn params() -> RefOr<Schema> {
+    let example = serde_json::json!({"allowed": ["deploy"]});
+    foreign("Parameters by name, as the policy's `params_schema` has them.", 100).examples([example]).into()
+}

@@ -240,7 +240,7 @@ impl<T: ToSchema> ToSchema for Page<T> {
     }
 }
 
-fn encode(key: &str) -> String {
+pub(super) fn encode(key: &str) -> String {
     URL_SAFE_NO_PAD.encode(format!("{FORM}{key}"))
 }
 

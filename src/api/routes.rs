@@ -5,7 +5,10 @@
 
 use super::problem::Code;
 use super::route::{Route, route};
-use super::{audit, clusters, members, meta, plans, projects, settings, tenants, tokens};
+use super::{
+    audit, breakglass, clusters, evaluate, exceptions, laws, members, meta, plans, policies, policysets, projects, scans,
+    settings, tenants, tokens,
+};
 use crate::access::Action as A;
 
 /// The table.
@@ -61,6 +64,33 @@ pub fn table() -> Vec<Route> {
         route(A::SettingsReplace, settings::replace, &[Code::NotFound, Code::Conflict, Code::UnprocessableEntity]),
 
         route(A::AuditList, audit::list, &[Code::TenantNotFound]),
+        route(A::PolicySetsList,    policysets::list,    &[]),
+        route(A::PolicySetsCreate,  policysets::create,  &[Code::PolicyInvalid, Code::TenantSuspended]),
+        route(A::PolicySetsGet,     policysets::get,     &[Code::PolicyNotFound]),
+        route(A::PolicySetsReplace, policysets::replace, &[Code::PolicyNotFound, Code::PolicyInvalid, Code::TenantSuspended, Code::Conflict]),
+        route(A::PolicySetsDelete,  policysets::delete,  &[Code::PolicyNotFound]),
+        route(A::PolicySetsCatalog, policysets::catalog, &[]),
+
+        route(A::PoliciesList,      policies::list,      &[Code::TenantNotFound]),
+        route(A::PoliciesGet,       policies::get,       &[Code::TenantNotFound, Code::PolicyNotFound]),
+        route(A::PoliciesEvaluate,  evaluate::evaluate,  &[Code::TenantNotFound]),
+        route(A::RevisionsUpload,   laws::upload,        &[Code::PolicyInvalid]),
+        route(A::RevisionsList,     laws::list,          &[]),
+        route(A::RevisionsGet,      laws::get,           &[Code::PolicyNotFound]),
+        route(A::RevisionsDiff,     laws::diff,          &[Code::PolicyNotFound]),
+        route(A::RevisionsRollback, laws::rollback,      &[Code::PolicyNotFound, Code::PolicyInvalid]),
+
+        route(A::ExceptionsList,    exceptions::list,    &[]),
+        route(A::ExceptionsCreate,  exceptions::create,  &[Code::TenantNotFound, Code::TenantSuspended]),
+        route(A::ExceptionsGet,     exceptions::get,     &[Code::ExceptionNotFound]),
+        route(A::ExceptionsDelete,  exceptions::delete,  &[Code::ExceptionNotFound]),
+        route(A::ExceptionsApprove, exceptions::approve, &[Code::ExceptionNotFound]),
+        route(A::BreakglassList,    breakglass::list,    &[]),
+        route(A::BreakglassOpen,    breakglass::open,    &[]),
+        route(A::BreakglassClose,   breakglass::close,   &[Code::BreakglassNotFound]),
+        route(A::ScansList,         scans::list,         &[]),
+        route(A::ScansCreate,       scans::create,       &[]),
+        route(A::ScansGet,          scans::get,          &[Code::ScanNotFound]),
     ]
 }
 

@@ -131,7 +131,9 @@ fn parse_set(path: &str, text: &str) -> Result<BuiltIn, Problem> {
     let set: BuiltIn = serde_saphyr::from_str(text).map_err(|error| misread(path, &error))?;
     let modes = set.rules.iter().filter_map(|rule| rule.mode.as_deref());
     match modes.into_iter().find(|mode| super::Mode::parse(mode).is_none()) {
-        Some(mode) => Err(Problem::of(path, format!("mode `{mode}` is not one of off, audit, warn, enforce"))),
+        Some(mode) => {
+            Err(Problem::of(path, format!("mode `{mode}` is not one of off, audit, warn, enforce")))
+        }
         None => Ok(set),
     }
 }

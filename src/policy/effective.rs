@@ -239,6 +239,16 @@ impl Manifest {
         property.and_then(Combine::parse).unwrap_or(Combine::PlatformOnly)
     }
 
+    /// Why a value cannot be that of a parameter, by the parameter's own schema.
+    pub fn misfit(&self, name: &str, value: &Json) -> Option<String> {
+        let schema = self.params_schema.as_deref()?;
+        let Some(property) = schema.get("properties").and_then(|all| all.get(name)) else {
+            return Some(format!("policy `{}` has no parameter `{name}`", self.id));
+        };
+        let validator = jsonschema::validator_for(property).ok()?;
+        validator.validate(value).err().map(|error| error.to_string())
+    }
+
     /// The words of `combine` in its schema that mean nothing, by parameter.
     pub fn unknown_combines(&self) -> Vec<(String, String)> {
         let properties =

@@ -77,7 +77,8 @@ pub fn run(bundle: &Bundle, wanted: impl Fn(&str, &str) -> bool) -> Result<Vec<R
 /// Every test that does not hold, or a module that is no Rego.
 pub fn pass(bundle: &Bundle) -> Result<usize, Problems> {
     let ran = run(bundle, |_, _| true)?;
-    let problems = ran.iter().flat_map(|test| test.wrong.iter().map(|wrong| Problem::of(&test.file, wrong.clone())));
+    let problems =
+        ran.iter().flat_map(|test| test.wrong.iter().map(|wrong| Problem::of(&test.file, wrong.clone())));
     Problems(problems.collect()).into_result(ran.len())
 }
 

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::audit::Entry;
 use super::error::StoreError;
 use super::revision::parse;
-use super::{Part, Tx};
+use super::{Part, Time, Tx};
 
 /// A revision of the law.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -26,9 +26,8 @@ pub struct Revision {
     pub loaded_by: String,
     /// What was said about it.
     pub note: String,
-    /// When, RFC 3339.
-    #[schema(format = "date-time")]
-    pub created_at: String,
+    /// When.
+    pub created_at: Time,
 }
 
 /// The files of a bundle: path → text.
@@ -100,12 +99,11 @@ pub async fn add(
 }
 
 fn read(row: &AnyRow) -> Result<Revision, StoreError> {
-    let at = jiff::Timestamp::from_millisecond(row.try_get("created_at")?).unwrap_or_default();
     Ok(Revision {
         revision: row.try_get("revision")?,
         sha256: row.try_get("sha256")?,
         loaded_by: row.try_get("loaded_by")?,
         note: row.try_get("note")?,
-        created_at: at.to_string(),
+        created_at: Time(row.try_get("created_at")?),
     })
 }

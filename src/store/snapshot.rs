@@ -16,7 +16,7 @@ use sqlx::AnyConnection;
 use super::error::StoreError;
 use super::part::Part;
 use super::tx::Tx;
-use crate::tenancy::snapshot::FORMAT_VERSION;
+use crate::tenancy::snapshot::{FORMAT_VERSION, PolicySet};
 use settings::Settings;
 
 /// Above so many parts of one kind their whole table is read at once.
@@ -135,6 +135,15 @@ fn put(
 
 fn registries_of(tenant: &Value) -> Value {
     json!({ "registries": tenant.get("registries").cloned().unwrap_or(Value::Null) })
+}
+
+/// The policy sets of a tenant by its slug, as gates see them.
+pub async fn policy_sets(tx: &mut Tx, tenant: &str) -> Result<Vec<PolicySet>, StoreError> {
+    let found = policy_sets::by_tenant(tx.sql(), Some(tenant)).await?.remove(tenant).unwrap_or_default();
+    let mut sets: Vec<PolicySet> = serde_json::from_value(Value::Array(found))
+        .map_err(|source| StoreError::Document { what: "the policy sets of a tenant".to_owned(), source })?;
+    sets.sort_by_key(|set| (set.origin, set.project.is_some()));
+    Ok(sets)
 }
 
 fn without_nulls(mut value: Value) -> Value {

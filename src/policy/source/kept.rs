@@ -49,9 +49,10 @@ impl Kept {
         let modules = bundle.modules.iter().map(|module| (module.path.clone(), module.text.clone()));
         let params =
             bundle.params.iter().map(|(id, params)| (format!("params/{id}/data.json"), params.to_string()));
-        let sets = bundle.sets.iter().map(|(name, set)| {
-            (format!("sets/{name}.yaml"), serde_json::to_string(set).unwrap_or_default())
-        });
+        let sets = bundle
+            .sets
+            .iter()
+            .map(|(name, set)| (format!("sets/{name}.yaml"), serde_json::to_string(set).unwrap_or_default()));
         let files: BTreeMap<String, String> = modules.chain(params).chain(sets).collect();
         let file = File { digest: bundle.digest.clone(), checksum: checksum(&files), files };
         if let Err(error) = self.replace(&file) {

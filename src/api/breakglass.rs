@@ -11,7 +11,7 @@ use super::Api;
 use super::answer::{Answer, Created};
 use super::body::{Body, Path, Query};
 use super::caller::Caller;
-use super::exceptions::expiry;
+use super::exceptions::{Name, expiry};
 use super::page::Page;
 use super::policysets::{NO_LABELS, PlainQuery};
 use super::problem::{Code, Fault, Problem};
@@ -47,14 +47,14 @@ pub struct BreakglassDocument {
     )]
     id: String,
     /// Usernames, exact.
-    #[schema(min_items = 1, max_items = 20)]
-    people: Vec<String>,
+    #[schema(min_items = 1, max_items = 20, inline)]
+    people: Vec<Name>,
     /// Namespaces, exact.
-    #[schema(min_items = 1, max_items = 100)]
-    namespaces: Vec<String>,
+    #[schema(min_items = 1, max_items = 100, inline)]
+    namespaces: Vec<Name>,
     /// Ids of the policies that do not hold.
-    #[schema(min_items = 1, max_items = 50)]
-    laws: Vec<String>,
+    #[schema(min_items = 1, max_items = 50, inline)]
+    laws: Vec<Name>,
     /// Why.
     #[schema(min_length = 1, max_length = 1000)]
     reason: String,

@@ -1,7 +1,7 @@
 //! Exceptions: owners ask for their own tenant, administrators grant.
 
 use axum::extract::State;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Api;
@@ -13,7 +13,7 @@ use super::page::Page;
 use super::policysets::{NO_LABELS, PlainQuery};
 use super::problem::{Code, Fault, Problem};
 use crate::access::matrix::Limit;
-use crate::store::exceptions::{self, Exception, New, Object};
+use crate::store::exceptions::{self, Exception, Exempt, New};
 use crate::store::{Time, tenants};
 
 /// The longest that an exception lasts, in milliseconds: a year and a day.
@@ -35,7 +35,7 @@ pub struct ExceptionNew {
     subjects: Vec<Name>,
     /// Objects it is for.
     #[schema(min_items = 1, max_items = 100)]
-    objects: Vec<Object>,
+    objects: Vec<Exempt>,
     /// Why.
     #[schema(min_length = 1, max_length = 1000)]
     reason: String,
@@ -44,8 +44,8 @@ pub struct ExceptionNew {
     expires: String,
 }
 
-/// A username or group.
-#[derive(Debug, Deserialize, ToSchema)]
+/// A name of Kubernetes: a user, a group, a namespace, a policy.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[schema(min_length = 1, max_length = 256)]
 pub struct Name(String);
 

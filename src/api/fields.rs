@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::Fault;
@@ -59,7 +59,7 @@ pub fn uuid_shaped(pointer: &str, name: &str) -> Option<Fault> {
 pub fn foreign(description: &str, fields_max: usize) -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(Type::Object)
-        .additional_properties(Some(true))
+        .additional_properties(Some(AdditionalProperties::FreeForm(true)))
         .max_properties(Some(fields_max))
         .description(Some(description))
 }

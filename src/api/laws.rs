@@ -6,6 +6,8 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use similar::TextDiff;
 use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 use super::Api;
 use super::answer::{Answer, Created};
@@ -24,12 +26,25 @@ use crate::store::bundles::{self, Files, Revision};
 #[serde(deny_unknown_fields)]
 pub struct Upload {
     /// Path inside the bundle → text: policies, their tests, `params/<id>/data.yaml`, `sets/<name>.yaml`.
-    #[schema(example = json!({"tags/no_latest.rego": "# METADATA\n# title: …\npackage portcullis.no_latest\n"}))]
-    files: BTreeMap<String, String>,
+    #[schema(schema_with = files_schema)]
+    files: Files,
     /// What people should know of it.
     #[serde(default)]
     #[schema(max_length = 1000)]
     note: String,
+}
+
+fn files_schema() -> RefOr<Schema> {
+    let text = ObjectBuilder::new().schema_type(Type::String).max_length(Some(super::body::BODY_MAX));
+    let path = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(200));
+    let path = path.pattern(Some("^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$")).build();
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .additional_properties(Some(RefOr::T(Schema::from(text))))
+        .property_names(Some(Schema::from(path)))
+        .max_properties(Some(1000))
+        .description(Some("Path inside the bundle → text."))
+        .into()
 }
 
 /// A revision with its files.
@@ -59,25 +74,7 @@ pub async fn upload(
     caller: Caller,
     Body(Upload { files, note }): Body<Upload>,
 ) -> Result<Created<Revision>, Problem> {
-    let faults: Vec<Fault> = files.keys().filter(|path| !is_path(path)).map(|path| misnamed(path)).collect();
-    if !faults.is_empty() {
-        return Err(Problem::invalid(faults));
-    }
     add(&api, &caller, "policy.upload", files, &note).await
-}
-
-/// Relative, without hidden or empty parts, 200 bytes at most: what a directory of policies could hold.
-fn is_path(path: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain);
-    path.len() <= 200 && path.split('/').all(part)
-}
-
-fn misnamed(path: &str) -> Fault {
-    Fault::new(
-        pointer(path),
-        "is no path of a bundle: letters, digits, `_`, `-` and `.` in parts, 200 at most",
-    )
 }
 
 fn pointer(path: &str) -> String {

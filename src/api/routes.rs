@@ -6,8 +6,8 @@
 use super::problem::Code;
 use super::route::{Route, route};
 use super::{
-    audit, breakglass, clusters, evaluate, exceptions, laws, members, meta, plans, policies, policysets, projects, scans,
-    settings, tenants, tokens,
+    audit, breakglass, clusters, evaluate, exceptions, laws, members, meta, plans, policies, policysets,
+    projects, scans, settings, tenants, tokens,
 };
 use crate::access::Action as A;
 

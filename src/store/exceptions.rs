@@ -28,7 +28,7 @@ pub struct Exception {
     /// Usernames and groups it is for; empty means everybody.
     pub subjects: Vec<String>,
     /// Objects it is for.
-    pub objects: Vec<Object>,
+    pub objects: Vec<Exempt>,
     /// Why.
     pub reason: String,
     /// `requested`, `active` or `expired`.
@@ -50,7 +50,7 @@ pub struct Exception {
 /// Objects that an exception is for; an absent field is any.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Object {
+pub struct Exempt {
     /// Namespace, exact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, min_length = 1, max_length = 63)]
@@ -75,7 +75,7 @@ pub struct New {
     /// Usernames and groups.
     pub subjects: Vec<String>,
     /// Objects.
-    pub objects: Vec<Object>,
+    pub objects: Vec<Exempt>,
     /// Why.
     pub reason: String,
     /// When it ends.

@@ -5,12 +5,14 @@
 
 mod keys;
 mod new;
+mod own;
 mod show;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Subcommand;
+pub use own::own;
 
 use super::{Exit, output};
 use crate::access::keys::{Keys, default_dir};

@@ -1,7 +1,7 @@
 //! Policy sets: settings of policies, attached to a tenant or to some of its projects.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use utoipa::ToSchema;

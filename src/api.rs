@@ -90,6 +90,20 @@ mod subject;
 
 mod words;
 
+pub mod place;
+
+pub mod turn;
+
+pub mod source;
+
+pub mod apps;
+
+pub mod sandboxes;
+
+pub mod catalog;
+
+pub mod install;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 

@@ -82,6 +82,16 @@ pub mod idempotency;
 
 pub mod clusters;
 
+pub mod apps;
+
+pub mod sandboxes;
+
+pub mod namespaces;
+
+pub mod catalog;
+
+pub mod quota;
+
 pub mod seal;
 
 pub mod time;

@@ -13,6 +13,8 @@ pub mod settings;
 
 pub mod registries;
 
+pub mod source;
+
 pub mod resource;
 
 pub mod label;

@@ -6,8 +6,8 @@
 use super::problem::Code;
 use super::route::{Route, route};
 use super::{
-    audit, breakglass, clusters, evaluate, exceptions, laws, members, meta, plans, policies, policysets,
-    projects, scans, settings, tenants, tokens,
+    apps, audit, breakglass, catalog, clusters, evaluate, exceptions, install, laws, members, meta, plans,
+    policies, policysets, projects, sandboxes, scans, settings, tenants, tokens,
 };
 use crate::access::Action as A;
 
@@ -91,6 +91,30 @@ pub fn table() -> Vec<Route> {
         route(A::ScansList,         scans::list,         &[]),
         route(A::ScansCreate,       scans::create,       &[]),
         route(A::ScansGet,          scans::get,          &[Code::ScanNotFound]),
+
+
+        route(A::AppsList,      apps::list,      &[]),
+        route(A::AppsCreate,    apps::create,    &[Code::TenantSuspended, Code::NameTooLong, Code::RegistryNotAllowed, Code::QuotaExceeded]),
+        route(A::AppsGet,       apps::get,       &[Code::AppNotFound]),
+        route(A::AppsReplace,   apps::replace,   &[Code::AppNotFound, Code::TenantSuspended, Code::UnprocessableEntity, Code::RegistryNotAllowed]),
+        route(A::AppsDelete,    apps::delete,    &[Code::AppNotFound]),
+        route(A::AppsRevisions, apps::revisions, &[Code::AppNotFound]),
+        route(A::AppsDiff,      apps::compare,   &[Code::AppNotFound]),
+        route(A::AppsRollback,  apps::rollback,  &[Code::AppNotFound, Code::TenantSuspended, Code::RegistryNotAllowed]),
+
+        route(A::SandboxesList,   sandboxes::list,   &[]),
+        route(A::SandboxesCreate, sandboxes::create, &[Code::TenantSuspended, Code::NameTooLong, Code::QuotaExceeded]),
+        route(A::SandboxesGet,    sandboxes::get,    &[Code::SandboxNotFound]),
+        route(A::SandboxesDelete, sandboxes::delete, &[Code::SandboxNotFound]),
+
+        route(A::CatalogList,        catalog::list,     &[Code::TenantNotFound]),
+        route(A::CatalogCreate,      catalog::create,   &[Code::TenantNotFound, Code::TenantSuspended, Code::RegistryNotAllowed]),
+        route(A::CatalogGet,         catalog::get,      &[Code::TenantNotFound, Code::CatalogItemNotFound]),
+        route(A::CatalogReplace,     catalog::replace,  &[Code::TenantNotFound, Code::CatalogItemNotFound, Code::TenantSuspended]),
+        route(A::CatalogDelete,      catalog::delete,   &[Code::TenantNotFound, Code::CatalogItemNotFound, Code::HasDependents]),
+        route(A::CatalogVersions,    catalog::versions, &[Code::TenantNotFound, Code::CatalogItemNotFound]),
+        route(A::CatalogVersionsAdd, catalog::add,      &[Code::TenantNotFound, Code::CatalogItemNotFound, Code::TenantSuspended, Code::RegistryNotAllowed]),
+        route(A::CatalogInstall,     install::install,  &[Code::CatalogItemNotFound, Code::TenantSuspended, Code::SandboxTargetForbidden, Code::NameTooLong, Code::RegistryNotAllowed, Code::QuotaExceeded]),
     ]
 }
 

@@ -133,6 +133,22 @@ fn bounded(mut faults: Vec<Fault>) -> Vec<Fault> {
     faults
 }
 
+/// The schema of a type, to be asked by [`faults`].
+///
+/// # Errors
+/// It does not compile.
+pub fn compiled<T: ToSchema>() -> Result<Validator, BadSchema> {
+    Schema::compile(&Named::of::<T>()).map(|schema| schema.validator)
+}
+
+/// What a schema that was compiled apart has against a value, which stands at `at`.
+pub fn faults(schema: &Validator, value: &Value, at: &str) -> Vec<Fault> {
+    let mut faults: Vec<Fault> =
+        schema.iter_errors(value).flat_map(|error| sentence::faults(&error)).collect();
+    faults.iter_mut().for_each(|fault| fault.pointer.insert_str(0, at));
+    bounded(faults)
+}
+
 // === impl Schema ===
 
 impl Schema {

@@ -1,0 +1,111 @@
+//! Namespaces: names that are composed once, kept, and never parsed. Each belongs to one app or one sandbox, which the
+//! database holds, and goes with it.
+
+use super::error::StoreError;
+use super::projects::Project;
+use super::tenants::Tenant;
+use super::{Part, Tx, settings};
+use crate::tenancy::name::{self, NameError};
+
+/// Whose namespace it is, by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner<'a> {
+    /// An app's.
+    App(&'a str),
+    /// A sandbox's.
+    Sandbox(&'a str),
+}
+
+/// The name of an app's namespace.
+///
+/// # Errors
+/// `Conflict` of `name.length` where it would be longer than 63 characters; it is never cut.
+pub async fn of_app(tx: &mut Tx, tenant: &str, project: &str, app: &str) -> Result<String, StoreError> {
+    named(name::app(&prefix(tx).await?, tenant, project, app))
+}
+
+/// The name of a sandbox's namespace.
+///
+/// # Errors
+/// As [`of_app`].
+pub async fn of_sandbox(
+    tx: &mut Tx,
+    tenant: &str,
+    project: &str,
+    ordinal: u16,
+) -> Result<String, StoreError> {
+    named(name::sandbox(&prefix(tx).await?, tenant, project, ordinal))
+}
+
+/// What every name begins with.
+async fn prefix(tx: &mut Tx) -> Result<String, StoreError> {
+    let setting = settings::get(tx, "prefix").await?;
+    Ok(setting.value.as_str().unwrap_or_default().to_owned())
+}
+
+fn named(name: Result<String, NameError>) -> Result<String, StoreError> {
+    name.map_err(|error| match error {
+        NameError::TooLong { .. } => StoreError::conflict("name.length", error.to_string()),
+        // Slugs and prefix were checked when they were written.
+        _ => StoreError::conflict("name", error.to_string()),
+    })
+}
+
+/// Writes down whose a name is.
+///
+/// # Errors
+/// `Conflict` where the name is taken, or the owner has a namespace already.
+pub(super) async fn allocate(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    project: &Project,
+    name: &str,
+    owner: Owner<'_>,
+) -> Result<(), StoreError> {
+    let (kind, app, sandbox) = match owner {
+        Owner::App(id) => ("app", Some(id.to_owned()), None),
+        Owner::Sandbox(id) => ("sandbox", None, Some(id.to_owned())),
+    };
+    let now = tx.now();
+    sqlx::query(
+        "INSERT INTO namespaces (id, created_at, updated_at, tenant_id, project_id, cluster_id, name, kind, app_id, \
+         sandbox_id) VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(uuid::Uuid::now_v7().to_string())
+    .bind(now)
+    .bind(tenant.id.clone())
+    .bind(project.id.clone())
+    .bind(tenant.cluster_id.clone())
+    .bind(name.to_owned())
+    .bind(kind)
+    .bind(app)
+    .bind(sandbox)
+    .execute(tx.sql())
+    .await?;
+    tx.touch(Part::Namespace(name.to_owned()));
+    Ok(())
+}
+
+/// Whether a name is that of one of the tenant's app namespaces.
+pub async fn is_app_of(tx: &mut Tx, tenant: &str, name: &str) -> Result<bool, StoreError> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM namespaces WHERE tenant_id = $1 AND name = $2 AND kind = 'app'",
+    )
+    .bind(tenant.to_owned())
+    .bind(name.to_owned())
+    .fetch_one(tx.sql())
+    .await?;
+    Ok(count > 0)
+}
+
+/// Whether a name is that of one of the tenant's sandboxes.
+pub async fn is_sandbox_of(tx: &mut Tx, tenant: &str, name: &str) -> Result<bool, StoreError> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM namespaces WHERE tenant_id = $1 AND name = $2 AND kind = 'sandbox'",
+    )
+    .bind(tenant.to_owned())
+    .bind(name.to_owned())
+    .fetch_one(tx.sql())
+    .await?;
+    Ok(count > 0)
+}

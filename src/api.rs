@@ -128,6 +128,7 @@ use crate::access::matrix::Rule;
 use crate::admission::Gate;
 use crate::policy::layers::Layers;
 use crate::store::audit::Denial;
+use crate::store::mirror::Mirror;
 use crate::store::seal::MasterKey;
 use crate::store::{Ledger, Tx};
 
@@ -149,6 +150,8 @@ pub struct Parts {
     pub master_key: Option<MasterKey>,
     /// The layers of this process' law, by which an upload is tried; without them uploads answer 503.
     pub layers: Option<Layers>,
+    /// What the gates of others wait on; without it they are answered 503.
+    pub mirror: Option<Mirror>,
     /// Origins of web pages that may call; none by default.
     pub cors: Vec<HeaderValue>,
 }

@@ -75,6 +75,14 @@ pub struct Bound {
     development_ca: Option<String>,
 }
 
+/// The port of the probes, in a process without a webhook.
+pub struct Probes {
+    listener: TcpListener,
+    address: SocketAddr,
+    timeouts: Timeouts,
+    readiness: Readiness,
+}
+
 /// What is served, and whom it trusts.
 struct Credentials {
     pair: Pair,
@@ -118,6 +126,12 @@ pub enum ServerError {
 // === impl ServerArgs ===
 
 impl ServerArgs {
+    /// Takes the port of the probes alone, for a process without a webhook.
+    pub async fn bind_probes(self, readiness: &Readiness) -> Result<Probes, ServerError> {
+        let (listener, address) = listen("--admin", self.admin).await?;
+        Ok(Probes { listener, address, timeouts: self.timeouts, readiness: readiness.clone() })
+    }
+
     /// Checks certificates, then takes both ports. Registers the readiness condition `certificate`.
     pub async fn bind(self, readiness: &Readiness) -> Result<Bound, ServerError> {
         let condition = readiness.condition("certificate", "not loaded yet");
@@ -213,6 +227,23 @@ impl Bound {
             tracing::warn!(error = %stuck, "a task of the server ended badly");
         }
         Ok(drained)
+    }
+}
+
+// === impl Probes ===
+
+impl Probes {
+    /// Where probes and metrics are asked for.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until `stop` is cancelled.
+    ///
+    /// # Errors
+    /// Never; a task that ends is a task that died.
+    pub async fn run(self, pages: Pages, stop: CancellationToken) -> Result<(), Infallible> {
+        probes(self.listener, Admin { readiness: self.readiness, pages }, self.timeouts, stop).await
     }
 }
 

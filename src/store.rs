@@ -105,7 +105,7 @@ pub mod feed;
 pub mod mirror;
 
 pub use audit::Entry;
-pub use db::{Kind, Options, default_url};
+pub use db::{Kind, Options, default_dir, default_url};
 pub use error::StoreError;
 pub use ledger::Ledger;
 pub use part::Part;

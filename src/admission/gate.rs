@@ -13,6 +13,7 @@ use super::verdict::{SHED, Verdict};
 use super::wanted::wanted;
 use crate::policy::{Budget, Live, PolicySet};
 use crate::telemetry::decisions::DecisionLog;
+use crate::tenancy::snapshot::{Changes, Snapshot};
 
 /// What stands between the door and `decide`.
 pub struct Gate {
@@ -32,6 +33,16 @@ impl Worlds {
     /// Takes a new world; the next review sees it.
     pub fn enter(&self, world: World) {
         self.0.store(Some(Arc::new(world)));
+    }
+
+    /// Takes a snapshot, and where it is known what changed, prepares no more than that.
+    pub fn change(&self, snapshot: &Arc<Snapshot>, changes: Option<&Changes>) {
+        let snapshot = Arc::clone(snapshot);
+        let before = self.load();
+        self.enter(match (before, changes) {
+            (Some(world), Some(changes)) => world.next(snapshot, changes),
+            _ => World::new(snapshot),
+        });
     }
 
     /// The world as it is; `None` before the first.

@@ -1,7 +1,7 @@
 //! Who is believed: our own tokens, unless revoked, and the identities of further issuers, as far as they are members.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::HeaderName;
@@ -24,7 +24,7 @@ const ENTRIES_MAX: usize = 10_000;
 
 /// Everybody who is believed.
 pub struct Door {
-    issuers: Issuers,
+    issuers: Arc<Issuers>,
     memory: Mutex<HashMap<String, (Instant, Known)>>,
 }
 
@@ -39,12 +39,12 @@ enum Known {
 
 impl Door {
     /// Believes these issuers.
-    pub fn new(issuers: Issuers) -> Self {
-        Self { issuers, memory: Mutex::default() }
+    pub fn new(issuers: impl Into<Arc<Issuers>>) -> Self {
+        Self { issuers: issuers.into(), memory: Mutex::default() }
     }
 
     /// The issuers, ourselves first.
-    pub const fn issuers(&self) -> &Issuers {
+    pub fn issuers(&self) -> &Issuers {
         &self.issuers
     }
 

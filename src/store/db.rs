@@ -16,7 +16,7 @@ use sqlx::{Any, AnyPool, Executor as _};
 use tokio::sync::Semaphore;
 
 use super::error::StoreError;
-pub use address::default_url;
+pub use address::{default_dir, default_url};
 pub(super) use session::{Mode, Session, Wall};
 
 /// A connection that has been idle for longer is asked whether it still lives before it is used.

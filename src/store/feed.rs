@@ -29,3 +29,4 @@ pub mod remote;
 pub use health::Health;
 pub use intake::{Enter, Intake, Offer, Refused};
 pub use kept::Kept;
+pub use pace::Pace;

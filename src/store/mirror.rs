@@ -27,6 +27,7 @@ pub struct Mirror(Arc<Shared>);
 struct Shared {
     changes: Mutex<VecDeque<Change>>,
     turn: watch::Sender<Turn>,
+    touch: watch::Sender<bool>,
     documents: tokio::sync::Mutex<BTreeMap<Option<String>, (Now, Bytes)>>,
     closing: CancellationToken,
 }
@@ -54,9 +55,9 @@ pub enum Next {
 impl Mirror {
     /// Out of touch until told otherwise; once `closing` is cancelled nobody waits any more.
     pub fn new(closing: CancellationToken) -> Self {
-        let (turn, _) = watch::channel(Turn::default());
+        let (turn, touch) = (watch::Sender::new(Turn::default()), watch::Sender::new(false));
         let (changes, documents) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self(Arc::new(Shared { changes, turn, documents, closing }))
+        Self(Arc::new(Shared { changes, turn, touch, documents, closing }))
     }
 
     /// The ledger is here; what led to it is not known.
@@ -72,6 +73,12 @@ impl Mirror {
     /// Whether this process hears what is committed.
     pub(super) fn in_touch(&self, in_touch: bool) {
         self.0.turn.send_if_modified(|turn| std::mem::replace(&mut turn.in_touch, in_touch) != in_touch);
+        self.0.touch.send_if_modified(|touch| std::mem::replace(touch, in_touch) != in_touch);
+    }
+
+    /// Whether this process hears what is committed, as that changes.
+    pub fn touch(&self) -> watch::Receiver<bool> {
+        self.0.touch.subscribe()
     }
 
     fn publish(&self, now: &Now, new: Vec<Change>) {
@@ -91,6 +98,8 @@ impl Mirror {
         let surplus = changes.len().saturating_sub(CHANGES_MAX);
         changes.drain(..surplus);
         self.0.turn.send_replace(Turn { now: Some(now.clone()), in_touch: true });
+        drop(changes);
+        self.in_touch(true);
     }
 
     /// Waits until there is something for whoever stands at `position`, ledger and revision, or has nothing.

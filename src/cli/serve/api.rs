@@ -27,6 +27,7 @@ use crate::policy::layers::Layers;
 use crate::server::limits::{BodyLimits, read_body};
 use crate::server::{Drained, Peer, Port, PortSettings, ServerError, Timeouts};
 use crate::store::Ledger;
+use crate::store::mirror::Mirror;
 use crate::store::seal::MasterKey;
 
 /// Connections at once, altogether and of one address: people, automation, and a long poll of every gate.
@@ -73,16 +74,18 @@ pub struct BoundApi {
     router: Router,
 }
 
-/// Checks what can be wrong and takes the port. `gate` is the one of this process, if there is one.
+/// Checks what can be wrong and takes the port. `gate` is the one of this process, if there is one, and `mirror` what the
+/// gates of others wait on.
 ///
 /// # Errors
 /// A flag or a file that is no good, or a port that is taken.
 pub async fn api(
     args: ApiArgs,
     ledger: Ledger,
-    issuers: Issuers,
+    issuers: Arc<Issuers>,
     gate: Option<Arc<Gate>>,
     layers: Option<Layers>,
+    mirror: Mirror,
     readiness: &Readiness,
 ) -> anyhow::Result<BoundApi> {
     let ApiArgs {
@@ -108,6 +111,7 @@ pub async fn api(
         limits: Limits::new(limits),
         gate,
         layers,
+        mirror: Some(mirror),
         master_key,
         cors: api_cors_origin,
     };

@@ -1,6 +1,6 @@
 //! Where a ledger is: `sqlite:PATH`, `sqlite://PATH`, `postgres://…` or `postgresql://…`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use directories::ProjectDirs;
@@ -9,15 +9,22 @@ use sqlx::sqlite::SqliteConnectOptions;
 use super::Kind;
 use crate::store::error::StoreError;
 
-/// The embedded ledger's own place: `ledger.db` in the user's data folder, such as
-/// `~/.local/share/portcullis/ledger.db`.
+/// The user's data folder, where the embedded ledger is, such as `~/.local/share/portcullis`.
+///
+/// # Errors
+/// There is no home directory to look for it in.
+pub fn default_dir() -> Result<PathBuf, StoreError> {
+    let dirs = ProjectDirs::from("", "", "portcullis")
+        .ok_or_else(|| refuse("", "there is no home directory; name a database with --database"))?;
+    Ok(dirs.data_dir().to_path_buf())
+}
+
+/// The embedded ledger's own place: `ledger.db` in [`default_dir`].
 ///
 /// # Errors
 /// There is no home directory to look for it in.
 pub fn default_url() -> Result<String, StoreError> {
-    let dirs = ProjectDirs::from("", "", "portcullis")
-        .ok_or_else(|| refuse("", "there is no home directory; name a database with --database"))?;
-    Ok(format!("sqlite://{}", escape(&dirs.data_dir().join("ledger.db"))))
+    Ok(format!("sqlite://{}", escape(&default_dir()?.join("ledger.db"))))
 }
 
 /// Reads an address, makes SQLite's file where it is missing, and gives back the address to connect to.

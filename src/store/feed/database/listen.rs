@@ -2,16 +2,20 @@
 
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::str::FromStr as _;
 use std::time::Duration;
 
 use sqlx::Executor as _;
 use sqlx::postgres::PgListener;
+use sqlx::sqlite::SqliteConnectOptions;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::super::pace::Pace;
 use crate::lifecycle::watch::{Watch, around};
+use crate::store::error::StoreError;
 use crate::store::revision::CHANNEL;
+use crate::store::{Kind, Ledger};
 
 /// A server that takes longer to be connected to is down.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,6 +30,19 @@ pub enum Ear {
     Postgres(String),
     /// The file of an embedded ledger.
     Sqlite(PathBuf),
+}
+
+impl Ear {
+    /// Where commits of a ledger are heard of; `url` is the address that it was opened by.
+    ///
+    /// # Errors
+    /// It is another one's.
+    pub fn of(ledger: &Ledger, url: &str) -> Result<Self, StoreError> {
+        if ledger.kind() == Kind::Postgres {
+            return Ok(Self::Postgres(url.to_owned()));
+        }
+        Ok(Self::Sqlite(SqliteConnectOptions::from_str(url)?.get_filename().to_path_buf()))
+    }
 }
 
 /// Moves `news` whenever there may have been a commit, until told to stop.

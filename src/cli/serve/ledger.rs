@@ -1,0 +1,143 @@
+//! The ledger of this process: opened whether its database is there or not, followed, and told to whoever waits.
+
+use std::convert::Infallible;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::roles::{Follow, Source};
+use crate::lifecycle::ready::{Condition, Readiness};
+use crate::lifecycle::tasks::Tasks;
+use crate::store::feed::database::{Follower, listen};
+use crate::store::feed::{Enter, Health, Intake, Kept, keeper, remote};
+use crate::store::mirror::Mirror;
+use crate::store::{Ledger, Options, StoreError};
+
+/// A ledger that is opened, and what it was opened by.
+pub struct Opened {
+    /// The ledger; its database may be down.
+    pub ledger: Ledger,
+    url: String,
+    migrate: bool,
+}
+
+impl Opened {
+    /// Opens it without asking whether it is there: a gate starts with the database down.
+    ///
+    /// # Errors
+    /// The address is none.
+    pub fn new(source: &Source) -> Result<Option<Self>, StoreError> {
+        let Source::Database { url, migrate } = source else { return Ok(None) };
+        let ledger = Ledger::lazy(url, &Options { migrate: *migrate, ..Options::default() })?;
+        Ok(Some(Self { ledger, url: url.clone(), migrate: *migrate }))
+    }
+}
+
+/// The way in for snapshots, beginning with the one that was kept, and with the next one kept in its place.
+pub fn intake(follow: &Follow, enter: Enter, condition: Condition, tasks: &mut Tasks) -> Intake {
+    let health = Health::new(condition, follow.stale_after.0);
+    let mut intake = Intake::new(enter, health.clone());
+    tasks.spawn("freshness", |stop| health.watch(stop));
+    let Some(directory) = &follow.cache else { return intake };
+    let kept = Kept::new(directory, follow.cluster.clone());
+    let file = kept.path().display().to_string();
+    match kept.read() {
+        Ok(Some((snapshot, ago))) => {
+            tracing::info!(
+                file,
+                revision = snapshot.revision,
+                ?ago,
+                "starting with the snapshot that was kept"
+            );
+            intake.resume(snapshot, ago);
+        }
+        Ok(None) => {}
+        Err(error) => {
+            tracing::error!(file, %error, "the snapshot that was kept cannot be used, and is passed over")
+        }
+    }
+    let latest = intake.latest();
+    tasks.spawn("snapshot cache", |stop| keeper::keep(kept, latest, stop));
+    intake
+}
+
+/// Follows a ledger by its database. `mirror` is told what others wait for.
+///
+/// # Errors
+/// The address is another database's than the ledger's.
+pub fn follow(
+    opened: &Opened,
+    follow: &Follow,
+    intake: Intake,
+    mirror: Option<Mirror>,
+    tasks: &mut Tasks,
+) -> anyhow::Result<()> {
+    let Opened { ledger, url, migrate } = opened;
+    let (news, heard) = watch::channel(0);
+    let ear = listen::Ear::of(ledger, url)?;
+    tasks.spawn("ledger's news", |stop| listen::listen(ear, news, stop));
+    // What cannot be mended by waiting ends a process that serves the ledger; a gate only tells of it, and decides.
+    let strict = mirror.is_some();
+    let follower = Follower::new(ledger.clone(), follow.cluster.clone(), mirror, follow.reconcile.0)?;
+    let (ledger, migrate) = (ledger.clone(), *migrate);
+    tasks.spawn("ledger", move |stop| async move {
+        if prepare(&ledger, migrate, strict, intake.health(), stop.clone()).await? {
+            let Ok(()) = follower.run(intake, heard, stop).await;
+        }
+        Ok::<_, StoreError>(())
+    });
+    Ok(())
+}
+
+/// Follows a ledger by another process's API.
+pub fn follow_remote(remote: remote::Remote, follow: &Follow, intake: Intake, tasks: &mut Tasks) {
+    let reconcile = follow.reconcile.0;
+    tasks.spawn("ledger", move |stop| remote::follow(remote, intake, reconcile, stop));
+}
+
+/// Tells whether the database is there, which an API needs and a gate does not.
+pub fn watch_database(mirror: &Mirror, needed: bool, readiness: &Readiness, tasks: &mut Tasks) {
+    let condition = readiness.condition("database", "not reached yet");
+    if !needed {
+        condition.good_but("not reached yet: the API answers 503");
+    }
+    let mut touch = mirror.touch();
+    tasks.spawn("database", move |stop: CancellationToken| async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok::<_, Infallible>(()),
+                changed = touch.changed() => if changed.is_err() { stop.cancelled().await },
+            }
+            let _ = match (*touch.borrow_and_update(), needed) {
+                (true, _) => condition.good(),
+                (false, true) => condition.bad("the database does not answer"),
+                (false, false) => condition.good_but("the database does not answer: the API answers 503"),
+            };
+        }
+    });
+}
+
+/// Waits for the database, and brings its schema up to date. False once it is time to stop.
+async fn prepare(
+    ledger: &Ledger,
+    migrate: bool,
+    strict: bool,
+    health: &Health,
+    stop: CancellationToken,
+) -> Result<bool, StoreError> {
+    let mut pace = crate::store::feed::Pace::new(stop.clone());
+    loop {
+        let prepared = tokio::select! {
+            () = stop.cancelled() => return Ok(false),
+            prepared = ledger.prepare(migrate) => prepared,
+        };
+        match prepared {
+            Ok(()) => return Ok(true),
+            Err(error) if strict && !error.is_passing() => return Err(error),
+            Err(error) => health.trouble(error),
+        }
+        if !pace.failed().await {
+            return Ok(false);
+        }
+    }
+}

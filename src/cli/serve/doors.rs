@@ -101,7 +101,6 @@ async fn run_api(api: Option<BoundApi>, drain: Drain) -> Result<Drained, ServerE
 
 impl Addresses {
     pub(super) fn tell(&self) {
-        use tracing::field::display;
         let Self { webhook, admin, api } = self;
         tracing::info!(webhook = webhook.map(display), %admin, api = api.map(display), "bound");
     }

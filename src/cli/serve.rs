@@ -101,7 +101,7 @@ async fn serve(args: Args) -> anyhow::Result<Exit> {
             ledger::watch_database(mirror, !plan.gate, &readiness, &mut tasks);
             let issuers = issuers(access, &mut tasks)?;
             let (ledger, gate) = (opened.ledger.clone(), Some(Arc::clone(&gate)));
-            Some(api::api(api, ledger, issuers, gate, Some(layers), mirror.clone(), &readiness).await?)
+            Some(api::api(api, ledger, issuers, gate, Some(layers), Some(mirror.clone()), &readiness).await?)
         }
         _ => None,
     };

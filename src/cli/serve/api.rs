@@ -75,17 +75,17 @@ pub struct BoundApi {
 }
 
 /// Checks what can be wrong and takes the port. `gate` is the one of this process, if there is one, and `mirror` what the
-/// gates of others wait on.
+/// gates of others wait on; without it they are answered 503.
 ///
 /// # Errors
 /// A flag or a file that is no good, or a port that is taken.
 pub async fn api(
     args: ApiArgs,
     ledger: Ledger,
-    issuers: Arc<Issuers>,
+    issuers: impl Into<Arc<Issuers>>,
     gate: Option<Arc<Gate>>,
     layers: Option<Layers>,
-    mirror: Mirror,
+    mirror: Option<Mirror>,
     readiness: &Readiness,
 ) -> anyhow::Result<BoundApi> {
     let ApiArgs {
@@ -111,7 +111,7 @@ pub async fn api(
         limits: Limits::new(limits),
         gate,
         layers,
-        mirror: Some(mirror),
+        mirror,
         master_key,
         cors: api_cors_origin,
     };

@@ -89,7 +89,8 @@ impl Server {
         let (address, ledger) = runtime.block_on(async {
             let ledger = Ledger::open(&url, &Options::default()).await.unwrap();
             let (issuers, _) = words.access.open().unwrap();
-            let bound = api(words.api, ledger.clone(), issuers, None, None, &Readiness::new()).await.unwrap();
+            let bound =
+                api(words.api, ledger.clone(), issuers, None, None, None, &Readiness::new()).await.unwrap();
             let address = bound.address();
             tokio::spawn(bound.run(Drain::new(Duration::ZERO)));
             (address, ledger)

@@ -27,18 +27,47 @@ const REGISTRY_MAX: usize = 1024;
 /// No control, no direction, no invisible characters but joiners: what is shown must be what is there.
 const DISPLAYED: &str = r"^[^\u0000-\u001f\u007f-\u009f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+$";
 
+const TENANT: &str = "^(?!(?:app|sbx)$)[a-z][a-z0-9]*$";
+const PROJECT: &str = "^(?!(?:.*-)?(?:app|sbx)(?:-|$))[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
+const SUBJECT: &str = r"^[^\u0000-\u0020\u007f-\u009f]+$";
+const TENANT_WORDS: &str =
+    "a lower-case letter, then lower-case letters and digits, and neither `app` nor `sbx`";
+const PROJECT_WORDS: &str =
+    "lower-case letters, digits and inner hyphens, without the hyphen-separated tokens `app` and `sbx`";
+
+/// Patterns in words, because a person reads what was refused.
+const WORDS: &[(&str, &str)] = &[
+    (TENANT, TENANT_WORDS),
+    (PROJECT, PROJECT_WORDS),
+    (DISPLAYED, "free of control characters, line ends and what cannot be seen"),
+    (SUBJECT, "free of spaces and control characters"),
+    (
+        label::KEY_PATTERN,
+        "a label's key: letters, digits and inner `-`, `_`, `.`, at most 63, after a DNS subdomain and `/` if any",
+    ),
+    (label::VALUE_PATTERN, "a label's value: letters, digits and inner `-`, `_`, `.`, at most 63"),
+    (quantity::PATTERN, "a quantity such as `500m`, `4` or `1.5Gi`, zero or more"),
+    (
+        quantity::RESOURCE_PATTERN,
+        "the name of a resource such as `pods`, `requests.cpu` or `count/jobs.batch`",
+    ),
+];
+
+/// What a pattern of this page means, to stand after `is not`.
+pub fn of_pattern(pattern: &str) -> Option<&'static str> {
+    WORDS.iter().find(|(known, _)| *known == pattern).map(|(_, words)| *words)
+}
+
 /// Slug of a tenant.
 pub fn tenant_slug() -> RefOr<Schema> {
-    let pattern = "^(?!(?:app|sbx)$)[a-z][a-z0-9]*$";
-    let what = "Slug: a lower-case letter, then lower-case letters and digits, neither `app` nor `sbx`. It never changes, for namespaces are named by it";
-    text(what, pattern, 1, slug::LENGTH_MAX, "acme").into()
+    let what = format!("Slug: {TENANT_WORDS}. It never changes, for namespaces are named by it");
+    text(&what, TENANT, 1, slug::LENGTH_MAX, "acme").into()
 }
 
 /// Slug of a project.
 pub fn project_slug() -> RefOr<Schema> {
-    let pattern = "^(?!(?:.*-)?(?:app|sbx)(?:-|$))[a-z0-9]([a-z0-9-]*[a-z0-9])?$";
-    let what = "Slug: lower-case letters, digits and inner hyphens, without the hyphen-separated tokens `app` and `sbx`. It never changes, for namespaces are named by it";
-    text(what, pattern, 1, slug::LENGTH_MAX, "shop").into()
+    let what = format!("Slug: {PROJECT_WORDS}. It never changes, for namespaces are named by it");
+    text(&what, PROJECT, 1, slug::LENGTH_MAX, "shop").into()
 }
 
 /// A project, by id or slug.
@@ -59,7 +88,7 @@ pub fn display_name_or_null() -> RefOr<Schema> {
 /// Who somebody is.
 pub fn subject() -> RefOr<Schema> {
     let what = "Who: `issuer#subject`; without an issuer, a subject of this server's own tokens";
-    text(what, r"^[^\u0000-\u0020\u007f-\u009f]+$", 1, SUBJECT_MAX, "https://id.example.com#ada").into()
+    text(what, SUBJECT, 1, SUBJECT_MAX, "https://id.example.com#ada").into()
 }
 
 /// Several people.
@@ -188,6 +217,14 @@ mod tests {
     fn slugs_are_what_the_ledger_takes() {
         same(&tenant_slug(), slug::check_tenant);
         same(&project_slug(), slug::check_project);
+    }
+
+    /// The crate of schemas repeats a pattern as it was written, or no words would be found for it.
+    #[test]
+    fn a_refusal_is_in_words() {
+        let schema = serde_json::to_value(tenant_slug()).unwrap();
+        let faults = crate::api::schema::faults_of(&schema, &json!("Acme"), "/name").unwrap();
+        assert_eq!((faults.len(), faults[0].detail.as_str()), (1, format!("is not {TENANT_WORDS}").as_str()));
     }
 
     #[test]

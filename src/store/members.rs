@@ -95,12 +95,13 @@ pub(super) async fn make_owner(tx: &mut Tx, tenant: &str, subject: &str) -> Resu
 
 /// Copies the owners into the tenant's row. That is a change of the tenant, unless they are the same.
 pub(super) async fn list_owners(tx: &mut Tx, tenant: &str) -> Result<(), StoreError> {
-    let owners: Vec<String> = sqlx::query_scalar(
-        "SELECT subject FROM memberships WHERE tenant_id = $1 AND role = 'tenantOwner' ORDER BY subject",
-    )
-    .bind(tenant.to_owned())
-    .fetch_all(tx.sql())
-    .await?;
+    let mut owners: Vec<String> =
+        sqlx::query_scalar("SELECT subject FROM memberships WHERE tenant_id = $1 AND role = 'tenantOwner'")
+            .bind(tenant.to_owned())
+            .fetch_all(tx.sql())
+            .await?;
+    // Not by the database, whose order of texts is its own.
+    owners.sort();
     let now = tx.now();
     sqlx::query(
         "UPDATE tenants SET owners = $1, updated_at = $2, version = version + 1 WHERE id = $3 AND owners <> $1",

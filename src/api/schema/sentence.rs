@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::api::json::escape;
 use crate::api::problem::Fault;
+use crate::api::words;
 
 /// The faults that one error comes to.
 pub fn faults(error: &ValidationError<'_>) -> Vec<Fault> {
@@ -48,7 +49,8 @@ fn sentence(kind: &Kind) -> String {
         Kind::MaxLength { limit } => format!("is longer than {limit} characters"),
         Kind::MinLength { limit: 1 } => "is empty".to_owned(),
         Kind::MinLength { limit } => format!("is shorter than {limit} characters"),
-        Kind::Pattern { pattern } => format!("does not match `{pattern}`"),
+        Kind::Pattern { pattern } => words::of_pattern(pattern)
+            .map_or_else(|| format!("does not match `{pattern}`"), |words| format!("is not {words}")),
         Kind::Format { format } => format!("is no {format}"),
         Kind::Enum { options } => format!("is none of {}", list(options)),
         Kind::Constant { expected_value } => format!("is not {expected_value}"),

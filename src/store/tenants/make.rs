@@ -30,7 +30,9 @@ pub struct New {
 ///
 /// # Errors
 /// `Conflict` where a tenant that is not deleted has the slug, wherever it is, or its group is an administrators'.
-pub async fn create(tx: &mut Tx, cluster: &str, new: New) -> Result<Tenant, StoreError> {
+pub async fn create(tx: &mut Tx, cluster: &str, mut new: New) -> Result<Tenant, StoreError> {
+    new.owners.sort();
+    new.owners.dedup();
     let cluster = clusters::get(tx, cluster).await?.id;
     // Settings that concern tenants wait for this one, and this one for them.
     sqlx::query("UPDATE clusters SET version = version WHERE id = $1")
@@ -49,8 +51,8 @@ pub async fn create(tx: &mut Tx, cluster: &str, new: New) -> Result<Tenant, Stor
     let id = new_id();
     let now = tx.now();
     sqlx::query(
-        "INSERT INTO tenants (id, created_at, updated_at, slug, display_name, labels, plan_id, registries, dev_group) \
-         VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO tenants (id, created_at, updated_at, slug, display_name, labels, plan_id, registries, dev_group, owners) \
+         VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(&id)
     .bind(now)
@@ -60,6 +62,7 @@ pub async fn create(tx: &mut Tx, cluster: &str, new: New) -> Result<Tenant, Stor
     .bind(plan)
     .bind(new.registries.as_ref().map(|registries| json!(registries).to_string()))
     .bind(group)
+    .bind(json!(new.owners).to_string())
     .execute(tx.sql())
     .await?;
     sqlx::query(
@@ -73,7 +76,6 @@ pub async fn create(tx: &mut Tx, cluster: &str, new: New) -> Result<Tenant, Stor
     for owner in &new.owners {
         members::make_owner(tx, &id, owner).await?;
     }
-    members::list_owners(tx, &id).await?;
     let tenant = super::find(tx, None, &id).await?;
     tx.audit(Entry::new("tenant.create", "tenant").of(&id, &tenant.name).tenant(&id).after(json!(tenant)));
     tx.touch(Part::Tenant(tenant.name.clone()));

@@ -12,8 +12,20 @@ mod errors;
 #[cfg(test)]
 pub mod harness;
 #[cfg(test)]
+pub mod house;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod members;
+#[cfg(test)]
+mod plans;
+#[cfg(test)]
+mod projects;
+#[cfg(test)]
 mod replays;
+#[cfg(test)]
+mod settings;
+#[cfg(test)]
+mod tenants;
 #[cfg(test)]
 mod walk;

@@ -148,6 +148,21 @@ impl Server {
         self.issuers.own().issue(&granted, at).unwrap().token
     }
 
+    /// A token that is limited to projects, by id.
+    pub fn token_for(
+        &self,
+        subject: &str,
+        role: Role,
+        tenant: Option<&TenantRef>,
+        projects: Option<Vec<String>>,
+    ) -> String {
+        let scope = authorize(&Identity::process("test"), Action::TokensMint, None, "test").unwrap();
+        let (subject, roles, tenant) = (subject.to_owned(), vec![role], tenant.cloned());
+        let granted =
+            grant(&scope, Wish { subject, roles, tenant, projects, ttl_seconds: 3600 }, None).unwrap();
+        self.issuers.own().issue(&granted, now()).unwrap().token
+    }
+
     /// The id of a token.
     pub fn jti(&self, token: &str) -> String {
         self.issuers.own().claims(token).unwrap().jti

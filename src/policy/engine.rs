@@ -8,6 +8,7 @@ pub mod builtins;
 mod guard;
 pub mod hazards;
 pub mod interpreter;
+mod light;
 pub mod reads;
 pub mod rvm;
 

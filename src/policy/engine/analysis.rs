@@ -4,8 +4,11 @@
 //! below it is a variable of that name, and a chain of constants after it is the longest thing it may claim to
 //! have understood.
 
+mod locals;
+
 use serde_json::Value as Json;
 
+use self::locals::Locals;
 use super::hazards::{self, Hazard};
 use crate::policy::bundle::Module;
 use crate::policy::problem::Problem;
@@ -65,6 +68,8 @@ pub struct Analysis {
     pub calls: Vec<Call>,
     /// Paths below `input`; an empty path is all of it.
     pub input: Vec<Reference<Step>>,
+    /// Paths below `input` that are read through a local name; what a name stands for may be more than it is at that place.
+    pub through: Vec<Vec<Step>>,
     /// Constant prefixes below `data`; an empty path is all of it.
     pub data: Vec<Reference<String>>,
     /// Constructs for the interpreter.
@@ -90,7 +95,7 @@ pub fn analyse(module: &Module) -> Result<Analysis, Problem> {
     let tree: Json =
         serde_json::from_str(&text).map_err(|error| Problem::of(&module.path, error.to_string()))?;
     let ast = tree.pointer("/0/ast").unwrap_or(&Json::Null);
-    let mut walk = Walk { text: &module.text, found: Analysis::default() };
+    let mut walk = Walk { text: &module.text, found: Analysis::default(), locals: Locals::default() };
     walk.found.package = names(ast.pointer("/package/refr").unwrap_or(&Json::Null)).unwrap_or_default();
     walk.imports(ast.get("imports").unwrap_or(&Json::Null));
     for rule in ast.get("rules").and_then(Json::as_array).into_iter().flatten() {
@@ -103,22 +108,19 @@ pub fn analyse(module: &Module) -> Result<Analysis, Problem> {
 struct Walk<'a> {
     text: &'a str,
     found: Analysis,
+    /// Of the rule that is walked.
+    locals: Locals,
 }
 
 impl Walk<'_> {
     fn imports(&mut self, imports: &Json) {
         for import in imports.as_array().into_iter().flatten() {
             let Some(path) = import.get("refr").and_then(names) else { continue };
-            let alias = import.get("as").and_then(|span| self.span(span)).or_else(|| path.last().cloned());
+            let alias = import.get("as").and_then(|as_| span(self.text, as_)).or_else(|| path.last().cloned());
             if let Some(alias) = alias {
                 self.found.imports.push((alias, path));
             }
         }
-    }
-
-    fn span(&self, span: &Json) -> Option<String> {
-        let at = |key| span.get(key).and_then(Json::as_u64).and_then(|value| usize::try_from(value).ok());
-        self.text.get(at("start")?..at("end")?).map(str::to_owned)
     }
 
     fn rule(&mut self, rule: &Json) {
@@ -141,7 +143,16 @@ impl Walk<'_> {
             let name = chain(refr).0.map(str::to_owned).unwrap_or_default();
             self.found.rules.push(Rule { name, form, place: place(rule) });
         }
+        self.locals = Locals::of(rule, self.text, &|root| self.leads_to_input(root));
         self.node(rule);
+        for name in self.locals.unused() {
+            self.through(&name, &[]);
+        }
+    }
+
+    fn leads_to_input(&self, root: &str) -> bool {
+        let imported = self.found.imports.iter().find(|(alias, _)| alias == root);
+        imported.map_or(root, |(_, path)| path.first().map_or("", String::as_str)) == "input"
     }
 
     fn node(&mut self, node: &Json) {
@@ -152,11 +163,22 @@ impl Walk<'_> {
                     self.reference(node);
                 } else if let Some(call) = map.get("Call") {
                     self.call(call);
+                } else if let Some(binding) = self.locals.followed(map, self.text) {
+                    chain(binding.value).2.into_iter().chain(binding.rest).for_each(|inner| self.node(inner));
                 } else {
                     map.values().for_each(|value| self.node(value));
                 }
             }
             _ => {}
+        }
+    }
+
+    /// What a local name reads when it is followed by `steps`.
+    fn through(&mut self, name: &str, steps: &[Step]) {
+        for (root, path) in self.locals.reads(name, steps) {
+            let imported = self.found.imports.iter().find(|(alias, _)| *alias == root);
+            let before = imported.map_or(&[][..], |(_, path)| path.get(1..).unwrap_or_default());
+            self.found.through.push(before.iter().cloned().map(Step::Name).chain(path).collect());
         }
     }
 
@@ -184,6 +206,7 @@ impl Walk<'_> {
             self.node(expression);
         }
         let Some(root) = root else { return };
+        self.through(root, &steps);
         let imported =
             self.found.imports.iter().find(|(alias, _)| alias == root).map(|(_, path)| path.clone());
         let mut path = imported.unwrap_or_else(|| vec![root.to_owned()]).into_iter();
@@ -200,6 +223,11 @@ impl Walk<'_> {
             _ => {}
         }
     }
+}
+
+fn span(text: &str, span: &Json) -> Option<String> {
+    let at = |key| span.get(key).and_then(Json::as_u64).and_then(|value| usize::try_from(value).ok());
+    text.get(at("start")?..at("end")?).map(str::to_owned)
 }
 
 /// Unwinds a reference: its root variable, its steps, and the expressions that stand inside it.

@@ -8,9 +8,9 @@ use regorus::rvm::RegoVM;
 use regorus::rvm::program::Program;
 use regorus::rvm::vm::VmError;
 use regorus::utils::limits::ExecutionTimerConfig;
-use regorus::{CompiledPolicy, Value};
+use regorus::Value;
 
-use super::{Budget, EvalError, guard};
+use super::{Budget, EvalError, guard, light};
 use crate::policy::problem::Problem;
 
 /// Idle machines kept a policy. A machine is some 2 KiB; more than the worker threads are never in use at once.
@@ -22,7 +22,6 @@ const CLOCK_INTERVAL: NonZeroU32 = NonZeroU32::new(256).unwrap();
 /// One policy's program and its idle machines.
 pub struct Machine {
     program: Arc<Program>,
-    policy: CompiledPolicy,
     idle: Mutex<Vec<RegoVM>>,
 }
 
@@ -49,13 +48,15 @@ impl Machine {
             Compiler::compile_from_policy(&policy, &names).map_err(|error| problem(error.to_string()))?;
         let own = Arc::get_mut(&mut program).ok_or_else(|| problem("the program is shared".to_owned()))?;
         guard::wrap(own).map_err(|name| problem(format!("builtin `{name}` has no guard")))?;
-        Ok(Self { program, policy, idle: Mutex::new(Vec::new()) })
+        light::lighten(own);
+        // The policy's syntax trees end here: defaults are literals of the program, and nothing else asks for them.
+        Ok(Self { program, idle: Mutex::new(Vec::new()) })
     }
 
     fn take(&self) -> RegoVM {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.unwrap_or_else(|| {
-            let mut machine = RegoVM::new_with_policy(self.policy.clone());
+            let mut machine = RegoVM::new();
             // Off by default there: a failing builtin would be undefined, and a deny rule would never fire.
             machine.set_strict_builtin_errors(true);
             machine.load_program(Arc::clone(&self.program));

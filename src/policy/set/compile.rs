@@ -159,7 +159,10 @@ fn policy(
     let file = bundle.params_files.get(&manifest.id).map_or(unit.module.path.as_str(), String::as_str);
     let modes = Modes::parse(file, bundle.params.get(&manifest.id))?;
     let mut reads = Reads::nothing();
-    closure.iter().flat_map(|unit| &unit.analysis.input).for_each(|reference| reads.add(&reference.path));
+    for unit in closure {
+        unit.analysis.input.iter().for_each(|reference| reads.add(&reference.path));
+        unit.analysis.through.iter().for_each(|path| reads.add(path));
+    }
     let package = format!("data.{}", unit.analysis.package.join("."));
     let modules: Vec<&Module> = closure.iter().map(|unit| unit.module).collect();
     let key = key(&package, &modules, options);

@@ -15,7 +15,9 @@ fn written(steps: &[Step]) -> String {
 
 /// The paths below `input` that a module reads, each once, in order of text; `""` is all of it.
 fn check(body: &str, input: &[&str]) {
-    let mut found: Vec<String> = analysed(body).input.iter().map(|found| written(&found.path)).collect();
+    let analysis = analysed(body);
+    let paths = analysis.input.iter().map(|found| &found.path).chain(&analysis.through);
+    let mut found: Vec<String> = paths.map(|path| written(path)).collect();
     found.sort();
     found.dedup();
     assert_eq!(found, input, "{body}");
@@ -80,8 +82,10 @@ fn input_as_a_whole_is_everything() {
 
 #[test]
 fn a_variable_reads_what_it_was_given() {
-    check("x if { o := input.request.object; o.spec.a == 1 }", &["request.object"]);
-    check("x if { some c in input.images; c.ok }", &["images"]);
+    check("x if { o := input.request.object; o.spec.a == 1 }", &["request.object.spec.a"]);
+    check("x if { some c in input.images; c.ok; c[\"raw\"] == \"a\" }", &["images.*.ok", "images.*.raw"]);
+    check("x if { some c in input.request.object.a; c.b[_].d }", &["request.object.a.*.b.*.d"]);
+    check("import input.request as r\nx if { some c in r.object.a; c.b }", &["request.object.a.*.b"]);
     check(
         "x if { some k, v in input.request.object.metadata.labels; k == v }",
         &["request.object.metadata.labels"],
@@ -89,11 +93,64 @@ fn a_variable_reads_what_it_was_given() {
 }
 
 #[test]
+fn a_variable_on_its_own_reads_all_that_it_was_given() {
+    for use_of in ["f(o)", "y := o", "[o]", "{\"a\": o}", "o == 1", "not o", "o in {1}", "o", "{1: 2}[o]", "count(o) == 1"] {
+        check(
+            &format!("x if {{ o := input.request.object; o.spec.a == 1; {use_of} }}\nf(_) := 1"),
+            &["request.object", "request.object.spec.a"],
+        );
+    }
+    check("x contains o if { o := input.request.object; o.spec.a }", &["request.object", "request.object.spec.a"]);
+    check("x := o if { o := input.request.object; o.spec.a }", &["request.object", "request.object.spec.a"]);
+    check("x if { some c in input.images; c.ok; f(c) }\nf(_) := 1", &["images", "images.*.ok"]);
+    // That there is an element is known only where the list is.
+    check("x if { some _ in input.images }", &["images"]);
+    check("x if { some i, _ in input.images; i > 0 }", &["images"]);
+    check("x if { o := input.request.object }", &["request.object"]);
+}
+
+#[test]
+fn a_variable_of_a_variable_is_followed() {
+    let nested = "some c in input.request.object.containers\nsome p in c.ports\np.hostPort > 0";
+    check(&format!("x if {{\n{nested}\n}}"), &["request.object.containers.*.ports.*.hostPort"]);
+    check(
+        "x if { o := input.request.object; some c in o.a; c.b; o.d }",
+        &["request.object.a.*.b", "request.object.d"],
+    );
+    check(
+        "x if { o := input.request; p := o[input.now]; p.b }",
+        &["now", "request.*.b"],
+    );
+}
+
+#[test]
+fn a_variable_that_could_mean_something_else_reads_for_all_it_could_mean() {
+    // Two loops over one name: each might be the one that is meant.
+    check(
+        "x := [c.a | some c in input.images]\ny := [c.a | some c in input.changed]",
+        &["changed.*.a", "images.*.a"],
+    );
+    check(
+        "x := {[c.a | some c in input.images], [c.b | some c in input.changed]}",
+        &["changed.*.a", "changed.*.b", "images.*.a", "images.*.b"],
+    );
+    // The second is given what nobody knows, and the first all the same what it reads.
+    check("x if { some c in input.images; c.a }\ny if { some c in f(input.now); c.b }\nf(a) := [a]", &["images.*.a", "now"]);
+    check("x if { c := input.images; c.a; y := [c.b | some c in f(1)]; y != [] }\nf(a) := [a]", &["images", "images.a", "images.b"]);
+    // A pattern takes apart what it matches.
+    check("x if { some {\"a\": a} in input.images; a }", &["images"]);
+    check("x if { [a, _] := input.images; a }", &["images"]);
+    check("x if { c = input.request.object; c.a }", &["request.object"]);
+    // Round and round.
+    check("x if { some c in input.images; y := [c.a | some c in c.b]; y != [] }", &["images", "images.*.a", "images.*.b"]);
+}
+
+#[test]
 fn reads_inside_comprehensions_every_else_and_with_are_found() {
-    check("x := [i.raw | some i in input.images]", &["images"]);
+    check("x := [i.raw | some i in input.images]", &["images.*.raw"]);
     check("x := {i | i := input.request.name; input.now != \"\"}", &["now", "request.name"]);
     check("x := {k: v | some k; v := input.tenancy[k]}", &["tenancy.*"]);
-    check("x if { every i in input.images { i.ok; input.now != \"\" } }", &["images", "now"]);
+    check("x if { every i in input.images { i.ok; input.now != \"\" } }", &["images.*.ok", "now"]);
     check("x if not input.request.dryRun", &["request.dryRun"]);
     check("x := 1 if input.now == \"a\" else := input.request.name", &["now", "request.name"]);
     check(

@@ -15,6 +15,8 @@ pub mod decisions;
 
 pub mod mask;
 
+pub mod visible;
+
 /// The flags of this room: the operational log's and the decision log's.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TelemetryArgs {

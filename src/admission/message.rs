@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use super::verdict::{Failure, Named, Verdict};
+use crate::telemetry::visible;
 
 /// Findings spelt out; the rest is counted.
 const FINDINGS_MAX: usize = 20;
-/// Characters of an observed value.
+/// Characters of an observed value, as it is shown.
 const OBSERVED_MAX: usize = 200;
 /// Bytes of the whole message; the API server passes it to every client and into the audit log.
 const MESSAGE_BYTES_MAX: usize = 8192;
@@ -132,30 +133,29 @@ pub fn warnings(verdict: &Verdict) -> Vec<String> {
 }
 
 /// Text that somebody else wrote, made harmless: control and bidirectional characters are escaped, and it ends after
-/// `max` characters. A newline would forge a finding, a right-to-left override would turn one round (CVE-2021-42574).
+/// `max` characters as it is shown. A newline would forge a finding, a right-to-left override would turn one round
+/// (CVE-2021-42574).
 pub fn clean(text: &str, max: usize) -> String {
-    let harmless = |c: char| !c.is_control() && !bidirectional(c);
-    if text.len() <= max && text.chars().all(harmless) {
+    if text.len() <= max && text.chars().all(visible::is_harmless) {
         return text.to_owned();
     }
     let mut out = String::new();
-    for (count, c) in text.chars().enumerate() {
-        if count >= max {
+    let mut room = max;
+    for c in text.chars() {
+        let harmless = visible::is_harmless(c);
+        let Some(left) = room.checked_sub(if harmless { 1 } else { c.escape_unicode().len() }) else {
+            // Half an escape would read as something else.
             out.push('…');
             break;
-        }
-        if harmless(c) {
+        };
+        room = left;
+        if harmless {
             out.push(c);
         } else {
             out.extend(c.escape_unicode());
         }
     }
     out
-}
-
-/// Bidirectional controls, and the separators that some terminals break lines at.
-const fn bidirectional(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 fn cut(text: String, max: usize) -> String {

@@ -15,6 +15,7 @@ use super::review::Review;
 use super::validate::{self, Inputs};
 use super::verdict::{Named, Verdict};
 use crate::policy::effective::Effective;
+use crate::policy::engine::EvalError;
 use crate::policy::engine::reads::Reads;
 use crate::policy::{Budget, Mode, Operation, Plan, Policy, PolicySet, Value};
 use crate::telemetry::words::Outcome;
@@ -42,14 +43,21 @@ pub fn run(
     let (object, _) = changes::objects(review);
     let mut composed = Composed::new(object);
     let mut before = Instant::now();
+    let mut answered = Vec::new();
     for (policy, mode) in
         enforced(law, plan, facts, effective.as_ref()).filter(|(policy, _)| policy.patches())
     {
         verdict.evaluated += 1;
-        if let Err(error) =
-            add(policy, mode, inputs.of(policy, review), &data, budget, &mut composed, verdict)
-        {
-            drop_patch(verdict, &policy.manifest.id, error.to_string());
+        match add(policy, inputs.of(policy, review), &data, budget, &mut composed) {
+            Ok(()) => answered.push((policy, mode)),
+            Err(Refused::Failed(error)) => {
+                said(policy, mode, Outcome::Error, verdict);
+                validate::failed(policy, mode, &error, verdict);
+            }
+            Err(Refused::Patch(error)) => {
+                answered.push((policy, mode));
+                drop_patch(verdict, &policy.manifest.id, error.to_string());
+            }
         }
         let now = Instant::now();
         policy.metrics.took(now.duration_since(before));
@@ -58,8 +66,36 @@ pub fn run(
     if composed.parts.iter().any(|(_, part)| !part.is_empty()) {
         composed = without_harm(law, plan, facts, review, budget, composed, verdict);
     }
-    if verdict.failures.iter().all(|failure| !failure.denies) {
-        verdict.patch = composed.operations();
+    if verdict.failures.iter().any(|failure| failure.denies) {
+        composed.parts.clear();
+    }
+    for (policy, mode) in answered {
+        // Only now is it known whose patch stands; one that was dropped has changed nothing.
+        if composed.parts.iter().any(|(id, part)| *id == policy.manifest.id && !part.is_empty()) {
+            said(policy, mode, Outcome::Patch, verdict);
+        } else {
+            policy.metrics.decided(Outcome::Pass, verdict.dry_run);
+        }
+    }
+    verdict.outcomes.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+    verdict.patch = composed.operations();
+}
+
+/// Why a policy has added nothing.
+enum Refused {
+    Failed(EvalError),
+    Patch(PatchError),
+}
+
+impl From<PatchError> for Refused {
+    fn from(error: PatchError) -> Self {
+        Self::Patch(error)
+    }
+}
+
+impl From<EvalError> for Refused {
+    fn from(error: EvalError) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -77,24 +113,13 @@ fn enforced<'a>(
 
 fn add(
     policy: &Policy,
-    mode: Mode,
     input: &Value,
     data: &Value,
     budget: Budget,
     composed: &mut Composed,
-    verdict: &mut Verdict,
-) -> Result<(), PatchError> {
-    let documents = policy
-        .documents("merge", input, data, budget)
-        .and_then(|merges| Ok((merges, policy.documents("patch", input, data, budget)?)));
-    let (merges, patches) = match documents {
-        Ok(documents) => documents,
-        Err(error) => {
-            said(policy, mode, Outcome::Error, verdict);
-            validate::failed(policy, mode, &error, verdict);
-            return Ok(());
-        }
-    };
+) -> Result<(), Refused> {
+    let merges = policy.documents("merge", input, data, budget)?;
+    let patches = policy.documents("patch", input, data, budget)?;
     let mut operations = patch::from_operations(patches)?;
     let mut scratch = composed.object.clone();
     for fragment in merges {
@@ -104,11 +129,9 @@ fn add(
         operations.extend(part);
     }
     if operations.is_empty() {
-        policy.metrics.decided(Outcome::Pass, verdict.dry_run);
         return Ok(());
     }
-    said(policy, mode, Outcome::Patch, verdict);
-    composed.add(&policy.manifest.id, operations)
+    Ok(composed.add(&policy.manifest.id, operations)?)
 }
 
 fn said(policy: &Policy, mode: Mode, outcome: Outcome, verdict: &mut Verdict) {

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::problem::{Problem, Problems};
 use crate::tenancy::snapshot::Rule;
 
-/// A Rego file. A module is 2,000,000 bytes at most, which is far beyond what a person writes.
+/// A file of text, mostly Rego. A module is 2,000,000 bytes at most, which is far beyond what a person writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
     /// Path inside the bundle, `/`-separated, as errors name it.
@@ -36,8 +36,8 @@ pub struct Bundle {
     pub tests: Vec<Module>,
     /// `data.params`: policy id → parameters.
     pub params: BTreeMap<String, Json>,
-    /// Where each parameter document came from, for errors.
-    pub params_files: BTreeMap<String, String>,
+    /// The file that each parameter document was read from, for errors.
+    pub params_files: BTreeMap<String, Module>,
     /// `sets/<name>.yaml`: policy sets that plans name.
     pub sets: BTreeMap<String, BuiltIn>,
     /// SHA-256 over paths and contents in order of path, lower-case hex; the revision of the law.
@@ -83,10 +83,11 @@ impl Bundle {
         match params_id(path) {
             Some(id) => {
                 let value = parse_params(path, &text)?;
-                if let Some(other) = self.params_files.insert(id.to_owned(), path.to_owned()) {
+                let file = Module { path: path.to_owned(), text };
+                if let Some(other) = self.params_files.insert(id.to_owned(), file) {
                     return Err(Problem::of(
                         path,
-                        format!("parameters of `{id}` are already given by {other}"),
+                        format!("parameters of `{id}` are already given by {}", other.path),
                     ));
                 }
                 self.params.insert(id.to_owned(), value);

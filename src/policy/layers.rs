@@ -93,7 +93,7 @@ pub fn over(base: &Bundle, upper: &Bundle) -> Result<Bundle, Problems> {
         if let Some(policy) = policy.filter(|policy| policy.locked)
             && let Some(file) = upper.params_files.get(&policy.id)
         {
-            problems.0.push(locked(file, &policy));
+            problems.0.push(locked(&file.path, &policy));
         }
     }
     problems.into_result(())?;

@@ -30,6 +30,8 @@ pub struct Manifest {
     pub reads_secrets: bool,
     /// JSON Schema of its parameters, whose properties may say with `combine` how values meet.
     pub params_schema: Option<Arc<serde_json::Value>>,
+    /// Where in METADATA it stands: line and column of the file, from 1.
+    pub params_schema_place: (u32, u32),
     /// Whether a later layer may replace it under the same id.
     pub locked: bool,
     /// File and line of the METADATA block.

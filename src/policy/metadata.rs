@@ -144,10 +144,17 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn say<T>(&mut self, at: &Spanned<T>, message: impl Into<String>) {
+    /// Line and column in the file.
+    fn place<T>(&self, at: &Spanned<T>) -> (u32, u32) {
         let place = at.referenced;
-        let line = self.block.line + u32::try_from(place.line()).unwrap_or(0);
-        let column = self.block.indent + u32::try_from(place.column()).unwrap_or(0);
+        (
+            self.block.line + u32::try_from(place.line()).unwrap_or(0),
+            self.block.indent + u32::try_from(place.column()).unwrap_or(0),
+        )
+    }
+
+    fn say<T>(&mut self, at: &Spanned<T>, message: impl Into<String>) {
+        let (line, column) = self.place(at);
         self.problems.0.push(Problem::at(self.file, line, column, message));
     }
 
@@ -192,6 +199,7 @@ impl Checker<'_> {
             title,
             description,
             reads_secrets: custom.reads_secrets,
+            params_schema_place: custom.params_schema.as_ref().map_or((0, 0), |schema| self.place(schema)),
             params_schema: custom.params_schema.as_ref().map(|schema| Arc::new(schema.value.clone())),
             locked: custom.locked,
             place: (self.file.to_owned(), self.block.line),

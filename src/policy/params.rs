@@ -1,5 +1,8 @@
 //! Parameters of policies: `data.params`, and the modes that they may override.
 
+mod place;
+pub mod schema;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;

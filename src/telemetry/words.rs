@@ -92,7 +92,7 @@ words! {
 words! {
     /// What one policy said about one review.
     Outcome {
-        /// It matched, ran, and found nothing.
+        /// It matched, ran, and found nothing; or its patch was not sent.
         Pass = "pass",
         /// It denied.
         Deny = "deny",
@@ -100,7 +100,7 @@ words! {
         Warn = "warn",
         /// It would have denied, in audit mode.
         Audit = "audit",
-        /// It patched.
+        /// Its patch was sent.
         Patch = "patch",
         /// It failed, and its `on_error` answered.
         Error = "error",

@@ -46,6 +46,16 @@ fn what_a_tenant_wrote_ends_after_200_characters() {
     check(long, &format!("[p] \"{}…\" is long", "é".repeat(200)));
     let fits = Finding { observed: Some("é".repeat(200)), msg: "is long".to_owned(), ..Finding::default() };
     check(fits, &format!("[p] \"{}\" is long", "é".repeat(200)));
+    // As they are shown: an escape is eight of them, and none is cut in two.
+    let hidden =
+        Finding { observed: Some("\u{202e}".repeat(201)), msg: "no".to_owned(), ..Finding::default() };
+    check(hidden, &format!("[p] \"{}…\" no", "\\u{202e}".repeat(25)));
+    let last = Finding {
+        observed: Some(format!("{}\n", "a".repeat(196))),
+        msg: "no".to_owned(),
+        ..Finding::default()
+    };
+    check(last, &format!("[p] \"{}…\" no", "a".repeat(196)));
     let field = Finding { field: "f".repeat(300), msg: "no".to_owned(), ..Finding::default() };
     check(field, &format!("[p] {}…: no", "f".repeat(200)));
 }
@@ -66,7 +76,7 @@ fn a_line_has_a_thousand_characters_at_most() {
     for finding in [
         named("p", &"m".repeat(5000)).finding,
         Finding { allowed: vec!["a".repeat(500); 8], fix: Some("f".repeat(900)), ..named("p", "m").finding },
-        Finding { observed: Some("\u{202e}".repeat(5000)), ..named("p", "m").finding },
+        named("p", &"\u{202e}".repeat(5000)).finding,
     ] {
         let line = line(&Named { policy: "p".to_owned(), finding });
         assert_eq!((line.chars().count(), line.ends_with('…')), (1000, true));

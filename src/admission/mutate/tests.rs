@@ -72,6 +72,29 @@ fn a_patch_that_would_be_denied_is_dropped_and_named() {
 }
 
 #[test]
+fn only_a_patch_that_is_sent_counts_as_one() {
+    let said = |policies: &[(&str, &str)]| -> Vec<(String, Outcome)> {
+        let verdict = asked(policies, "CREATE", &json!({"metadata": {"name": "x"}}), &Json::Null);
+        verdict.outcomes.into_iter().map(|(id, outcome, _)| (id, outcome)).collect()
+    };
+    let is = |id: &str, outcome| (id.to_owned(), outcome);
+    let denies = ("denies", "deny contains \"no\" if input.request.object.metadata.labels.a");
+    let other = ("other", "merge contains {\"data\": {\"b\": \"2\"}}");
+    assert_eq!(
+        said(&[("labels", LABEL), other]),
+        [is("labels", Outcome::Patch), is("other", Outcome::Patch)]
+    );
+    assert_eq!(said(&[("labels", LABEL), denies, other]), [is("other", Outcome::Patch)]);
+    let taken = ("taken", "merge contains {\"metadata\": {\"labels\": {\"a\": \"2\"}}}");
+    assert_eq!(said(&[("labels", LABEL), taken]), [is("labels", Outcome::Patch)]);
+    let fails = (
+        "fails",
+        "merge contains {\"data\": {\"a\": \"1\"}} if to_number(input.request.object.metadata.name) == 1",
+    );
+    assert_eq!(said(&[("labels", LABEL), fails]), [is("fails", Outcome::Error)]);
+}
+
+#[test]
 fn what_is_denied_with_and_without_a_patch_does_not_drop_it() {
     let denies = "deny contains \"no\" if input.request.object.metadata.name == \"x\"";
     check(

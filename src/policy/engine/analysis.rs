@@ -90,11 +90,11 @@ pub struct Reference<S> {
 /// # Errors
 /// A syntax error at its place.
 pub fn analyse(module: &Module) -> Result<Analysis, Problem> {
-    let engine = super::load(&[module]).map_err(|problem| problem.settled(&module.text))?;
-    let text = engine.get_ast_as_json().map_err(|error| Problem::of(&module.path, format!("{error:#}")))?;
-    let tree: Json =
-        serde_json::from_str(&text).map_err(|error| Problem::of(&module.path, error.to_string()))?;
-    let ast = tree.pointer("/0/ast").unwrap_or(&Json::Null);
+    let mut engine = super::load(&[module]).map_err(|problem| problem.settled(&module.text))?;
+    let read = engine.get_modules().first().ok_or_else(|| Problem::of(&module.path, "is no module"))?;
+    // Not by way of the text that the engine would write: of a long module it is megabytes.
+    let ast =
+        &serde_json::to_value(read.as_ref()).map_err(|error| Problem::of(&module.path, error.to_string()))?;
     let mut walk = Walk { text: &module.text, found: Analysis::default(), locals: Locals::default() };
     walk.found.package = names(ast.pointer("/package/refr").unwrap_or(&Json::Null)).unwrap_or_default();
     walk.imports(ast.get("imports").unwrap_or(&Json::Null));
@@ -116,7 +116,8 @@ impl Walk<'_> {
     fn imports(&mut self, imports: &Json) {
         for import in imports.as_array().into_iter().flatten() {
             let Some(path) = import.get("refr").and_then(names) else { continue };
-            let alias = import.get("as").and_then(|as_| span(self.text, as_)).or_else(|| path.last().cloned());
+            let alias =
+                import.get("as").and_then(|as_| span(self.text, as_)).or_else(|| path.last().cloned());
             if let Some(alias) = alias {
                 self.found.imports.push((alias, path));
             }

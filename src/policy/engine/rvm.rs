@@ -3,12 +3,12 @@
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use regorus::Value;
 use regorus::languages::rego::compiler::Compiler;
 use regorus::rvm::RegoVM;
 use regorus::rvm::program::Program;
 use regorus::rvm::vm::VmError;
 use regorus::utils::limits::ExecutionTimerConfig;
-use regorus::Value;
 
 use super::{Budget, EvalError, guard, light};
 use crate::policy::problem::Problem;

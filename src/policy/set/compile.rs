@@ -12,7 +12,7 @@ use crate::policy::engine::reads::Reads;
 use crate::policy::engine::{Choice, Compiled, builtins};
 use crate::policy::manifest::{Manifest, Match, OnError, Operation};
 use crate::policy::metadata;
-use crate::policy::params::Modes;
+use crate::policy::params::{Modes, schema};
 use crate::policy::problem::{Problem, Problems};
 use crate::telemetry::metrics::PolicyMetrics;
 use crate::tenancy::resource::Pattern;
@@ -156,8 +156,11 @@ fn policy(
         );
         return Err(Problem::at(&unit.module.path, manifest.place.1, 0, message).into());
     }
-    let file = bundle.params_files.get(&manifest.id).map_or(unit.module.path.as_str(), String::as_str);
-    let modes = Modes::parse(file, bundle.params.get(&manifest.id))?;
+    let (file, params) = (bundle.params_files.get(&manifest.id), bundle.params.get(&manifest.id));
+    let modes = Modes::parse(file.map_or(&unit.module.path, |file| &file.path), params)?;
+    let misshapen =
+        schema::check(&manifest, file, params).map_err(|problem| problem.settled(&unit.module.text))?;
+    Problems(misshapen).into_result(())?;
     let mut reads = Reads::nothing();
     for unit in closure {
         unit.analysis.input.iter().for_each(|reference| reads.add(&reference.path));

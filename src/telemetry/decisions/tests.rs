@@ -112,6 +112,19 @@ fn plain_allows_are_sampled_and_the_rest_is_not() {
 }
 
 #[test]
+fn nothing_in_a_line_turns_the_rest_of_it_round() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("decisions.jsonl");
+    let log = DecisionLog::start(&args(&file, "1")).unwrap();
+    let user = "eve\u{202e}ecila\u{9b}";
+    log.record(false, || Record { user: user.to_owned(), ..example() });
+    assert!(log.close(PATIENCE));
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains(r#""user":"eve\u202eecila\u009b""#), "{text}");
+    assert_eq!(lines(&file)[0]["user"], user);
+}
+
+#[test]
 fn a_log_to_nowhere_builds_nothing() {
     let log = DecisionLog::none();
     log.record(false, || unreachable!("nobody wants this record"));

@@ -3,10 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
+use serde::Serialize as _;
+
 use super::Record;
 use super::queue::Queue;
 use super::sink::Sink;
 use crate::telemetry::metrics;
+use crate::telemetry::visible::Visible;
 
 /// Bytes written at once. Lines are never split over two writes, so a reader of a file sees whole lines.
 const CHUNK: usize = 64 << 10;
@@ -50,7 +53,8 @@ impl Writer {
 
     fn add(&mut self, record: &Record) {
         let before = self.text.len();
-        if serde_json::to_writer(&mut self.text, record).is_ok() {
+        let mut line = serde_json::Serializer::with_formatter(&mut self.text, Visible);
+        if record.serialize(&mut line).is_ok() {
             self.text.push(b'\n');
             self.lines += 1;
         } else {

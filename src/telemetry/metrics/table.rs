@@ -75,7 +75,7 @@ pub(super) static ALL: &[Description] = &[
     histogram("portcullis_admission_duration_seconds", &["endpoint"],
         "Time from the last byte of a review to its answer, from 25 µs to 1 s", reviews::write_duration),
     counter("portcullis_policy_decisions_total", &["policy", "outcome", "dry_run"], "outcomes",
-        "Outcomes of each policy on the reviews that it matched; one that warns and patches counts under both", reviews::write_policy_decisions),
+        "Outcomes of each policy on the reviews that it matched; one that warns and patches counts under both, `patch` only where its patch was sent", reviews::write_policy_decisions),
     histogram("portcullis_policy_duration_seconds", &["policy"],
         "Time of one evaluation of one policy, from 1 µs to 100 ms; absent until it ran", reviews::write_policy_duration),
     counter("portcullis_policy_errors_total", &["policy", "reason"], "errors",

@@ -52,7 +52,13 @@ impl Locals {
             .filter_map(|binding| {
                 let (root, mut path, _) = chain(binding.value);
                 path.extend(binding.element.then_some(Step::Any));
-                Some(Local { root: root?.to_owned(), name: binding.name, path, element: binding.element, used: Cell::new(false) })
+                Some(Local {
+                    root: root?.to_owned(),
+                    name: binding.name,
+                    path,
+                    element: binding.element,
+                    used: Cell::new(false),
+                })
             })
             .collect();
         if locals.len() > NAMES_MAX {

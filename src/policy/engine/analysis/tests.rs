@@ -94,13 +94,27 @@ fn a_variable_reads_what_it_was_given() {
 
 #[test]
 fn a_variable_on_its_own_reads_all_that_it_was_given() {
-    for use_of in ["f(o)", "y := o", "[o]", "{\"a\": o}", "o == 1", "not o", "o in {1}", "o", "{1: 2}[o]", "count(o) == 1"] {
+    for use_of in [
+        "f(o)",
+        "y := o",
+        "[o]",
+        "{\"a\": o}",
+        "o == 1",
+        "not o",
+        "o in {1}",
+        "o",
+        "{1: 2}[o]",
+        "count(o) == 1",
+    ] {
         check(
             &format!("x if {{ o := input.request.object; o.spec.a == 1; {use_of} }}\nf(_) := 1"),
             &["request.object", "request.object.spec.a"],
         );
     }
-    check("x contains o if { o := input.request.object; o.spec.a }", &["request.object", "request.object.spec.a"]);
+    check(
+        "x contains o if { o := input.request.object; o.spec.a }",
+        &["request.object", "request.object.spec.a"],
+    );
     check("x := o if { o := input.request.object; o.spec.a }", &["request.object", "request.object.spec.a"]);
     check("x if { some c in input.images; c.ok; f(c) }\nf(_) := 1", &["images", "images.*.ok"]);
     // That there is an element is known only where the list is.
@@ -117,10 +131,7 @@ fn a_variable_of_a_variable_is_followed() {
         "x if { o := input.request.object; some c in o.a; c.b; o.d }",
         &["request.object.a.*.b", "request.object.d"],
     );
-    check(
-        "x if { o := input.request; p := o[input.now]; p.b }",
-        &["now", "request.*.b"],
-    );
+    check("x if { o := input.request; p := o[input.now]; p.b }", &["now", "request.*.b"]);
 }
 
 #[test]
@@ -135,14 +146,23 @@ fn a_variable_that_could_mean_something_else_reads_for_all_it_could_mean() {
         &["changed.*.a", "changed.*.b", "images.*.a", "images.*.b"],
     );
     // The second is given what nobody knows, and the first all the same what it reads.
-    check("x if { some c in input.images; c.a }\ny if { some c in f(input.now); c.b }\nf(a) := [a]", &["images.*.a", "now"]);
-    check("x if { c := input.images; c.a; y := [c.b | some c in f(1)]; y != [] }\nf(a) := [a]", &["images", "images.a", "images.b"]);
+    check(
+        "x if { some c in input.images; c.a }\ny if { some c in f(input.now); c.b }\nf(a) := [a]",
+        &["images.*.a", "now"],
+    );
+    check(
+        "x if { c := input.images; c.a; y := [c.b | some c in f(1)]; y != [] }\nf(a) := [a]",
+        &["images", "images.a", "images.b"],
+    );
     // A pattern takes apart what it matches.
     check("x if { some {\"a\": a} in input.images; a }", &["images"]);
     check("x if { [a, _] := input.images; a }", &["images"]);
     check("x if { c = input.request.object; c.a }", &["request.object"]);
     // Round and round.
-    check("x if { some c in input.images; y := [c.a | some c in c.b]; y != [] }", &["images", "images.*.a", "images.*.b"]);
+    check(
+        "x if { some c in input.images; y := [c.a | some c in c.b]; y != [] }",
+        &["images", "images.*.a", "images.*.b"],
+    );
 }
 
 #[test]

@@ -42,6 +42,8 @@ pub struct Bundle {
     pub sets: BTreeMap<String, BuiltIn>,
     /// SHA-256 over paths and contents in order of path, lower-case hex; the revision of the law.
     pub digest: String,
+    /// Whether the parameters are known to fit their schemas, so that nothing need hold them against each other again.
+    pub fits: bool,
 }
 
 const MODULE_BYTES_MAX: usize = 2_000_000;

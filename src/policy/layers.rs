@@ -112,6 +112,7 @@ pub fn over(base: &Bundle, upper: &Bundle) -> Result<Bundle, Problems> {
     law.sets.extend(upper.sets.clone());
     law.params.extend(upper.params.clone());
     law.params_files.extend(upper.params_files.clone());
+    law.fits = base.fits && upper.fits;
     law.digest = hex::encode(Sha256::digest(format!("{}\0{}", base.digest, upper.digest)));
     Ok(law)
 }

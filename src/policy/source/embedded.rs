@@ -6,12 +6,16 @@ use crate::policy::{Bundle, Problems};
 
 static LIBRARY: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/policies");
 
-/// Reads it.
+/// Reads it, less its tests, which nobody asks while serving.
 ///
 /// # Errors
 /// None that a test has not found before.
 pub fn read() -> Result<Bundle, Problems> {
-    Bundle::from_files(files())
+    let mut library = Bundle::from_files(files())?;
+    library.tests = Vec::new();
+    // A test holds them against each other, once a build; at every start it would cost a megabyte to do it again.
+    library.fits = true;
+    Ok(library)
 }
 
 /// Every file of the library: path and contents.
@@ -29,4 +33,18 @@ pub fn files() -> Vec<(String, Vec<u8>)> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::PolicySet;
+    use crate::policy::set::Options;
+
+    #[test]
+    fn the_librarys_parameters_fit_their_schemas() {
+        let library = Bundle { fits: false, ..read().unwrap() };
+        let set = PolicySet::compile(&library, Options::default(), None).unwrap();
+        assert!(set.policies.iter().any(|policy| policy.manifest.params_schema.is_some()));
+    }
 }

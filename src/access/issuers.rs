@@ -87,9 +87,13 @@ impl Issuers {
 
     /// Follows the keys for as long as the process runs: ours every few seconds, the others' every ten minutes.
     pub async fn tend(&self) {
+        self.tend_every(TEND).await;
+    }
+
+    async fn tend_every(&self, pause: Duration) {
         let mut failing = false;
         loop {
-            tokio::time::sleep(TEND).await;
+            tokio::time::sleep(pause).await;
             failing = self.follow_own(failing);
             for provider in self.further().filter(|provider| provider.is_due()) {
                 if let Err(error) = provider.refresh(provider.settings().jwks.apart()).await {

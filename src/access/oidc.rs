@@ -119,12 +119,18 @@ impl Provider {
 
     /// Whom a token of this issuer is about. `now` is unix seconds.
     pub(super) fn verify(&self, jws: Jws<'_>, now: i64) -> Result<Identity, TokenError> {
+        self.verify_at(jws, now, Instant::now())
+    }
+
+    /// The same with both clocks: the wall's for the token, and the one that never goes back for the age of the keys.
+    fn verify_at(&self, jws: Jws<'_>, now: i64, moment: Instant) -> Result<Identity, TokenError> {
         // A logout token has issuer, audience and subject as well, and says the opposite.
         if !jws.is_type(&["JWT", "at+jwt", "application/at+jwt"], true) {
             return Err(TokenError::Malformed("its type is none that says who somebody is"));
         }
         let keys = self.shared.keys.load();
-        let read = keys.as_ref().filter(|read| read.at.elapsed() < STALE).ok_or(TokenError::NoKeys)?;
+        let young = |read: &&Arc<Read>| moment.duration_since(read.at) < STALE;
+        let read = keys.as_ref().filter(young).ok_or(TokenError::NoKeys)?;
         let payload = jws.verified(|kid| read.jwks.find(kid))?;
         let claims: Claims = serde_json::from_slice(&payload)
             .map_err(|_| TokenError::Malformed("its claims are not those of OpenID Connect"))?;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::access::fixtures::{Office, granted, wish};
-use crate::access::keys::Keys;
+use crate::access::keys::{self, Keys};
 use crate::access::token::Names;
 
 const ISSUER: &str = "https://id.example.com";
@@ -109,6 +109,34 @@ async fn who_goes_away_while_keys_are_read_ends_nothing() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("the reading ended with whoever asked for it");
+}
+
+#[tokio::test]
+async fn keys_are_followed_while_the_server_runs() {
+    let place = Place::new();
+    let issuers = place.issuers();
+    let token = place.own.tokens.issue(&granted(wish()), now()).unwrap().token;
+    let changed = async {
+        // A broken file first: nothing ends by it, and what follows is read all the same.
+        let broken = place.own.dir.path().join("broken.pem");
+        std::fs::write(&broken, "half a key").unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(issuers.identify(&token).await.is_ok());
+        std::fs::remove_file(broken).unwrap();
+        keys::make(place.own.dir.path(), jiff::Timestamp::UNIX_EPOCH).unwrap();
+        std::fs::remove_file(place.own.tokens.keys().now().signing(now()).unwrap().path()).unwrap();
+        for _ in 0..200 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            if issuers.identify(&token).await == Err(TokenError::UnknownKey) {
+                return;
+            }
+        }
+        panic!("the keys are not followed");
+    };
+    tokio::select! {
+        () = changed => {}
+        () = issuers.tend_every(Duration::from_millis(5)) => {}
+    }
 }
 
 #[test]

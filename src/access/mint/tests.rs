@@ -51,6 +51,9 @@ fn an_owner_gives_what_it_has_where_it_has_it() {
     for tenant in [None, Some(globex()), Some(TenantRef { id: globex().id, slug: "acme".into() })] {
         assert_eq!(asked(Wish { tenant, ..wish() }), Err(MintError::NotYours));
     }
+    // Whatever the ledger may say of the subject.
+    let admin = Wish { roles: vec![Role::Admin], ..wish() };
+    assert_eq!(minted(&owner(), admin, Some(&member(Role::Admin))), Err(MintError::TooMuch(Role::Admin)));
     let service = Wish { roles: vec![Role::Service], tenant: None, ..wish() };
     assert_eq!(asked(service), Err(MintError::NotYours));
 }

@@ -259,6 +259,16 @@ fn before_its_keys_are_read_nobody_is_believed() {
 }
 
 #[test]
+fn keys_that_could_not_be_read_again_for_a_day_vouch_for_nothing() {
+    let place = Place::new();
+    let token = place.signed("ed", &claims());
+    let after =
+        |age| place.provider.verify_at(Jws::read(&token).unwrap(), NOW, Instant::now() + age).map(|_| ());
+    assert_eq!(after(STALE - Duration::from_secs(60)), Ok(()));
+    assert_eq!(after(STALE), Err(TokenError::NoKeys));
+}
+
+#[test]
 fn a_token_without_a_signature_or_a_key_id() {
     let place = Place::new();
     let unsigned = format!("{}.{}.", encode(r#"{"alg":"RS256","kid":"rsa"}"#), encode(claims().to_string()));

@@ -150,8 +150,7 @@ impl Scope {
     /// the ledger to check.
     pub fn may_project(&self, project_id: &str) -> bool {
         match &self.power {
-            Power::Admin => true,
-            Power::Tenant { projects: None, .. } => true,
+            Power::Admin | Power::Tenant { projects: None, .. } => true,
             Power::Tenant { projects: Some(own), .. } => own.iter().any(|id| id == project_id),
             Power::Feed => false,
         }

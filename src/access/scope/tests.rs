@@ -122,7 +122,7 @@ fn projects_limit_and_an_empty_list_is_none() {
     assert!(reaches(Some(&[BLOG, SHOP]), SHOP));
     assert!(!reaches(Some(&[BLOG]), SHOP));
     assert!(!reaches(Some(&[]), SHOP));
-    assert!(!reaches(Some(&[SHOP]), "") && !reaches(Some(&[SHOP]), &SHOP[..35]));
+    assert!(!reaches(Some(&[SHOP]), "") && !reaches(Some(&[SHOP]), SHOP.trim_end_matches('a')));
     let gate = authorize(&of(Role::Service), Action::Snapshot, None, "r").unwrap();
     assert!(!gate.may_project(SHOP));
 }

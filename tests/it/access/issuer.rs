@@ -77,10 +77,8 @@ impl Provider {
         let (keys, _) = Keys::open_or_make(&own).unwrap();
         let tokens = Tokens::new(Arc::new(keys), Names::new("ledger", "portcullis").unwrap());
         let port = self.port;
-        let mut flag = format!("issuer={ISSUER},audience=portcullis,jwks=https://localhost:{port}/keys");
-        if ca {
-            flag += &format!(",ca={}", self.dir.path().join("ca.pem").display());
-        }
+        let ca = if ca { format!(",ca={}", self.dir.path().join("ca.pem").display()) } else { String::new() };
+        let flag = format!("issuer={ISSUER},audience=portcullis,jwks=https://localhost:{port}/keys{ca}");
         Issuers::new(tokens, vec![flag.parse().unwrap()]).unwrap()
     }
 }

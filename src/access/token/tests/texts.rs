@@ -84,7 +84,8 @@ proptest! {
         let token = office.token();
         let from = from.index(token.len());
         let until = (from + length).min(token.len());
-        let text = format!("{}{new}{}", &token[..from], &token[until..]);
+        let (before, after) = (token.get(..from).unwrap(), token.get(until..).unwrap());
+        let text = format!("{before}{new}{after}");
         prop_assume!(text != token);
         prop_assert!(office.tokens.verify(&text, NOW).is_err(), "{text}");
     }

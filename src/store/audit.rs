@@ -21,6 +21,7 @@
 mod chain;
 mod denied;
 mod entry;
+mod keep;
 mod list;
 mod redact;
 mod verify;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyPool, Executor as _};
+use sqlx::{Any, AnyConnection, AnyPool, Executor as _};
 use tokio::sync::Semaphore;
 
 use super::error::StoreError;
@@ -87,7 +87,7 @@ impl Database {
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     for statement in habits(kind, patience) {
-                        connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statement))).await?;
+                        settle(connection, &statement).await?;
                     }
                     Ok(())
                 })
@@ -125,6 +125,20 @@ fn habits(kind: Kind, patience: Duration) -> Vec<String> {
             "SET application_name = 'portcullis'; SET lock_timeout = {ms}; SET statement_timeout = '30s'; \
              SET idle_in_transaction_session_timeout = '30s'; SET client_min_messages = 'warning'"
         )],
+    }
+}
+
+/// Runs a statement of [`habits`]. A new file of SQLite becomes one with a write-ahead log under a lock that its busy
+/// timeout does not wait for; whoever opens it at the same time comes a moment later.
+async fn settle(connection: &mut AnyConnection, statement: &str) -> Result<(), sqlx::Error> {
+    const TRIES: u32 = 100;
+    let mut tries = TRIES;
+    loop {
+        match connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(statement))).await {
+            Err(error) if tries > 0 && faults::is_busy(&error) => tries -= 1,
+            done => return done.map(drop),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

@@ -103,6 +103,11 @@ impl Ledger {
         self.database.begin(&Wall::Nobody, Mode::Write).await
     }
 
+    /// A transaction of the ledger's own, for what belongs to no request.
+    pub(super) async fn begin_own(&self) -> Result<Session, StoreError> {
+        self.database.begin(&Wall::Admin, Mode::Write).await
+    }
+
     pub(super) const fn denials(&self) -> &Denials {
         &self.denials
     }

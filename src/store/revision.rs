@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 use sqlx::{AnyConnection, Row as _};
 
+use super::audit::Entry;
 use super::db::{Kind, Session};
 use super::error::StoreError;
 use super::part::Part;
@@ -109,6 +110,25 @@ pub async fn since(tx: &mut Tx, revision: u64) -> Result<Option<Vec<Change>>, St
         })
     };
     rows.into_iter().map(read).collect::<Result<_, StoreError>>().map(Some)
+}
+
+/// Makes the ledger another one, as a restore must: a copy may lack revisions that gates have seen, and what it counts
+/// next would be taken for those. Every gate takes the whole document then. The commit of this transaction is the first
+/// revision of the new history.
+pub async fn renew(tx: &mut Tx) -> Result<String, StoreError> {
+    let (id, now) = (super::new_id(), tx.now());
+    let was = tx.ledger().await?;
+    sqlx::query("DELETE FROM changes").execute(tx.sql()).await?;
+    sqlx::query("UPDATE ledger SET ledger = $1, updated_at = $2 WHERE id = 1")
+        .bind(&id)
+        .bind(now)
+        .execute(tx.sql())
+        .await?;
+    let entry = Entry::new("ledger.renew", "ledger").of(&id, &id);
+    let seen = |ledger: &str| serde_json::json!({ "ledger": ledger, "revision": was.revision });
+    tx.audit(entry.before(seen(&was.ledger)).after(seen(&id)));
+    tx.touch(Part::Bundle);
+    Ok(id)
 }
 
 /// Several changes as one patch: applied, it does what they do in their order.

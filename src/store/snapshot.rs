@@ -17,7 +17,6 @@ use super::error::StoreError;
 use super::part::Part;
 use super::tx::Tx;
 use crate::tenancy::snapshot::{FORMAT_VERSION, PolicySet};
-use settings::Settings;
 
 /// Above so many parts of one kind their whole table is read at once.
 const SINGLY_MAX: usize = 16;
@@ -28,10 +27,10 @@ const SINGLY_MAX: usize = 16;
 pub async fn whole(tx: &mut Tx, cluster: Option<&str>) -> Result<Value, StoreError> {
     let now = tx.ledger().await?;
     let on = tx.sql();
-    let settings = Settings::load(on).await?;
+    let settings = settings::document(on).await?;
     let mut document = Map::new();
     for (table, found) in [
-        ("tenants", rows::tenants(on, None, cluster, &settings.ceiling).await?),
+        ("tenants", rows::tenants(on, None, cluster).await?),
         ("projects", rows::projects(on, None, cluster).await?),
         ("apps", rows::apps(on, None, cluster).await?),
         ("namespaces", rows::namespaces(on, None, cluster).await?),
@@ -46,7 +45,7 @@ pub async fn whole(tx: &mut Tx, cluster: Option<&str>) -> Result<Value, StoreErr
     document.insert("version".to_owned(), FORMAT_VERSION.into());
     document.insert("ledger".to_owned(), now.ledger.into());
     document.insert("revision".to_owned(), now.revision.into());
-    document.insert("settings".to_owned(), without_nulls(settings.document));
+    document.insert("settings".to_owned(), without_nulls(settings));
     Ok(Value::Object(document))
 }
 
@@ -83,20 +82,16 @@ pub(super) async fn render(
             Part::Settings => {}
         }
     }
-    let everybody = parts.contains(&Part::Settings);
-    if everybody || !tenants.is_empty() {
-        let settings = Settings::load(on).await?;
-        if everybody {
-            // The ceiling bounds what a tenant has, so every tenant's list may be another now.
-            let bounded = rows::tenants(on, None, cluster, &settings.ceiling).await?;
-            let lists = bounded.into_iter().map(|(slug, tenant)| (slug, registries_of(&tenant)));
-            patch.insert("tenants".to_owned(), Value::Object(lists.collect()));
-            patch.insert("settings".to_owned(), settings.document);
-        }
-        for chosen in chunks(&tenants) {
-            let found = rows::tenants(on, chosen, cluster, &settings.ceiling).await?;
-            put(&mut patch, "tenants", &tenants, chosen, found);
-        }
+    if parts.contains(&Part::Settings) {
+        // The ceiling bounds what a tenant has, so every tenant's list may be another now.
+        let bounded = rows::tenants(on, None, cluster).await?;
+        let lists = bounded.into_iter().map(|(slug, tenant)| (slug, registries_of(&tenant)));
+        patch.insert("tenants".to_owned(), Value::Object(lists.collect()));
+        patch.insert("settings".to_owned(), settings::document(on).await?);
+    }
+    for chosen in chunks(&tenants) {
+        let found = rows::tenants(on, chosen, cluster).await?;
+        put(&mut patch, "tenants", &tenants, chosen, found);
     }
     for chosen in chunks(&projects) {
         let found = rows::projects(on, chosen, cluster).await?;
@@ -139,8 +134,10 @@ fn registries_of(tenant: &Value) -> Value {
 
 /// The policy sets of a tenant by its slug, as gates see them.
 pub async fn policy_sets(tx: &mut Tx, tenant: &str) -> Result<Vec<PolicySet>, StoreError> {
-    let found = policy_sets::by_tenant(tx.sql(), Some(tenant)).await?.remove(tenant).unwrap_or_default();
-    let mut sets: Vec<PolicySet> = serde_json::from_value(Value::Array(found))
+    let mut found = rows::tenants(tx.sql(), Some(tenant), None).await?;
+    let found = found.get_mut(tenant).and_then(|tenant| tenant.get_mut("policySets")).map(Value::take);
+    let found = found.filter(Value::is_array).unwrap_or_else(|| json!([]));
+    let mut sets: Vec<PolicySet> = serde_json::from_value(found)
         .map_err(|source| StoreError::Document { what: "the policy sets of a tenant".to_owned(), source })?;
     sets.sort_by_key(|set| (set.origin, set.project.is_some()));
     Ok(sets)

@@ -91,7 +91,7 @@ impl Tx {
             sqlx::query("SELECT 1").execute(self.sql()).await?;
         }
         let entries = std::mem::take(&mut self.entries);
-        audit::append(&mut self.session, &self.scope, self.now, &entries).await?;
+        audit::append(&mut self.session, self.kind, &self.scope, self.now, &entries).await?;
         let parts = std::mem::take(&mut self.parts);
         let revision = if parts.is_empty() {
             None

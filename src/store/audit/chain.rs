@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, Row as _};
 
 use super::{Entry, SYSTEM};
 use crate::access::Scope;
-use crate::store::db::Session;
+use crate::store::db::{Kind, Session};
 use crate::store::error::StoreError;
 
 /// What stands before the first row of a chain.
@@ -112,15 +112,20 @@ impl Row {
 /// Appends what a transaction did to the chains it belongs to.
 pub(in crate::store) async fn append(
     session: &mut Session,
+    kind: Kind,
     scope: &Scope,
     at: i64,
     entries: &[Entry],
 ) -> Result<(), StoreError> {
-    write(session, entries.iter().map(|entry| Row::of(entry, scope, at))).await
+    write(session, kind, entries.iter().map(|entry| Row::of(entry, scope, at))).await
 }
 
 /// Appends rows, whose numbers are given here. Chains are locked in order of their names, as everybody does.
-pub(super) async fn write(session: &mut Session, rows: impl Iterator<Item = Row>) -> Result<(), StoreError> {
+pub(super) async fn write(
+    session: &mut Session,
+    kind: Kind,
+    rows: impl Iterator<Item = Row>,
+) -> Result<(), StoreError> {
     let mut chains: BTreeMap<String, Vec<Row>> = BTreeMap::new();
     for row in rows {
         chains.entry(row.chain.clone()).or_default().push(row);
@@ -130,15 +135,9 @@ pub(super) async fn write(session: &mut Session, rows: impl Iterator<Item = Row>
         for mut row in rows {
             row.seq = head.seq + 1;
             let hash = row.hash(&head.hash);
-            insert(session.connection(), &row, &head.hash, &hash).await?;
+            insert(session.connection(), kind, &row, &head.hash, &hash).await?;
             head = Head { seq: row.seq, hash };
         }
-        sqlx::query("UPDATE audit_heads SET seq = $1, hash = $2 WHERE chain = $3")
-            .bind(head.seq)
-            .bind(head.hash)
-            .bind(chain)
-            .execute(session.connection())
-            .await?;
     }
     Ok(())
 }
@@ -157,33 +156,61 @@ async fn lock(on: &mut AnyConnection, chain: &str) -> Result<Head, StoreError> {
     Ok(Head { seq: row.try_get("seq")?, hash: row.try_get("hash")? })
 }
 
-async fn insert(on: &mut AnyConnection, row: &Row, prev_hash: &str, hash: &str) -> Result<(), StoreError> {
-    sqlx::query(
+macro_rules! insert_row {
+    () => {
         "INSERT INTO audit_log (chain, seq, at, request_id, actor, minted_by, actor_roles, tenant_id, action, \
          resource_type, resource_id, resource_name, result, attempts, first_at, before, after, reason, prev_hash, hash) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
-    )
-    .bind(&row.chain)
-    .bind(row.seq)
-    .bind(row.at)
-    .bind(&row.request_id)
-    .bind(&row.actor)
-    .bind(&row.minted_by)
-    .bind(&row.actor_roles)
-    .bind(&row.tenant_id)
-    .bind(&row.action)
-    .bind(&row.resource_type)
-    .bind(&row.resource_id)
-    .bind(&row.resource_name)
-    .bind(&row.result)
-    .bind(row.attempts)
-    .bind(row.first_at)
-    .bind(&row.before)
-    .bind(&row.after)
-    .bind(&row.reason)
-    .bind(prev_hash)
-    .bind(hash)
-    .execute(on)
-    .await?;
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
+    };
+}
+
+/// Writes a row and moves the head to it. The head is locked and others wait for it, so where one statement can do both,
+/// one does.
+async fn insert(
+    on: &mut AnyConnection,
+    kind: Kind,
+    row: &Row,
+    prev_hash: &str,
+    hash: &str,
+) -> Result<(), StoreError> {
+    let statement = match kind {
+        Kind::Sqlite => insert_row!(),
+        Kind::Postgres => concat!(
+            "WITH written AS (",
+            insert_row!(),
+            ") UPDATE audit_heads SET seq = $2, hash = $20 WHERE chain = $1"
+        ),
+    };
+    sqlx::query(statement)
+        .bind(&row.chain)
+        .bind(row.seq)
+        .bind(row.at)
+        .bind(&row.request_id)
+        .bind(&row.actor)
+        .bind(&row.minted_by)
+        .bind(&row.actor_roles)
+        .bind(&row.tenant_id)
+        .bind(&row.action)
+        .bind(&row.resource_type)
+        .bind(&row.resource_id)
+        .bind(&row.resource_name)
+        .bind(&row.result)
+        .bind(row.attempts)
+        .bind(row.first_at)
+        .bind(&row.before)
+        .bind(&row.after)
+        .bind(&row.reason)
+        .bind(prev_hash)
+        .bind(hash)
+        .execute(&mut *on)
+        .await?;
+    if kind == Kind::Sqlite {
+        sqlx::query("UPDATE audit_heads SET seq = $1, hash = $2 WHERE chain = $3")
+            .bind(row.seq)
+            .bind(hash)
+            .bind(&row.chain)
+            .execute(on)
+            .await?;
+    }
     Ok(())
 }

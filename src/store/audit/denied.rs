@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use super::chain::{self, Row};
 use super::{Outcome, SYSTEM};
 use crate::store::error::StoreError;
 use crate::store::ledger::Ledger;
 
-/// How often what was counted is written, and how many rows at a time: at most some three rows a second, for ever.
-pub const FLUSH_EVERY: Duration = Duration::from_secs(5);
+/// Rows written at a time, every five seconds: some three a second, for ever, however many fail.
 const ROWS_MAX: usize = 16;
 
 /// Different attempts that are told apart; those of still others are counted together, by what was attempted.
@@ -105,21 +103,10 @@ impl Ledger {
         written.map(|()| taken.len())
     }
 
-    /// Does so every five seconds, for as long as it is polled.
-    pub async fn keep_denied(&self) {
-        let mut ticks = tokio::time::interval(FLUSH_EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            if let Err(error) = self.write_denied().await {
-                tracing::warn!(%error, "denied attempts are counted, and not yet written");
-            }
-        }
-    }
-
     async fn append(&self, denials: &[(Denial, Seen)]) -> Result<(), StoreError> {
         let mut session = self.begin_nobody().await?;
-        chain::write(&mut session, denials.iter().map(|(denial, seen)| row(denial, seen))).await?;
+        chain::write(&mut session, self.kind(), denials.iter().map(|(denial, seen)| row(denial, seen)))
+            .await?;
         session.commit().await
     }
 }

@@ -101,6 +101,13 @@ pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether SQLite's file is somebody else's just now.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    const BUSY: i64 = 5;
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.and_then(|code| code.parse::<i64>().ok()).is_some_and(|code| code & 0xff == BUSY)
+}
+
 fn passes(refusal: &dyn DatabaseError) -> bool {
     let Some(code) = refusal.code() else { return false };
     if code.len() == 5 {

@@ -1,6 +1,6 @@
 //! The four tables of the document, each one statement, for one key or for all.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, map};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
@@ -11,38 +11,64 @@ use crate::tenancy::{Entry, Registries, registries};
 
 type Found = Result<Map<String, Value>, StoreError>;
 
-/// By slug: `{id, status, groups, registries, plan, policySets}`.
-pub(super) async fn tenants(
-    on: &mut AnyConnection,
-    key: Option<&str>,
-    cluster: Option<&str>,
-    ceiling: &[Entry],
-) -> Found {
+/// By slug: `{id, status, groups, registries, plan, policySets}`. One statement brings the ceiling and the policy sets
+/// along: while a commit renders what it touched, all others wait.
+pub(super) async fn tenants(on: &mut AnyConnection, key: Option<&str>, cluster: Option<&str>) -> Found {
     let rows = sqlx::query(
-        "SELECT t.slug, t.id, t.status, t.dev_group, t.registries, t.narrowed_registries, p.name AS plan \
-         FROM tenants t LEFT JOIN plans p ON p.id = t.plan_id \
+        "SELECT t.slug, t.id, t.status, t.dev_group, t.registries, t.narrowed_registries, \
+         p.name AS plan, p.policysets AS plan_sets, s.name AS set_name, s.origin, s.mode, s.rules, s.attached_to, \
+         (SELECT value FROM settings WHERE tenant_id IS NULL AND key = 'registries') AS bounds \
+         FROM tenants t LEFT JOIN plans p ON p.id = t.plan_id LEFT JOIN policysets s ON s.tenant_id = t.id \
          WHERE t.deleted_at IS NULL AND ($1 IS NULL OR t.slug = $1) \
          AND ($2 IS NULL OR EXISTS (SELECT 1 FROM tenant_clusters o JOIN clusters c ON c.id = o.cluster_id \
-             WHERE o.tenant_id = t.id AND c.name = $2))",
+             WHERE o.tenant_id = t.id AND c.name = $2)) \
+         ORDER BY t.id, s.created_at, s.id",
     )
     .bind(key)
     .bind(cluster)
-    .fetch_all(&mut *on)
+    .fetch_all(on)
     .await?;
-    let mut sets = policy_sets::by_tenant(on, key).await?;
-    let tenants = rows.iter().map(|row| {
-        let tenant = json!({
-            "id": text(row, "id")?,
-            "status": text(row, "status")?,
-            "groups": [text(row, "dev_group")?],
-            "registries": in_force(row, ceiling)?,
-            "plan": row.try_get::<Option<String>, _>("plan")?,
-            // Absent rather than empty, as a document written by hand has it.
-            "policySets": sets.remove(&text(row, "slug")?),
-        });
-        Ok((text(row, "slug")?, tenant))
-    });
-    tenants.collect()
+    let ceiling = match rows.first() {
+        Some(row) => ceiling(row.try_get("bounds")?)?,
+        None => Vec::new(),
+    };
+    let mut tenants = Map::new();
+    for row in &rows {
+        let tenant = match tenants.entry(text(row, "slug")?) {
+            map::Entry::Occupied(known) => known.into_mut(),
+            map::Entry::Vacant(place) => place.insert(tenant(row, &ceiling)?),
+        };
+        let sets = policy_sets::of_row(row)?;
+        if let Some(known) = tenant.get_mut("policySets").and_then(Value::as_array_mut) {
+            known.extend(sets);
+        }
+    }
+    // Absent rather than empty, as a document written by hand has it.
+    for sets in tenants.values_mut().filter_map(|tenant| tenant.get_mut("policySets")) {
+        if sets.as_array().is_some_and(Vec::is_empty) {
+            *sets = Value::Null;
+        }
+    }
+    Ok(tenants)
+}
+
+fn tenant(row: &AnyRow, ceiling: &[Entry]) -> Result<Value, StoreError> {
+    Ok(json!({
+        "id": text(row, "id")?,
+        "status": text(row, "status")?,
+        "groups": [text(row, "dev_group")?],
+        "registries": in_force(row, ceiling)?,
+        "plan": row.try_get::<Option<String>, _>("plan")?,
+        "policySets": policy_sets::of_plan(row)?,
+    }))
+}
+
+/// `registries.ceiling` of the settings.
+fn ceiling(setting: Option<String>) -> Result<Vec<Entry>, StoreError> {
+    let Some(setting) = setting else { return Ok(Vec::new()) };
+    let setting: Value = parse("the setting `registries`", &setting)?;
+    let list = setting.get("ceiling").and_then(Value::as_array).into_iter().flatten();
+    Ok(list.filter_map(|entry| Entry::parse(entry.as_str()?).ok()).collect())
 }
 
 /// What a tenant may pull from: what it was given, narrowed by itself, inside the ceiling; null where nothing was given.

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use portcullis::store::revision::{compose, since};
-use portcullis::store::{Entry, Part, StoreError, new_id, snapshot};
+use portcullis::store::revision::{compose, renew, since};
+use portcullis::store::{Entry, Part, StoreError, audit, new_id, snapshot};
 use portcullis::tenancy::Snapshot;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
@@ -23,6 +23,7 @@ on_both!(
     a_row_in_another_tenant_is_impossible,
     what_is_taken_is_a_conflict_in_words,
     old_changes_are_pruned,
+    a_renewed_ledger_is_another_history,
 );
 
 async fn a_commit_is_a_revision(world: World) {
@@ -356,6 +357,22 @@ async fn old_changes_are_pruned(world: World) {
     let mut tx = world.read().await;
     assert_eq!(since(&mut tx, 4999).await.unwrap().unwrap().len(), 2);
     assert!(since(&mut tx, 4000).await.unwrap().is_none(), "some of them are gone");
+}
+
+async fn a_renewed_ledger_is_another_history(world: World) {
+    fill(&world, 1).await;
+    let was = world.whole().await;
+    let mut tx = world.write().await;
+    let id = renew(&mut tx).await.unwrap();
+    assert_eq!(tx.commit().await.unwrap().revision, Some(2));
+    let is = world.whole().await;
+    assert_eq!(is["ledger"], id);
+    assert_ne!(is["ledger"], was["ledger"]);
+    assert_eq!(is["tenants"], was["tenants"]);
+    let mut tx = world.read().await;
+    assert!(since(&mut tx, 0).await.unwrap().is_none(), "the changes of the other history are gone");
+    let rows = audit::list(&mut tx, &audit::Filter::default(), None, 1).await.unwrap();
+    assert_eq!(rows[0].action, "ledger.renew");
 }
 
 #[test]

@@ -285,3 +285,39 @@ async fn many_writers_make_one_chain(world: World) {
     assert!(report.is_intact(), "{report:?}");
     assert_eq!(report.chains.iter().map(|chain| chain.rows).sum::<u64>(), 60 * 4 + 3);
 }
+
+#[test]
+fn months_have_partitions_that_can_be_detached() {
+    super::world::block_on(async {
+        let world = World::postgres().await;
+        let id = deeds(&world, 4).await;
+        world.ledger.make_room().await.unwrap();
+        world.ledger.make_room().await.unwrap();
+        let part = world.scratch().sql("SELECT DISTINCT tableoid::regclass FROM audit_log");
+        assert!(part.starts_with("audit_log_2"), "rows are in their month: {part}");
+        let unwalled = world.scratch().sql(
+            "SELECT relname FROM pg_class WHERE relname LIKE 'audit_log_2%' AND relkind = 'r' AND NOT relforcerowsecurity",
+        );
+        assert_eq!(unwalled, "");
+        // As docs/ledger.md says.
+        let detach = format!(
+            "BEGIN; SET LOCAL ROLE portcullis_admin; \
+             INSERT INTO audit_anchors (chain, seq, hash, at, note) SELECT DISTINCT ON (chain) chain, seq, hash, 0, 'detached' \
+             FROM audit_log ORDER BY chain, seq DESC; SET LOCAL ROLE portcullis_owner; \
+             ALTER TABLE audit_log DETACH PARTITION {part}; COMMIT"
+        );
+        world.raw(&detach).await.unwrap();
+        let report = audit::verify(&mut world.read().await).await.unwrap();
+        assert!(report.is_intact(), "{report:?}");
+        assert_eq!(
+            report.chains.iter().map(|chain| (chain.rows, chain.anchored_at)).collect::<Vec<_>>(),
+            [(0, 4)]
+        );
+        let mut tx = world.write().await;
+        tx.audit(Entry::new("tenant.update", "tenant").tenant(&id));
+        tx.commit().await.unwrap();
+        assert_eq!(fault(&world, &id).await, None, "the chain goes on");
+        world.raw("DELETE FROM audit_anchors").await.unwrap();
+        assert_eq!(fault(&world, &id).await.unwrap(), "row 1 is missing", "what is not recorded is missed");
+    });
+}

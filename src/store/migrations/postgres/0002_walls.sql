@@ -98,7 +98,8 @@ GRANT SELECT (id, created_at, updated_at, version, name, display_name, labels, c
 GRANT SELECT, UPDATE ON ledger TO portcullis_app, portcullis_admin;
 GRANT SELECT ON ledger TO portcullis_snapshot;
 GRANT INSERT ON changes TO portcullis_app;
-GRANT SELECT, INSERT ON changes TO portcullis_admin;
+-- A ledger that is renewed after a restore forgets the changes of the one before.
+GRANT SELECT, INSERT, DELETE ON changes TO portcullis_admin;
 GRANT SELECT ON changes TO portcullis_snapshot;
 
 -- A gate further behind than this takes the whole document. Pruned by the owner, because those who write changes may not

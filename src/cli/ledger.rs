@@ -7,6 +7,7 @@ pub mod apply;
 pub mod catalog;
 pub mod client;
 pub mod cluster;
+pub mod evaluate;
 pub mod path;
 pub mod problem;
 pub mod project;

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod gate;
+pub mod law;
 pub mod ledger;
 pub mod roles;
 pub mod webhook;
@@ -18,10 +19,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde_json::json;
+use tokio::sync::watch;
 
 use self::api::ApiArgs;
 use self::doors::{Doors, Ports};
-use self::gate::LawArgs;
+use self::gate::{LawArgs, Which};
+use self::law::Origin;
 use self::roles::{Plan, Role, Source, SourceArgs};
 use super::Exit;
 use crate::access::{AccessArgs, Issuers};
@@ -29,6 +32,7 @@ use crate::admission::Gate;
 use crate::lifecycle::drain::{Conductor, Signals};
 use crate::lifecycle::ready::Readiness;
 use crate::lifecycle::tasks::Tasks;
+use crate::policy::layers::Layers;
 use crate::server::{Pages, ServerArgs};
 use crate::store::mirror::Mirror;
 use crate::telemetry::decisions::DecisionLog;
@@ -101,11 +105,14 @@ async fn serve(args: Args) -> anyhow::Result<Exit> {
             ledger::watch_database(mirror, !plan.gate, &readiness, &mut tasks);
             let issuers = issuers(access, &mut tasks)?;
             let (ledger, gate) = (opened.ledger.clone(), Some(Arc::clone(&gate)));
-            Some(api::api(api, ledger, issuers, gate, Some(layers), Some(mirror.clone()), &readiness).await?)
+            Some(
+                api::api(api, ledger, issuers, gate, Some(layers.clone()), Some(mirror.clone()), &readiness)
+                    .await?,
+            )
         }
         _ => None,
     };
-    follow(plan, &gate, opened.as_ref(), mirror, &readiness, &mut tasks)?;
+    follow(plan, &gate, (law.law, layers), opened.as_ref(), mirror, &readiness, &mut tasks)?;
 
     let doors = Doors { ports, api: door };
     let addresses = doors.addresses();
@@ -131,10 +138,11 @@ async fn serve(args: Args) -> anyhow::Result<Exit> {
     }
 }
 
-/// Follows the source, into the gate's world and, where there is one, the mirror of the API.
+/// Follows the source, into the gate's world and law, and where there is one, the mirror of the API.
 fn follow(
     plan: Plan,
     gate: &Gate,
+    law: (Which, Layers),
     opened: Option<&ledger::Opened>,
     mirror: Option<Mirror>,
     readiness: &Readiness,
@@ -144,18 +152,30 @@ fn follow(
     let elsewhere = Readiness::new();
     let readiness = if plan.gate { readiness } else { &elsewhere };
     let condition = readiness.condition("tenancy", "no snapshot loaded yet");
-    let into = || gate::enter(gate.worlds());
-    match (plan.source, opened) {
-        (Source::File(path), _) => gate::follow_file(&path, gate, condition, tasks),
+    let (names, named) = watch::channel(None);
+    let enter = gate::enter(gate.worlds(), names);
+    let (cache, (which, layers)) = (plan.follow.cache.clone(), law);
+    let origin = match (plan.source, opened) {
+        (Source::File(path), _) => {
+            gate::follow_file(&path, gate, condition, tasks);
+            return Ok(());
+        }
         (Source::Remote(remote), _) => {
-            let intake = ledger::intake(&plan.follow, into(), condition, tasks);
-            ledger::follow_remote(remote, &plan.follow, intake, tasks);
+            let intake = ledger::intake(&plan.follow, enter, condition, tasks);
+            ledger::follow_remote(remote.clone(), &plan.follow, intake, tasks);
+            Origin::Remote(remote)
         }
         (Source::Database { .. }, Some(opened)) => {
-            let intake = ledger::intake(&plan.follow, into(), condition, tasks);
+            let intake = ledger::intake(&plan.follow, enter, condition, tasks);
             ledger::follow(opened, &plan.follow, intake, mirror, tasks)?;
+            Origin::Database(opened.ledger.clone())
         }
         (Source::Database { .. }, None) => bail!("the ledger was not opened"),
+    };
+    if which != Which::Own {
+        let condition = readiness.condition("ledger's law", "not known yet");
+        let follower = law::Follower { layers, origin, cache, named };
+        tasks.spawn("ledger's law", |stop| follower.run(condition, stop));
     }
     Ok(())
 }

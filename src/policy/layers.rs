@@ -15,8 +15,19 @@ use super::{Bundle, Live, Manifest, Problem, Problems, metadata};
 #[derive(Clone)]
 pub struct Layers(Arc<Shared>);
 
+/// How the two layers make one law.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Manner {
+    /// The upper lies over the lower.
+    #[default]
+    Layered,
+    /// The upper alone, where there is one.
+    Alone,
+}
+
 struct Shared {
     live: Live,
+    manner: Manner,
     both: Mutex<Both>,
 }
 
@@ -27,8 +38,8 @@ struct Both {
 
 impl Layers {
     /// Over a law that was started with `base`.
-    pub fn new(live: Live, base: Result<Bundle, Problems>) -> Self {
-        Self(Arc::new(Shared { live, both: Mutex::new(Both { base, upper: None }) }))
+    pub fn new(live: Live, base: Result<Bundle, Problems>, manner: Manner) -> Self {
+        Self(Arc::new(Shared { live, manner, both: Mutex::new(Both { base, upper: None }) }))
     }
 
     /// The law in force.
@@ -40,14 +51,14 @@ impl Layers {
     pub fn base(&self, base: Result<Bundle, Problems>) -> Reload {
         let mut both = self.0.both.lock().unwrap_or_else(PoisonError::into_inner);
         both.base = base;
-        self.0.live.reload(both.law())
+        self.0.live.reload(both.law(self.0.manner))
     }
 
     /// Takes a new upper layer, or none. Blocks while it compiles.
     pub fn upper(&self, upper: Option<Bundle>) -> Reload {
         let mut both = self.0.both.lock().unwrap_or_else(PoisonError::into_inner);
         both.upper = upper;
-        self.0.live.reload(both.law())
+        self.0.live.reload(both.law(self.0.manner))
     }
 
     /// What the law would be with this upper layer, without taking it.
@@ -56,12 +67,18 @@ impl Layers {
     /// The lower layer cannot be read, or has locked what the upper one replaces.
     pub fn with(&self, upper: &Bundle) -> Result<Bundle, Problems> {
         let both = self.0.both.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.0.manner == Manner::Alone {
+            return Ok(upper.clone());
+        }
         over(both.base.as_ref().map_err(Clone::clone)?, upper)
     }
 }
 
 impl Both {
-    fn law(&self) -> Result<Bundle, Problems> {
+    fn law(&self, manner: Manner) -> Result<Bundle, Problems> {
+        if let (Manner::Alone, Some(upper)) = (manner, &self.upper) {
+            return Ok(upper.clone());
+        }
         let base = self.base.as_ref().map_err(Clone::clone)?;
         self.upper.as_ref().map_or_else(|| Ok(base.clone()), |upper| over(base, upper))
     }

@@ -99,7 +99,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
             What::Create { app, image, file } => {
                 let mut body = match file {
                     Some(file) => apply::document(&file)?,
-                    None => json!({"spec": {"source": {"image": {"image": image}}}}),
+                    None => json!({"spec": {"source": {"containerImage": {"image": image}}}}),
                 };
                 if let Some(fields) = body.as_object_mut() {
                     fields.insert("name".into(), app.name.clone().into());

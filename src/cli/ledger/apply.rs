@@ -33,7 +33,7 @@ A document says what it is by `kind`, and the rest are the fields of the API:
   kind: App
   project: acme/shop
   name: frontend
-  spec: {source: {image: {image: docker.io/library/nginx:1.29}}}
+  spec: {source: {containerImage: {image: docker.io/library/nginx:1.29}}}
 
 Kinds: Settings, Cluster, Tenant, Project, App, CatalogItem, PolicySet
 

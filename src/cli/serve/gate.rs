@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::admission::gate::Worlds;
 use crate::admission::{Gate, World};
 use crate::lifecycle::ready::{Condition, Readiness};
 use crate::lifecycle::tasks::Tasks;
-use crate::policy::layers::Layers;
+use crate::policy::layers::{Layers, Manner};
 use crate::policy::set::Options;
 use crate::policy::source::kept::Kept;
 use crate::policy::source::{Source, dir};
@@ -15,6 +17,19 @@ use crate::policy::{Budget, Live, registration};
 use crate::server::units::Span;
 use crate::store::feed::{Enter, file};
 use crate::telemetry::decisions::DecisionLog;
+use crate::tenancy::snapshot;
+
+/// Which law is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Which {
+    /// The ledger's over this process' own: the same id or package replaces, unless it is locked
+    #[default]
+    Layered,
+    /// This process' own: the directory, or the library
+    Own,
+    /// The ledger's alone, once it keeps one
+    Ledger,
+}
 
 /// The law, and what an evaluation may spend.
 #[derive(Debug, clap::Args)]
@@ -23,6 +38,10 @@ pub struct LawArgs {
     /// Directory of policies, followed while serving; without it the library inside the binary is the law
     #[arg(long, env = "PORTCULLIS_POLICIES", value_name = "DIR")]
     policies: Option<PathBuf>,
+
+    /// Which law is in force where the ledger keeps one too
+    #[arg(long, env = "PORTCULLIS_LAW", value_enum, default_value_t, value_name = "WHICH")]
+    pub law: Which,
 
     /// Directory where the last good law is kept, for a start with a broken one
     #[arg(long, env = "PORTCULLIS_STATE", value_name = "DIR")]
@@ -72,7 +91,8 @@ pub fn gate(
     };
     let budget =
         Budget { time: args.policy_budget.0, instructions: args.policy_instructions, ..Budget::default() };
-    let layers = Layers::new(live.clone(), base);
+    let manner = if args.law == Which::Ledger { Manner::Alone } else { Manner::Layered };
+    let layers = Layers::new(live.clone(), base, manner);
     if let Source::Dir(root) = source {
         let layers = layers.clone();
         tasks.spawn("policies", |stop| dir::follow(root, layers, law_ready, stop));
@@ -92,9 +112,18 @@ pub fn follow_file(path: &Path, gate: &Gate, condition: Condition, tasks: &mut T
 }
 
 /// How a new snapshot becomes the gate's world. A whole one is prepared away from the workers, who have reviews to answer.
-pub fn enter(worlds: Worlds) -> Enter {
-    Box::new(move |snapshot, changes| match changes {
-        Some(changes) if !changes.everything => worlds.change(snapshot, Some(changes)),
-        _ => tokio::task::block_in_place(|| worlds.change(snapshot, None)),
+/// `named` is told which law the snapshot names.
+pub fn enter(worlds: Worlds, named: watch::Sender<Option<Option<snapshot::Law>>>) -> Enter {
+    Box::new(move |snapshot, changes| {
+        let law = Some(snapshot.law.clone());
+        match changes {
+            Some(changes) if !changes.everything => worlds.change(snapshot, Some(changes)),
+            _ => tokio::task::block_in_place(|| worlds.change(snapshot, None)),
+        }
+        named.send_if_modified(|known| {
+            let news = *known != law;
+            known.clone_from(&law);
+            news
+        });
     })
 }

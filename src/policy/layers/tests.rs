@@ -71,7 +71,7 @@ fn what_is_locked_is_neither_replaced_nor_retuned() {
 
 #[test]
 fn either_layer_changes_the_law_and_a_bad_one_changes_nothing() {
-    let layers = Layers::new(Live::start(&base(), Options::default(), None), Ok(base()));
+    let layers = Layers::new(Live::start(&base(), Options::default(), None), Ok(base()), Manner::Layered);
     let digest = || layers.live().load().digest.clone();
     let first = digest();
     let upper = bundle(&[("other.rego", policy("a", "q.a", "", "upper a"))]);

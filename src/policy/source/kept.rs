@@ -28,6 +28,11 @@ impl Kept {
         Self(directory.join("law.json"))
     }
 
+    /// The law of the ledger that lies over this gate's own, in this directory.
+    pub fn of_ledger(directory: &Path) -> Self {
+        Self(directory.join("ledger-law.json"))
+    }
+
     /// What was kept; `None` where there is nothing, or nothing whole.
     pub fn read(&self) -> Option<Bundle> {
         let bytes = std::fs::read(&self.0).ok()?;

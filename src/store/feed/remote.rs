@@ -31,6 +31,24 @@ pub struct Remote {
     pub cluster: Option<String>,
 }
 
+/// The files of a law: path → text.
+pub type Files = std::collections::BTreeMap<String, String>;
+
+/// Why a law could not be fetched.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct LawError(#[from] RemoteError);
+
+impl Remote {
+    /// The files of a revision of the law. Blocks until they are here.
+    ///
+    /// # Errors
+    /// The API cannot be reached, or refuses.
+    pub fn law(&self, revision: u64) -> Result<Files, LawError> {
+        Ok(Client::new(self.clone()).law(revision)?)
+    }
+}
+
 /// Ledger and revision that are here; none asks for the whole.
 type Position = Option<(String, u64)>;
 

@@ -79,10 +79,8 @@ impl Client {
         if let Some(cluster) = &self.remote.cluster {
             request = request.query("cluster", cluster);
         }
-        if let Some(path) = &self.remote.token {
-            let token = read(path)?;
-            let token = String::from_utf8_lossy(&token);
-            request = request.header("Authorization", format!("Bearer {}", token.trim()));
+        if let Some(bearer) = self.bearer()? {
+            request = request.header("Authorization", bearer);
         }
         let mut response = request.call().map_err(transport)?;
         let status = response.status().as_u16();
@@ -103,6 +101,34 @@ impl Client {
                 title: ": neither `whole` nor `since` and `patch`".to_owned(),
             }),
         }
+    }
+
+    /// The files of a revision of the law.
+    pub(super) fn law(&mut self, revision: u64) -> Result<super::Files, RemoteError> {
+        #[derive(Deserialize)]
+        struct Law {
+            files: super::Files,
+        }
+        let agent = self.agent()?;
+        let url = self.remote.url.trim_end_matches('/');
+        let mut request = agent.get(format!("{url}/api/v1/policies/revisions/{revision}"));
+        if let Some(bearer) = self.bearer()? {
+            request = request.header("Authorization", bearer);
+        }
+        let mut response = request.call().map_err(transport)?;
+        let status = response.status().as_u16();
+        let body = response.body_mut().with_config().limit(BYTES_MAX).read_to_vec().map_err(transport)?;
+        if status != 200 {
+            return Err(RemoteError::Status { status, title: title(&body) });
+        }
+        Ok(serde_json::from_slice::<Law>(&body)?.files)
+    }
+
+    /// What proves who we are, read anew.
+    fn bearer(&self) -> Result<Option<String>, RemoteError> {
+        let Some(path) = &self.remote.token else { return Ok(None) };
+        let token = read(path)?;
+        Ok(Some(format!("Bearer {}", String::from_utf8_lossy(&token).trim())))
     }
 
     fn agent(&mut self) -> Result<Agent, RemoteError> {

@@ -16,6 +16,8 @@
 
 pub mod routes;
 
+mod state;
+
 pub mod policysets;
 
 pub mod policies;
@@ -116,21 +118,16 @@ use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use self::caller::Caller;
 use self::door::Door;
 use self::front::Post;
 use self::limit::Limits;
 use self::problem::{Code, Problem};
-use self::route::Route;
 use self::schema::{BadSchema, Schemas};
-use crate::access::Identity;
-use crate::access::matrix::Rule;
 use crate::admission::Gate;
 use crate::policy::layers::Layers;
-use crate::store::audit::Denial;
+use crate::store::Ledger;
 use crate::store::mirror::Mirror;
 use crate::store::seal::MasterKey;
-use crate::store::{Ledger, Tx};
 
 /// Where a request comes from: an extension that whoever accepted the connection adds.
 #[derive(Debug, Clone, Copy)]
@@ -232,97 +229,4 @@ pub fn refused(headers: &HeaderMap, status: StatusCode) -> Response {
     let mut response = Response::default();
     *response.status_mut() = status;
     request_id::finish(response, &request_id::of(headers))
-}
-
-impl Api {
-    fn new(parts: Parts, routes: &[Route]) -> Result<Self, ApiError> {
-        let schemas = Schemas::compile(routes)?;
-        let document = openapi::text(routes).map_err(ApiError::Document)?;
-        let value = serde_json::from_str(&document).map_err(ApiError::Document)?;
-        let page = docs::Page::render(&value);
-        Ok(Self(Arc::new(Inner { parts, schemas, document, page })))
-    }
-
-    /// A transaction that reads, as far as the caller may.
-    ///
-    /// # Errors
-    /// 503 where the ledger cannot be reached.
-    pub async fn read(&self, caller: &Caller) -> Result<Tx, Problem> {
-        self.ledger().read(caller.scope()).await.map_err(Problem::from)
-    }
-
-    /// A transaction that may change things, as far as the caller may. Committed with [`Caller::commit`].
-    ///
-    /// # Errors
-    /// 503 where the ledger cannot be reached.
-    pub async fn write(&self, caller: &Caller) -> Result<Tx, Problem> {
-        self.ledger().write(caller.scope()).await.map_err(Problem::from)
-    }
-
-    /// The ledger, for scopes other than the caller's own.
-    pub fn ledger(&self) -> &Ledger {
-        &self.0.parts.ledger
-    }
-
-    /// Who is believed.
-    pub fn door(&self) -> &Door {
-        &self.0.parts.door
-    }
-
-    /// The gate of this process.
-    ///
-    /// # Errors
-    /// 503 where this process is none.
-    pub fn gate(&self) -> Result<&Arc<Gate>, Problem> {
-        let none = || Problem::new(Code::ServiceUnavailable, "this server runs without a gate");
-        self.0.parts.gate.as_ref().ok_or_else(none)
-    }
-
-    /// What secrets are sealed with, if they may be kept.
-    pub fn master_key(&self) -> Option<&MasterKey> {
-        self.0.parts.master_key.as_ref()
-    }
-
-    /// The layers of this process' law.
-    ///
-    /// # Errors
-    /// 503 where this process has none.
-    pub fn layers(&self) -> Result<&Layers, Problem> {
-        let none = || Problem::new(Code::ServiceUnavailable, "this server runs without a law");
-        self.0.parts.layers.as_ref().ok_or_else(none)
-    }
-
-    /// The OpenAPI document, as text.
-    pub fn document(&self) -> &str {
-        &self.0.document
-    }
-
-    /// The reference page.
-    pub fn page(&self) -> &docs::Page {
-        &self.0.page
-    }
-
-    pub(crate) fn schemas(&self) -> &Schemas {
-        &self.0.schemas
-    }
-
-    fn limits(&self) -> &Limits {
-        &self.0.parts.limits
-    }
-
-    /// Records that somebody was turned away. It is counted here and written by and by, so nobody waits for it.
-    fn turned_away(&self, who: Option<&Identity>, rule: &'static Rule, id: &str, code: Code) {
-        let (action, resource_type) = match who {
-            None => ("auth.failed", "token"),
-            Some(_) => (rule.action.as_str(), rule.action.as_str().split('.').next().unwrap_or_default()),
-        };
-        let denial = Denial {
-            actor: who.map_or_else(|| "anonymous".to_owned(), Identity::name),
-            tenant_id: who.and_then(|who| who.tenant.as_ref()).map(|tenant| tenant.id.clone()),
-            action,
-            resource_type,
-            reason: code.as_str(),
-        };
-        self.ledger().denied(denial, id);
-    }
 }

@@ -11,7 +11,7 @@ use super::answer::{Answer, Created, Done};
 use super::body::{Body, Path, Query};
 use super::caller::Caller;
 use super::etag::IfMatch;
-use super::fields::{self, Labels};
+use super::fields::{self, Labels, LabelsPatch};
 use super::page::{ListQuery, Page};
 use super::problem::{Code, Fault, Problem};
 use crate::store::Time;
@@ -43,7 +43,7 @@ pub struct ClusterNew {
     labels: Labels,
 }
 
-/// What of a cluster is to be something else. What is absent stays; null takes away; labels are replaced whole.
+/// What of a cluster is to be something else. A merge patch (RFC 7396): what is absent stays, null takes away.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ClusterPatch {
@@ -59,8 +59,9 @@ pub struct ClusterPatch {
     #[schema(value_type = Option<String>, min_length = 1, max_length = 65_536)]
     capsule_proxy_ca: Option<Option<String>>,
     /// For selectors.
-    #[schema(nullable = false)]
-    labels: Option<Labels>,
+    #[serde(default, deserialize_with = "fields::given")]
+    #[schema(value_type = Option<LabelsPatch>)]
+    labels: Option<Option<LabelsPatch>>,
 }
 
 /// A cluster. Members of a tenant see the name and id of those it is on, and nothing else.
@@ -176,13 +177,14 @@ pub async fn update(
     IfMatch(expected): IfMatch,
     Body(patch): Body<ClusterPatch>,
 ) -> Result<Answer<Cluster>, Problem> {
+    let mut tx = api.write(&caller).await?;
+    let was = clusters::locked(&mut tx, &cluster).await?;
     let change = Change {
         display_name: patch.display_name,
-        labels: patch.labels.map(|labels| labels.0),
+        labels: fields::merged(&was.labels, patch.labels)?,
         capsule_proxy_url: patch.capsule_proxy_url,
         capsule_proxy_ca: patch.capsule_proxy_ca,
     };
-    let mut tx = api.write(&caller).await?;
     let row = clusters::update(&mut tx, &cluster, expected, change).await?;
     let version = row.version;
     caller.commit(tx, Answer::versioned(shown(row, &caller), version)).await

@@ -7,7 +7,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::problem::Fault;
+use super::problem::{Code, Fault, Problem};
+use super::words;
 use crate::tenancy::label;
 
 /// Labels by Kubernetes' grammar, at most 64.
@@ -39,6 +40,43 @@ impl PartialSchema for Labels {
 }
 
 impl ToSchema for Labels {}
+
+/// A merge patch (RFC 7396) of labels: each is set, or with null taken away; those that are absent stay.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct LabelsPatch(BTreeMap<String, Option<String>>);
+
+impl PartialSchema for LabelsPatch {
+    fn schema() -> RefOr<Schema> {
+        words::labels_patch()
+    }
+}
+
+impl ToSchema for LabelsPatch {}
+
+/// What labels are after a patch; nothing where it does not name them, and none where it says null.
+///
+/// # Errors
+/// 422 where more would be left than one thing carries.
+pub fn merged(
+    was: &BTreeMap<String, String>,
+    patch: Option<Option<LabelsPatch>>,
+) -> Result<Option<BTreeMap<String, String>>, Problem> {
+    let Some(patch) = patch else { return Ok(None) };
+    let Some(LabelsPatch(patch)) = patch else { return Ok(Some(BTreeMap::new())) };
+    let mut labels = was.clone();
+    for (key, value) in patch {
+        match value {
+            Some(value) => labels.insert(key, value),
+            None => labels.remove(&key),
+        };
+    }
+    if labels.len() > label::LABELS_MAX {
+        let detail = format!("would leave more than {} labels", label::LABELS_MAX);
+        return Err(Problem::meaning(Code::UnprocessableEntity, "/labels", detail));
+    }
+    Ok(Some(labels))
+}
 
 /// For a field of a PATCH that may be null: absent stays, null takes away. With `#[serde(default, deserialize_with =
 /// "fields::given")]` on an `Option<Option<T>>`.

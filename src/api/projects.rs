@@ -4,8 +4,6 @@ mod access;
 
 pub use access::{AccessList, access};
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -15,11 +13,9 @@ use super::answer::{Answer, Created, Done};
 use super::body::{Body, Path, Query};
 use super::caller::Caller;
 use super::etag::IfMatch;
-use super::fields::{self, Labels};
+use super::fields::{self, Labels, LabelsPatch};
 use super::page::{ListQuery, Page};
 use super::problem::Problem;
-use super::tenants::body::merged;
-use super::tenants::few;
 use super::words;
 use crate::store::projects::{self, Amendment, New, Project};
 use crate::store::tenants;
@@ -42,16 +38,16 @@ pub struct ProjectNew {
 
 /// A merge patch (RFC 7396) of a project: what is absent stays, null takes away.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ProjectPatch {
     /// Name for people.
-    #[serde(deserialize_with = "fields::given")]
+    #[serde(default, deserialize_with = "fields::given")]
     #[schema(schema_with = words::display_name_or_null, required = false)]
     pub display_name: Option<Option<String>>,
     /// Labels, merged key by key.
-    #[serde(deserialize_with = "fields::given")]
-    #[schema(schema_with = words::labels_patch, required = false)]
-    pub labels: Option<Option<BTreeMap<String, Option<String>>>>,
+    #[serde(default, deserialize_with = "fields::given")]
+    #[schema(value_type = Option<LabelsPatch>)]
+    pub labels: Option<Option<LabelsPatch>>,
 }
 
 /// Lists projects; who is limited to some sees those.
@@ -110,8 +106,7 @@ pub async fn update(
     let tenant = tenants::change(&mut tx, &cluster, &tenant).await?;
     let was = projects::get(&mut tx, &tenant.id, &project).await?;
     wanted.check(was.version)?;
-    let labels = patch.labels.map(|patch| merged(was.labels.clone(), patch));
-    few(labels.as_ref())?;
+    let labels = fields::merged(&was.labels, patch.labels)?;
     let amendment = Amendment { display_name: patch.display_name.map(Option::unwrap_or_default), labels };
     let project = projects::amend(&mut tx, was, amendment).await?;
     caller.commit(tx, versioned(project)).await

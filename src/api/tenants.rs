@@ -13,20 +13,20 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use self::body::{Deletion, TenantNew, TenantPatch, merged};
+use self::body::{Deletion, TenantNew, TenantPatch};
 use self::registries::Sent;
 use super::Api;
 use super::answer::{Answer, Created, Done};
 use super::body::{Body, Path, Query};
 use super::caller::Caller;
 use super::etag::IfMatch;
+use super::fields;
 use super::page::{Page, Window};
 use super::problem::{Code, Fault, Problem};
 use super::subject;
 use crate::access::Limit;
 use crate::store::tenants::{self, Amendment, New, Tenant};
 use crate::store::{StoreError, settings};
-use crate::tenancy::label::LABELS_MAX;
 
 /// The query of a list of tenants.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
@@ -119,8 +119,7 @@ pub async fn update(
     wanted.check(was.version)?;
     let base = patch.registries.as_ref().map_or(was.registries.as_ref(), Option::as_ref);
     sent.check(&settings::ceiling(&mut tx).await?, base)?;
-    let labels = patch.labels.map(|patch| merged(was.labels.clone(), patch));
-    few(labels.as_ref())?;
+    let labels = fields::merged(&was.labels, patch.labels)?;
     let amendment = Amendment {
         display_name: patch.display_name.map(Option::unwrap_or_default),
         labels,
@@ -154,15 +153,6 @@ pub(super) fn versioned(tenant: Tenant) -> Answer<Tenant> {
 /// 400 where there is any fault.
 pub(super) fn refuse(faults: Vec<Fault>) -> Result<(), Problem> {
     if faults.is_empty() { Ok(()) } else { Err(Problem::invalid(faults)) }
-}
-
-/// A merge may leave more labels than one body can hold.
-pub(super) fn few(labels: Option<&std::collections::BTreeMap<String, String>>) -> Result<(), Problem> {
-    if labels.is_none_or(|labels| labels.len() <= LABELS_MAX) {
-        return Ok(());
-    }
-    let detail = format!("would leave more than {LABELS_MAX} labels");
-    Err(Problem::meaning(Code::UnprocessableEntity, "/labels", detail))
 }
 
 /// A plan that a body names is meaning, not a path.

@@ -97,18 +97,18 @@ pub fn subjects() -> RefOr<Schema> {
     list.description(Some("Who owns the tenant: its members with the role `tenantOwner`")).into()
 }
 
-/// A merge patch of labels: null takes a label away, or all of them.
+/// A merge patch of labels.
 pub fn labels_patch() -> RefOr<Schema> {
     let key = text("Key of a label", label::KEY_PATTERN, 1, label::KEY_LENGTH_MAX, "team");
     let value = text("Value of a label", label::VALUE_PATTERN, 0, 63, "payments");
-    let labels = ObjectBuilder::new()
+    ObjectBuilder::new()
         .schema_type(Type::Object)
         .description(Some("Labels by Kubernetes' grammar, merged key by key; null takes one away"))
         .property_names(Some(key))
         .additional_properties(Some(or_null(value.into())))
         .max_properties(Some(label::LABELS_MAX))
-        .examples([json!({ "team": "payments", "legacy": null })]);
-    or_null(labels.into())
+        .examples([json!({ "team": "payments", "legacy": null })])
+        .into()
 }
 
 /// Entries of a registry allowlist.

@@ -94,6 +94,16 @@ pub async fn get(tx: &mut Tx, reference: &str) -> Result<Cluster, StoreError> {
     read(&row.ok_or(StoreError::NotFound("cluster"))?)
 }
 
+/// The same for whoever is about to change it by what it is now: its row is locked until the commit.
+pub async fn locked(tx: &mut Tx, reference: &str) -> Result<Cluster, StoreError> {
+    // Changes nothing, and locks the row on both databases; what is read after that stays so.
+    sqlx::query("UPDATE clusters SET version = version WHERE id = $1 OR name = $1")
+        .bind(reference)
+        .execute(tx.sql())
+        .await?;
+    get(tx, reference).await
+}
+
 /// Registers one. `seal` is given its id, and seals its credentials for that, where there are any.
 pub async fn create<E: From<StoreError>>(
     tx: &mut Tx,

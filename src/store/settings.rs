@@ -69,8 +69,13 @@ pub async fn ceiling(tx: &mut Tx) -> Result<Vec<Entry>, StoreError> {
         sqlx::query_scalar("SELECT value FROM settings WHERE tenant_id IS NULL AND key = 'registries'")
             .fetch_optional(tx.sql())
             .await?;
+    ceiling_of(stored.as_deref())
+}
+
+/// The same of the stored setting `registries`, where there is one; without it, nothing.
+pub(super) fn ceiling_of(stored: Option<&str>) -> Result<Vec<Entry>, StoreError> {
     let Some(stored) = stored else { return Ok(Vec::new()) };
-    let stored: Value = read("the setting `registries`", &stored)?;
+    let stored: Value = read("the setting `registries`", stored)?;
     let list = stored.get("ceiling").and_then(Value::as_array).into_iter().flatten();
     Ok(list.filter_map(|entry| Entry::parse(entry.as_str()?).ok()).collect())
 }

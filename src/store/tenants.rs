@@ -20,7 +20,7 @@ pub use row::{NetworkPolicy, Registries, Status, Tenant, Word};
 use std::collections::BTreeMap;
 
 use super::error::StoreError;
-use super::{Tx, clusters, settings};
+use super::{Tx, clusters};
 use crate::access::matrix::{self, Method};
 use crate::tenancy::registries;
 use crate::tenancy::{Entry, snapshot};
@@ -50,7 +50,7 @@ pub async fn list(
     .bind(limit)
     .fetch_all(tx.sql())
     .await?;
-    let ceiling = settings::ceiling(tx).await?;
+    let ceiling = rows.first().map_or(Ok(Vec::new()), row::Row::ceiling)?;
     rows.into_iter().map(|row| row.read(&ceiling)).collect()
 }
 
@@ -70,8 +70,8 @@ pub async fn anywhere(tx: &mut Tx, tenant: &str) -> Result<Tenant, StoreError> {
 /// # Errors
 /// `Conflict` with the word [`SUSPENDED`] where the tenant is, and the scope is its own; what only deletes passes.
 pub async fn change(tx: &mut Tx, cluster: &str, tenant: &str) -> Result<Tenant, StoreError> {
-    let tenant = get(tx, cluster, tenant).await?;
-    locked(tx, &tenant.id).await
+    let cluster = clusters::get(tx, cluster).await?.id;
+    locked(tx, Some(&cluster), tenant).await
 }
 
 /// The same as [`anywhere`], for whoever is about to change it.
@@ -79,14 +79,21 @@ pub async fn change(tx: &mut Tx, cluster: &str, tenant: &str) -> Result<Tenant, 
 /// # Errors
 /// As [`change`].
 pub async fn change_anywhere(tx: &mut Tx, tenant: &str) -> Result<Tenant, StoreError> {
-    let tenant = find(tx, None, tenant).await?;
-    locked(tx, &tenant.id).await
+    locked(tx, None, tenant).await
 }
 
-async fn locked(tx: &mut Tx, id: &str) -> Result<Tenant, StoreError> {
-    // Changes nothing, and locks the row on both databases; what was read before may be old, so it is read again.
-    sqlx::query("UPDATE tenants SET version = version WHERE id = $1").bind(id).execute(tx.sql()).await?;
-    let tenant = find(tx, None, id).await?;
+async fn locked(tx: &mut Tx, cluster: Option<&str>, tenant: &str) -> Result<Tenant, StoreError> {
+    let own = tx.tenant();
+    // Changes nothing, and locks the row on both databases; what is read after that stays so.
+    sqlx::query(
+        "UPDATE tenants SET version = version WHERE deleted_at IS NULL AND (id = $1 OR slug = $1) \
+         AND ($2 IS NULL OR id = $2)",
+    )
+    .bind(tenant.to_owned())
+    .bind(own)
+    .execute(tx.sql())
+    .await?;
+    let tenant = find(tx, cluster, tenant).await?;
     let removes = matrix::rule(tx.scope().action()).method == Method::Delete;
     if tenant.status == Status::Suspended && tx.scope().tenant().is_some() && !removes {
         return Err(StoreError::conflict(SUSPENDED, "the tenant is suspended; it may read and delete"));
@@ -105,7 +112,7 @@ async fn find(tx: &mut Tx, cluster: Option<&str>, tenant: &str) -> Result<Tenant
     .fetch_optional(tx.sql())
     .await?
     .ok_or(StoreError::NotFound("tenant"))?;
-    let ceiling = settings::ceiling(tx).await?;
+    let ceiling = row.ceiling()?;
     row.read(&ceiling)
 }
 

@@ -1,13 +1,11 @@
 //! What is sent about tenants.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::api::fields::{self, Labels};
+use crate::api::fields::{self, Labels, LabelsPatch};
 use crate::api::words;
 use crate::store::tenants::{NetworkPolicy, Quantities, Registries};
 
@@ -39,22 +37,22 @@ pub struct TenantNew {
 
 /// A merge patch (RFC 7396) of a tenant: what is absent stays, null takes away.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct TenantPatch {
     /// Name for people.
-    #[serde(deserialize_with = "fields::given")]
+    #[serde(default, deserialize_with = "fields::given")]
     #[schema(schema_with = words::display_name_or_null, required = false)]
     pub display_name: Option<Option<String>>,
     /// Labels, merged key by key.
-    #[serde(deserialize_with = "fields::given")]
-    #[schema(schema_with = words::labels_patch, required = false)]
-    pub labels: Option<Option<BTreeMap<String, Option<String>>>>,
+    #[serde(default, deserialize_with = "fields::given")]
+    #[schema(value_type = Option<LabelsPatch>)]
+    pub labels: Option<Option<LabelsPatch>>,
     /// What it may pull from; administrators alone.
-    #[serde(deserialize_with = "fields::given")]
+    #[serde(default, deserialize_with = "fields::given")]
     #[schema(schema_with = words::granted, required = false)]
     pub registries: Option<Option<Registries>>,
     /// What its owners narrow that to.
-    #[serde(deserialize_with = "fields::given")]
+    #[serde(default, deserialize_with = "fields::given")]
     #[schema(schema_with = words::registries_or_null, required = false)]
     pub narrowed_registries: Option<Option<Vec<String>>>,
 }
@@ -111,19 +109,4 @@ impl PartialSchema for Amounts {
     fn schema() -> RefOr<Schema> {
         words::quantities()
     }
-}
-
-/// Labels after a merge patch.
-pub(in crate::api) fn merged(
-    mut labels: BTreeMap<String, String>,
-    patch: Option<BTreeMap<String, Option<String>>>,
-) -> BTreeMap<String, String> {
-    let Some(patch) = patch else { return BTreeMap::new() };
-    for (key, value) in patch {
-        match value {
-            Some(value) => labels.insert(key, value),
-            None => labels.remove(&key),
-        };
-    }
-    labels
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Quantities, in_force};
-use crate::store::{StoreError, Time, document};
+use crate::store::{StoreError, Time, document, settings};
 use crate::tenancy::Entry;
 
 /// A tenant.
@@ -132,7 +132,8 @@ macro_rules! select {
         concat!(
             "SELECT t.id, t.slug, t.display_name, t.status, t.owners, t.labels, t.quotas, t.limits, \
              t.network_policies, t.registries, t.narrowed_registries, t.dev_group, t.created_at, t.updated_at, \
-             t.version, c.cluster_id, p.name AS plan FROM tenants t \
+             t.version, c.cluster_id, p.name AS plan, \
+             (SELECT value FROM settings WHERE tenant_id IS NULL AND key = 'registries') AS shared FROM tenants t \
              JOIN tenant_clusters c ON c.tenant_id = t.id AND c.is_primary = 1 \
              LEFT JOIN plans p ON p.id = t.plan_id WHERE t.deleted_at IS NULL AND ",
             $rest
@@ -161,9 +162,16 @@ pub(super) struct Row {
     version: i64,
     cluster_id: String,
     plan: Option<String>,
+    /// The setting `registries`, the same in every row: so a tenant is one statement.
+    shared: Option<String>,
 }
 
 impl Row {
+    /// The ceiling of the moment.
+    pub(super) fn ceiling(&self) -> Result<Vec<Entry>, StoreError> {
+        settings::ceiling_of(self.shared.as_deref())
+    }
+
     /// As it is answered, under this ceiling.
     pub(super) fn read(self, ceiling: &[Entry]) -> Result<Tenant, StoreError> {
         let registries = self.registries.map(|text| document("a tenant's registries", &text)).transpose()?;

@@ -36,7 +36,7 @@ fn a_cluster_lives_from_its_registration_to_its_removal() {
             let shown = admin.get(&format!("/api/v1/clusters/{reference}"));
             assert_eq!((shown.ok(200), shown.header("etag")), (body.clone(), Some("\"1\"")));
         }
-        let patch = json!({"labels": {"zone": "a"}, "capsuleProxyUrl": null});
+        let patch = json!({"labels": {"zone": "a", "tier": null}, "capsuleProxyUrl": null});
         let changed = admin.patch("/api/v1/clusters/eu-1", &patch);
         let after = changed.ok(200);
         assert_eq!((changed.header("etag"), &after["labels"]), (Some("\"2\""), &json!({"zone": "a"})));

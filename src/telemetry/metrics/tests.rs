@@ -33,6 +33,9 @@ fn everything() -> String {
     patch_dropped("p");
     snapshot_reload(true);
     snapshot_revision(42);
+    snapshot_confirmed(Duration::from_secs(1));
+    snapshot_kept(true);
+    snapshot_reconciled(true);
     decision_log_dropped(1);
     handle.render()
 }

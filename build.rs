@@ -1,8 +1,6 @@
 //! Packs relative relocations where the C library can read them (DT_RELR, glibc 2.36): a position-independent program of
 //! this size holds sixty thousand, which are read at every start and otherwise stay resident, a megabyte and a half.
 
-#![expect(clippy::print_stdout, reason = "how a build script speaks to cargo")]
-
 use std::process::Command;
 
 fn main() {

@@ -92,6 +92,8 @@ pub enum Command {
     Catalog(ledger::catalog::Args),
     /// What holds for all tenants
     Settings(ledger::settings::Args),
+    /// Make a small platform to try things on
+    Seed(ledger::seed::Args),
     /// Ask what the running gate would say, by the ledger as it is now
     Evaluate(ledger::evaluate::Args),
     /// Bring the ledger to what documents say, after showing what would change
@@ -152,6 +154,7 @@ impl Command {
             Self::Sandbox(args) => ledger::sandbox::run(args),
             Self::Catalog(args) => ledger::catalog::run(args),
             Self::Settings(args) => ledger::settings::run(args),
+            Self::Seed(args) => ledger::seed::run(args),
             Self::Evaluate(args) => ledger::evaluate::run(args),
             Self::Apply(args) => ledger::apply::run(args),
             Self::Manifests(args) => manifests::run(args),

@@ -12,6 +12,7 @@ pub mod path;
 pub mod problem;
 pub mod project;
 pub mod sandbox;
+pub mod seed;
 pub mod settings;
 pub mod show;
 pub mod tenant;

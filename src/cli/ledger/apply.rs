@@ -69,35 +69,61 @@ enum Done {
 /// # Errors
 /// See [`super::run`]; or a document that says no kind, or one that there is not.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let mut targets = Vec::new();
+    let mut found = Vec::new();
     for file in &args.file {
-        for (index, document) in documents(file)?.into_iter().enumerate() {
-            let target = Target::read(document)
-                .with_context(|| format!("`{}`, document {}", file.display(), index + 1))?;
-            targets.extend(target);
-        }
+        found.extend(targets(&file.display().to_string(), &text(file)?)?);
     }
     with(&args.api, |client| {
-        let mut changed = 0;
-        for target in &targets {
-            let done = one(client, target, args.dry_run)?;
-            changed += usize::from(done != Done::Same);
-            let word = match (done, args.dry_run) {
-                (Done::Same, _) => format!("{FAINT}unchanged{FAINT:#}"),
-                (Done::Made, false) => format!("{GOOD}made{GOOD:#}"),
-                (Done::Made, true) => format!("{GOOD}would be made{GOOD:#}"),
-                (Done::Changed, false) => format!("{GOOD}changed{GOOD:#}"),
-                (Done::Changed, true) => format!("{GOOD}would change{GOOD:#}"),
-            };
-            output::print(&format!("{STRONG}{}{STRONG:#} {word}\n", target.name))?;
-        }
+        let changed = all(client, &found, args.dry_run, true)?;
         Ok(Exit::findings(args.dry_run && changed > 0))
     })
 }
 
-fn one(client: &Client, target: &Target, dry_run: bool) -> anyhow::Result<Done> {
+/// What the documents of a text are about.
+///
+/// # Errors
+/// It is no YAML, or a document says no kind, or one that there is not.
+pub(super) fn targets(name: &str, text: &str) -> anyhow::Result<Vec<Target>> {
+    let mut found = Vec::new();
+    for (index, document) in parse(name, text)?.into_iter().enumerate() {
+        let target = Target::read(document).with_context(|| format!("`{name}`, document {}", index + 1))?;
+        found.extend(target);
+    }
+    Ok(found)
+}
+
+/// Applies all, in their order, and says what became of each; how many changed or would.
+///
+/// # Errors
+/// The API cannot be reached, or refuses one.
+pub(super) fn all(
+    client: &Client,
+    targets: &[Target],
+    dry_run: bool,
+    differences: bool,
+) -> anyhow::Result<usize> {
+    let mut changed = 0;
+    for target in targets {
+        let done = one(client, target, dry_run, differences)?;
+        changed += usize::from(done != Done::Same);
+        let word = match (done, dry_run) {
+            (Done::Same, _) => format!("{FAINT}unchanged{FAINT:#}"),
+            (Done::Made, false) => format!("{GOOD}made{GOOD:#}"),
+            (Done::Made, true) => format!("{GOOD}would be made{GOOD:#}"),
+            (Done::Changed, false) => format!("{GOOD}changed{GOOD:#}"),
+            (Done::Changed, true) => format!("{GOOD}would change{GOOD:#}"),
+        };
+        output::print(&format!("{STRONG}{}{STRONG:#} {word}\n", target.name))?;
+    }
+    Ok(changed)
+}
+
+fn one(client: &Client, target: &Target, dry_run: bool, differences: bool) -> anyhow::Result<Done> {
     let path = target.path(client);
     let before = client.find(&path)?;
+    if before.is_some() && target.is_published(client)? {
+        return Ok(Done::Same);
+    }
     let (method, to, body) = target.call(client, before.is_some());
     let etag = before.as_ref().and_then(|answer| answer.etag.clone());
     let asked = client.send(&method, &with_query(&to, "dryRun=true"), Some(&body), etag.as_deref())?;
@@ -106,7 +132,9 @@ fn one(client: &Client, target: &Target, dry_run: bool) -> anyhow::Result<Done> 
     if diff.is_empty() {
         return Ok(Done::Same);
     }
-    output::print(&diff)?;
+    if differences {
+        output::print(&diff)?;
+    }
     if !dry_run {
         client.send(&method, &to, Some(&body), etag.as_deref())?;
     }
@@ -158,14 +186,20 @@ pub fn document(file: &Path) -> anyhow::Result<Json> {
 }
 
 fn documents(file: &Path) -> anyhow::Result<Vec<Json>> {
-    let name = file.display();
-    let mut text = String::new();
+    parse(&file.display().to_string(), &text(file)?)
+}
+
+fn text(file: &Path) -> anyhow::Result<String> {
     if file.as_os_str() == "-" {
+        let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).context("standard input")?;
-    } else {
-        text = std::fs::read_to_string(file).with_context(|| format!("`{name}`"))?;
+        return Ok(text);
     }
-    let read: Vec<Json> = serde_saphyr::from_multiple(&text).map_err(|error| {
+    std::fs::read_to_string(file).with_context(|| format!("`{}`", file.display()))
+}
+
+fn parse(name: &str, text: &str) -> anyhow::Result<Vec<Json>> {
+    let read: Vec<Json> = serde_saphyr::from_multiple(text).map_err(|error| {
         let (line, column) = error.location().map_or((0, 0), |place| (place.line(), place.column()));
         anyhow::anyhow!("`{name}` line {line}, column {column}: {}", error.without_snippet())
     })?;

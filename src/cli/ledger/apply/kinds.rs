@@ -78,6 +78,16 @@ impl Target {
         }
     }
 
+    /// Whether it is a version of a catalog item that is published; versions never change.
+    ///
+    /// # Errors
+    /// The API cannot be reached.
+    pub fn is_published(&self, client: &Client) -> anyhow::Result<bool> {
+        let Kind::CatalogItem(slug) = &self.kind else { return Ok(false) };
+        let versions = client.list(&url(&["catalog", slug, "versions"]))?;
+        Ok(versions.iter().any(|known| known.get("version") == self.fields.get("version")))
+    }
+
     /// The request that makes it, or brings what is there to what the document says.
     pub fn call(&self, client: &Client, there: bool) -> Call {
         let whole = Json::from(self.fields.clone());

@@ -76,6 +76,10 @@ async fn build(
     let mut document = json!({ "ledger": ledger });
     // A patch over nothing is the document itself, for its nulls are laid down as absent.
     json_patch::merge(&mut document, &snapshot::patch(tx, &parts, None).await?);
+    // New settings name every tenant, of the others nothing but what they change.
+    if let Some(tenants) = document.get_mut("tenants").and_then(Value::as_object_mut) {
+        tenants.retain(|slug, _| slug == tenant);
+    }
     json_patch::merge(&mut document, &around);
     let prefix = document.pointer("/settings/prefix").and_then(Value::as_str).unwrap_or("tn");
     let namespace = name::app(prefix, tenant, project, app).map_err(|error| Problem::internal(&error))?;

@@ -88,6 +88,8 @@ pub mod plans;
 
 pub mod settings;
 
+pub mod snapshot;
+
 mod subject;
 
 mod words;

@@ -7,7 +7,7 @@ use super::problem::Code;
 use super::route::{Route, route};
 use super::{
     apps, audit, breakglass, catalog, clusters, evaluate, exceptions, install, laws, members, meta, plans,
-    policies, policysets, projects, sandboxes, scans, settings, tenants, tokens,
+    policies, policysets, projects, sandboxes, scans, settings, snapshot, tenants, tokens,
 };
 use crate::access::Action as A;
 
@@ -115,6 +115,8 @@ pub fn table() -> Vec<Route> {
         route(A::CatalogVersions,    catalog::versions, &[Code::TenantNotFound, Code::CatalogItemNotFound]),
         route(A::CatalogVersionsAdd, catalog::add,      &[Code::TenantNotFound, Code::CatalogItemNotFound, Code::TenantSuspended, Code::RegistryNotAllowed]),
         route(A::CatalogInstall,     install::install,  &[Code::CatalogItemNotFound, Code::TenantSuspended, Code::SandboxTargetForbidden, Code::NameTooLong, Code::RegistryNotAllowed, Code::QuotaExceeded]),
+
+        route(A::Snapshot, snapshot::get, &[Code::ClusterNotFound]).waits(),
     ]
 }
 

@@ -14,6 +14,7 @@ use crate::access::matrix::Rule;
 use crate::admission::Gate;
 use crate::policy::layers::Layers;
 use crate::store::audit::Denial;
+use crate::store::mirror::Mirror;
 use crate::store::seal::MasterKey;
 use crate::store::{Ledger, Tx};
 
@@ -73,6 +74,15 @@ impl Api {
     pub fn layers(&self) -> Result<&Layers, Problem> {
         let none = || Problem::new(Code::ServiceUnavailable, "this server runs without a law");
         self.0.parts.layers.as_ref().ok_or_else(none)
+    }
+
+    /// What gates of others wait on.
+    ///
+    /// # Errors
+    /// 503 where this process has none.
+    pub fn mirror(&self) -> Result<&Mirror, Problem> {
+        let none = || Problem::new(Code::ServiceUnavailable, "this server does not follow the ledger");
+        self.0.parts.mirror.as_ref().ok_or_else(none)
     }
 
     /// The OpenAPI document, as text.

@@ -42,8 +42,8 @@ struct Turn {
 /// What there is for somebody who waited.
 #[derive(Debug)]
 pub enum Next {
-    /// These changes, in order, beginning right after where it stands; never none.
-    Changes(Vec<Change>),
+    /// These changes, in order, beginning right after where it stands and leading here; never none.
+    Changes(Now, Vec<Change>),
     /// Only the whole document helps.
     Whole(Now),
     /// Nothing, and that is known.
@@ -114,7 +114,7 @@ impl Mirror {
             let ahead = match position {
                 Some((ledger, revision)) if ledger == now.ledger => {
                     if revision < now.revision {
-                        return self.since(revision).map_or(Next::Whole(now), Next::Changes);
+                        return self.next_after(revision, now);
                     }
                     // Another replica heard first; that it stays so is for the gate to refuse.
                     revision > now.revision
@@ -132,12 +132,18 @@ impl Mirror {
         }
     }
 
-    fn since(&self, revision: u64) -> Option<Vec<Change>> {
+    fn next_after(&self, revision: u64, now: Now) -> Next {
         let changes = self.0.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let from = changes.partition_point(|change| change.revision <= revision);
-        let found: Vec<Change> = changes.range(from..).cloned().collect();
-        found.first().filter(|first| first.revision == revision + 1)?;
-        Some(found)
+        // More may have come since `now` was read; they are for the next question.
+        let until = changes.partition_point(|change| change.revision <= now.revision);
+        let found: Vec<Change> = changes.range(from.min(until)..until).cloned().collect();
+        let ends = (found.first().map(|first| first.revision), found.last().map(|last| last.revision));
+        if ends == (Some(revision + 1), Some(now.revision)) {
+            Next::Changes(now, found)
+        } else {
+            Next::Whole(now)
+        }
     }
 
     /// The whole document for a cluster as it is sent, as of `now` or later; `make` gives it where it is not remembered.

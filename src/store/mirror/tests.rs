@@ -17,7 +17,7 @@ fn changes(revisions: std::ops::RangeInclusive<u64>) -> Vec<Change> {
 
 async fn at_once(mirror: &Mirror, position: Option<(&str, u64)>) -> String {
     match mirror.next(position, Duration::from_millis(1)).await {
-        Next::Changes(changes) => {
+        Next::Changes(_, changes) => {
             format!("{:?}", changes.iter().map(|change| change.revision).collect::<Vec<_>>())
         }
         Next::Whole(now) => format!("whole {}", now.revision),
@@ -76,8 +76,8 @@ async fn who_waits_is_woken() {
     let (first, second) = (wait(), wait());
     tokio::task::yield_now().await;
     mirror.changed(&now("a", 2), changes(2..=2));
-    assert!(matches!(first.await.unwrap(), Next::Changes(_)));
-    assert!(matches!(second.await.unwrap(), Next::Changes(_)));
+    assert!(matches!(first.await.unwrap(), Next::Changes(..)));
+    assert!(matches!(second.await.unwrap(), Next::Changes(..)));
     let third = tokio::spawn({
         let mirror = mirror.clone();
         async move { mirror.next(Some(("a", 2)), Duration::from_mins(1)).await }

@@ -1,0 +1,171 @@
+//! What gates decide by: the ledger as one document, or what changed of it since they last asked.
+//!
+//! A gate names the ledger and the revision that it has, and is answered as soon as there is another, after 30 s at the
+//! latest. While it waits it waits on a number in memory ([`Mirror`]), not on the database.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::Api;
+use super::body::Query;
+use super::caller::Caller;
+use super::problem::{Code, Problem};
+use super::route::{Named, Part, Shape, Success};
+use crate::store::mirror::{Mirror, Next};
+use crate::store::revision::{self, Change, Now};
+use crate::store::{StoreError, Tx, snapshot};
+
+/// How long a gate is kept waiting when nothing changes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a gate has.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotQuery {
+    /// The ledger whose snapshot the gate has; another than ours is answered with the whole at once, and so is none.
+    #[schema(nullable = false, format = "uuid", max_length = 36)]
+    ledger: Option<String>,
+    /// The revision that it has; without it the whole is answered at once.
+    #[schema(nullable = false)]
+    since: Option<u64>,
+    /// Only what is on this cluster.
+    #[schema(nullable = false, min_length = 1, max_length = 63)]
+    cluster: Option<String>,
+}
+
+/// The whole document, or a merge patch from `since` to `revision`, which is empty where nothing changed for 30 s.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotAnswer {
+    /// Whose history it is.
+    #[schema(format = "uuid")]
+    pub ledger: String,
+    /// The revision that the gate has afterwards.
+    pub revision: u64,
+    /// The document (`docs/snapshot.schema.json`), instead of a patch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, nullable = false)]
+    pub whole: Option<Value>,
+    /// The revision that the patch is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub since: Option<u64>,
+    /// An RFC 7396 merge patch over the document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, nullable = false)]
+    pub patch: Option<Value>,
+}
+
+/// An answer that is bytes already: a whole document is written once for all who ask for it.
+pub struct Feed(Bytes);
+
+/// Waits for what is new to a gate.
+pub async fn get(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(query): Query<SnapshotQuery>,
+) -> Result<Feed, Problem> {
+    let mirror = api.mirror()?;
+    let position = query.ledger.as_deref().zip(query.since);
+    let cluster = query.cluster.as_deref();
+    match mirror.next(position, PATIENCE).await {
+        Next::Away => {
+            Err(Problem::new(Code::ServiceUnavailable, "this server is out of touch with the ledger"))
+        }
+        Next::Nothing => {
+            let (ledger, since) = position.unwrap_or_default();
+            patched(ledger, since, since, json!({}))
+        }
+        Next::Changes(now, changes) => {
+            let Some((_, since)) = position else { return Err(Problem::of(Code::Internal)) };
+            let patch = match cluster {
+                None => revision::compose(changes),
+                Some(cluster) => of_cluster(&api, &caller, cluster, &now, changes).await?,
+            };
+            patched(&now.ledger, since, now.revision, patch)
+        }
+        Next::Whole(now) => whole(&api, &caller, mirror, cluster, &now).await,
+    }
+}
+
+fn patched(ledger: &str, since: u64, revision: u64, patch: Value) -> Result<Feed, Problem> {
+    let (since, patch) = (Some(since), Some(patch));
+    bytes(&SnapshotAnswer { ledger: ledger.to_owned(), revision, whole: None, since, patch })
+}
+
+/// What changes mean to one cluster: their parts, as they are there now.
+async fn of_cluster(
+    api: &Api,
+    caller: &Caller,
+    cluster: &str,
+    now: &Now,
+    changes: Vec<Change>,
+) -> Result<Value, Problem> {
+    let mut tx = api.read(caller).await?;
+    known(&mut tx, cluster).await?;
+    let parts: BTreeSet<_> = changes.into_iter().flat_map(|change| change.parts).collect();
+    let mut patch = snapshot::patch(&mut tx, &parts, Some(cluster)).await?;
+    tx.rollback().await?;
+    // The transaction may have seen more than is answered here; what it has seen too soon, the next patch says again.
+    if let Some(fields) = patch.as_object_mut() {
+        fields.insert("revision".to_owned(), now.revision.into());
+    }
+    Ok(patch)
+}
+
+async fn whole(
+    api: &Api,
+    caller: &Caller,
+    mirror: &Mirror,
+    cluster: Option<&str>,
+    now: &Now,
+) -> Result<Feed, Problem> {
+    let make = async {
+        let mut tx = api.read(caller).await?;
+        if let Some(cluster) = cluster {
+            known(&mut tx, cluster).await?;
+        }
+        let now = tx.ledger().await?;
+        let whole = Some(snapshot::whole(&mut tx, cluster).await?);
+        tx.rollback().await?;
+        let answer = SnapshotAnswer {
+            ledger: now.ledger.clone(),
+            revision: now.revision,
+            whole,
+            since: None,
+            patch: None,
+        };
+        Ok::<_, Problem>((now, bytes(&answer)?.0))
+    };
+    mirror.document(cluster, now, make).await.map(Feed)
+}
+
+/// The document of a cluster that is not there would be an empty world, in which tenants write nowhere.
+async fn known(tx: &mut Tx, cluster: &str) -> Result<(), Problem> {
+    let known = snapshot::has_cluster(tx, cluster).await?;
+    if known { Ok(()) } else { Err(StoreError::NotFound("cluster").into()) }
+}
+
+fn bytes(answer: &SnapshotAnswer) -> Result<Feed, Problem> {
+    serde_json::to_vec(answer).map(|bytes| Feed(bytes.into())).map_err(|error| Problem::internal(&error))
+}
+
+impl IntoResponse for Feed {
+    fn into_response(self) -> Response {
+        ([(axum::http::header::CONTENT_TYPE, "application/json")], self.0).into_response()
+    }
+}
+
+impl Part for Feed {
+    fn describe(shape: &mut Shape) {
+        let body = Some(("application/json", Some(Named::of::<SnapshotAnswer>())));
+        shape.success.push(Success { status: 200, body, location: false, etag: false });
+    }
+}

@@ -12,10 +12,14 @@ use portcullis::access::{AccessArgs, Action, Identity, Role, TenantRef, authoriz
 use portcullis::cli::serve::api::{ApiArgs, api};
 use portcullis::lifecycle::drain::Drain;
 use portcullis::lifecycle::ready::Readiness;
+use portcullis::store::feed::database::Follower;
+use portcullis::store::feed::{Health, Intake};
+use portcullis::store::mirror::Mirror;
 use portcullis::store::{Ledger, Options};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 use ureq::Agent;
 
 use crate::support::postgres::Scratch;
@@ -89,8 +93,9 @@ impl Server {
         let (address, ledger) = runtime.block_on(async {
             let ledger = Ledger::open(&url, &Options::default()).await.unwrap();
             let (issuers, _) = words.access.open().unwrap();
+            let mirror = Some(mirror(&ledger).await);
             let bound =
-                api(words.api, ledger.clone(), issuers, None, None, None, &Readiness::new()).await.unwrap();
+                api(words.api, ledger.clone(), issuers, None, None, mirror, &Readiness::new()).await.unwrap();
             let address = bound.address();
             tokio::spawn(bound.run(Drain::new(Duration::ZERO)));
             (address, ledger)
@@ -183,6 +188,24 @@ impl Server {
             }),
         }
     }
+}
+
+/// What gates would wait on, in touch with the ledger.
+async fn mirror(ledger: &Ledger) -> Mirror {
+    let stop = CancellationToken::new();
+    let mirror = Mirror::new(stop.clone());
+    let readiness = Readiness::new();
+    let health = Health::new(readiness.condition("tenancy", "no snapshot"), Duration::from_mins(1));
+    let intake = Intake::new(Box::new(|_, _| ()), health);
+    let follower = Follower::new(ledger.clone(), None, Some(mirror.clone()), Duration::from_mins(5)).unwrap();
+    let (news, heard) = tokio::sync::watch::channel(0);
+    tokio::spawn(async move {
+        let _news = news;
+        follower.run(intake, heard, stop).await
+    });
+    let mut touch = mirror.touch();
+    touch.wait_for(|in_touch| *in_touch).await.unwrap();
+    mirror
 }
 
 fn words(keys: &Path, flags: &[&str]) -> Words {

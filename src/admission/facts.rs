@@ -103,7 +103,7 @@ impl Facts {
         slugs.extend(claimed.iter().map(String::as_str));
         let tenants: BTreeMap<Value, Value> = slugs
             .iter()
-            .filter_map(|slug| Some((super::decode::interned(slug), world.tenants.get(*slug)?.clone())))
+            .filter_map(|slug| Some((super::decode::interned(slug), world.tenants.get(slug)?.clone())))
             .collect();
         let tenancy = BTreeMap::from([
             (super::decode::interned("settings"), world.settings.clone()),

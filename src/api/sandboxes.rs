@@ -28,7 +28,7 @@ pub struct SandboxNew {
     #[schema(required = false, schema_with = words::display_name)]
     pub display_name: String,
     /// Seconds after which it is deleted by itself; without them it stays.
-    #[schema(minimum = 60, maximum = 31536000, nullable = false, example = 86400)]
+    #[schema(minimum = 60, maximum = 31_536_000, nullable = false, example = 86_400)]
     pub ttl_seconds: Option<i64>,
 }
 

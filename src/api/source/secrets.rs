@@ -82,7 +82,7 @@ fn variable(entry: &Value, at: &str) -> Option<Fault> {
 
 fn looks_like_one(key: &str) -> bool {
     let plain: String =
-        key.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect();
+        key.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     ENDINGS.iter().any(|ending| plain.ends_with(ending))
 }
 

@@ -138,8 +138,8 @@ impl Revision {
     /// # Errors
     /// `Document` where what is kept is of no kind, which nothing but a hand in the database can bring about.
     pub fn content(&self) -> Result<Content, StoreError> {
-        let kind = self.content.spec.source.as_object().into_iter().flatten();
-        let kind = kind.filter_map(|(word, _)| SourceKind::parse(word)).next();
+        let mut members = self.content.spec.source.as_object().into_iter().flatten();
+        let kind = members.find_map(|(word, _)| SourceKind::parse(word));
         let none = || parse::<Value>("a revision's source", "").err();
         match kind {
             Some(kind) => Ok(Content { kind, spec: self.content.clone(), origin: self.catalog_ref.clone() }),

@@ -128,12 +128,14 @@ async fn make(on: &mut AnyConnection, statement: &str) -> Result<(), sqlx::Error
     const DOING_BY_ANOTHER: &str = "XX000";
     let mut tries = TRIES;
     loop {
-        let error = match sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *on).await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
+        let Err(error) = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *on).await else {
+            return Ok(());
         };
-        let code =
-            error.as_database_error().and_then(|refusal| refusal.code()).unwrap_or_default().into_owned();
+        let code = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code)
+            .unwrap_or_default()
+            .into_owned();
         tries = tries.saturating_sub(1);
         if DONE_BY_ANOTHER.contains(&code.as_str()) {
             return Ok(());
@@ -145,8 +147,10 @@ async fn make(on: &mut AnyConnection, statement: &str) -> Result<(), sqlx::Error
 }
 
 fn refused(problem: &str, login: &Login, error: sqlx::Error) -> StoreError {
-    let denied =
-        error.as_database_error().and_then(|refusal| refusal.code()).is_some_and(|code| code == "42501");
+    let denied = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|code| code == "42501");
     if !denied {
         return error.into();
     }
@@ -164,7 +168,7 @@ fn script(login: &Login) -> String {
 /// A transaction that could not take its role says so in words that help.
 pub(super) fn explain(error: StoreError) -> StoreError {
     let StoreError::Database(refusal) = &error else { return error };
-    let code = refusal.as_database_error().and_then(|refusal| refusal.code()).unwrap_or_default();
+    let code = refusal.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default();
     if !["42501", "22023", "42704"].contains(&&*code) {
         return error;
     }

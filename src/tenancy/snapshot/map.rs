@@ -3,7 +3,7 @@
 //! Shards by a hash of the key up to its first `/`, each a sorted list. So what lies below one tenant lies together, and
 //! the memory is that of the entries.
 
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -115,9 +115,7 @@ impl<V: Clone> Map<V> {
 /// Fixed, so that equal maps have equal shards. Whoever prepares keys that meet in one makes changes slow, lookups hardly.
 fn place(key: &str) -> usize {
     let first = key.split_once('/').map_or(key, |(first, _)| first);
-    let mut hasher = FixedState::with_seed(0).build_hasher();
-    first.hash(&mut hasher);
-    usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or(0)
+    usize::try_from(FixedState::with_seed(0).hash_one(first) % SHARDS as u64).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ fn snapshot(ledger: u8, revision: u64, status: &str) -> Snapshot {
 }
 
 /// An intake, and what it let in: revisions, and whether as a change.
-fn intake() -> (Intake, Arc<Mutex<Vec<(u64, bool)>>>) {
+type Seen = Arc<Mutex<Vec<(u64, bool)>>>;
+
+fn intake() -> (Intake, Seen) {
     let readiness = Readiness::new();
     let health = Health::new(readiness.condition("tenancy", "?"), Duration::from_mins(1));
     let seen = Arc::new(Mutex::new(Vec::new()));

@@ -5,9 +5,29 @@
 
 use super::problem::Code;
 use super::route::{Route, route};
+#[rustfmt::skip] // one a line, so that two who add one do not meet
 use super::{
-    apps, audit, breakglass, catalog, clusters, evaluate, exceptions, install, laws, members, meta, plans,
-    policies, policysets, projects, sandboxes, scans, settings, snapshot, tenants, tokens,
+    apps,
+    audit,
+    breakglass,
+    catalog,
+    clusters,
+    evaluate,
+    exceptions,
+    install,
+    laws,
+    members,
+    meta,
+    plans,
+    policies,
+    policysets,
+    projects,
+    sandboxes,
+    scans,
+    settings,
+    snapshot,
+    tenants,
+    tokens,
 };
 use crate::access::Action as A;
 

@@ -24,7 +24,7 @@ pub async fn keep(ledger: Ledger) -> Infallible {
         }
     };
     tokio::select! {
-        () = ledger.keep_denied() => {}
+        () = ledger.keep_audit() => {}
         () = purging => {}
     }
     // Neither ends.

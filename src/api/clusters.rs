@@ -14,6 +14,7 @@ use super::etag::IfMatch;
 use super::fields::{self, Labels, LabelsPatch};
 use super::page::{ListQuery, Page};
 use super::problem::{Code, Fault, Problem};
+use super::words;
 use crate::store::Time;
 use crate::store::clusters::{self, Change, New};
 use crate::store::seal::Sealed;
@@ -25,9 +26,9 @@ pub struct ClusterNew {
     /// Unique, and its name in paths.
     #[schema(min_length = 1, max_length = 63, pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$", example = "eu-1")]
     name: String,
-    /// For people.
+    /// Name for people.
     #[serde(default)]
-    #[schema(max_length = 200)]
+    #[schema(schema_with = words::display_name, required = false)]
     display_name: String,
     /// Credentials, in base64; kept encrypted and never shown again.
     #[schema(min_length = 1, max_length = 524_288, pattern = "^[A-Za-z0-9+/]+={0,2}$", nullable = false)]
@@ -47,9 +48,10 @@ pub struct ClusterNew {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ClusterPatch {
-    /// For people.
-    #[schema(max_length = 200, nullable = false)]
-    display_name: Option<String>,
+    /// Name for people.
+    #[serde(default, deserialize_with = "fields::given")]
+    #[schema(schema_with = words::display_name_or_null, required = false)]
+    display_name: Option<Option<String>>,
     /// Where its Capsule proxy answers.
     #[serde(default, deserialize_with = "fields::given")]
     #[schema(value_type = Option<String>, min_length = 9, max_length = 2048, pattern = "^https://[!-~]+$")]
@@ -180,7 +182,7 @@ pub async fn update(
     let mut tx = api.write(&caller).await?;
     let was = clusters::locked(&mut tx, &cluster).await?;
     let change = Change {
-        display_name: patch.display_name,
+        display_name: patch.display_name.map(Option::unwrap_or_default),
         labels: fields::merged(&was.labels, patch.labels)?,
         capsule_proxy_url: patch.capsule_proxy_url,
         capsule_proxy_ca: patch.capsule_proxy_ca,

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{RawPathParams, Request, State};
@@ -38,6 +38,10 @@ pub(super) struct Post {
     pub(super) queried: bool,
 }
 
+/// Carried by the response, for whoever counts it.
+#[derive(Clone, Copy)]
+pub(super) struct Routed(pub(super) &'static Rule);
+
 /// Lets a request pass, or not.
 pub(super) async fn pass(
     State(post): State<Arc<Post>>,
@@ -45,16 +49,11 @@ pub(super) async fn pass(
     request: Request,
     next: Next,
 ) -> Response {
-    let began = Instant::now();
-    let method = post.rule.method;
     let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
     let tenant = params.iter().find(|(name, _)| *name == "t").map(|(_, value)| value.to_owned());
-    let response =
-        through(&post, tenant.as_deref(), &id, request, next).await.unwrap_or_else(Problem::into_response);
-    let status = response.status().as_u16();
-    let took = began.elapsed();
-    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    tracing::debug!(request = id, action = post.rule.action.as_str(), %method, status, millis, "answered");
+    let done = through(&post, tenant.as_deref(), &id, request, next).await;
+    let mut response = done.unwrap_or_else(Problem::into_response);
+    response.extensions_mut().insert(Routed(post.rule));
     response
 }
 

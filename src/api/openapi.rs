@@ -3,6 +3,7 @@
 mod operation;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use utoipa::openapi::RefOr;
 use utoipa::openapi::path::{HttpMethod, PathItem};
@@ -85,10 +86,22 @@ pub fn document(routes: &[Route]) -> OpenApi {
 /// # Errors
 /// Where the document cannot be written as JSON, which is a defect.
 pub fn text(routes: &[Route]) -> Result<String, serde_json::Error> {
-    document(routes).to_pretty_json().map(|mut text| {
-        text.push('\n');
-        text
-    })
+    document(routes).to_pretty_json().map(|text| visible(&text) + "\n")
+}
+
+/// Control characters that JSON would leave as they are: a terminal, or whoever prints to one, takes them for commands.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' => {
+                // Writing into a text does not fail.
+                let _ = write!(shown, "\\u{:04x}", u32::from(c));
+            }
+            c => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// The tag of a route.

@@ -2,12 +2,16 @@
 //!
 //! This is also the last thing an answer passes, so here every refusal becomes a problem document, whoever refused.
 
+use std::time::Instant;
+
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use super::front::Routed;
 use super::problem::{Code, MEDIA_TYPE, Problem, Unsigned};
+use crate::telemetry::metrics;
 
 /// The header, both ways.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -30,9 +34,25 @@ fn sane(text: &str) -> bool {
 
 /// The layer around everything.
 pub(super) async fn sign(mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
     let id = of(request.headers());
+    let method = method(request.method());
     request.extensions_mut().insert(id.clone());
-    finish(next.run(request).await, &id)
+    let response = next.run(request).await;
+    let rule = response.extensions().get::<Routed>().map(|routed| routed.0);
+    let response = finish(response, &id);
+    let (status, took) = (response.status().as_u16(), began.elapsed());
+    metrics::answered(rule.map_or("other", |rule| rule.path), method, status, took);
+    let action = rule.map(|rule| rule.action.as_str());
+    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    tracing::debug!(request = id.0, action, method, status, millis, "answered");
+    response
+}
+
+/// A method as metrics have it: the caller may send any word.
+fn method(method: &Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 
 /// What is left to do for an answer before it goes out.

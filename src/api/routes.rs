@@ -5,15 +5,40 @@
 
 use super::problem::Code;
 use super::route::{Route, route};
+#[rustfmt::skip] // one a line, so that two who add one do not meet
 use super::{
-    apps, audit, breakglass, catalog, clusters, evaluate, exceptions, install, laws, members, meta, plans,
-    policies, policysets, projects, sandboxes, scans, settings, snapshot, tenants, tokens,
+    apps,
+    audit,
+    breakglass,
+    catalog,
+    clusters,
+    evaluate,
+    exceptions,
+    install,
+    laws,
+    members,
+    meta,
+    plans,
+    policies,
+    policysets,
+    projects,
+    sandboxes,
+    scans,
+    settings,
+    snapshot,
+    tenants,
+    tokens,
 };
 use crate::access::Action as A;
 
 /// The table.
-#[rustfmt::skip] // a route, a line
 pub fn table() -> Vec<Route> {
+    [server(), tenancy(), workloads(), law()].into_iter().flatten().collect()
+}
+
+/// The server itself, who is asking, and what was done.
+#[rustfmt::skip] // a route, a line
+fn server() -> Vec<Route> {
     vec![
         route(A::Version, meta::version, &[]),
         route(A::Features, meta::features, &[]),
@@ -25,6 +50,20 @@ pub fn table() -> Vec<Route> {
         route(A::TokensMint,   tokens::mint,   &[Code::TenantNotFound, Code::UnprocessableEntity]).secret(),
         route(A::TokensRevoke, tokens::revoke, &[Code::NotFound]),
 
+        route(A::SettingsList,    settings::list,    &[]),
+        route(A::SettingsGet,     settings::get,     &[Code::NotFound]),
+        route(A::SettingsReplace, settings::replace, &[Code::NotFound, Code::Conflict, Code::UnprocessableEntity]),
+
+        route(A::AuditList, audit::list, &[Code::TenantNotFound]),
+
+        route(A::Snapshot, snapshot::get, &[Code::ClusterNotFound]).waits(),
+    ]
+}
+
+/// Who is on the platform, and where.
+#[rustfmt::skip] // a route, a line
+fn tenancy() -> Vec<Route> {
+    vec![
         route(A::ClustersList,   clusters::list,   &[]),
         route(A::ClustersCreate, clusters::create, &[Code::MasterKeyMissing, Code::UnprocessableEntity]),
         route(A::ClustersGet,    clusters::get,    &[]),
@@ -58,12 +97,42 @@ pub fn table() -> Vec<Route> {
         route(A::ProjectsUpdate, projects::update, &[Code::UnprocessableEntity, Code::TenantSuspended]),
         route(A::ProjectsDelete, projects::delete, &[Code::HasDependents]),
         route(A::ProjectsAccess, projects::access, &[Code::UnprocessableEntity, Code::TenantSuspended]),
+    ]
+}
 
-        route(A::SettingsList,    settings::list,    &[]),
-        route(A::SettingsGet,     settings::get,     &[Code::NotFound]),
-        route(A::SettingsReplace, settings::replace, &[Code::NotFound, Code::Conflict, Code::UnprocessableEntity]),
+/// What runs there, and where it comes from.
+#[rustfmt::skip] // a route, a line
+fn workloads() -> Vec<Route> {
+    vec![
+        route(A::AppsList,      apps::list,      &[]),
+        route(A::AppsCreate,    apps::create,    &[Code::TenantSuspended, Code::NameTooLong, Code::RegistryNotAllowed, Code::QuotaExceeded]),
+        route(A::AppsGet,       apps::get,       &[Code::AppNotFound]),
+        route(A::AppsReplace,   apps::replace,   &[Code::AppNotFound, Code::TenantSuspended, Code::UnprocessableEntity, Code::RegistryNotAllowed]),
+        route(A::AppsDelete,    apps::delete,    &[Code::AppNotFound]),
+        route(A::AppsRevisions, apps::revisions, &[Code::AppNotFound]),
+        route(A::AppsDiff,      apps::compare,   &[Code::AppNotFound]),
+        route(A::AppsRollback,  apps::rollback,  &[Code::AppNotFound, Code::TenantSuspended, Code::RegistryNotAllowed]),
 
-        route(A::AuditList, audit::list, &[Code::TenantNotFound]),
+        route(A::SandboxesList,   sandboxes::list,   &[]),
+        route(A::SandboxesCreate, sandboxes::create, &[Code::TenantSuspended, Code::NameTooLong, Code::QuotaExceeded]),
+        route(A::SandboxesGet,    sandboxes::get,    &[Code::SandboxNotFound]),
+        route(A::SandboxesDelete, sandboxes::delete, &[Code::SandboxNotFound]),
+
+        route(A::CatalogList,        catalog::list,     &[Code::TenantNotFound]),
+        route(A::CatalogCreate,      catalog::create,   &[Code::TenantNotFound, Code::TenantSuspended, Code::RegistryNotAllowed]),
+        route(A::CatalogGet,         catalog::get,      &[Code::TenantNotFound, Code::CatalogItemNotFound]),
+        route(A::CatalogReplace,     catalog::replace,  &[Code::TenantNotFound, Code::CatalogItemNotFound, Code::TenantSuspended]),
+        route(A::CatalogDelete,      catalog::delete,   &[Code::TenantNotFound, Code::CatalogItemNotFound, Code::HasDependents]),
+        route(A::CatalogVersions,    catalog::versions, &[Code::TenantNotFound, Code::CatalogItemNotFound]),
+        route(A::CatalogVersionsAdd, catalog::add,      &[Code::TenantNotFound, Code::CatalogItemNotFound, Code::TenantSuspended, Code::RegistryNotAllowed]),
+        route(A::CatalogInstall,     install::install,  &[Code::CatalogItemNotFound, Code::TenantSuspended, Code::SandboxTargetForbidden, Code::NameTooLong, Code::RegistryNotAllowed, Code::QuotaExceeded]),
+    ]
+}
+
+/// What is allowed.
+#[rustfmt::skip] // a route, a line
+fn law() -> Vec<Route> {
+    vec![
         route(A::PolicySetsList,    policysets::list,    &[]),
         route(A::PolicySetsCreate,  policysets::create,  &[Code::PolicyInvalid, Code::TenantSuspended]),
         route(A::PolicySetsGet,     policysets::get,     &[Code::PolicyNotFound]),
@@ -91,32 +160,6 @@ pub fn table() -> Vec<Route> {
         route(A::ScansList,         scans::list,         &[]),
         route(A::ScansCreate,       scans::create,       &[]),
         route(A::ScansGet,          scans::get,          &[Code::ScanNotFound]),
-
-
-        route(A::AppsList,      apps::list,      &[]),
-        route(A::AppsCreate,    apps::create,    &[Code::TenantSuspended, Code::NameTooLong, Code::RegistryNotAllowed, Code::QuotaExceeded]),
-        route(A::AppsGet,       apps::get,       &[Code::AppNotFound]),
-        route(A::AppsReplace,   apps::replace,   &[Code::AppNotFound, Code::TenantSuspended, Code::UnprocessableEntity, Code::RegistryNotAllowed]),
-        route(A::AppsDelete,    apps::delete,    &[Code::AppNotFound]),
-        route(A::AppsRevisions, apps::revisions, &[Code::AppNotFound]),
-        route(A::AppsDiff,      apps::compare,   &[Code::AppNotFound]),
-        route(A::AppsRollback,  apps::rollback,  &[Code::AppNotFound, Code::TenantSuspended, Code::RegistryNotAllowed]),
-
-        route(A::SandboxesList,   sandboxes::list,   &[]),
-        route(A::SandboxesCreate, sandboxes::create, &[Code::TenantSuspended, Code::NameTooLong, Code::QuotaExceeded]),
-        route(A::SandboxesGet,    sandboxes::get,    &[Code::SandboxNotFound]),
-        route(A::SandboxesDelete, sandboxes::delete, &[Code::SandboxNotFound]),
-
-        route(A::CatalogList,        catalog::list,     &[Code::TenantNotFound]),
-        route(A::CatalogCreate,      catalog::create,   &[Code::TenantNotFound, Code::TenantSuspended, Code::RegistryNotAllowed]),
-        route(A::CatalogGet,         catalog::get,      &[Code::TenantNotFound, Code::CatalogItemNotFound]),
-        route(A::CatalogReplace,     catalog::replace,  &[Code::TenantNotFound, Code::CatalogItemNotFound, Code::TenantSuspended]),
-        route(A::CatalogDelete,      catalog::delete,   &[Code::TenantNotFound, Code::CatalogItemNotFound, Code::HasDependents]),
-        route(A::CatalogVersions,    catalog::versions, &[Code::TenantNotFound, Code::CatalogItemNotFound]),
-        route(A::CatalogVersionsAdd, catalog::add,      &[Code::TenantNotFound, Code::CatalogItemNotFound, Code::TenantSuspended, Code::RegistryNotAllowed]),
-        route(A::CatalogInstall,     install::install,  &[Code::CatalogItemNotFound, Code::TenantSuspended, Code::SandboxTargetForbidden, Code::NameTooLong, Code::RegistryNotAllowed, Code::QuotaExceeded]),
-
-        route(A::Snapshot, snapshot::get, &[Code::ClusterNotFound]).waits(),
     ]
 }
 

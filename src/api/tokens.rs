@@ -10,6 +10,7 @@ use super::answer::{Created, Done};
 use super::body::{Body, Path};
 use super::caller::Caller;
 use super::problem::{Code, Fault, Problem};
+use super::{subject, words};
 use crate::access::mint::{self, Grant, Membership, MintError, Wish};
 use crate::access::token::{IssueError, LIFETIME_SECONDS_MAX, now};
 use crate::access::{Limit, Role, TenantRef};
@@ -20,8 +21,8 @@ use crate::store::{Entry, StoreError, Time, Tx};
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct TokenNew {
-    /// Whom it is about, without the issuer, which is this server. An owner names members of the tenant.
-    #[schema(min_length = 1, max_length = 255, example = "alice")]
+    /// Whom it is about. An owner names members of the tenant.
+    #[schema(schema_with = words::subject)]
     subject: String,
     /// What that is to be.
     #[schema(min_items = 1, max_items = 5)]
@@ -80,6 +81,13 @@ pub async fn mint(
 /// The wish with its names resolved, and what the subject is in that tenant.
 async fn wish(api: &Api, tx: &mut Tx, new: TokenNew) -> Result<(Wish, Option<Membership>), Problem> {
     let TokenNew { subject, roles, tenant, projects, ttl_seconds } = new;
+    let name = subject::read(api, &subject, "/subject").map_err(|fault| Problem::invalid(vec![fault]))?;
+    let own = api.door().issuers().own().names().issuer();
+    let Some(subject) = name.strip_prefix(own).and_then(|rest| rest.strip_prefix('#')).map(str::to_owned)
+    else {
+        let detail = format!("is of another issuer; tokens of `{own}` are minted here");
+        return Err(Problem::meaning(Code::UnprocessableEntity, "/subject", detail));
+    };
     let tenant = match tenant {
         Some(reference) => Some(identities::tenant(tx, &reference).await?),
         None => None,
@@ -95,7 +103,6 @@ async fn wish(api: &Api, tx: &mut Tx, new: TokenNew) -> Result<(Wish, Option<Mem
         }
         (None, _) => None,
     };
-    let name = format!("{}#{subject}", api.door().issuers().own().names().issuer());
     let own = match &tenant {
         Some(tenant) => identities::memberships(tx, &name).await?.into_iter().find(|s| s.tenant == *tenant),
         None => None,

@@ -4,6 +4,7 @@
 //! [`api`] are the two doors.
 
 pub mod api;
+mod chores;
 pub mod gate;
 pub mod law;
 pub mod ledger;

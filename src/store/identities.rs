@@ -44,6 +44,14 @@ pub async fn revoke(tx: &mut Tx, jti: &str, expires: i64) -> Result<bool, StoreE
     Ok(news)
 }
 
+/// Forgets revocations of tokens that have ended; how many.
+pub async fn purge(tx: &mut Tx) -> Result<u64, StoreError> {
+    // A minute more than clocks may differ by.
+    let ended = tx.now() / 1000 - 60;
+    let done = sqlx::query("DELETE FROM revoked_tokens WHERE exp < $1").bind(ended).execute(tx.sql()).await?;
+    Ok(done.rows_affected())
+}
+
 /// Where somebody is a member, in the order of slugs.
 pub async fn memberships(tx: &mut Tx, subject: &str) -> Result<Vec<Standing>, StoreError> {
     let rows = sqlx::query(

@@ -4,6 +4,7 @@
 //! review emits ([`reviewed`], [`PolicyMetrics`]) takes no lock and allocates nothing; the rest may take one.
 //! Labels are bounded: never an object's, a user's or a namespace's name.
 
+mod http;
 mod reviews;
 mod series;
 mod state;
@@ -16,6 +17,7 @@ mod tests;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+pub use http::answered;
 pub use reviews::{PolicyMetrics, Reviewed, reviewed};
 pub use table::{Description, Kind};
 

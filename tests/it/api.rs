@@ -2,6 +2,8 @@
 
 // `cfg(test)` always holds here; it tells clippy that the helpers, too, may unwrap.
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod bodies;
 #[cfg(test)]
 mod clusters;
@@ -27,5 +29,7 @@ mod replays;
 mod settings;
 #[cfg(test)]
 mod tenants;
+#[cfg(test)]
+mod tokens;
 #[cfg(test)]
 mod walk;

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use tower::util::service_fn;
 use tower::{Service, ServiceExt as _};
 
+use super::chores;
 use crate::access::Issuers;
 use crate::admission::Gate;
 use crate::api::body::BODY_MAX;
@@ -72,6 +73,7 @@ pub struct ApiArgs {
 pub struct BoundApi {
     port: Port,
     router: Router,
+    ledger: Ledger,
 }
 
 /// Checks what can be wrong and takes the port. `gate` is the one of this process, if there is one, and `mirror` what the
@@ -106,7 +108,7 @@ pub async fn api(
     }
     let master_key = master_key_file.as_deref().map(MasterKey::read).transpose()?;
     let parts = Parts {
-        ledger,
+        ledger: ledger.clone(),
         door: Door::new(issuers),
         limits: Limits::new(limits),
         gate,
@@ -127,7 +129,7 @@ pub async fn api(
         timeouts: Timeouts::default(),
     };
     let port = Port::bind(settings, readiness).await.context("the API cannot be served")?;
-    Ok(BoundApi { port, router })
+    Ok(BoundApi { port, router, ledger })
 }
 
 impl BoundApi {
@@ -136,13 +138,19 @@ impl BoundApi {
         self.port.address()
     }
 
-    /// Serves until the drain is over.
+    /// Serves until the drain is over, and sees to the ledger meanwhile.
     ///
     /// # Errors
     /// A task of the listener that died.
     pub async fn run(self, drain: Drain) -> Result<Drained, ServerError> {
-        let service = service(self.router, self.port.body_limits());
-        self.port.run(service, drain).await
+        let Self { port, router, ledger } = self;
+        let service = service(router, port.body_limits());
+        let drained = tokio::select! {
+            drained = port.run(service, drain) => drained,
+            never = chores::keep(ledger.clone()) => match never {},
+        };
+        chores::end(&ledger).await;
+        drained
     }
 }
 

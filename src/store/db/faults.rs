@@ -57,9 +57,9 @@ const UNIQUE: &[(&str, &str, &str)] = &[
 ];
 
 /// SQLSTATE classes and codes that pass by themselves: connection, resources, the operator's doing, the system; locks,
-/// deadlocks and a lost serialisation.
+/// deadlocks and a lost serialisation; a database that takes no connections just now.
 const PASSING: [&str; 4] = ["08", "53", "57", "58"];
-const PASSING_CODES: [&str; 3] = ["40001", "40P01", "55P03"];
+const PASSING_CODES: [&str; 4] = ["40001", "40P01", "55P03", "55000"];
 
 /// SQLite's primary codes that pass: busy, locked, no memory, read-only just now, I/O, full, cannot open, protocol.
 const PASSING_SQLITE: [i64; 8] = [5, 6, 7, 8, 10, 13, 14, 15];

@@ -1,7 +1,7 @@
 //! Every metric of the gate: what it is called, what it says, its labels, and what writes its samples.
 
 use super::text::Page;
-use super::{reviews, state};
+use super::{http, reviews, state};
 
 /// One metric, as `/metrics` and `docs/metrics.md` show it.
 #[derive(Debug)]
@@ -112,6 +112,10 @@ pub(super) static ALL: &[Description] = &[
         "Connections to the webhook port that are open now", |metric, page| state::CONNECTIONS.write(metric, page)),
     counter("portcullis_http_rejected_total", &["status"], "requests",
         "Requests answered with this HTTP status at the door, before a review was read", state::write_rejected),
+    counter("portcullis_http_requests_total", &["route", "method", "status"], "requests",
+        "Requests to the ledger's API, by route, method and status of the answer", http::write_requests),
+    histogram("portcullis_http_request_duration_seconds", &["route", "method"],
+        "Time from the head of a request to the ledger's API to its answer, from 1 ms to 30 s", http::write_durations),
     gauge("portcullis_build_info", &["version"], "",
         "1 for the version of this binary", state::write_build_info),
     counter("process_cpu_seconds_total", &[], "seconds",

@@ -36,6 +36,7 @@ fn everything() -> String {
     snapshot_confirmed(Duration::from_secs(1));
     snapshot_kept(true);
     snapshot_reconciled(true);
+    answered("/api/v1/clusters/{c}", "GET", 200, Duration::from_millis(2));
     decision_log_dropped(1);
     handle.render()
 }

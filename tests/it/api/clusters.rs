@@ -106,7 +106,7 @@ fn credentials_are_kept_sealed_and_never_shown() {
     let key = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(key.path(), "5e".repeat(32)).unwrap();
     std::fs::set_permissions(key.path(), std::fs::Permissions::from_mode(0o600)).unwrap();
-    let server = Server::with(On::Sqlite, &["--master-key-file", key.path().to_str().unwrap()]);
+    let mut server = Server::with(On::Sqlite, &["--master-key-file", key.path().to_str().unwrap()]);
     let admin = server.admin();
     let new = json!({"name": "eu-1", "kubeconfig": kubeconfig()});
     let made = admin.post("/api/v1/clusters", &new).ok(201);
@@ -115,6 +115,7 @@ fn credentials_are_kept_sealed_and_never_shown() {
     let seen = format!("{made} {}", admin.get("/api/v1/clusters/eu-1").text);
     assert!(!seen.contains("kubeconfig") && !seen.contains(&kubeconfig()));
     server.runtime.block_on(server.ledger.close());
+    server.kill();
     let mut files = 0;
     for entry in std::fs::read_dir(server.dir.path()).unwrap() {
         let path = entry.unwrap().path();

@@ -102,14 +102,19 @@ fn every_case_is_answered_by_its_code() {
 
 #[test]
 fn a_ledger_that_is_gone_is_503_and_says_when_to_come_again() {
-    let server = Server::with(On::Sqlite, &[]);
+    let server = Server::with(On::Postgres, &[]);
     let admin = server.admin();
     admin.get("/api/v1/clusters").ok(200);
-    server.runtime.block_on(server.ledger.close());
+    let scratch = server.scratch.as_ref().unwrap();
+    scratch.lock(true);
     for answer in [admin.get("/api/v1/clusters"), admin.post("/api/v1/clusters", &json!({"name": "a"}))] {
         answer.refused("SERVICE_UNAVAILABLE", &[]);
     }
     server.nobody().get("/api/v1/version").ok(200);
+    scratch.lock(false);
+    crate::support::wait(std::time::Duration::from_secs(30), || {
+        (admin.post("/api/v1/clusters", &json!({"name": "a"})).status == 201).then_some(())
+    });
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! An API on a database of its own, and callers who say who they are.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -9,31 +9,27 @@ use clap::Parser;
 use portcullis::access::mint::{Wish, grant};
 use portcullis::access::token::now;
 use portcullis::access::{AccessArgs, Action, Identity, Role, TenantRef, authorize};
-use portcullis::cli::serve::api::{ApiArgs, api};
-use portcullis::lifecycle::drain::Drain;
-use portcullis::lifecycle::ready::Readiness;
-use portcullis::store::feed::database::Follower;
-use portcullis::store::feed::{Health, Intake};
-use portcullis::store::mirror::Mirror;
 use portcullis::store::{Ledger, Options};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tokio_util::sync::CancellationToken;
 use ureq::Agent;
 
 use crate::support::postgres::Scratch;
+use crate::support::wait;
 
 /// Slugs and names are counted, so that no two tests meet.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// An API that runs; ended when dropped.
+/// An API that runs, as a process of its own; ended when dropped.
 pub struct Server {
     pub address: SocketAddr,
     pub dir: TempDir,
+    /// The same ledger, opened by the test.
     pub ledger: Ledger,
     pub runtime: Runtime,
     pub scratch: Option<Scratch>,
+    child: Child,
     issuers: portcullis::access::Issuers,
 }
 
@@ -64,8 +60,6 @@ pub enum On {
 struct Words {
     #[command(flatten)]
     access: AccessArgs,
-    #[command(flatten)]
-    api: ApiArgs,
 }
 
 /// A name that no other test has.
@@ -86,22 +80,51 @@ impl Server {
         let scratch = (on == On::Postgres).then(Scratch::new);
         let file = format!("sqlite://{}", dir.path().join("ledger.db").display());
         let url = scratch.as_ref().map_or(file, |scratch| scratch.url.clone());
-        let keys = dir.path().join("keys");
-        let words = words(&keys, flags);
+        let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        let (keys, ready) = (path("keys"), path("ready.json"));
+        let fixed = [
+            ("--role", "api"),
+            ("--database", &url),
+            ("--api", "127.0.0.1:0"),
+            ("--admin", "127.0.0.1:0"),
+            ("--token-keys", &keys),
+            ("--ready-file", &ready),
+            ("--drain-delay", "0s"),
+            ("--api-failed-signins", "100000"),
+        ];
+        let mut command = crate::support::portcullis();
+        command.arg("serve").args(flags);
+        // What a test names replaces what stands here.
+        for (flag, value) in fixed.into_iter().filter(|(flag, _)| !flags.contains(flag)) {
+            command.args([flag, value]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        if std::env::var_os("SHOW_SERVERS").is_none() {
+            command.stderr(Stdio::null());
+        }
+        let mut child = command.spawn().unwrap();
+        let ready = wait(Duration::from_mins(1), || {
+            assert_eq!(
+                child.try_wait().unwrap(),
+                None,
+                "the server ended; SHOW_SERVERS=1 shows what it said"
+            );
+            std::fs::read(&ready).ok()
+        });
+        let ready: Value = serde_json::from_slice(&ready).unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let (address, ledger) = runtime.block_on(async {
-            let ledger = Ledger::open(&url, &Options::default()).await.unwrap();
-            let (issuers, _) = words.access.open().unwrap();
-            let mirror = Some(mirror(&ledger).await);
-            let bound =
-                api(words.api, ledger.clone(), issuers, None, None, mirror, &Readiness::new()).await.unwrap();
-            let address = bound.address();
-            tokio::spawn(bound.run(Drain::new(Duration::ZERO)));
-            (address, ledger)
-        });
-        let (issuers, _) = self::words(&keys, &[]).access.open().unwrap();
-        Self { address, dir, ledger, runtime, scratch, issuers }
+        let ledger = runtime.block_on(Ledger::open(&url, &Options::default())).unwrap();
+        let words = Words::try_parse_from(["test", "--token-keys", &keys]).unwrap();
+        let (issuers, _) = words.access.open().unwrap();
+        let address = ready["api"].as_str().unwrap().parse().unwrap();
+        Self { address, dir, ledger, runtime, scratch, child, issuers }
+    }
+
+    /// Ends it at once, as a machine does that loses its power.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// Somebody without a token.
@@ -190,32 +213,10 @@ impl Server {
     }
 }
 
-/// What gates would wait on, in touch with the ledger.
-async fn mirror(ledger: &Ledger) -> Mirror {
-    let stop = CancellationToken::new();
-    let mirror = Mirror::new(stop.clone());
-    let readiness = Readiness::new();
-    let health = Health::new(readiness.condition("tenancy", "no snapshot"), Duration::from_mins(1));
-    let intake = Intake::new(Box::new(|_, _| ()), health);
-    let follower = Follower::new(ledger.clone(), None, Some(mirror.clone()), Duration::from_mins(5)).unwrap();
-    let (news, heard) = tokio::sync::watch::channel(0);
-    tokio::spawn(async move {
-        let _news = news;
-        follower.run(intake, heard, stop).await
-    });
-    let mut touch = mirror.touch();
-    touch.wait_for(|in_touch| *in_touch).await.unwrap();
-    mirror
-}
-
-fn words(keys: &Path, flags: &[&str]) -> Words {
-    let keys = keys.to_str().unwrap();
-    let fixed = ["--token-keys", keys, "--api", "127.0.0.1:0", "--api-failed-signins", "100000"];
-    // The last of two flags of one name would be an error: what a test names replaces what stands here.
-    let fixed = fixed
-        .chunks(2)
-        .filter(|pair| !pair.iter().any(|word| word.starts_with("--") && flags.contains(word)));
-    Words::try_parse_from(["api"].iter().chain(fixed.flatten()).chain(flags)).unwrap()
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
 }
 
 // === impl Caller ===

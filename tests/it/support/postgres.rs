@@ -43,6 +43,17 @@ impl Scratch {
         url(login, &self.name)
     }
 
+    /// Throws everybody out of the database and lets nobody in; or lets them in again.
+    pub fn lock(&self, shut: bool) {
+        let name = &self.name;
+        sql("postgres", &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {}", !shut));
+        if shut {
+            let all =
+                format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+            sql("postgres", &all);
+        }
+    }
+
     /// Runs statements as the superuser; what they print, unaligned, without headers.
     pub fn sql(&self, statements: &str) -> String {
         sql(&self.name, statements)

@@ -1,0 +1,121 @@
+//! The audit log as the API shows it: every change in it, to those whose it is, and nothing secret.
+
+use std::time::Duration;
+
+use portcullis::access::{Role, TenantRef};
+use serde_json::{Value, json};
+
+use super::harness::{Caller, On, Server};
+use crate::support::wait;
+
+fn actions(log: &Value) -> Vec<&str> {
+    log["items"].as_array().unwrap().iter().map(|row| row["action"].as_str().unwrap()).collect()
+}
+
+fn tenant(admin: &Caller, slug: &str) -> TenantRef {
+    let made = admin.post("/api/v1/clusters/eu/tenants", &json!({"name": slug})).ok(201);
+    TenantRef { id: made["id"].as_str().unwrap().to_owned(), slug: slug.to_owned() }
+}
+
+#[test]
+fn a_change_is_in_the_log_with_who_what_and_why() {
+    for on in [On::Sqlite, On::Postgres] {
+        let server = Server::with(on, &[]);
+        let admin = server.admin().with("x-request-id", "request-of-mine");
+        admin.post("/api/v1/clusters", &json!({"name": "eu", "labels": {"a": "b"}})).ok(201);
+        admin.patch("/api/v1/clusters/eu", &json!({"displayName": "Europe"})).ok(200);
+        admin.delete("/api/v1/clusters/eu").ok(204);
+        let log = admin.get("/api/v1/audit").ok(200);
+        assert_eq!(actions(&log), ["cluster.delete", "cluster.update", "cluster.create"], "newest first");
+        let update = &log["items"][1];
+        assert_eq!((&update["actor"], &update["actorRoles"]), (&json!("ledger#root"), &json!(["admin"])));
+        assert_eq!(
+            (&update["requestId"], &update["resourceName"]),
+            (&json!("request-of-mine"), &json!("eu"))
+        );
+        assert_eq!(
+            (&update["before"]["displayName"], &update["after"]["displayName"]),
+            (&json!(""), &json!("Europe"))
+        );
+        assert_eq!(actions(&admin.get("/api/v1/audit?action=cluster.create").ok(200)), ["cluster.create"]);
+        let since = update["at"].as_str().unwrap();
+        assert!(actions(&admin.get(&format!("/api/v1/audit?since={since}")).ok(200)).len() >= 2);
+        assert!(actions(&admin.get("/api/v1/audit?since=2099-01-01T00:00:00Z").ok(200)).is_empty());
+    }
+}
+
+#[test]
+fn an_owner_reads_what_is_its_tenants() {
+    for on in [On::Sqlite, On::Postgres] {
+        let server = Server::with(on, &[]);
+        let admin = server.admin();
+        admin.post("/api/v1/clusters", &json!({"name": "eu"})).ok(201);
+        let (acme, globex) = (tenant(&admin, "acme"), tenant(&admin, "globex"));
+        let olga = server.somebody("olga", Role::TenantOwner, Some(&acme));
+        olga.post("/api/v1/clusters/eu/tenants/acme/projects", &json!({"name": "shop"})).ok(201);
+        let own = ["project.create", "tenant.create"];
+        assert_eq!(actions(&olga.get("/api/v1/audit").ok(200)), own);
+        for reference in [&acme.id, &acme.slug] {
+            for caller in [&olga, &admin] {
+                let log = caller.get(&format!("/api/v1/audit?tenantId={reference}")).ok(200);
+                assert_eq!(actions(&log), own);
+            }
+        }
+        for reference in [&globex.id, &globex.slug, &"none".to_owned()] {
+            olga.get(&format!("/api/v1/audit?tenantId={reference}")).refused("TENANT_NOT_FOUND", &[]);
+        }
+        admin.get("/api/v1/audit?tenantId=none").refused("TENANT_NOT_FOUND", &[]);
+        server.somebody("dan", Role::ProjectDev, Some(&acme)).get("/api/v1/audit").refused("FORBIDDEN", &[]);
+    }
+}
+
+#[test]
+fn the_log_comes_in_pages() {
+    let server = Server::start();
+    let admin = server.admin();
+    for n in 0..25 {
+        admin.post("/api/v1/clusters", &json!({"name": format!("c{n:02}")})).ok(201);
+    }
+    let (mut names, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = admin.get(&format!("/api/v1/audit?limit=10{cursor}")).ok(200);
+        names.extend(
+            page["items"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|row| row["resourceName"].as_str().unwrap().to_owned()),
+        );
+        match page["nextCursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    let expected: Vec<_> = (0..25).rev().map(|n| format!("c{n:02}")).collect();
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn whoever_is_turned_away_is_in_the_log() {
+    let server = Server::start();
+    let reader = TenantRef { id: portcullis::store::new_id(), slug: "acme".into() };
+    let reader = server.somebody("rita", Role::ReadOnly, Some(&reader));
+    for _ in 0..3 {
+        reader.post("/api/v1/clusters", &json!({"name": "x"})).refused("FORBIDDEN", &[]);
+        server.bearing("nonsense").get("/api/v1/me").refused("UNAUTHORIZED", &[]);
+    }
+    // They are written every few seconds, and what is repeated meanwhile is counted.
+    let told = |action: &str| -> (Value, Value, i64, Value) {
+        let log = server.admin().get(&format!("/api/v1/audit?action={action}")).ok(200);
+        let rows = log["items"].as_array().unwrap();
+        let attempts = rows.iter().map(|row| row["attempts"].as_i64().unwrap()).sum();
+        let row = rows.first().cloned().unwrap_or_default();
+        (row["actor"].clone(), row["result"].clone(), attempts, row["reason"].clone())
+    };
+    for (action, actor, reason) in
+        [("cluster.create", "ledger#rita", "FORBIDDEN"), ("auth.failed", "anonymous", "UNAUTHORIZED")]
+    {
+        let all = (json!(actor), json!("denied"), 3, json!(reason));
+        wait(Duration::from_secs(30), || (told(action) == all).then_some(()));
+    }
+}

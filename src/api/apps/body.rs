@@ -87,7 +87,7 @@ pub struct SpecNew {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rollback {
     /// Number of the revision whose content becomes the newest.
-    #[schema(minimum = 1, maximum = 2147483647, example = 1)]
+    #[schema(minimum = 1, maximum = 2_147_483_647, example = 1)]
     pub to_revision: i64,
 }
 

@@ -27,7 +27,7 @@ pub struct Install {
     /// Slug of the item; the tenant's own comes before the global one.
     #[schema(
         min_length = 1,
-        max_length = 63,
+        max_length = 32,
         pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
         example = "wordpress"
     )]

@@ -4,7 +4,7 @@
 use super::error::StoreError;
 use super::projects::Project;
 use super::tenants::Tenant;
-use super::{Part, Tx, settings};
+use super::{Part, Tx, document};
 use crate::tenancy::name::{self, NameError};
 
 /// Whose namespace it is, by id.
@@ -39,8 +39,11 @@ pub async fn of_sandbox(
 
 /// What every name begins with.
 async fn prefix(tx: &mut Tx) -> Result<String, StoreError> {
-    let setting = settings::get(tx, "prefix").await?;
-    Ok(setting.value.as_str().unwrap_or_default().to_owned())
+    let stored: Option<String> =
+        sqlx::query_scalar("SELECT value FROM settings WHERE tenant_id IS NULL AND key = 'prefix'")
+            .fetch_optional(tx.sql())
+            .await?;
+    stored.map_or_else(|| Ok(name::PREFIX.to_owned()), |text| document("the setting `prefix`", &text))
 }
 
 fn named(name: Result<String, NameError>) -> Result<String, StoreError> {

@@ -3,7 +3,7 @@
 
 mod row;
 
-pub use row::{Sandbox, name};
+pub use row::Sandbox;
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,8 @@ use super::namespaces::{self, Owner};
 use super::projects::Project;
 use super::tenants::Tenant;
 use super::{Part, Tx, settings};
-use crate::tenancy::name::SANDBOXES;
+use crate::tenancy::name;
+use crate::tenancy::settings::SANDBOXES;
 
 /// Sandboxes of a project in order of ids, after one of them.
 pub async fn list(
@@ -52,7 +53,7 @@ pub async fn get(tx: &mut Tx, project: &Project, sandbox: &str) -> Result<Sandbo
 
 /// Whether developers make sandboxes; the setting `sandboxes` may leave that to owners.
 pub async fn open_to_developers(tx: &mut Tx) -> Result<bool, StoreError> {
-    let setting = settings::get(tx, "sandboxes").await?;
+    let setting = settings::get(tx, SANDBOXES).await?;
     Ok(setting.value.get("developers").and_then(Value::as_bool).unwrap_or(true))
 }
 
@@ -118,7 +119,7 @@ async fn free(tx: &mut Tx, project: &Project) -> Result<u16, StoreError> {
     .bind(project.id.clone())
     .fetch_all(tx.sql())
     .await?;
-    let mut numbers = SANDBOXES;
+    let mut numbers = name::SANDBOXES;
     let free = numbers.find(|number| taken.binary_search(&i64::from(*number)).is_err());
     free.ok_or_else(|| StoreError::Exhausted { what: "number for a sandbox".to_owned() })
 }

@@ -7,13 +7,13 @@ use utoipa::ToSchema;
 use super::audit::Entry as Deed;
 use super::{Part, StoreError, Time, Tx, document as read, new_id};
 use crate::tenancy::Entry;
-use crate::tenancy::settings::{self, Bystander, KEYS};
+use crate::tenancy::settings::{self, Bystander, KEYS, SANDBOXES};
 
 /// A setting.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Setting {
-    /// One of `prefix`, `labelPrefix`, `registries`, `identities`, `connect`, `workloadWrites`.
+    /// One of `prefix`, `labelPrefix`, `registries`, `identities`, `connect`, `workloadWrites`, `sandboxes`.
     #[schema(example = "registries")]
     pub key: String,
     /// Its value, as the snapshot has it.
@@ -42,6 +42,7 @@ pub async fn all(tx: &mut Tx) -> Result<Vec<Setting>, StoreError> {
     .fetch_all(tx.sql())
     .await?;
     let mut defaults = settings::defaults();
+    defaults.insert(SANDBOXES.to_owned(), settings::sandboxes());
     let setting = |key: &str| match rows.iter().find(|row| row.key == key) {
         Some(row) => Ok(Setting {
             key: key.to_owned(),
@@ -54,7 +55,7 @@ pub async fn all(tx: &mut Tx) -> Result<Vec<Setting>, StoreError> {
             Ok(Setting { key: key.to_owned(), value, updated_at: None, version: 0 })
         }
     };
-    KEYS.into_iter().map(setting).collect()
+    KEYS.into_iter().chain([SANDBOXES]).map(setting).collect()
 }
 
 /// A setting by key.

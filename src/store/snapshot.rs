@@ -49,6 +49,34 @@ pub async fn whole(tx: &mut Tx, cluster: Option<&str>) -> Result<Value, StoreErr
     Ok(Value::Object(document))
 }
 
+/// The document of one tenant and one of its projects, by slugs, and of no other; without apps and namespaces.
+pub async fn around(
+    tx: &mut Tx,
+    tenant: Option<&str>,
+    project: Option<&str>,
+) -> Result<Map<String, Value>, StoreError> {
+    let now = tx.ledger().await?;
+    let on = tx.sql();
+    let settings = settings::document(on).await?;
+    let mut document = Map::new();
+    let plain = |found: Map<String, Value>| -> Map<String, Value> {
+        found.into_iter().map(|(key, value)| (key, without_nulls(value))).collect()
+    };
+    if let Some(tenant) = tenant {
+        let found = rows::tenants(on, Some(tenant), None).await?;
+        document.insert("tenants".to_owned(), plain(found).into());
+        if let Some(project) = project {
+            let found = rows::projects(on, Some(&format!("{tenant}/{project}")), None).await?;
+            document.insert("projects".to_owned(), plain(found).into());
+        }
+    }
+    document.insert("version".to_owned(), FORMAT_VERSION.into());
+    document.insert("ledger".to_owned(), now.ledger.into());
+    document.insert("revision".to_owned(), now.revision.into());
+    document.insert("settings".to_owned(), without_nulls(settings));
+    Ok(document)
+}
+
 /// Whether there is a cluster of this name. The document of one that is not there would be an empty world.
 pub async fn has_cluster(tx: &mut Tx, name: &str) -> Result<bool, StoreError> {
     let found =

@@ -6,6 +6,9 @@ use super::text::quoted;
 /// Longest namespace name: Kubernetes allows one DNS label.
 pub const LENGTH_MAX: usize = 63;
 
+/// First token of every name where the settings say nothing.
+pub const PREFIX: &str = "tn";
+
 /// Sandbox numbers, both ends included; written with three digits.
 pub const SANDBOXES: std::ops::RangeInclusive<u16> = 1..=999;
 

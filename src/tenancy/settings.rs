@@ -11,9 +11,13 @@ use super::resource::Pattern;
 use super::snapshot::{Snapshot, SnapshotError, schema};
 use super::text::{is_dns_label, is_dns_subdomain, quoted};
 
-/// Every key, in the order of the document.
+/// Every key of the document, in its order.
 pub const KEYS: [&str; 6] =
     ["prefix", "labelPrefix", "registries", "identities", "connect", "workloadWrites"];
+
+/// Who makes sandboxes: `{"developers": true}`, or with false the owners alone. The service's own: gates hear nothing of
+/// it.
+pub const SANDBOXES: &str = "sandboxes";
 
 /// Longest username or group, in bytes.
 const NAME_MAX: usize = 256;
@@ -53,8 +57,21 @@ pub fn defaults() -> Map<String, Value> {
     settings
 }
 
+/// The value of [`SANDBOXES`] where nobody has set one.
+pub fn sandboxes() -> Value {
+    json!({ "developers": true })
+}
+
 /// JSON Schema of one key's value, as the snapshot has it; `None` for an unknown key.
 pub fn schema_of(key: &str) -> Option<Value> {
+    if key == SANDBOXES {
+        return Some(json!({
+            "type": "object",
+            "properties": { "developers": { "type": "boolean" } },
+            "required": ["developers"],
+            "additionalProperties": false,
+        }));
+    }
     let mut whole = schema();
     let value = whole.pointer(&format!("/$defs/Settings/properties/{key}"))?.clone();
     let defs = whole.get_mut("$defs").map(Value::take)?;
@@ -126,6 +143,8 @@ fn judge(settings: &Map<String, Value>, tenants: &[Bystander]) -> Result<Snapsho
             (tenant.slug.clone(), body)
         })
         .collect();
+    let mut settings = settings.clone();
+    settings.remove(SANDBOXES);
     let ledger = "00000000-0000-7000-8000-000000000000";
     let document = json!({ "ledger": ledger, "revision": 0, "settings": settings, "tenants": tenants });
     Snapshot::parse("settings.json", document.to_string().as_bytes())

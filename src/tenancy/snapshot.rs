@@ -35,7 +35,7 @@ use super::resource::Pattern;
 pub const FORMAT_VERSION: u32 = 1;
 
 /// First token of tenant namespaces' names where the document names none.
-const DEFAULT_PREFIX: &str = "tn";
+const DEFAULT_PREFIX: &str = super::name::PREFIX;
 
 /// The ledger as of one revision. Immutable; a copy shares its maps, and a change of the copy no more than it must.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,9 +2,13 @@
 
 // `cfg(test)` always holds here; it tells clippy that the helpers, too, may unwrap.
 #[cfg(test)]
+mod apps;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod bodies;
+#[cfg(test)]
+mod catalog;
 #[cfg(test)]
 mod clusters;
 #[cfg(test)]
@@ -16,6 +20,8 @@ pub mod harness;
 #[cfg(test)]
 pub mod house;
 #[cfg(test)]
+mod install;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod members;
@@ -26,7 +32,11 @@ mod projects;
 #[cfg(test)]
 mod replays;
 #[cfg(test)]
+mod sandboxes;
+#[cfg(test)]
 mod settings;
+#[cfg(test)]
+mod shop;
 #[cfg(test)]
 mod tenants;
 #[cfg(test)]

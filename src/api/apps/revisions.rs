@@ -55,13 +55,13 @@ pub async fn revisions(
 pub async fn diff(
     State(api): State<Api>,
     caller: Caller,
-    Path((c, t, p, a, x, y)): Path<(String, String, String, String, String, String)>,
+    Path((c, t, p, a, from, to)): Path<(String, String, String, String, String, String)>,
 ) -> Result<Answer<AppDiff>, Problem> {
     let mut tx = api.read(&caller).await?;
     let place = Place::read(&mut tx, &c, &t, &p).await?;
     let app = apps::get(&mut tx, &place.project, &a).await?;
-    let from = numbered(&mut tx, &app, &x).await?;
-    let to = numbered(&mut tx, &app, &y).await?;
+    let from = numbered(&mut tx, &app, &from).await?;
+    let to = numbered(&mut tx, &app, &to).await?;
     let changes = changes(&document(&from), &document(&to));
     Ok(Answer::new(AppDiff { from: from.revision, to: to.revision, changes }))
 }

@@ -10,6 +10,7 @@ use portcullis::access::mint::{Wish, grant};
 use portcullis::access::token::now;
 use portcullis::access::{AccessArgs, Action, Identity, Role, TenantRef, authorize};
 use portcullis::store::{Ledger, Options};
+use portcullis::telemetry::decisions::DecisionLog;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -76,6 +77,19 @@ impl Server {
     }
 
     pub fn with(on: On, flags: &[&str]) -> Self {
+        Self::build(on, flags, None)
+    }
+
+    /// One that has a gate beside it, with the library's law.
+    pub fn judging(on: On) -> Self {
+        static LAW: LazyLock<Live> = LazyLock::new(|| {
+            Live::start(&embedded::read().unwrap(), portcullis::policy::set::Options::default(), None)
+        });
+        let gate = Gate::new(LAW.clone(), DecisionLog::none(), Budget::default());
+        Self::build(on, &["--api-rate", "100000", "--api-burst", "100000"], Some(Arc::new(gate)))
+    }
+
+    fn build(on: On, flags: &[&str], gate: Option<Arc<Gate>>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let scratch = (on == On::Postgres).then(Scratch::new);
         let file = format!("sqlite://{}", dir.path().join("ledger.db").display());
@@ -155,6 +169,12 @@ impl Server {
         self.issue(subject, role, tenant, ttl_seconds, now())
     }
 
+    /// A developer who is limited to some projects, by their ids.
+    pub fn limited(&self, subject: &str, tenant: &TenantRef, projects: &[&str]) -> Caller {
+        let projects = projects.iter().map(|id| (*id).to_owned()).collect();
+        self.bearing(&self.grant(subject, Role::ProjectDev, Some(tenant), Some(projects), 3600, now()))
+    }
+
     /// A token that was issued at this time, unix seconds.
     pub fn issue(
         &self,
@@ -164,12 +184,24 @@ impl Server {
         ttl_seconds: i64,
         at: i64,
     ) -> String {
+        self.grant(subject, role, tenant, None, ttl_seconds, at)
+    }
+
+    fn grant(
+        &self,
+        subject: &str,
+        role: Role,
+        tenant: Option<&TenantRef>,
+        projects: Option<Vec<String>>,
+        ttl_seconds: i64,
+        at: i64,
+    ) -> String {
         let scope = authorize(&Identity::process("test"), Action::TokensMint, None, "test").unwrap();
         let wish = Wish {
             subject: subject.to_owned(),
             roles: vec![role],
             tenant: tenant.cloned(),
-            projects: None,
+            projects,
             ttl_seconds,
         };
         let granted = grant(&scope, wish, None).unwrap();
@@ -198,18 +230,44 @@ impl Server {
 
     /// Runs a statement as whoever owns the database; what came of it.
     pub fn sql(&self, statement: &str) {
-        let url = format!("sqlite://{}", self.dir.path().join("ledger.db").display());
+        self.try_sql(statement).unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+
+    /// The same, and what went wrong if something did.
+    pub fn try_sql(&self, statement: &str) -> Result<(), String> {
         match &self.scratch {
-            Some(scratch) => drop(scratch.sql(statement)),
+            Some(scratch) => scratch.try_sql(statement).map(drop),
             None => self.runtime.block_on(async {
-                use sqlx::Connection as _;
-                sqlx::any::install_default_drivers();
-                let mut connection = sqlx::AnyConnection::connect(&url).await.unwrap();
+                let mut connection = self.connection().await;
                 let statement = sqlx::AssertSqlSafe(statement.to_owned());
-                sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
-                connection.close().await.unwrap();
+                let done = sqlx::raw_sql(statement).execute(&mut connection).await;
+                sqlx::Connection::close(connection).await.unwrap();
+                done.map(drop).map_err(|error| error.to_string())
             }),
         }
+    }
+
+    /// What a statement of one column finds, a line a row.
+    pub fn ask(&self, statement: &str) -> String {
+        match &self.scratch {
+            Some(scratch) => scratch.sql(statement),
+            None => self.runtime.block_on(async {
+                use sqlx::Row as _;
+                let mut connection = self.connection().await;
+                let text = sqlx::AssertSqlSafe(statement.to_owned());
+                let rows = sqlx::raw_sql(text).fetch_all(&mut connection).await.unwrap();
+                let text = |row: &sqlx::any::AnyRow| {
+                    row.try_get::<String, _>(0).unwrap_or_else(|_| row.get::<i64, _>(0).to_string())
+                };
+                rows.iter().map(text).collect::<Vec<_>>().join("\n")
+            }),
+        }
+    }
+
+    async fn connection(&self) -> sqlx::AnyConnection {
+        sqlx::any::install_default_drivers();
+        let url = format!("sqlite://{}", self.dir.path().join("ledger.db").display());
+        <sqlx::AnyConnection as sqlx::Connection>::connect(&url).await.unwrap()
     }
 }
 

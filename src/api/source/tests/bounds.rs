@@ -40,7 +40,7 @@ fn charts_and_repositories() -> Vec<Case> {
         ("/helmOci/registry", json!("oci://u@r.io"), false),
         ("/gitRepo/url", json!("git@g.io:acme/x.git"), true),
         ("/gitRepo/url", json!("ssh://git@g.io/x"), true),
-        ("/gitRepo/url", json!("file:///repo"), false),
+        ("/gitRepo/url", json!("ftp://g.io/x"), false),
         ("/gitRepo/url", json!("http://g.io/x"), false),
         ("/gitRepo/revision", json!("release/v1.2"), true),
         ("/gitRepo/revision", json!("-x"), false),

@@ -58,7 +58,7 @@ pub async fn list(
     .bind(limit)
     .fetch_all(tx.sql())
     .await?;
-    Ok(rows.into_iter().map(Row::read).collect::<Result<_, _>>()?)
+    rows.into_iter().map(Row::read).collect()
 }
 
 /// A project of a tenant by id or slug. One that the scope does not reach is not there.

@@ -43,17 +43,13 @@ pub async fn all(tx: &mut Tx) -> Result<Vec<Setting>, StoreError> {
     .await?;
     let mut defaults = settings::defaults();
     defaults.insert(SANDBOXES.to_owned(), settings::sandboxes());
-    let setting = |key: &str| match rows.iter().find(|row| row.key == key) {
-        Some(row) => Ok(Setting {
-            key: key.to_owned(),
-            value: read("a setting", &row.value)?,
-            updated_at: Some(Time(row.updated_at)),
-            version: row.version,
-        }),
-        None => {
-            let value = defaults.remove(key).unwrap_or(Value::Null);
-            Ok(Setting { key: key.to_owned(), value, updated_at: None, version: 0 })
-        }
+    let setting = |key: &str| {
+        let default = defaults.remove(key).unwrap_or(Value::Null);
+        let Some(row) = rows.iter().find(|row| row.key == key) else {
+            return Ok(Setting { key: key.to_owned(), value: default, updated_at: None, version: 0 });
+        };
+        let (value, updated_at) = (read("a setting", &row.value)?, Some(Time(row.updated_at)));
+        Ok(Setting { key: key.to_owned(), value, updated_at, version: row.version })
     };
     KEYS.into_iter().chain([SANDBOXES]).map(setting).collect()
 }

@@ -148,12 +148,12 @@ fn requirement(text: &str) -> Result<Requirement, SelectorError> {
         let (head, list) = list.split_once('(').ok_or_else(odd)?;
         let (name, operator) = head.trim_end().split_once(char::is_whitespace).ok_or_else(odd)?;
         let values = list.split(',').map(|value| self::value(value.trim())).collect::<Result<_, _>>()?;
-        let test = match operator.trim() {
+        let wanted = match operator.trim() {
             "in" => Test::In(values),
             "notin" => Test::NotIn(values),
             _ => return Err(odd()),
         };
-        return Ok(Requirement { key: key(name)?, test });
+        return Ok(Requirement { key: key(name)?, test: wanted });
     }
     if let Some((name, wanted)) = text.split_once("!=") {
         return Ok(Requirement { key: key(name.trim())?, test: Test::NotIn(vec![value(wanted.trim())?]) });

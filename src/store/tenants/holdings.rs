@@ -42,9 +42,9 @@ pub async fn holdings(tx: &mut Tx, tenant: &Tenant) -> Result<Holdings, StoreErr
         if tx.scope().may_project(&project) {
             // Each app has exactly one namespace, and each sandbox.
             if kind == "app" {
-                holdings.apps += 1
+                holdings.apps += 1;
             } else {
-                holdings.sandboxes += 1
+                holdings.sandboxes += 1;
             }
             holdings.namespaces.push(name);
         }

@@ -76,20 +76,12 @@ impl Server {
         Self::with(On::Sqlite, &["--api-rate", "100000", "--api-burst", "100000"])
     }
 
-    pub fn with(on: On, flags: &[&str]) -> Self {
-        Self::build(on, flags, None)
-    }
-
-    /// One that has a gate beside it, with the library's law.
+    /// One whose law and world are asked by those who install; every server has them.
     pub fn judging(on: On) -> Self {
-        static LAW: LazyLock<Live> = LazyLock::new(|| {
-            Live::start(&embedded::read().unwrap(), portcullis::policy::set::Options::default(), None)
-        });
-        let gate = Gate::new(LAW.clone(), DecisionLog::none(), Budget::default());
-        Self::build(on, &["--api-rate", "100000", "--api-burst", "100000"], Some(Arc::new(gate)))
+        Self::with(on, &["--api-rate", "100000", "--api-burst", "100000"])
     }
 
-    fn build(on: On, flags: &[&str], gate: Option<Arc<Gate>>) -> Self {
+    pub fn with(on: On, flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let scratch = (on == On::Postgres).then(Scratch::new);
         let file = format!("sqlite://{}", dir.path().join("ledger.db").display());

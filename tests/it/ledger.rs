@@ -14,7 +14,7 @@ macro_rules! on_both {
 
 mod commits; // revisions, patches, audit rows: all or nothing
 mod migrations; // the schema, twice, by two at once, on a filled database
-mod people; // tenants, members, projects, plans, settings
 mod past; // append-only, chained, counted
+mod people; // tenants, members, projects, plans, settings
 mod walls; // row-level security, tried without conditions
 mod world; // a ledger on either database, and things to put into it

@@ -10,7 +10,6 @@ use portcullis::access::mint::{Wish, grant};
 use portcullis::access::token::now;
 use portcullis::access::{AccessArgs, Action, Identity, Role, TenantRef, authorize};
 use portcullis::store::{Ledger, Options};
-use portcullis::telemetry::decisions::DecisionLog;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;

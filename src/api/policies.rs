@@ -76,7 +76,7 @@ pub struct Effective {
 
 /// A value and where it comes from.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Sourced)]
+#[schema(as = ValueAndSource)]
 pub struct From {
     /// The value.
     #[schema(value_type = Object)]

@@ -52,8 +52,7 @@ const FILE_LINES_MAX: usize = 300;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Functions that are longer, with the reason; this list may only shrink.
-const LONG_FUNCTIONS: &[(&str, &str, &str)] =
-    &[("src/api/routes.rs", "table", "every route stands on one page, a route a line")];
+const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[];
 
 /// Files that are longer, with the reason; this list may only shrink.
 const LONG_FILES: &[(&str, &str)] = &[];

@@ -83,7 +83,10 @@ fn state(set: &KeySet, key: &Key, now: i64) -> String {
 
 fn rotate(place: &Place) -> anyhow::Result<Exit> {
     let dir = place.dir()?;
-    let path = make(&dir, jiff::Timestamp::now())?;
+    // Younger than every key that is there, also within the second in which the last was made: the newest is to sign.
+    let newest = Keys::open(&dir).ok().and_then(|keys| keys.now().iter().map(Key::made).max());
+    let at = newest.map_or_else(now, |newest| now().max(newest.saturating_add(1)));
+    let path = make(&dir, jiff::Timestamp::from_second(at)?)?;
     // What cannot be read back would have every server keep its keys of before, and say so only in its log.
     let set = Keys::open(&dir)?.now();
     let key = set.iter().find(|key| key.path() == path);

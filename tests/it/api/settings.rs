@@ -17,7 +17,10 @@ fn a_setting_is_set_and_gates_hear_of_it() {
         let all = house.admin.get("/api/v1/settings").ok(200);
         let keys: Vec<&str> =
             all["items"].as_array().unwrap().iter().map(|s| s["key"].as_str().unwrap()).collect();
-        assert_eq!(keys, ["prefix", "labelPrefix", "registries", "identities", "connect", "workloadWrites"]);
+        assert_eq!(
+            keys,
+            ["prefix", "labelPrefix", "registries", "identities", "connect", "workloadWrites", "sandboxes"]
+        );
         let shown = house.admin.get("/api/v1/settings/connect");
         assert_eq!((shown.header("etag"), &shown.ok(200)["updatedAt"]), (Some("\"0\""), &Value::Null));
         let value = json!({ "exec": false });

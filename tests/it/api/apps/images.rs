@@ -91,13 +91,15 @@ fn by_the_lists_of_this_moment() {
 }
 
 #[test]
-fn without_a_law_nothing_with_an_image_is_taken() {
+fn without_a_ceiling_nothing_with_an_image_is_taken() {
     let server = Server::start();
     let admin = server.admin();
     admin.post("/api/v1/clusters", &json!({ "name": "eu-1" })).ok(201);
     admin.post("/api/v1/clusters/eu-1/tenants", &json!({ "name": "acme", "registries": "inherit" })).ok(201);
     admin.post("/api/v1/clusters/eu-1/tenants/acme/projects", &json!({ "name": "shop" })).ok(201);
-    admin.post(&format!("{SHOP}/apps"), &app("one", "nginx")).refused("SERVICE_UNAVAILABLE", &[]);
+    admin
+        .post(&format!("{SHOP}/apps"), &app("one", "nginx"))
+        .refused("REGISTRY_NOT_ALLOWED", &["/spec/source/containerImage/image"]);
     let git = json!({ "name": "two", "spec": { "source": { "gitRepo": { "url": "https://g.io/x", "revision": "main" } } } });
     admin.post(&format!("{SHOP}/apps"), &git).ok(201);
 }

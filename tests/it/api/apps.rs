@@ -181,7 +181,7 @@ fn a_suspended_tenant_deletes_and_does_nothing_else() {
     let shop = Shop::open(On::Sqlite);
     shop.app("one", IMAGE);
     let at = format!("{SHOP}/apps/one");
-    shop.admin.post("/api/v1/clusters/eu-1/tenants/acme:suspend", &json!({})).status;
+    assert_eq!(shop.admin.post("/api/v1/clusters/eu-1/tenants/acme:suspend", &json!({})).status, 200);
     shop.owner.post(&format!("{SHOP}/apps"), &app("two", IMAGE)).refused("TENANT_SUSPENDED", &[]);
     shop.owner.put(&at, &json!({ "spec": app("one", "nginx")["spec"] })).refused("TENANT_SUSPENDED", &[]);
     shop.owner.post(&format!("{at}:rollback"), &json!({ "toRevision": 1 })).refused("TENANT_SUSPENDED", &[]);

@@ -55,6 +55,7 @@ async fn what_is_dropped_leaves_nothing(world: World) {
     assert_eq!(world.whole().await["revision"], 0);
 }
 
+#[expect(clippy::too_many_lines, reason = "a list of deeds")]
 async fn patches_in_order_are_the_whole(world: World) {
     let mut document = world.whole().await;
     let first = document.clone();

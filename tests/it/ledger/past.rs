@@ -57,7 +57,12 @@ async fn forge(world: &World, statement: &str) {
         let parts = world
             .scratch()
             .sql("SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'audit_log'::regclass");
-        parts.lines().map(|part| format!("ALTER TABLE {part} DISABLE TRIGGER USER;")).collect()
+        parts
+            .lines()
+            .map(|part| format!("ALTER TABLE {part} DISABLE TRIGGER USER"))
+            .collect::<Vec<_>>()
+            .join(";")
+            + ";"
     } else {
         String::new()
     };

@@ -42,7 +42,7 @@ fn a_tenant_sees_itself_alone() {
         for place in &places {
             let mut tx = world.ledger.read(&owner(&place.tenant_id, &place.tenant)).await.unwrap();
             for table in WALLED {
-                assert_eq!(seen(&mut tx, table).await, [place.tenant_id.clone()], "{table}");
+                assert_eq!(seen(&mut tx, table).await, std::slice::from_ref(&place.tenant_id), "{table}");
             }
         }
         let mut tx = world.read().await;
@@ -247,7 +247,7 @@ fn a_pool_of_two_under_a_thousand_tenants_leaks_nothing() {
                             if (number + round) % 5 == 0 { Duration::from_millis(3) } else { Duration::MAX };
                         let Ok(tx) = tokio::time::timeout(patience, begun).await else { continue };
                         let mut tx = tx.unwrap();
-                        assert_eq!(seen(&mut tx, "projects").await, [id.clone()]);
+                        assert_eq!(seen(&mut tx, "projects").await, std::slice::from_ref(&id));
                         assert_eq!(
                             run(&mut tx, "UPDATE projects SET version = version + 1").await.unwrap(),
                             1

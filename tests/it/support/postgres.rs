@@ -227,6 +227,7 @@ fn free_port() -> u16 {
 
 /// Starts a process that waits for the end of this one, then stops the server and removes its directory. Nothing that
 /// runs inside this process could: a panic may abort it, and statics are never dropped.
+#[expect(clippy::zombie_processes, reason = "it outlives this process, which is what it is for")]
 fn end_with_us(server: u32, dir: &Path) {
     let script = "while kill -0 \"$0\" 2>/dev/null; do sleep 0.2; done; kill -INT \"$1\" 2>/dev/null; \
                   i=0; while kill -0 \"$1\" 2>/dev/null && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); done; \

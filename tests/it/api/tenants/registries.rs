@@ -9,6 +9,7 @@ const BAD: &str = "VALIDATION_ERROR";
 const OUTSIDE: &str = "REGISTRY_NOT_ALLOWED";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of entries")]
 fn entries_have_a_grammar_and_a_place() {
     let house = House::build();
     house.tenant("acme");

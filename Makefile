@@ -30,8 +30,9 @@ test: fmt-check lint build ## everything: format, lints, tests, the law and its 
 	@echo 'everything passed'
 
 .PHONY: bench
-bench: need-build ## measures, and prints one table
+bench: need-build ## measures, and prints two tables: the gate, and the ledger on both databases
 	cargo bench --locked --bench serve
+	cargo bench --locked --bench ledger
 
 .PHONY: fuzz
 fuzz: need-build ## runs each fuzz target for FUZZ_SECONDS (60)

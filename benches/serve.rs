@@ -18,6 +18,7 @@
 mod bodies;
 
 mod serve {
+    #![expect(dead_code, reason = "shared with the bench of the ledger, which uses the rest")]
     pub mod changes;
     pub mod cpu;
     pub mod load;

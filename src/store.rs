@@ -104,6 +104,8 @@ pub mod feed;
 
 pub mod mirror;
 
+pub mod reaper;
+
 pub use audit::Entry;
 pub use db::{Kind, Options, default_dir, default_url};
 pub use error::StoreError;

@@ -39,8 +39,10 @@ pub struct Server {
     child: Child,
     dir: TempDir,
     authority: String,
-    /// `ip:port` of the webhook.
+    /// `ip:port` of the webhook; empty where there is none.
     pub address: String,
+    /// `ip:port` of the ledger's API; empty where there is none.
+    pub api: String,
     /// From the start of the process until it was ready.
     pub ready_after: Duration,
 }
@@ -87,6 +89,21 @@ impl Server {
         .await
     }
 
+    /// `serve` with these words, whatever its role.
+    pub async fn of_role(words: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.env_remove("RUST_BACKTRACE");
+        command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain-delay", "0s"]);
+        command.args(["--decision-log", "none"]).args(words);
+        Self::start(command, |command, dir| {
+            command.arg("--ready-file").arg(dir.join("ready.json"));
+            command.arg("--tls-cert").arg(dir.join("tls.pem")).arg("--tls-key").arg(dir.join("key.pem"));
+            // What is kept by default is kept in the user's folder: not in that of whoever measures.
+            command.env("HOME", dir).env_remove("XDG_DATA_HOME");
+        })
+        .await
+    }
+
     async fn start(mut command: Command, prepare: impl FnOnce(&mut Command, &Path)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::new("bench").unwrap();
@@ -110,8 +127,9 @@ impl Server {
         };
         let ready_after = started.elapsed();
         let ready: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let address = ready["webhook"].as_str().unwrap().to_owned();
-        Self { child, dir, authority: authority.cert_pem().to_owned(), address, ready_after }
+        let address = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
+        let (address, api) = (address("webhook"), address("api"));
+        Self { child, dir, authority: authority.cert_pem().to_owned(), address, api, ready_after }
     }
 
     /// A file in its directory.

@@ -16,6 +16,21 @@ impl Table {
         self.0.push([what.into(), write(figure), format!("≤ {}", write(target)), verdict.to_owned()]);
     }
 
+    /// A figure that should be at least `target`.
+    pub fn reach(
+        &mut self,
+        what: impl Into<String>,
+        figure: f64,
+        target: f64,
+        write: impl Fn(f64) -> String,
+    ) {
+        if target <= 0.0 {
+            return self.tell(what, write(figure));
+        }
+        let verdict = if figure >= target { "holds" } else { "SHORT" };
+        self.0.push([what.into(), write(figure), format!("≥ {}", write(target)), verdict.to_owned()]);
+    }
+
     /// Prints it as Markdown.
     pub fn print(&self) {
         let head = ["", "measured", "target", ""].map(str::to_owned);

@@ -1,7 +1,8 @@
 # METADATA
 # title: A sandbox is written by its own tenant
 # description: >-
-#   In a sandbox its own tenant writes what it likes, from any of its sandboxes too. The manager and Capsule write the
+#   In a sandbox its own tenant writes what it likes, from any of its sandboxes too, until it expires: from then on it can
+#   only be read, until the platform has removed it. The manager and Capsule write the
 #   few kinds that make a namespace usable (params), controllers the kinds their setting names, the system whatever
 #   controllers do. Other tenants and unknown requesters write nothing. Vela is judged by no-vela-in-sandboxes.
 # custom:
@@ -23,9 +24,16 @@ deny contains finding if {
 }
 
 permitted if {
+	own
+	not expired
+}
+
+own if {
 	input.tenancy.namespace.tenant in input.tenancy.requester.tenants
 	input.tenancy.requester.class == "tenant"
 }
+
+expired if input.tenancy.namespace.expired == true
 
 permitted if input.tenancy.requester.class in {"system", "node", "admin", "vela"}
 
@@ -56,6 +64,11 @@ permitted if request.is_namespace
 permitted if request.is_virtual
 
 reason := {
+	"msg": sprintf("%s may not %s %s in sandbox %s: it has expired and is being removed, so it can only be read", [request.username, request.operation, request.resource, request.namespace]),
+	"fix": "make a new sandbox and copy into it what is still needed",
+} if {
+	own
+} else := {
 	"msg": sprintf("%s may not %s %s in sandbox %s: it belongs to another tenant", [request.username, request.operation, request.resource, request.namespace]),
 	"fix": "use a namespace of your own tenant; a tenant never writes into another's sandbox",
 } if {

@@ -30,6 +30,18 @@ rows := [
 	["system", "CREATE", "pods", "S", false],
 	["node", "UPDATE", "pods/status", "S", false],
 	["root", "DELETE", "pods", "S", false],
+	["acme-dev", "CREATE", "pods", "X", true],
+	["acme-dev", "UPDATE", "pods", "X", true],
+	["acme-dev", "DELETE", "pods", "X", true],
+	["acme-dev", "CONNECT", "pods/exec", "X", true],
+	["acme-sa", "CREATE", "pods", "X", true],
+	["globex-dev", "CREATE", "pods", "X", true],
+	["acme-dev", "CREATE", "selfsubjectaccessreviews.authorization.k8s.io", "X", false],
+	["mgr", "DELETE", "networkpolicies.networking.k8s.io", "X", false],
+	["system", "DELETE", "pods", "X", false],
+	["gc", "DELETE", "pods", "X", false],
+	["node", "UPDATE", "pods/status", "X", false],
+	["root", "DELETE", "pods", "X", false],
 	["globex-dev", "CREATE", "localsubjectaccessreviews.authorization.k8s.io", "S", false],
 	["globex-dev", "UPDATE", "namespaces", "S", false],
 	["globex-dev", "UPDATE", "namespaces/unheard-of", "S", true],
@@ -62,4 +74,10 @@ test_a_controller_is_told_which_setting if {
 	some finding in sandbox_writers.deny with input as world.review("elsewhere", "CREATE", "secrets", "S", {}, {})
 		with data.tenancy as world.tenancy
 	contains(finding.fix, "`csi`")
+}
+
+test_an_expired_sandbox_says_so if {
+	some finding in sandbox_writers.deny with input as world.review("acme-dev", "CREATE", "pods", "X", {}, {})
+		with data.tenancy as world.tenancy
+	contains(finding.msg, "has expired")
 }

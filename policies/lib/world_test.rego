@@ -44,7 +44,7 @@ namespaces := {
 	},
 	"S": {
 		"kind": "sandbox", "name": "tn-acme-shop-sbx-001", "tenant": "acme", "project": "shop", "sandbox": 1,
-		"tenantId": "t-acme", "projectId": "p-shop", "sandboxId": "s-1", "status": "active",
+		"tenantId": "t-acme", "projectId": "p-shop", "sandboxId": "s-1", "status": "active", "expired": false,
 		"labels": {"kubenova.io/tenant-id": "t-acme", "kubenova.io/project-id": "p-shop"},
 	},
 	"G": {
@@ -61,6 +61,11 @@ namespaces := {
 		"kind": "sandbox", "name": "tn-hooli-search-sbx-001", "tenant": "hooli", "project": "search", "sandbox": 1,
 		"tenantId": "t-hooli", "projectId": "p-search", "sandboxId": "s-4", "status": "suspended",
 		"labels": {"kubenova.io/tenant-id": "t-hooli", "kubenova.io/project-id": "p-search"},
+	},
+	"X": {
+		"kind": "sandbox", "name": "tn-acme-shop-sbx-002", "tenant": "acme", "project": "shop", "sandbox": 2,
+		"tenantId": "t-acme", "projectId": "p-shop", "sandboxId": "s-5", "status": "active", "expired": true,
+		"labels": {"kubenova.io/tenant-id": "t-acme", "kubenova.io/project-id": "p-shop"},
 	},
 	"U": {"kind": "unregistered", "name": "tn-acme-shop-sbx-777"},
 	"K": {"kind": "platform", "name": "kube-system"},

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::policy::Value;
 use crate::tenancy::requester::{Class, Requester, classify};
-use crate::tenancy::snapshot::{Changes, Kind, Map, Namespace, PolicySet, Snapshot};
+use crate::tenancy::snapshot::{Changes, Kind, Map, Namespace, PolicySet, Snapshot, Unit};
 
 use super::review::{Header, Review};
 use super::workload::{ShapeError, member, text};
@@ -69,6 +71,8 @@ pub struct Facts {
     pub namespace: String,
     /// What the snapshot says of it.
     pub known: Option<Namespace>,
+    /// It is a sandbox whose time is over by [`Facts::now`], and which the ledger has not removed yet.
+    pub expired: bool,
     /// Who asks.
     pub requester: Requester,
     /// Before the slash of our label keys.
@@ -112,6 +116,7 @@ impl Facts {
         let owner = known.as_ref().and_then(|known| snapshot.tenants.get(&known.tenant));
         Ok(Self {
             policy_sets: owner.map(|tenant| Arc::clone(&tenant.policy_sets)).unwrap_or_default(),
+            expired: known.as_ref().is_some_and(|known| expired(known, &now)),
             decision_id,
             now,
             kind,
@@ -140,6 +145,15 @@ impl Facts {
             Class::Tenant => self.requester.tenants.first().map_or("unknown", AsRef::as_ref),
             other => other.as_str(),
         })
+    }
+}
+
+/// Whether a sandbox's time is over. A time that cannot be read is over: what may be written then is for the ledger to say.
+fn expired(known: &Namespace, now: &str) -> bool {
+    let Unit::Sandbox { expires_at: Some(at), .. } = &known.unit else { return false };
+    match (at.parse::<Timestamp>(), now.parse::<Timestamp>()) {
+        (Ok(at), Ok(now)) => at <= now,
+        _ => true,
     }
 }
 

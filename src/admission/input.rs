@@ -91,6 +91,7 @@ fn tenancy(review: &Review, facts: &Facts, labels: bool) -> Value {
             Unit::Sandbox { number, id, .. } => {
                 put("sandbox", Value::from(u64::from(*number)));
                 put("sandboxId", Value::String(id.clone()));
+                put("expired", Value::Bool(facts.expired));
             }
         }
         if labels {

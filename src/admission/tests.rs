@@ -6,6 +6,7 @@ use super::*;
 use crate::policy::Bundle;
 use crate::policy::select::Wanted;
 use crate::policy::set::Options;
+use crate::tenancy::snapshot::Snapshot;
 
 /// A sandbox of `acme`.
 pub(super) const NAMESPACE: &str = "tn-acme-shop-sbx-001";
@@ -45,7 +46,11 @@ pub(super) fn law(policies: &[(&str, &str)]) -> PolicySet {
 }
 
 pub(super) fn decided(law: &PolicySet, review: &Review) -> Verdict {
-    let world = World::new(std::sync::Arc::new(crate::tenancy::snapshot::tests::world()));
+    decided_in(crate::tenancy::snapshot::tests::world(), law, review)
+}
+
+fn decided_in(snapshot: Snapshot, law: &PolicySet, review: &Review) -> Verdict {
+    let world = World::new(std::sync::Arc::new(snapshot));
     let facts = Facts::gather(&world, review, "d-1".to_owned(), "2030-01-01T00:00:00Z".to_owned()).unwrap();
     decide(law, &facts, review, Budget { time: std::time::Duration::from_secs(5), ..Budget::default() })
 }
@@ -104,4 +109,21 @@ fn an_object_of_a_shape_no_api_server_lets_through_is_a_failure() {
         check("DELETE", &Json::Null, &json!({"metadata": metadata}), Outcome::Error, &old);
     }
     check("CREATE", &json!([]), &Json::Null, Outcome::Error, "`object` is a list, not an object");
+}
+
+#[test]
+fn a_sandbox_expires_by_the_time_of_the_review() {
+    let law = law(&[("e", "deny contains \"over\" if input.tenancy.namespace.expired == true")]);
+    let review = review(Endpoint::Validate, "CREATE", "configmaps", &json!({}), &Json::Null);
+    for (at, expected) in [
+        (Json::Null, Outcome::Allow),
+        (json!("2030-01-01T00:00:00.001Z"), Outcome::Allow),
+        (json!("2030-01-01T00:00:00Z"), Outcome::Deny),
+        (json!("2030-01-01T01:00:00+02:00"), Outcome::Deny),
+        (json!("2029-12-31T23:00:00-02:00"), Outcome::Allow),
+    ] {
+        let patch = json!({"namespaces": {NAMESPACE: {"expiresAt": at}}});
+        let (snapshot, _) = crate::tenancy::snapshot::tests::world().apply(&patch, 43).unwrap();
+        assert_eq!(decided_in(snapshot, &law, &review).outcome(), expected, "{at}");
+    }
 }

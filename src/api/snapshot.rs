@@ -22,8 +22,8 @@ use crate::store::mirror::{Mirror, Next};
 use crate::store::revision::{self, Change, Now};
 use crate::store::{StoreError, Tx, snapshot};
 
-/// How long a gate is kept waiting when nothing changes.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a gate is kept waiting when nothing changes, in seconds.
+const PATIENCE: u16 = 30;
 
 /// What a gate has.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -35,12 +35,15 @@ pub struct SnapshotQuery {
     /// The revision that it has; without it the whole is answered at once.
     #[schema(nullable = false)]
     since: Option<u64>,
+    /// Seconds to wait for something new, instead of 30.
+    #[schema(nullable = false, minimum = 1, maximum = 30)]
+    wait: Option<u16>,
     /// Only what is on this cluster.
     #[schema(nullable = false, min_length = 1, max_length = 63)]
     cluster: Option<String>,
 }
 
-/// The whole document, or a merge patch from `since` to `revision`, which is empty where nothing changed for 30 s.
+/// The whole document, or a merge patch from `since` to `revision`, which is empty where nothing changed meanwhile.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SnapshotAnswer {
@@ -75,7 +78,8 @@ pub async fn get(
     let mirror = api.mirror()?;
     let position = query.ledger.as_deref().zip(query.since);
     let cluster = query.cluster.as_deref();
-    match mirror.next(position, PATIENCE).await {
+    let patience = Duration::from_secs(query.wait.unwrap_or(PATIENCE).into());
+    match mirror.next(position, patience).await {
         Next::Away => {
             Err(Problem::new(Code::ServiceUnavailable, "this server is out of touch with the ledger"))
         }

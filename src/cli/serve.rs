@@ -36,6 +36,7 @@ use crate::lifecycle::tasks::Tasks;
 use crate::policy::layers::Layers;
 use crate::server::{Pages, ServerArgs};
 use crate::store::mirror::Mirror;
+use crate::store::reaper;
 use crate::telemetry::decisions::DecisionLog;
 use crate::telemetry::{self, TelemetryArgs, metrics};
 
@@ -104,6 +105,8 @@ async fn serve(args: Args) -> anyhow::Result<Exit> {
     let door = match (&opened, &mirror) {
         (Some(opened), Some(mirror)) => {
             ledger::watch_database(mirror, !plan.gate, &readiness, &mut tasks);
+            let reaped = opened.ledger.clone();
+            tasks.spawn("reaper", |stop| reaper::run(reaped, stop));
             let issuers = issuers(access, &mut tasks)?;
             let (ledger, gate) = (opened.ledger.clone(), Some(Arc::clone(&gate)));
             Some(

@@ -16,5 +16,6 @@ mod commits; // revisions, patches, audit rows: all or nothing
 mod migrations; // the schema, twice, by two at once, on a filled database
 mod past; // append-only, chained, counted
 mod people; // tenants, members, projects, plans, settings
+mod reaper; // what has expired
 mod walls; // row-level security, tried without conditions
 mod world; // a ledger on either database, and things to put into it

@@ -6,7 +6,7 @@ pub mod wire; // reviews as Go writes them, and a connection that sends what it 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use portcullis::certs::develop::{Authority, Use};
@@ -35,10 +35,12 @@ pub struct Gate {
     pub webhook: String,
     /// `ip:port` of the probes.
     pub admin: String,
+    /// `ip:port` of the ledger's API; empty where there is none.
+    pub api: String,
     /// Who issued its certificate.
     pub authority: Authority,
     agent: Agent,
-    log: mpsc::Receiver<String>,
+    log: Mutex<(mpsc::Receiver<String>, Vec<String>)>,
 }
 
 /// What a gate is started with.
@@ -57,8 +59,24 @@ impl Default for Options<'_> {
 impl Gate {
     pub fn start(options: &Options<'_>) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        std::fs::copy(root().join("tests/cases/world.yaml"), dir.path().join("tenancy.yaml")).unwrap();
+        let tenancy = dir.path().join("tenancy.yaml").display().to_string();
+        let mut words: Vec<&str> = vec!["--role", "gate"];
+        if !options.extra.contains(&"--tenancy") {
+            words.extend(["--tenancy", &tenancy]);
+        }
+        let policies = options.policies.map(|dir| dir.display().to_string());
+        if let Some(policies) = &policies {
+            words.extend(["--policies", policies]);
+        }
+        words.extend(options.extra);
+        let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+        Self::serve(dir, &words, options.wait_ready)
+    }
+
+    /// `serve` with these words, in a directory of its own: whatever its role, and ready or only listening.
+    pub fn serve(dir: TempDir, words: &[String], wait_ready: bool) -> Self {
         let path = |name: &str| dir.path().join(name);
-        std::fs::copy(root().join("tests/cases/world.yaml"), path("tenancy.yaml")).unwrap();
         let authority = Authority::new("test").unwrap();
         authority
             .issue(&["127.0.0.1".into(), "localhost".into()], Use::Server)
@@ -66,31 +84,17 @@ impl Gate {
             .write(&path("tls.pem"), &path("key.pem"))
             .unwrap();
         let mut command = portcullis();
-        command.args([
-            "serve",
-            "--role",
-            "gate",
-            "--listen",
-            "127.0.0.1:0",
-            "--admin",
-            "127.0.0.1:0",
-            "--drain-delay",
-            "0s",
-        ]);
-        if !options.extra.contains(&"--tenancy") {
-            command.arg("--tenancy").arg(path("tenancy.yaml"));
-        }
+        command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain-delay", "0s"]);
         command.arg("--tls-cert").arg(path("tls.pem")).arg("--tls-key").arg(path("key.pem"));
         command.arg("--ready-file").arg(path("ready.json"));
-        if !options.extra.contains(&"--decision-log") {
+        if !words.iter().any(|word| word == "--decision-log") {
             command.arg("--decision-log").arg(path("decisions.jsonl"));
         }
-        if let Some(policies) = options.policies {
-            command.arg("--policies").arg(policies);
-        }
-        command.args(options.extra).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // What a process keeps by default it keeps in the user's folder: never in that of whoever runs the tests.
+        command.env("HOME", dir.path()).env_remove("XDG_DATA_HOME");
         let mut child = command.spawn().unwrap();
-        let log = lines(child.stderr.take().unwrap());
+        let log = Mutex::new((lines(child.stderr.take().unwrap()), Vec::new()));
         let certificate = Certificate::from_pem(authority.cert_pem().as_bytes()).unwrap();
         let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[certificate])).build();
         let agent: Agent = Agent::config_builder()
@@ -99,9 +103,9 @@ impl Gate {
             .timeout_global(Some(Duration::from_mins(1)))
             .build()
             .into();
-        let mut gate =
-            Self { child, dir, webhook: String::new(), admin: String::new(), authority, agent, log };
-        gate.find(options.wait_ready);
+        let (webhook, admin, api) = (String::new(), String::new(), String::new());
+        let mut gate = Self { child, dir, webhook, admin, api, authority, agent, log };
+        gate.find(wait_ready);
         gate
     }
 
@@ -109,23 +113,34 @@ impl Gate {
         let file = self.dir.path().join("ready.json");
         wait(Duration::from_mins(1), || {
             if let Some(status) = self.child.try_wait().unwrap() {
-                panic!("the gate ended with {status}: {:?}", self.log.try_iter().collect::<Vec<_>>());
+                panic!("the gate ended with {status}: {:?}", self.told());
             }
             if wait_ready {
                 let ready: serde_json::Value =
                     serde_json::from_str(&std::fs::read_to_string(&file).ok()?).ok()?;
-                (self.webhook, self.admin) =
-                    (ready["webhook"].as_str()?.into(), ready["admin"].as_str()?.into());
+                let address = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
+                (self.webhook, self.admin, self.api) = (address("webhook"), address("admin"), address("api"));
                 return Some(());
             }
-            let line = self.log.try_iter().find(|line| line.contains("bound"))?;
-            let plain: String = strip_ansi(&line);
+            let plain = self.told().into_iter().find(|line| line.contains("bound"))?;
             let field = |name: &str| {
-                plain.split_whitespace().find_map(|word| word.strip_prefix(name)).map(str::to_owned)
+                plain
+                    .split_whitespace()
+                    .find_map(|word| word.strip_prefix(name))
+                    .unwrap_or_default()
+                    .to_owned()
             };
-            (self.webhook, self.admin) = (field("webhook=")?, field("admin=")?);
+            (self.webhook, self.admin, self.api) = (field("webhook="), field("admin="), field("api="));
             Some(())
         });
+    }
+
+    /// What it has told so far, without colours.
+    pub fn told(&self) -> Vec<String> {
+        let mut log = self.log.lock().unwrap();
+        let new: Vec<String> = log.0.try_iter().map(|line| strip_ansi(&line)).collect();
+        log.1.extend(new);
+        log.1.clone()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -1,6 +1,7 @@
 //! What the process is to be, and what it therefore needs: the flags that say where the snapshot comes from.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::ValueEnum;
@@ -155,7 +156,9 @@ impl SourceArgs {
                         "--ledger must know who asks: give --ledger-token FILE, or --ledger-cert and --ledger-key"
                     );
                 }
-                Source::Remote(Remote { url, token, ca, certificate, cluster: cluster.clone() })
+                // Twice within the time after which we call ourselves stale, so that one answer may be late.
+                let hold = (self.stale_after.0 / 2).clamp(Duration::from_secs(1), Duration::from_secs(30));
+                Source::Remote(Remote { url, token, ca, certificate, cluster: cluster.clone(), hold })
             }
             (None, None) => {
                 if database.is_none() && cache.is_none() {

@@ -66,6 +66,7 @@ static NAMESPACE: Shape = Shape(&[
     ("projectId", None),
     ("appId", None),
     ("sandboxId", None),
+    ("expired", None),
     ("status", None),
     ("labels", None),
 ]);

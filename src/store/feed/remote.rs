@@ -29,6 +29,9 @@ pub struct Remote {
     pub certificate: Option<(PathBuf, PathBuf)>,
     /// The cluster whose part is asked for.
     pub cluster: Option<String>,
+    /// How long the API may hold an answer back when nothing changes: so often it is known that the snapshot is the
+    /// newest. From 1 s to 30.
+    pub hold: Duration,
 }
 
 /// The files of a law: path → text.

@@ -20,7 +20,11 @@ struct Cluster {
     port: u16,
     bin: PathBuf,
     socket: PathBuf,
+    pid: u32,
 }
+
+/// A server of one test's own, which may be frozen and stopped.
+pub struct Own(Cluster);
 
 /// A database of one test's own on the shared server.
 pub struct Scratch {
@@ -65,6 +69,31 @@ impl Scratch {
     }
 }
 
+impl Own {
+    pub fn start() -> Self {
+        Self(Cluster::start())
+    }
+
+    /// What a ledger in it is opened with.
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.0.port)
+    }
+
+    /// Sends the server, and all that serves its connections, a signal: 19 freezes, 18 thaws.
+    pub fn signal(&self, signal: i32) {
+        let children = Command::new("pgrep").args(["-P", &self.0.pid.to_string()]).output().unwrap();
+        let children = String::from_utf8(children.stdout).unwrap();
+        for pid in children.split_whitespace().chain([self.0.pid.to_string().as_str()]) {
+            let _ = Command::new("kill").args(["-s", &signal.to_string(), pid]).status().unwrap();
+        }
+    }
+
+    /// Runs statements as the superuser.
+    pub fn sql(&self, statements: &str) -> String {
+        sql_on(&self.0, "postgres", statements).unwrap_or_else(|error| panic!("{statements}: {error}"))
+    }
+}
+
 fn url(login: &str, database: &str) -> String {
     let port = CLUSTER.get_or_init(Cluster::start).port;
     format!("postgres://{login}@127.0.0.1:{port}/{database}")
@@ -75,7 +104,10 @@ fn sql(database: &str, statements: &str) -> String {
 }
 
 fn try_sql(database: &str, statements: &str) -> Result<String, String> {
-    let cluster = CLUSTER.get_or_init(Cluster::start);
+    sql_on(CLUSTER.get_or_init(Cluster::start), database, statements)
+}
+
+fn sql_on(cluster: &Cluster, database: &str, statements: &str) -> Result<String, String> {
     let output = Command::new(cluster.bin.join("psql"))
         .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database])
         .args(["-h".as_ref(), cluster.socket.as_os_str()])
@@ -142,7 +174,7 @@ impl Cluster {
                 .unwrap();
             ready.success().then_some(())
         });
-        Self { port, bin, socket }
+        Self { port, bin, socket, pid: child.id() }
     }
 }
 

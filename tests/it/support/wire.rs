@@ -203,6 +203,11 @@ impl Gate {
         self.series(name, labels).iter().map(|(_, value)| value.parse::<u64>().unwrap()).sum()
     }
 
+    /// A metric without labels that is no whole number.
+    pub fn metric_seconds(&self, name: &str) -> f64 {
+        self.series(name, &[])[0].1.parse().unwrap()
+    }
+
     /// Series and values, by the beginning of the line.
     pub fn series(&self, name: &str, labels: &[&str]) -> Vec<(String, String)> {
         let (status, page) = self.get("/metrics");

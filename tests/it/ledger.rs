@@ -12,10 +12,14 @@ macro_rules! on_both {
     };
 }
 
-mod commits; // revisions, patches, audit rows: all or nothing
+mod commits; // a revision and an audit row, or nothing of it
+mod faults; // a locked file, a killed connection
 mod migrations; // the schema, twice, by two at once, on a filled database
-mod past; // append-only, chained, counted
+mod past; // append-only and chained
+mod patches; // one by one, all at once, by many writers: always the document
 mod people; // tenants, members, projects, plans, settings
 mod reaper; // what has expired
+mod rules; // what the tables themselves do not let happen
+mod told; // what the log tells
 mod walls; // row-level security, tried without conditions
 mod world; // a ledger on either database, and things to put into it

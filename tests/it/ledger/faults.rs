@@ -1,0 +1,50 @@
+//! A locked file, a connection that is killed: nothing half done, and no hanging.
+
+use std::time::{Duration, Instant};
+
+use portcullis::store::{Ledger, Options, StoreError};
+use sqlx::Connection as _;
+
+use super::world::{World, admin, block_on, owner, tenant};
+
+#[test]
+fn a_locked_file_is_said_and_not_waited_for() {
+    block_on(async {
+        let world = World::sqlite().await;
+        let options = Options { patience: Duration::from_millis(300), ..Options::default() };
+        let ledger = Ledger::open(&world.url, &options).await.unwrap();
+        let mut other = sqlx::SqliteConnection::connect(&world.url).await.unwrap();
+        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+        let begun = Instant::now();
+        let refused = ledger.write(&admin()).await.map(drop);
+        assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        let mut tx = ledger.read(&admin()).await.unwrap();
+        tx.ledger().await.expect("readers do not wait");
+        sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+        ledger.write(&admin()).await.expect("once it is free");
+    });
+}
+
+#[test]
+fn a_connection_that_is_killed_leaves_nothing_half_done() {
+    block_on(async {
+        let world = World::postgres().await;
+        let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        let mut tx = world.write().await;
+        tenant(&mut tx, "acme").await;
+        world.scratch().sql(kill);
+        let lost = tx.commit().await;
+        assert!(matches!(&lost, Err(error) if error.is_passing()), "{lost:?}");
+        // The dead connections of the pool are nobody's trouble but the pool's.
+        assert_eq!(world.whole().await["revision"], 0);
+        assert_eq!(world.count("SELECT COUNT(*) FROM tenants").await, 0);
+        let mut tx = world.write().await;
+        let id = tenant(&mut tx, "acme").await;
+        tx.commit().await.unwrap();
+        for _ in 0..20 {
+            world.scratch().sql(kill);
+            world.ledger.read(&owner(&id, "acme")).await.expect("idle connections that died are replaced");
+        }
+    });
+}

@@ -1,7 +1,9 @@
 //! A change committed in the ledger decides at gates in other processes, whatever is down, restarted or restored.
 
+mod broken_off; // the database or the API ended in the middle; a locked file
 mod cache; // the copy on disk: torn, foreign, unwritable; a start with everything else down
 mod changes; // who follows whom, and in what order
+mod disk; // a disk that is full
 mod expiry; // sandboxes whose time is over
 mod faults; // API killed, database frozen, ledger restored, token rotated
 mod stage; // a ledger, its API, its gates

@@ -13,11 +13,12 @@ macro_rules! on_both {
 }
 
 mod commits; // a revision and an audit row, or nothing of it
-mod faults; // a locked file, a killed connection
+mod faults; // a locked file, a full one, a killed connection
 mod migrations; // the schema, twice, by two at once, on a filled database
 mod past; // append-only and chained
 mod patches; // one by one, all at once, by many writers: always the document
 mod people; // tenants, members, projects, plans, settings
+mod pool; // a thousand tenants on two connections
 mod reaper; // what has expired
 mod rules; // what the tables themselves do not let happen
 mod told; // what the log tells

@@ -1,5 +1,6 @@
 //! A gate as a process of its own, and a client that trusts it.
 
+pub mod disk; // a disk that is full
 pub mod postgres; // a server of this run's own
 pub mod wire; // reviews as Go writes them, and a connection that sends what it is told to
 
@@ -76,6 +77,11 @@ impl Gate {
 
     /// `serve` with these words, in a directory of its own: whatever its role, and ready or only listening.
     pub fn serve(dir: TempDir, words: &[String], wait_ready: bool) -> Self {
+        Self::serve_as(portcullis(), dir, words, wait_ready)
+    }
+
+    /// The same, begun by this command.
+    pub fn serve_as(mut command: Command, dir: TempDir, words: &[String], wait_ready: bool) -> Self {
         let path = |name: &str| dir.path().join(name);
         let authority = Authority::new("test").unwrap();
         authority
@@ -83,7 +89,6 @@ impl Gate {
             .unwrap()
             .write(&path("tls.pem"), &path("key.pem"))
             .unwrap();
-        let mut command = portcullis();
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain-delay", "0s"]);
         command.arg("--tls-cert").arg(path("tls.pem")).arg("--tls-key").arg(path("key.pem"));
         command.arg("--ready-file").arg(path("ready.json"));

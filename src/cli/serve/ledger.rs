@@ -27,8 +27,9 @@ impl Opened {
     /// # Errors
     /// The address is none.
     pub fn new(source: &Source) -> Result<Option<Self>, StoreError> {
-        let Source::Database { url, migrate } = source else { return Ok(None) };
-        let ledger = Ledger::lazy(url, &Options { migrate: *migrate, ..Options::default() })?;
+        let Source::Database { url, connections, migrate } = source else { return Ok(None) };
+        let options = Options { connections: *connections, migrate: *migrate, ..Options::default() };
+        let ledger = Ledger::lazy(url, &options)?;
         Ok(Some(Self { ledger, url: url.clone(), migrate: *migrate }))
     }
 }

@@ -10,6 +10,9 @@ use crate::server::units::Span;
 use crate::store;
 use crate::store::feed::remote::Remote;
 
+/// Connections to the database: enough for what two processors do beside each other while one of them waits for a disk.
+const CONNECTIONS: u32 = 8;
+
 /// What the process is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
@@ -29,6 +32,11 @@ pub struct SourceArgs {
     /// user's data folder, made where it is missing
     #[arg(long, env = "PORTCULLIS_DATABASE", value_name = "URL", conflicts_with_all = ["tenancy", "ledger"], hide_env_values = true)]
     database: Option<String>,
+
+    /// Most connections to the database at a time; PostgreSQL must have as many for every process, and one more each
+    #[arg(long, env = "PORTCULLIS_DATABASE_CONNECTIONS", value_name = "N", default_value_t = CONNECTIONS,
+          value_parser = clap::value_parser!(u32).range(1..=100))]
+    database_connections: u32,
 
     /// Do not bring the ledger's schema up to date at the start; an older one is then an error
     #[arg(long, env = "PORTCULLIS_NO_MIGRATE")]
@@ -98,6 +106,8 @@ pub enum Source {
     Database {
         /// Its address.
         url: String,
+        /// Most connections to it at a time.
+        connections: u32,
         /// Whether this process brings its schema up to date.
         migrate: bool,
     },
@@ -126,6 +136,7 @@ impl SourceArgs {
     pub fn plan(self, role: Role) -> anyhow::Result<Plan> {
         let Self {
             database,
+            database_connections: connections,
             no_migrate,
             tenancy,
             ledger,
@@ -165,7 +176,7 @@ impl SourceArgs {
                     cache = store::default_dir().ok().map(|dir| dir.join("snapshot"));
                 }
                 let url = database.map_or_else(store::default_url, Ok)?;
-                Source::Database { url, migrate: api && !no_migrate }
+                Source::Database { url, connections, migrate: api && !no_migrate }
             }
         };
         let follow = Follow { cluster, cache, reconcile: self.reconcile, stale_after: self.stale_after };

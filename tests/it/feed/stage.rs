@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::disk::portcullis_on_a_small_disk;
 use crate::support::postgres::{Own, Scratch};
 use crate::support::wire::{Ask, SANDBOX};
 use crate::support::{Gate, portcullis, wait};
@@ -61,12 +62,6 @@ impl Stage {
         String::from_utf8(printed.stdout).unwrap().trim().to_owned()
     }
 
-    fn serve(&self, role: &str, words: &[&str], wait_ready: bool) -> Gate {
-        let mut all: Vec<String> = ["--role", role].map(str::to_owned).to_vec();
-        all.extend(words.iter().map(|word| (*word).to_owned()));
-        Gate::serve(tempfile::tempdir().unwrap(), &all, wait_ready)
-    }
-
     /// The ledger's API.
     pub fn api(&self) -> Gate {
         self.api_at("127.0.0.1:0", true)
@@ -76,12 +71,31 @@ impl Stage {
     pub fn api_at(&self, address: &str, wait_ready: bool) -> Gate {
         let keys = self.text("keys");
         let words = ["--database", &self.url, "--api", address, "--token-keys", &keys];
-        self.serve("api", &words, wait_ready)
+        serve("api", &words, wait_ready)
+    }
+
+    /// The ledger's API on a disk that can be made full.
+    pub fn api_on_a_small_disk(&self) -> Gate {
+        let keys = self.text("keys");
+        let words = ["--role", "api", "--database", &self.url, "--api", "127.0.0.1:0", "--token-keys", &keys];
+        let dir = tempfile::tempdir().unwrap();
+        Gate::serve_as(portcullis_on_a_small_disk(), dir, &words.map(str::to_owned), true)
+    }
+
+    /// A gate that asks an API, and keeps what it hears on a disk that can be made full.
+    pub fn remote_on_a_small_disk(&self, api: &str, cache: &str) -> Gate {
+        std::fs::write(self.path("token"), self.token("gate", "service")).unwrap();
+        let (url, token) = (format!("http://{api}"), self.text("token"));
+        let words = ["--role", "gate", "--ledger", &url, "--ledger-token", &token, "--snapshot-cache", cache];
+        // The decision log has a disk of its own, and a test of its own.
+        let words = [&words[..], &["--decision-log", "none"]].concat();
+        let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+        Gate::serve_as(portcullis_on_a_small_disk(), tempfile::tempdir().unwrap(), &words, true)
     }
 
     /// A gate that asks the database.
     pub fn gate(&self, words: &[&str]) -> Gate {
-        self.serve("gate", &[&["--database", &self.url], words].concat(), true)
+        serve("gate", &[&["--database", &self.url], words].concat(), true)
     }
 
     /// A gate that asks an API. Its token is in the file `token`.
@@ -95,12 +109,21 @@ impl Stage {
             std::fs::write(self.path("token"), self.token("gate", "service") + "\n").unwrap();
         }
         let (url, token) = (format!("http://{api}"), self.text("token"));
-        self.serve("gate", &[&["--ledger", &url, "--ledger-token", &token], words].concat(), wait_ready)
+        serve("gate", &[&["--ledger", &url, "--ledger-token", &token], words].concat(), wait_ready)
     }
 
     /// Asks the API as an administrator; status and answer.
     pub fn call(&self, api: &Gate, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         call(&api.api, &self.admin, method, path, body)
+    }
+
+    /// The same, and it must be told to come again.
+    #[track_caller]
+    pub fn later(&self, api: &Gate, method: &str, path: &str, body: Option<&Value>) {
+        let (status, later, problem) = ask(&api.api, &self.admin, method, path, body);
+        assert_eq!((status, &problem["code"]), (503, &json!("SERVICE_UNAVAILABLE")), "{problem}");
+        let seconds = later.unwrap_or_else(|| panic!("no Retry-After: {problem}")).parse::<u32>();
+        assert!(seconds.is_ok_and(|seconds| seconds > 0), "{problem}");
     }
 
     /// The same, and it must be well.
@@ -130,6 +153,39 @@ impl Stage {
         self.ok(api, "POST", &format!("/api/v1/clusters/eu-1/tenants/acme:{verb}"), Value::Null);
     }
 
+    /// What the ledger has come to: its revision, how many audit rows, the version of acme.
+    pub fn state(&self) -> [i64; 3] {
+        [
+            "SELECT revision FROM ledger",
+            "SELECT COUNT(*) FROM audit_log",
+            "SELECT version FROM tenants WHERE slug = 'acme'",
+        ]
+        .map(|statement| self.number(statement))
+    }
+
+    /// A number that a statement answers.
+    pub fn number(&self, statement: &str) -> i64 {
+        match (&self.scratch, &self.own) {
+            (Some(scratch), _) => scratch.sql(statement).parse().unwrap(),
+            (_, Some(own)) => own.sql(statement).parse().unwrap(),
+            _ => tokio::runtime::Runtime::new().unwrap().block_on(async {
+                use sqlx::Connection as _;
+                let mut on = sqlx::SqliteConnection::connect(&self.url).await.unwrap();
+                let text = sqlx::AssertSqlSafe(statement.to_owned());
+                let number = sqlx::query_scalar(text).fetch_one(&mut on).await.unwrap();
+                on.close().await.unwrap();
+                number
+            }),
+        }
+    }
+
+    /// The audit log proves what it can, by the program's own word.
+    #[track_caller]
+    pub fn verified(&self) {
+        let output = portcullis().args(["audit", "verify", "--database", &self.url]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+
     /// Runs a statement past the ledger, as whoever holds the database in hand.
     pub fn sql(&self, statement: &str) {
         match (&self.scratch, &self.own) {
@@ -146,8 +202,26 @@ impl Stage {
     }
 }
 
+fn serve(role: &str, words: &[&str], wait_ready: bool) -> Gate {
+    let mut all: Vec<String> = ["--role", role].map(str::to_owned).to_vec();
+    all.extend(words.iter().map(|word| (*word).to_owned()));
+    Gate::serve(tempfile::tempdir().unwrap(), &all, wait_ready)
+}
+
 /// Asks an API with a token; status and answer.
 pub fn call(api: &str, token: &str, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+    let (status, _, answer) = ask(api, token, method, path, body);
+    (status, answer)
+}
+
+/// The same with what `Retry-After` says.
+pub fn ask(
+    api: &str,
+    token: &str,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> (u16, Option<String>, Value) {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(Duration::from_mins(1)))
@@ -165,7 +239,8 @@ pub fn call(api: &str, token: &str, method: &str, path: &str, body: Option<&Valu
     };
     let mut response = response.unwrap();
     let text = response.body_mut().read_to_string().unwrap();
-    (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    let later = response.headers().get("retry-after").map(|later| later.to_str().unwrap().to_owned());
+    (response.status().as_u16(), later, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
 /// A write by somebody of acme in a namespace.

@@ -1,4 +1,4 @@
-//! A locked file, a connection that is killed: nothing half done, and no hanging.
+//! A locked file, a full one, a connection that is killed: nothing half done, and no hanging.
 
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,34 @@ fn a_locked_file_is_said_and_not_waited_for() {
         tx.ledger().await.expect("readers do not wait");
         sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
         ledger.write(&admin()).await.expect("once it is free");
+    });
+}
+
+/// SQLite's own word for a full disk (`SQLITE_FULL`), as it says it when its file may have no more pages.
+#[test]
+fn a_full_file_is_said_and_takes_more_later() {
+    block_on(async {
+        let world = World::sqlite().await;
+        let options = Options { connections: 1, ..Options::default() };
+        let ledger = Ledger::open(&world.url, &options).await.unwrap();
+        let mut tx = ledger.write(&admin()).await.unwrap();
+        let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(tx.sql()).await.unwrap();
+        let bound = format!("PRAGMA max_page_count = {pages}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(bound)).execute(tx.sql()).await.unwrap();
+        tx.rollback().await.unwrap();
+        let mut tx = ledger.write(&admin()).await.unwrap();
+        tenant(&mut tx, "acme").await;
+        let long = "x".repeat(64 * 1024);
+        let grown = sqlx::query("UPDATE tenants SET annotations = $1").bind(long).execute(tx.sql()).await;
+        let refused = grown.map(drop).map_err(StoreError::from);
+        assert!(matches!(&refused, Err(error) if error.is_passing()), "{refused:?}");
+        drop(tx);
+        assert_eq!(world.count("SELECT COUNT(*) FROM tenants").await, 0);
+        let mut tx = ledger.write(&admin()).await.unwrap();
+        sqlx::raw_sql("PRAGMA max_page_count = 1000000").execute(tx.sql()).await.unwrap();
+        tenant(&mut tx, "acme").await;
+        tx.commit().await.unwrap();
+        assert_eq!(world.whole().await["revision"], 1);
     });
 }
 

@@ -22,10 +22,11 @@ demo: build ## starts the gate on loopback, sends it a dozen writes, shows what 
 	@$(PORTCULLIS) demo
 
 .PHONY: test
-test: fmt-check lint build ## everything: format, lints, tests, the law and its cases, a short fuzz
+test: fmt-check lint build ## everything: format, lints, tests, the law and its cases, the API from outside, a short fuzz
 	cargo test --locked
 	$(PORTCULLIS) policy check policies
 	$(PORTCULLIS) policy test policies --cases tests/cases
+	tests/schemathesis/run
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=$(FUZZ_SHORT)
 	@echo 'everything passed'
 

@@ -13,6 +13,9 @@ use crate::store::StoreError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IfMatch(pub Option<i64>);
 
+/// The longest tag that is looked at; ours have a few digits.
+pub const TAG_MAX: usize = 64;
+
 /// No row ever has it, so a tag that cannot be one of ours is a version that has passed.
 const NEVER: i64 = -1;
 
@@ -41,6 +44,10 @@ impl FromRequestParts<Api> for IfMatch {
         if values.next().is_some() || text.contains(',') {
             let fault = Fault::new("if-match:", "names more than one entity tag; one, or `*`, is understood");
             return Err(Problem::invalid(vec![fault]));
+        }
+        if !(1..=TAG_MAX).contains(&text.len()) {
+            let detail = format!("is no entity tag of 1 to {TAG_MAX} characters");
+            return Err(Problem::invalid(vec![Fault::new("if-match:", detail)]));
         }
         Ok(Self(parse(text)))
     }

@@ -83,7 +83,9 @@ async fn through(
     if !post.queried {
         no_parameters(request.uri())?;
     }
-    let (mut request, ticket) = if dry_run { (request, None) } else { ticket(post, &who, request).await? };
+    let (mut request, ticket) = ticket(post, &who, request).await?;
+    // A key that is none is one in a dry run too; but what is not done is neither kept nor replayed.
+    let ticket = ticket.filter(|_| !dry_run);
     if let Some(ticket) = &ticket
         && let Some(kept) = ticket.find(post.api.ledger(), &scope).await?
     {

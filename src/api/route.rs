@@ -136,27 +136,18 @@ impl Route {
         codes.extend(self.problems);
         if !self.rule.is_open() {
             codes.extend([Code::Unauthorized, Code::TokenExpired, Code::TokenRevoked, Code::Forbidden]);
+            // A parameter that the route does not know is refused wherever somebody is asked for.
+            codes.push(Code::ValidationError);
         }
         if self.shape.body.is_some() {
-            use Code::{
-                MalformedJson, PayloadTooLarge, RequestTimeout, UnsupportedMediaType, ValidationError,
-            };
-            codes.extend([
-                MalformedJson,
-                PayloadTooLarge,
-                RequestTimeout,
-                UnsupportedMediaType,
-                ValidationError,
-            ]);
-        }
-        if self.shape.query.is_some() || self.shape.if_match {
-            codes.push(Code::ValidationError);
+            use Code::{MalformedJson, PayloadTooLarge, RequestTimeout, UnsupportedMediaType};
+            codes.extend([MalformedJson, PayloadTooLarge, RequestTimeout, UnsupportedMediaType]);
         }
         if self.shape.if_match {
             codes.push(Code::PreconditionFailed);
         }
         if self.idempotent() {
-            codes.extend([Code::Conflict, Code::UnprocessableEntity, Code::ValidationError]);
+            codes.extend([Code::Conflict, Code::UnprocessableEntity]);
         }
         for (variable, code) in
             [("{c}", Code::ClusterNotFound), ("{t}", Code::TenantNotFound), ("{p}", Code::ProjectNotFound)]

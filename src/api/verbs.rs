@@ -7,6 +7,8 @@ use axum::extract::Request;
 use axum::http::uri::PathAndQuery;
 use axum::http::{Method, Uri};
 
+use crate::access::matrix::{RULES, Rule};
+
 /// Begins a segment that is a verb.
 const MARK: &str = "/~";
 
@@ -23,7 +25,7 @@ pub fn rewrite(mut request: Request) -> Request {
     let path = request.uri().path();
     let led = if path.contains(MARK) {
         Some("/".to_owned())
-    } else if request.method() == Method::POST {
+    } else if request.method() == Method::POST || known(path) {
         split(path)
     } else {
         None
@@ -32,6 +34,25 @@ pub fn rewrite(mut request: Request) -> Request {
         *request.uri_mut() = uri;
     }
     request
+}
+
+/// Whether a route of the table stands at this path, so that another method than its own is told which is. Other last
+/// segments may hold a colon and mean it: the subject of a member is one.
+fn known(path: &str) -> bool {
+    let Some((thing, verb)) = path.rsplit_once(':').filter(|(_, verb)| !verb.contains('/')) else {
+        return false;
+    };
+    let fits = |rule: &&Rule| {
+        rule.path.rsplit_once(':').is_some_and(|(template, known)| known == verb && like(template, thing))
+    };
+    RULES.iter().any(fits)
+}
+
+/// Whether a path is one that this template of the table makes.
+fn like(template: &str, path: &str) -> bool {
+    let (template, path) = (template.split('/'), path.split('/'));
+    template.clone().count() == path.clone().count()
+        && template.zip(path).all(|(known, segment)| known == segment || known.starts_with('{'))
 }
 
 /// Only the last segment has a verb, and neither ids nor slugs hold a colon.
@@ -59,6 +80,14 @@ mod tests {
             ("POST", "/v/tenants/acme", "/v/tenants/acme"),
             ("POST", "/v/tenants/a:b/projects", "/v/tenants/a:b/projects"),
             ("GET", "/v/tenants/acme:suspend", "/v/tenants/acme:suspend"),
+            ("GET", "/api/v1/exceptions/x:approve?a=b", "/api/v1/exceptions/x/~approve?a=b"),
+            ("GET", "/api/v1/exceptions/x:y", "/api/v1/exceptions/x:y"),
+            ("PUT", "/api/v1/clusters/c/tenants/t:resume", "/api/v1/clusters/c/tenants/t/~resume"),
+            (
+                "PUT",
+                "/api/v1/clusters/c/tenants/t/members/x:resume",
+                "/api/v1/clusters/c/tenants/t/members/x:resume",
+            ),
             ("POST", "/v/tenants/acme/~suspend", "/"),
             ("GET", "/v/~suspend", "/"),
         ];

@@ -14,6 +14,8 @@ mod clusters;
 #[cfg(test)]
 mod conventions;
 #[cfg(test)]
+mod document;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 pub mod harness;

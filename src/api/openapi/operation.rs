@@ -9,15 +9,16 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::schema::AdditionalProperties::FreeForm;
 use utoipa::openapi::schema::{ObjectBuilder, Ref, Schema, SchemaFormat, Type};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Required, example::ExampleBuilder};
 
 use super::{BEARER, tag};
 use crate::access::matrix::Method;
-use crate::api::dry_run;
 use crate::api::problem::{Code, MEDIA_TYPE, Problem};
 use crate::api::route::{Named, Route, Success};
+use crate::api::{dry_run, etag};
 
 /// The name of the schema of problems.
 pub const PROBLEM: &str = "Problem";
@@ -124,7 +125,7 @@ fn parameters(route: &Route) -> Vec<Parameter> {
         all.push(parameter(dry_run::NAME, ParameterIn::Query, Required::False, description, schema));
     }
     if route.shape.if_match {
-        let schema = text(1, 64).into();
+        let schema = text(1, etag::TAG_MAX).into();
         let description = "The version the change is meant for, as `ETag` named it; `*` or nothing is any.";
         all.push(parameter("If-Match", ParameterIn::Header, Required::False, description, schema));
     }
@@ -189,6 +190,10 @@ fn answered(success: &Success) -> Response {
     if let Some((kind, named)) = &success.body {
         let schema: RefOr<Schema> = match named {
             Some(Named { name, .. }) => reference(name).into(),
+            None if *kind == "application/json" => ObjectBuilder::new()
+                .schema_type(Type::Object)
+                .additional_properties(Some(FreeForm(true)))
+                .into(),
             None => ObjectBuilder::new().schema_type(Type::String).into(),
         };
         response = response.content(*kind, ContentBuilder::new().schema(Some(schema)).build());

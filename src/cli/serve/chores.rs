@@ -9,17 +9,25 @@ use crate::store::{Ledger, StoreError, idempotency, identities};
 /// Between two purges. What they remove is not believed any more anyhow; several servers that do it disturb nobody.
 const PURGE_EVERY: Duration = Duration::from_mins(10);
 
+/// Before the first purge.
+const PURGE_FIRST: Duration = Duration::from_mins(1);
+
 /// Does it for as long as it is polled.
 pub async fn keep(ledger: Ledger) -> Infallible {
     let purging = async {
-        let mut ticks = tokio::time::interval(PURGE_EVERY);
+        // Not at once: a new ledger has no tables yet.
+        let first = tokio::time::Instant::now() + PURGE_FIRST;
+        let mut ticks = tokio::time::interval_at(first, PURGE_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             match purge(&ledger).await {
                 Ok(0) => {}
                 Ok(rows) => tracing::debug!(rows, "kept answers and revocations that are over were removed"),
-                Err(error) => tracing::warn!(%error, "what is over could not be removed"),
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "what is over could not be removed"
+                ),
             }
         }
     };

@@ -29,7 +29,6 @@ pub struct Item {
     #[schema(nullable = false, example = "cms")]
     pub category: Option<String>,
     /// Whose it is.
-    #[schema(inline)]
     pub scope: Reach,
     /// UUID of its tenant; absent where it is everybody's.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -65,7 +65,9 @@ fn a_change_is_made_to_the_version_it_was_meant_for() {
     for stale in ["\"1\"", "\"3\"", "W/\"2\"", "2", "\"02\"", "\"x\"", "nonsense"] {
         change(stale, 2).refused("PRECONDITION_FAILED", &[]);
     }
-    change("\"2\", \"3\"", 3).refused("VALIDATION_ERROR", &["if-match:"]);
+    for none in ["\"2\", \"3\"", "", " ", &"1".repeat(65)] {
+        change(none, 3).refused("VALIDATION_ERROR", &["if-match:"]);
+    }
     change("*", 4).ok(200);
     assert_eq!(admin.get("/api/v1/clusters/one").ok(200)["displayName"], "4");
     admin.with("if-match", "\"1\"").delete("/api/v1/clusters/one").refused("PRECONDITION_FAILED", &[]);

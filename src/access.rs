@@ -13,6 +13,7 @@ pub mod identity;
 pub mod matrix;
 
 pub mod scope;
+pub mod signature;
 
 pub mod subject;
 

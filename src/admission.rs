@@ -12,6 +12,7 @@ pub mod facts;
 pub mod gate;
 pub mod http;
 pub mod input;
+pub mod leave;
 pub mod mask;
 pub mod message;
 pub mod mutate;
@@ -86,6 +87,9 @@ pub fn decide(law: &PolicySet, facts: &Facts, review: &Review, budget: Budget) -
     match review.endpoint {
         Endpoint::Validate => validate::run(law, &plan, facts, review, budget, &mut verdict),
         Endpoint::Mutate => mutate::run(law, &plan, facts, review, budget, &mut verdict),
+    }
+    if review.endpoint == Endpoint::Validate {
+        leave::apply(facts, &mut verdict);
     }
     verdict
 }

@@ -5,6 +5,7 @@
 //! [`diagnostic`] shows what is wrong with a policy where it stands.
 
 pub mod audit;
+pub mod breakglass;
 pub mod certs;
 pub mod completions;
 pub mod database;
@@ -104,6 +105,8 @@ pub enum Command {
     Certs(certs::Args),
     /// Mint the first token, look into one, rotate the keys that sign them
     Token(token::Args),
+    /// Lift named laws for named people for hours, by a signature
+    Breakglass(breakglass::Args),
     /// Bring the schema of a ledger up to date
     Migrate(migrate::Args),
     /// Verify the audit log of a ledger
@@ -160,6 +163,7 @@ impl Command {
             Self::Manifests(args) => manifests::run(args),
             Self::Certs(args) => certs::run(args),
             Self::Token(args) => token::run(args),
+            Self::Breakglass(args) => breakglass::run(args),
             Self::Migrate(args) => migrate::run(args),
             Self::Audit(args) => audit::run(args),
             Self::Name(args) => name::run(args),

@@ -3,6 +3,7 @@
 //! This room knows serde and its formats and nothing else of ours; every other room may use its words. Text that ends
 //! in a policy's input is an `Arc<str>`, so that a review shares it with the snapshot instead of copying it.
 
+pub mod breakglass;
 pub mod slug;
 
 pub mod name;

@@ -9,14 +9,17 @@ use crate::policy::Value;
 use crate::tenancy::requester::{Class, Requester, classify};
 use crate::tenancy::snapshot::{Changes, Kind, Map, Namespace, PolicySet, Snapshot, Unit};
 
+use super::leave::{Emergencies, Leave, Leaves};
 use super::review::{Header, Review};
 use super::workload::{ShapeError, member, text};
 
 /// A snapshot, with what policies see of it prepared as engine values.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct World {
     /// The snapshot.
     pub snapshot: Arc<Snapshot>,
+    /// Leave from laws that somebody has.
+    pub leaves: Arc<Leaves>,
     settings: Value,
     tenants: Map<Value>,
 }
@@ -28,7 +31,14 @@ impl World {
         for (slug, _) in snapshot.tenants.iter() {
             prepare(&snapshot, slug, &mut tenants);
         }
-        Self { settings: Value::from(snapshot.settings_document()), tenants, snapshot }
+        let leaves = Arc::new(Leaves::of(&snapshot, &Emergencies::default()));
+        Self { settings: Value::from(snapshot.settings_document()), tenants, leaves, snapshot }
+    }
+
+    /// The same with the break-glass documents that hold.
+    #[must_use]
+    pub fn with(self, emergencies: &Emergencies) -> Self {
+        Self { leaves: Arc::new(Leaves::of(&self.snapshot, emergencies)), ..self }
     }
 
     /// The world after a change: what the change did not touch is shared with this one.
@@ -42,7 +52,7 @@ impl World {
         }
         let settings =
             if changes.settings { Value::from(snapshot.settings_document()) } else { self.settings.clone() };
-        Self { settings, tenants, snapshot }
+        Self { settings, tenants, leaves: Arc::clone(&self.leaves), snapshot }
     }
 
     /// The kind of the namespace a header is about; [`Kind::Cluster`] where there is none.
@@ -81,6 +91,8 @@ pub struct Facts {
     pub tenancy: Value,
     /// Policy sets of the namespace's tenant, in the order in which they apply.
     pub policy_sets: Arc<[PolicySet]>,
+    /// Leave from laws that who asks has for this.
+    pub leaves: Vec<Arc<Leave>>,
     /// Revision of the snapshot.
     pub revision: u64,
 }
@@ -116,6 +128,7 @@ impl Facts {
         let owner = known.as_ref().and_then(|known| snapshot.tenants.get(&known.tenant));
         Ok(Self {
             policy_sets: owner.map(|tenant| Arc::clone(&tenant.policy_sets)).unwrap_or_default(),
+            leaves: world.leaves.covering(header, &namespace, known.as_ref(), &now),
             expired: known.as_ref().is_some_and(|known| expired(known, &now)),
             decision_id,
             now,

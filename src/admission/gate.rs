@@ -1,18 +1,20 @@
 //! The gate as it runs: a law, a world, and what is told of each decision. One load of each a review.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 
 use super::facts::{Facts, World};
+use super::leave::Emergencies;
 use super::record;
 use super::review::{self, DecodeError, Endpoint, Review};
 use super::verdict::{SHED, Verdict};
 use super::wanted::wanted;
 use crate::policy::{Budget, Live, PolicySet};
 use crate::telemetry::decisions::DecisionLog;
+use crate::telemetry::metrics;
 use crate::tenancy::snapshot::{Changes, Snapshot};
 
 /// What stands between the door and `decide`.
@@ -27,12 +29,40 @@ pub struct Gate {
 
 /// The world as it is, for those who change it; cheap to clone.
 #[derive(Clone, Default)]
-pub struct Worlds(Arc<ArcSwapOption<World>>);
+pub struct Worlds(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    world: ArcSwapOption<World>,
+    /// Held while a world is made, so that a snapshot and a break-glass document that come at once are both in it.
+    emergencies: Mutex<Emergencies>,
+}
 
 impl Worlds {
     /// Takes a new world; the next review sees it.
     pub fn enter(&self, world: World) {
-        self.0.store(Some(Arc::new(world)));
+        let emergencies = self.0.emergencies.lock().unwrap_or_else(PoisonError::into_inner);
+        self.settle(world.with(&emergencies));
+    }
+
+    /// Takes what break-glass documents are judged by, and those of a file.
+    pub fn emergencies(&self, change: impl FnOnce(&mut Emergencies)) {
+        let mut emergencies = self.0.emergencies.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut emergencies);
+        if let Some(world) = self.load() {
+            self.settle(World::clone(&world).with(&emergencies));
+        }
+    }
+
+    fn settle(&self, world: World) {
+        let before = self.load().map(|world| Arc::clone(&world.leaves)).unwrap_or_default();
+        if world.leaves != before {
+            world.leaves.tell(&before);
+            metrics::breakglass_windows(
+                world.leaves.windows().map(|(from, until)| (from.as_second(), until.as_second())),
+            );
+        }
+        self.0.world.store(Some(Arc::new(world)));
     }
 
     /// Takes a snapshot, and where it is known what changed, prepares no more than that.
@@ -47,7 +77,7 @@ impl Worlds {
 
     /// The world as it is; `None` before the first.
     pub fn load(&self) -> Option<Arc<World>> {
-        self.0.load_full()
+        self.0.world.load_full()
     }
 }
 

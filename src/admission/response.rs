@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
+use super::leave::Kind;
 use super::message;
 use super::review::Endpoint;
 use super::verdict::{Named, Outcome, Verdict};
@@ -105,6 +106,9 @@ fn cause(named: &Named) -> Cause {
 /// Bytes of the annotation `policies`; an audit event is not the place for a list of a thousand ids.
 const POLICIES_BYTES_MAX: usize = 512;
 
+/// Ids of leave that are named in an annotation.
+const LEAVES_MAX: usize = 10;
+
 /// Audit annotations. On `/mutate`, which may be called twice for one request, all are equal on both calls.
 pub fn annotations(verdict: &Verdict) -> BTreeMap<&'static str, String> {
     let mut found: Vec<(&str, &str)> = Vec::new();
@@ -131,6 +135,13 @@ pub fn annotations(verdict: &Verdict) -> BTreeMap<&'static str, String> {
     ]);
     if verdict.endpoint == Endpoint::Validate {
         annotations.insert("decision-id", verdict.decision_id.clone());
+    }
+    for kind in [Kind::Exception, Kind::Breakglass] {
+        let ids = verdict.leaves.iter().filter(|used| used.kind == kind).map(|used| &*used.id);
+        let ids = ids.take(LEAVES_MAX).collect::<Vec<_>>().join(",");
+        if !ids.is_empty() {
+            annotations.insert(kind.as_str(), ids);
+        }
     }
     annotations
 }

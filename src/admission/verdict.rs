@@ -4,6 +4,7 @@ use crate::policy::{Broken, Finding, Mode, OnError, Operation, Policy, PolicySet
 use crate::telemetry::words;
 
 use super::facts::Facts;
+use super::leave::Used;
 use super::message;
 use super::review::{Endpoint, Review};
 
@@ -61,6 +62,8 @@ pub struct Verdict {
     pub evaluated: usize,
     /// What each policy that had something to say said, and the mode it ran in.
     pub outcomes: Vec<(String, words::Outcome, Mode)>,
+    /// Leave from laws that made a difference, and break-glass documents that are open here.
+    pub leaves: Vec<Used>,
     /// Whether nothing will be stored; such reviews are counted apart.
     pub dry_run: bool,
 }
@@ -93,6 +96,7 @@ impl Verdict {
             dropped: Vec::new(),
             evaluated: 0,
             outcomes: Vec::new(),
+            leaves: Vec::new(),
             dry_run: review.header.dry_run,
         }
     }

@@ -16,6 +16,7 @@ use super::page::Page;
 use super::policysets::{NO_LABELS, PlainQuery};
 use super::problem::{Code, Fault, Problem};
 use crate::store::breakglass::{self, Breakglass};
+use crate::tenancy::breakglass::Document;
 
 /// The longest that a document holds, in milliseconds: eight hours.
 const LONGEST: i64 = 8 * 60 * 60 * 1000;
@@ -103,6 +104,11 @@ pub async fn open(
         Err(_) => {
             return Err(Problem::invalid(vec![Fault::new("/document/notBefore", "is no time of RFC 3339")]));
         }
+    }
+    let signed: Document = serde_json::from_value(json!(document))
+        .map_err(|error| Problem::invalid(vec![Fault::new("/document", error.to_string())]))?;
+    if let Err(error) = signed.window() {
+        return Err(Problem::meaning(Code::UnprocessableEntity, "/document", error.to_string()));
     }
     let made = breakglass::open(&mut tx, &document.id, &json!(document), &signature, expires).await?;
     let at = format!("/api/v1/breakglass/{}", made.id);

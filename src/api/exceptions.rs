@@ -15,6 +15,7 @@ use super::problem::{Code, Fault, Problem};
 use crate::access::matrix::Limit;
 use crate::store::exceptions::{self, Exception, Exempt, New};
 use crate::store::{Time, tenants};
+use crate::tenancy::resource::Pattern;
 
 /// The longest that an exception lasts, in milliseconds: a year and a day.
 const LONGEST: i64 = 366 * 24 * 60 * 60 * 1000;
@@ -87,6 +88,14 @@ pub async fn create(
     {
         let detail = format!("there is no policy `{}`", new.policy);
         return Err(Problem::meaning(Code::UnprocessableEntity, "/policy", detail));
+    }
+    let wrong = new.objects.iter().enumerate().filter_map(|(at, objects)| {
+        let error = Pattern::parse(objects.resource.as_deref()?).err()?;
+        Some(Fault::new(format!("/objects/{at}/resource"), error.to_string()))
+    });
+    let wrong: Vec<Fault> = wrong.collect();
+    if !wrong.is_empty() {
+        return Err(Problem::invalid(wrong));
     }
     let subjects = new.subjects.into_iter().map(|name| name.0).collect();
     let (policy, objects, reason) = (new.policy, new.objects, new.reason);

@@ -4,6 +4,7 @@
 //! [`api`] are the two doors.
 
 pub mod api;
+pub mod breakglass;
 mod chores;
 pub mod gate;
 pub mod law;
@@ -23,6 +24,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use self::api::ApiArgs;
+use self::breakglass::BreakglassArgs;
 use self::doors::{Doors, Ports};
 use self::gate::{LawArgs, Which};
 use self::law::Origin;
@@ -59,6 +61,9 @@ pub struct Args {
     law: LawArgs,
 
     #[command(flatten)]
+    breakglass: BreakglassArgs,
+
+    #[command(flatten)]
     server: ServerArgs,
 
     #[command(flatten)]
@@ -86,7 +91,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 }
 
 async fn serve(args: Args) -> anyhow::Result<Exit> {
-    let Args { role, ready_file, source, law, server, api, access, telemetry } = args;
+    let Args { role, ready_file, source, law, breakglass, server, api, access, telemetry } = args;
     let plan = source.plan(role)?;
     if role == Role::All && !plan.api {
         tracing::info!("the ledger is elsewhere, so this is the gate alone; its API is not served");
@@ -98,6 +103,7 @@ async fn serve(args: Args) -> anyhow::Result<Exit> {
     let log = DecisionLog::start(&telemetry.decisions).map_err(anyhow::Error::new)?;
     let mut tasks = Tasks::new();
     let (gate, layers) = gate::gate(&law, log.clone(), &readiness, &mut tasks)?;
+    breakglass::follow(breakglass, gate.worlds(), &readiness, &mut tasks)?;
     told::follow_log(&log, &mut tasks);
 
     let opened = ledger::Opened::new(&plan.source)?;

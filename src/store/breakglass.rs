@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::audit::Entry;
 use super::error::StoreError;
 use super::revision::parse;
-use super::{Time, Tx};
+use super::{Part, Time, Tx};
 
 /// A document, and what became of it.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -84,6 +84,7 @@ pub async fn open(
     .bind(expires.0)
     .execute(tx.sql())
     .await?;
+    tx.touch(Part::Breakglass(id.to_owned()));
     let made = get(tx, id).await?;
     let reason = document.get("reason").and_then(Value::as_str).unwrap_or_default();
     tx.audit(
@@ -104,7 +105,26 @@ pub async fn close(tx: &mut Tx, was: Breakglass) -> Result<Breakglass, StoreErro
         .execute(tx.sql())
         .await?;
     tx.audit(Entry::new("breakglass.close", "breakglass").of(&was.id, &was.id));
+    tx.touch(Part::Breakglass(was.id.clone()));
     get(tx, &was.id).await
+}
+
+/// Takes out what ended by itself; how many there were.
+pub(super) async fn end(tx: &mut Tx) -> Result<usize, StoreError> {
+    let now = tx.now();
+    let rows = sqlx::query(
+        "UPDATE breakglass SET closed_at = expires_at, updated_at = $1, version = version + 1 \
+         WHERE closed_at IS NULL AND expires_at <= $1 RETURNING id",
+    )
+    .bind(now)
+    .fetch_all(tx.sql())
+    .await?;
+    for row in &rows {
+        let id: String = row.try_get("id")?;
+        tx.audit(Entry::new("breakglass.expire", "breakglass").of(&id, &id));
+        tx.touch(Part::Breakglass(id));
+    }
+    Ok(rows.len())
 }
 
 fn read(row: &AnyRow) -> Result<Breakglass, StoreError> {

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::audit::Entry;
 use super::error::StoreError;
 use super::revision::parse;
-use super::{Time, Tx, new_id};
+use super::{Part, Time, Tx, new_id};
 use crate::access::Power;
 
 /// An exception.
@@ -141,6 +141,9 @@ pub async fn create(tx: &mut Tx, new: New) -> Result<Exception, StoreError> {
     .await?;
     let made = get(tx, &id).await?;
     tx.audit(entry("exception.create", &made).after(json!(made)).because(&made.reason));
+    if made.state == "active" {
+        tx.touch(Part::Exception(id));
+    }
     Ok(made)
 }
 
@@ -163,6 +166,7 @@ pub async fn approve(tx: &mut Tx, was: Exception) -> Result<Exception, StoreErro
     .await?;
     let is = get(tx, &was.id).await?;
     tx.audit(entry("exception.approve", &is).before(json!(was)).after(json!(is)));
+    tx.touch(Part::Exception(was.id));
     Ok(is)
 }
 
@@ -175,7 +179,32 @@ pub async fn remove(tx: &mut Tx, was: Exception) -> Result<(), StoreError> {
         .execute(tx.sql())
         .await?;
     tx.audit(entry("exception.delete", &was).before(json!(was)));
+    if was.state != "requested" {
+        tx.touch(Part::Exception(was.id));
+    }
     Ok(())
+}
+
+/// Takes out what is over, as whoever serves the ledger may; how many there were.
+pub(super) async fn end(tx: &mut Tx) -> Result<usize, StoreError> {
+    let now = tx.now();
+    let rows = sqlx::query(
+        "UPDATE exceptions SET state = 'expired', updated_at = $1, version = version + 1 \
+         WHERE state = 'active' AND expires_at <= $1 RETURNING id, policy, tenant_id",
+    )
+    .bind(now)
+    .fetch_all(tx.sql())
+    .await?;
+    for row in &rows {
+        let (id, policy): (String, String) = (row.try_get("id")?, row.try_get("policy")?);
+        let entry = Entry::new("exception.expire", "exception").of(&id, &policy);
+        tx.audit(match row.try_get::<Option<String>, _>("tenant_id")? {
+            Some(tenant) => entry.tenant(&tenant),
+            None => entry,
+        });
+        tx.touch(Part::Exception(id));
+    }
+    Ok(rows.len())
 }
 
 fn entry(action: &'static str, of: &Exception) -> Entry {

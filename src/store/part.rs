@@ -16,6 +16,10 @@ pub enum Part {
     App(String, String, String),
     /// A namespace by its name.
     Namespace(String),
+    /// An exception by its id.
+    Exception(String),
+    /// A break-glass document by its id.
+    Breakglass(String),
     /// The bundle of policies. It is no part of the document; touching it gives a revision, which wakes the gates.
     Bundle,
 }

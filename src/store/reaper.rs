@@ -1,4 +1,4 @@
-//! Deletes sandboxes whose time is over, as anybody may who serves the ledger's API: any number of processes at once.
+//! Ends what has a time and is over, exceptions and break-glass documents, and deletes sandboxes whose time is over, as anybody may who serves the ledger's API: any number of processes at once.
 //!
 //! Each is deleted in a transaction of its own that locks its tenant and looks again. So whoever comes second finds it gone,
 //! and what cannot be deleted now keeps nothing else from it. Until it is deleted, gates let nobody of its tenant write in it.
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::StoreError;
 use super::sandboxes::{self, Sandbox};
-use super::{Ledger, projects, tenants};
+use super::{Ledger, breakglass, exceptions, projects, tenants};
 use crate::access::{Action, Denied, Identity, Scope, authorize};
 
 /// How often it is looked for what has expired.
@@ -54,7 +54,33 @@ pub async fn run(ledger: Ledger, stop: CancellationToken) -> Result<(), Infallib
             // The database being away is told by those who need it more.
             Err(error) => tracing::debug!(%error, "looking for expired sandboxes failed"),
         }
+        if let Err(error) = leave(&ledger).await {
+            tracing::debug!(%error, "looking for leave that is over failed");
+        }
     }
+}
+
+/// Takes out leave from laws that is over; how many there were. Gates look at the time themselves, so nobody waits for this.
+///
+/// # Errors
+/// The ledger cannot be written.
+pub async fn leave(ledger: &Ledger) -> Result<usize, ReapError> {
+    let scope = authorize(&Identity::process("reaper"), Action::ExceptionsDelete, None, &request_id())?;
+    let mut tx = ledger.read(&scope).await?;
+    let now = tx.now();
+    let over = sqlx::query(
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM exceptions WHERE state = 'active' AND expires_at <= $1) \
+         OR EXISTS (SELECT 1 FROM breakglass WHERE closed_at IS NULL AND expires_at <= $1)",
+    );
+    let over = over.bind(now).fetch_optional(tx.sql()).await.map_err(StoreError::from)?;
+    tx.rollback().await?;
+    if over.is_none() {
+        return Ok(0);
+    }
+    let mut tx = ledger.write(&scope).await?;
+    let count = exceptions::end(&mut tx).await? + breakglass::end(&mut tx).await?;
+    tx.commit().await?;
+    Ok(count)
 }
 
 /// One round; how many were deleted.

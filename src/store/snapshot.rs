@@ -4,6 +4,7 @@
 //! what it renders, absent ones as null: laid over an older document (RFC 7396) it leaves nothing of what was there.
 
 mod law;
+mod leave;
 mod policy_sets;
 mod rows;
 mod settings;
@@ -34,6 +35,8 @@ pub async fn whole(tx: &mut Tx, cluster: Option<&str>) -> Result<Value, StoreErr
         ("projects", rows::projects(on, None, cluster).await?),
         ("apps", rows::apps(on, None, cluster).await?),
         ("namespaces", rows::namespaces(on, None, cluster).await?),
+        ("exceptions", leave::exceptions(on, None, cluster).await?),
+        ("breakglass", leave::breakglass(on, None).await?),
     ] {
         let plain = found.into_iter().map(|(key, value)| (key, without_nulls(value)));
         document.insert(table.to_owned(), Value::Object(plain.collect()));
@@ -106,6 +109,14 @@ pub(super) async fn render(
             Part::Project(tenant, project) => projects.push(format!("{tenant}/{project}")),
             Part::App(tenant, project, app) => apps.push(format!("{tenant}/{project}/{app}")),
             Part::Namespace(name) => namespaces.push(name.clone()),
+            Part::Exception(id) => {
+                let found = leave::exceptions(&mut *on, Some(id), cluster).await?;
+                put(&mut patch, "exceptions", std::slice::from_ref(id), Some(id), found);
+            }
+            Part::Breakglass(id) => {
+                let found = leave::breakglass(&mut *on, Some(id)).await?;
+                put(&mut patch, "breakglass", std::slice::from_ref(id), Some(id), found);
+            }
             Part::Bundle => drop(patch.insert("law".to_owned(), law::newest(&mut *on).await?)),
             Part::Settings => {}
         }

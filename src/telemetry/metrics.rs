@@ -33,6 +33,9 @@ pub fn install() -> Handle {
         state::SNAPSHOT_RELOADS.with(&[result(ok)]);
         state::SNAPSHOT_KEPT.with(&[result(ok)]);
     }
+    for kind in ["exception", "breakglass"] {
+        state::LEAVES_USED.with(&[kind]);
+    }
     for word in ["same", "different"] {
         state::SNAPSHOT_RECONCILED.with(&[word]);
     }
@@ -112,6 +115,18 @@ pub fn policy_broken(policy: &str, broken: bool) {
 /// Counts a patch of this policy that was dropped.
 pub fn patch_dropped(policy: &str) {
     state::PATCHES_DROPPED.with(&[policy]).add(1);
+}
+
+// === leave from laws ===
+
+/// Counts a review on which leave lifted a denial; `kind` is `exception` or `breakglass`.
+pub fn leave_used(kind: &'static str) {
+    state::LEAVES_USED.with(&[kind]).add(1);
+}
+
+/// Tells from when until when each break-glass document holds, in seconds since 1970.
+pub fn breakglass_windows(windows: impl Iterator<Item = (i64, i64)>) {
+    *state::BREAKGLASS.lock().unwrap_or_else(PoisonError::into_inner) = windows.collect();
 }
 
 // === the snapshot ===

@@ -8,6 +8,7 @@ mod check;
 mod document;
 mod edit;
 mod error;
+mod exceptions;
 mod items;
 mod map;
 mod patch;
@@ -17,16 +18,19 @@ mod shape;
 mod wire;
 mod write;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use edit::Section;
 pub use error::{Problem, SnapshotError};
+pub use exceptions::{Exception, Objects};
 pub use items::{App, Kind, Namespace, Project, Registries, Status, Tenant, Unit};
 pub use map::Map;
 pub use patch::Changes;
 pub use policy_sets::{Law, Origin, PolicySet, Rule};
 pub use wire::schema;
 
+use super::breakglass;
 use super::image::Entry;
 use super::requester::Class;
 use super::resource::Pattern;
@@ -56,6 +60,10 @@ pub struct Snapshot {
     pub apps: Map<App>,
     /// By the exact name, which equals the one composed from its owner.
     pub namespaces: Map<Namespace>,
+    /// Leave that was granted, by id; few, so a change of one takes the document's slow way.
+    pub exceptions: Arc<BTreeMap<Arc<str>, Exception>>,
+    /// Break-glass documents by id, whether they verify or not; what signature counts is the gate's to know.
+    pub breakglass: Arc<BTreeMap<Arc<str>, breakglass::Entry>>,
     index: Index,
 }
 

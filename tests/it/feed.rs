@@ -6,4 +6,4 @@ mod changes; // who follows whom, and in what order
 mod disk; // a disk that is full
 mod expiry; // sandboxes whose time is over
 mod faults; // API killed, database frozen, ledger restored, token rotated
-mod stage; // a ledger, its API, its gates
+pub mod stage; // a ledger, its API, its gates

@@ -26,7 +26,15 @@ pub type Column = (&'static str, &'static str);
 /// # Errors
 /// Standard output cannot be written.
 pub fn list(client: &Client, columns: &[Column], items: &[Json]) -> anyhow::Result<()> {
-    match client.format {
+    self::items(client.format, columns, items)
+}
+
+/// The same of what no API answered.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn items(format: Format, columns: &[Column], items: &[Json]) -> anyhow::Result<()> {
+    match format {
         Format::Json => output::print_json(&items),
         Format::Yaml => yaml(&Json::from(items)),
         Format::Table if items.is_empty() => {

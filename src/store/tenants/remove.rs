@@ -24,12 +24,15 @@ pub async fn delete(tx: &mut Tx, tenant: Tenant, cascade: bool) -> Result<(), St
     for statement in [
         "DELETE FROM catalog_items WHERE tenant_id = $1",
         "DELETE FROM policysets WHERE tenant_id = $1",
-        "DELETE FROM exceptions WHERE tenant_id = $1",
         "DELETE FROM memberships WHERE tenant_id = $1",
         "DELETE FROM settings WHERE tenant_id = $1",
         "DELETE FROM tenant_clusters WHERE tenant_id = $1",
     ] {
         sqlx::query(statement).bind(&tenant.id).execute(tx.sql()).await?;
+    }
+    let leave = sqlx::query_scalar("DELETE FROM exceptions WHERE tenant_id = $1 RETURNING id");
+    for id in leave.bind(&tenant.id).fetch_all(tx.sql()).await? {
+        tx.touch(Part::Exception(id));
     }
     let now = tx.now();
     sqlx::query(

@@ -16,6 +16,9 @@ pub(super) static POLICY_RELOADS: Family<Counter> = Family::new(&["result"]);
 pub(super) static POLICY_RELOAD_OK: Gauge = Gauge::new();
 pub(super) static POLICY_REVISION: Family<Gauge> = Family::new(&["revision"]);
 pub(super) static PATCHES_DROPPED: Family<Counter> = Family::new(&["policy"]);
+pub(super) static LEAVES_USED: Family<Counter> = Family::new(&["kind"]);
+/// From when until when, in seconds since 1970.
+pub(super) static BREAKGLASS: Mutex<Vec<(i64, i64)>> = Mutex::new(Vec::new());
 pub(super) static SNAPSHOT_REVISION: Gauge = Gauge::new();
 pub(super) static SNAPSHOT_RELOADS: Family<Counter> = Family::new(&["result"]);
 pub(super) static SNAPSHOT_KEPT: Family<Counter> = Family::new(&["result"]);
@@ -79,6 +82,13 @@ impl Family<Gauge> {
             }
         }
     }
+}
+
+pub(super) fn write_breakglass(metric: &Description, page: &mut Page) {
+    let now = jiff::Timestamp::now().as_second();
+    let windows = BREAKGLASS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let open = windows.iter().filter(|(from, until)| *from <= now && now < *until).count();
+    page.sample(metric, "", open);
 }
 
 pub(super) fn write_snapshot_age(metric: &Description, page: &mut Page) {

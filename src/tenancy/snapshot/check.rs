@@ -5,6 +5,7 @@
 //! that it changes; so both are held to the same rules.
 
 mod identities;
+mod leave;
 mod namespaces;
 mod policy_sets;
 pub(super) mod settings;
@@ -48,6 +49,7 @@ pub(super) fn build(document: Document, dropped: &Dropped, problems: &mut Proble
     document.projects.0.into_iter().for_each(|(key, project)| checker.project(key.into(), project));
     document.apps.0.into_iter().for_each(|(key, app)| checker.app(key.into(), app));
     document.namespaces.0.into_iter().for_each(|(name, namespace)| checker.namespace(name.into(), namespace));
+    checker.leave(document.exceptions, document.breakglass);
     checker.next
 }
 

@@ -37,7 +37,20 @@ impl Snapshot {
         let index = Index { prefix: format!("{}-", settings.prefix).into(), ..Index::default() };
         let (tenants, projects) = (Map::default(), Map::default());
         let (apps, namespaces) = (Map::default(), Map::default());
-        Self { ledger, revision, law: None, settings, tenants, projects, apps, namespaces, index }
+        let (exceptions, breakglass) = (Arc::default(), Arc::default());
+        Self {
+            ledger,
+            revision,
+            law: None,
+            settings,
+            tenants,
+            projects,
+            apps,
+            namespaces,
+            exceptions,
+            breakglass,
+            index,
+        }
     }
 
     /// Takes an id for an entry; whose it already is, if it is somebody's.

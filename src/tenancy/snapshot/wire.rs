@@ -1,15 +1,19 @@
 //! The document as it travels. Only shapes are held here; what the words mean is checked in `check`.
 
+mod keyed;
+
 use std::collections::BTreeMap;
-use std::fmt;
-use std::marker::PhantomData;
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer};
 
+pub(super) use keyed::Keyed;
+
+use super::exceptions::Exception;
 use super::policy_sets::{Law, PolicySet};
+use crate::tenancy::breakglass;
 
 /// JSON Schema (2020-12) of the document.
 pub fn schema() -> serde_json::Value {
@@ -73,6 +77,14 @@ pub(super) struct Document {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Namespace>")]
     pub(super) namespaces: Keyed<Namespace>,
+    /// Leave from a policy that was granted, by id.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Exception>")]
+    pub(super) exceptions: Keyed<Exception>,
+    /// Break-glass documents by id: each signed, or closed.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, breakglass::Entry>")]
+    pub(super) breakglass: Keyed<breakglass::Entry>,
 }
 
 /// What holds for all tenants.
@@ -256,39 +268,4 @@ fn format_version() -> u32 {
 /// meant as the empty list.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
-}
-
-/// A map in the document's order that keeps a repeated key, so that the check can name it: `serde_json` would let the
-/// last one win.
-#[derive(Debug)]
-pub(super) struct Keyed<T>(pub(super) Vec<(String, T)>);
-
-impl<T> Default for Keyed<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Keyed<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
-            type Value = Keyed<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Keyed(entries))
-            }
-        }
-
-        deserializer.deserialize_map(Entries(PhantomData))
-    }
 }

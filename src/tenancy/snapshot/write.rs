@@ -26,6 +26,12 @@ impl Serialize for Snapshot {
         document.serialize_entry("projects", &Section::<_, wire::Project>::of(&self.projects))?;
         document.serialize_entry("apps", &Section::<_, wire::App>::of(&self.apps))?;
         document.serialize_entry("namespaces", &Section::<_, wire::Namespace>::of(&self.namespaces))?;
+        if !self.exceptions.is_empty() {
+            document.serialize_entry("exceptions", &*self.exceptions)?;
+        }
+        if !self.breakglass.is_empty() {
+            document.serialize_entry("breakglass", &*self.breakglass)?;
+        }
         document.end()
     }
 }

@@ -99,7 +99,7 @@ fn a_patch_for_another_world_is_refused_by_path() {
     check(
         json!({"laws": {}}),
         &[
-            "laws: unknown field (allowed: `apps`, `law`, `ledger`, `namespaces`, `projects`, `revision`, `settings`, `tenants`, `version`)",
+            "laws: unknown field (allowed: `apps`, `breakglass`, `exceptions`, `law`, `ledger`, `namespaces`, `projects`, `revision`, `settings`, `tenants`, `version`)",
         ],
     );
     check(json!([]), &["the document: a list (allowed: a map)"]);

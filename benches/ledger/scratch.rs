@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+#[path = "../../tests/it/support/ended.rs"]
+mod ended;
+
 #[expect(dead_code, reason = "shared with the tests, which use the rest")]
 #[path = "../../tests/it/support/postgres.rs"]
 pub mod postgres;

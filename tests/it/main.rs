@@ -15,6 +15,7 @@ mod api; // the ledger's API: problems, bodies, paging, replays, limits, every r
 mod bad_input; // what is no review, and what is one and should not be
 mod broken_laws; // laws that fail, at the start and while they run
 mod cli; // the command line: help, exit codes, messages
+mod controlplane; // a real kube-apiserver and its controllers in front of the gate, through kubectl
 mod decisions; // what is told of decisions: log, metrics, the end of the process
 mod demo; // `portcullis demo`, as the README says
 mod feed;

@@ -1,6 +1,7 @@
 //! A gate as a process of its own, and a client that trusts it.
 
 pub mod disk; // a disk that is full
+pub mod ended; // what must not outlive the run
 pub mod postgres; // a server of this run's own
 pub mod wire; // reviews as Go writes them, and a connection that sends what it is told to
 

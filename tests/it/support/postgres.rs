@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::wait;
+use super::{ended, wait};
 
 /// One server for all tests, ended by a process of its own once this one is gone, however it went.
 static CLUSTER: OnceLock<Cluster> = OnceLock::new();
@@ -161,7 +161,7 @@ impl Cluster {
         let log = std::fs::File::create(dir.join("log")).unwrap();
         let mut child =
             server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        end_with_us(child.id(), &dir);
+        ended::with_us(&[child.id()], &dir);
         wait(Duration::from_mins(1), || {
             assert!(
                 child.try_wait().unwrap().is_none(),
@@ -255,23 +255,4 @@ fn install() -> PathBuf {
 
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// Starts a process that waits for the end of this one, then stops the server and removes its directory. Nothing that
-/// runs inside this process could: a panic may abort it, and statics are never dropped.
-#[expect(clippy::zombie_processes, reason = "it outlives this process, which is what it is for")]
-fn end_with_us(server: u32, dir: &Path) {
-    let script = "while kill -0 \"$0\" 2>/dev/null; do sleep 0.2; done; kill -INT \"$1\" 2>/dev/null; \
-                  i=0; while kill -0 \"$1\" 2>/dev/null && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); done; \
-                  kill -KILL \"$1\" 2>/dev/null; rm -rf \"$2\"";
-    Command::new("setsid")
-        .args(["sh", "-c", script])
-        .arg(std::process::id().to_string())
-        .arg(server.to_string())
-        .arg(dir)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
 }

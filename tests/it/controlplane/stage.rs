@@ -1,0 +1,95 @@
+//! A control plane, the gate registered with it, and the world of the cases built through both.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::gate::Gate;
+use super::plane::Plane;
+use super::rows;
+use crate::support::{people, wait};
+
+/// What rows call the namespaces of the world.
+pub const SHORT: &[(&str, &str)] = &[
+    ("A", "tn-acme-shop-app-frontend"),
+    ("S", "tn-acme-shop-sbx-001"),
+    ("G", "tn-globex-web-app-api"),
+    ("GS", "tn-globex-web-sbx-001"),
+    ("ACME", "018f2b7c-0000-7000-8000-000000000001"),
+    ("GLOBEX", "018f2b7c-0000-7000-8000-000000000002"),
+    ("SHOP", "018f2b7c-0000-7000-8000-000000000011"),
+    ("FRONTEND", "018f2b7c-0000-7000-8000-000000000021"),
+];
+
+pub struct Stage {
+    pub plane: Plane,
+    pub gate: Gate,
+}
+
+impl Stage {
+    /// RBAC lets the whole cast do everything, so that whatever is refused is refused by the gate.
+    pub fn set() -> Self {
+        let stage = Self { plane: Plane::start(), gate: Gate::start() };
+        let accounts = SHORT.iter().map(|(_, namespace)| format!("system:serviceaccounts:{namespace}"));
+        let api = "rbac.authorization.k8s.io";
+        let subjects: Vec<_> = people()
+            .values()
+            .map(|person| json!({"apiGroup": api, "kind": "User", "name": person.username}))
+            .chain(accounts.map(|name| json!({"apiGroup": api, "kind": "Group", "name": name})))
+            .collect();
+        let binding = json!({
+            "apiVersion": format!("{api}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": "the-cast"},
+            "roleRef": {"apiGroup": api, "kind": "ClusterRole", "name": "cluster-admin"}, "subjects": subjects,
+        });
+        stage.root("kubectl apply -f -", &binding.to_string());
+        stage.register();
+        rows::run(&stage, "world");
+        stage
+    }
+
+    /// Registers the gate, and waits until kube-apiserver knows.
+    fn register(&self) {
+        self.root("kubectl apply --server-side -f -", &self.gate.manifests());
+        let probe = ["create", "namespace", "tn-nobody", "--dry-run=server"];
+        wait(Duration::from_secs(30), || {
+            self.plane.kubectl("acme-dev", &probe).err.contains("denied the request").then_some(())
+        });
+    }
+
+    fn root(&self, line: &str, input: &str) {
+        let done = self.plane.shell("root", line, Some(input));
+        assert!(done.ok, "{line}: {}", done.err);
+    }
+
+    /// Holds at any time, whatever is tried: the law refuses nothing to the cluster's own controllers and nodes, the gate
+    /// fails no review, and kube-apiserver fails no call and no condition.
+    pub fn is_sound(&self) {
+        let refused = |line: &serde_json::Value| {
+            let of_the_cluster = ["system", "node"].iter().any(|class| line["requester_class"] == *class);
+            line["verdict"] == "error" || of_the_cluster && line["verdict"] != "allow"
+        };
+        let refused: Vec<_> = self.gate.decisions().into_iter().filter(refused).collect();
+        assert!(refused.is_empty(), "{refused:#?}");
+        let metrics = self.plane.kubectl("root", &["get", "--raw", "/metrics"]).out;
+        assert!(metrics.contains("apiserver_admission_webhook_request_total{"), "{metrics}");
+        let failed = ["calling_webhook_error", "webhook_fail_open_count{", "evaluation_errors_total{"];
+        let lines: Vec<&str> = metrics
+            .lines()
+            .filter(|line| line.contains("portcullis") && failed.iter().any(|word| line.contains(word)))
+            .collect();
+        assert!(lines.is_empty(), "{lines:#?}");
+    }
+}
+
+/// The world, and in it what tests make and delete.
+pub fn enlarged(world: &str) -> String {
+    let app = "apps:\n  acme/shop/brief: {id: 018f2b7c-0000-7000-8000-000000000029, sourceKind: image}";
+    let namespaces = [
+        "namespaces:",
+        "  tn-acme-shop-app-brief: {kind: app, tenant: acme, project: shop, app: brief}",
+        "  tn-acme-shop-sbx-002: {kind: sandbox, tenant: acme, project: shop, sandbox: 2, id: 018f2b7c-0000-7000-8000-000000000039}",
+    ];
+    world
+        .replace("\napps:", &format!("\n{app}"))
+        .replace("\nnamespaces:", &format!("\n{}", namespaces.join("\n")))
+}

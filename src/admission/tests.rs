@@ -127,3 +127,21 @@ fn a_sandbox_expires_by_the_time_of_the_review() {
         assert_eq!(decided_in(snapshot, &law, &review).outcome(), expected, "{at}");
     }
 }
+
+#[test]
+fn a_set_of_the_platform_that_does_not_fit_denies_by_the_policy_it_is_for() {
+    let rules = "deny contains \"never\" if false";
+    let schema = "#   params_schema: {type: object, properties: {most: {type: integer}}}\n#   match:";
+    let text = format!(
+        "# METADATA\n# title: t\n# custom:\n#   id: most\n{schema} [{{operations: [CREATE], resources: ['*/*']}}]\npackage portcullis.most\n{rules}\n"
+    );
+    let files = [("most.rego".to_owned(), text.into_bytes())];
+    let law = PolicySet::compile(&Bundle::from_files(files).unwrap(), Options::default(), None).unwrap();
+    let review = review(Endpoint::Validate, "CREATE", "configmaps", &json!({}), &Json::Null);
+    for (most, expected) in [(json!(5), Outcome::Allow), (json!("five"), Outcome::Error)] {
+        let set = json!([{"name": "s", "origin": "platform", "rules": [{"policy": "most", "params": {"most": most}}]}]);
+        let patch = json!({"tenants": {"acme": {"policySets": set}}});
+        let (snapshot, _) = crate::tenancy::snapshot::tests::world().apply(&patch, 43).unwrap();
+        assert_eq!(decided_in(snapshot, &law, &review).outcome(), expected, "{most}");
+    }
+}

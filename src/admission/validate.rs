@@ -25,6 +25,12 @@ pub fn run(
     let effective = effective(law, facts);
     let effective = effective.as_ref();
     let asked = asked(law, plan, facts, effective);
+    for (_, policy, mode) in &asked {
+        if let Some(why) = effective.and_then(|effective| effective.broken(&policy.manifest.id)) {
+            crate::telemetry::metrics::policy_error(&policy.manifest.id, "params");
+            verdict.failed_policy(policy, *mode, "params", why.to_owned());
+        }
+    }
     let policies: Vec<usize> = asked.iter().map(|(at, ..)| *at).collect();
     if policies.is_empty() {
         return;

@@ -135,7 +135,7 @@ fn view(law: &PolicySet, policy: &Policy, sets: Option<&[Attached]>, project: Op
         Effective {
             mode: found.mode.map_or_else(bundle, from),
             params: found.params.into_iter().map(|(name, sourced)| (name, from(sourced))).collect(),
-            without_effect: found.without_effect,
+            without_effect: found.without_effect.into_iter().chain(found.broken).collect(),
         }
     });
     PolicyView {

@@ -23,6 +23,7 @@ pub struct Effective {
     /// `data.params`.
     pub params: Value,
     modes: BTreeMap<String, Override>,
+    broken: BTreeMap<String, String>,
 }
 
 /// What sets say of one policy's mode.
@@ -51,6 +52,10 @@ pub struct Explained {
     pub mode: Option<Sourced>,
     /// What was asked for and has no effect, each with the reason.
     pub without_effect: Vec<String>,
+    /// Values of the plan or the platform that do not fit the policy's schema, each with the reason. What would hold is
+    /// unknown then, so the policy fails.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub broken: Vec<String>,
 }
 
 /// Remembers what holds, by the sets themselves.
@@ -65,6 +70,11 @@ impl Effective {
         let Some(found) = self.modes.get(policy) else { return own };
         let replaced = found.replaced.unwrap_or(own);
         found.at_least.map_or(replaced, |least| least.max(replaced))
+    }
+
+    /// Why a policy cannot be asked here: a set gives it a value that its schema does not know.
+    pub fn broken(&self, policy: &str) -> Option<&str> {
+        self.broken.get(policy).map(String::as_str)
     }
 }
 
@@ -110,10 +120,13 @@ impl PolicySet {
 
 fn effective(law: &PolicySet, sets: &[Attached], project: Option<&str>) -> Effective {
     let mut params = serde_json::to_value(&law.params).unwrap_or_default();
-    let mut modes = BTreeMap::new();
+    let (mut modes, mut broken) = (BTreeMap::new(), BTreeMap::new());
     for policy in &law.policies {
         let id = &policy.manifest.id;
         let found = explain(&policy.manifest, params.get(id), sets, project);
+        if !found.broken.is_empty() {
+            broken.insert(id.clone(), found.broken.join("; "));
+        }
         let changed: Map<String, Json> =
             found.params.into_iter().map(|(name, sourced)| (name, sourced.value)).collect();
         if !changed.is_empty()
@@ -127,7 +140,7 @@ fn effective(law: &PolicySet, sets: &[Attached], project: Option<&str>) -> Effec
             modes.insert(id.clone(), said);
         }
     }
-    Effective { params: Value::from(params), modes }
+    Effective { params: Value::from(params), modes, broken }
 }
 
 fn fold(said: Override, set: &Attached, rule: &Rule) -> Override {
@@ -185,6 +198,11 @@ pub fn explain(
 
 impl Explained {
     fn add(&mut self, manifest: &Manifest, origin: Origin, name: &str, own: &Json, from: &str) {
+        if let Some(why) = manifest.misfit(name, own) {
+            let told = format!("{from}: {}.{name}: {why}", manifest.id);
+            let list = if origin == Origin::Tenant { &mut self.without_effect } else { &mut self.broken };
+            return list.push(told);
+        }
         if origin != Origin::Tenant {
             self.params.insert(name.to_owned(), Sourced { value: own.clone(), from: vec![from.to_owned()] });
             return;

@@ -27,6 +27,67 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ .Values.tenancy.existingConfigMap | default (printf "%s-tenancy" (include "portcullis.name" .)) }}
 {{- end -}}
 
+{{- /* Pods of the API are not the gate's: no call of a webhook may reach them. */ -}}
+{{- define "portcullis.apiSelector" -}}
+app.kubernetes.io/name: {{ include "portcullis.name" . }}-api
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "portcullis.source" -}}
+{{- if eq .Values.tenancy.source "file" -}}
+- --tenancy=/etc/portcullis/tenancy/{{ .Values.tenancy.key }}
+{{- else -}}
+- --snapshot-cache=/var/lib/portcullis/snapshot
+{{- with .Values.ledger.cluster }}
+- --cluster={{ . }}
+{{- end }}
+{{- if eq .Values.tenancy.source "ledger" }}
+- --ledger={{ include "portcullis.ledgerUrl" . }}
+- --ledger-token=/etc/portcullis/ledger/token
+- --ledger-ca=/etc/portcullis/ledger/ca.crt
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{- define "portcullis.ledgerUrl" -}}
+{{- if .Values.ledger.url -}}
+{{ .Values.ledger.url }}
+{{- else if .Values.api.enabled -}}
+https://{{ include "portcullis.name" . }}-api.{{ .Release.Namespace }}.svc
+{{- else -}}
+{{- fail "tenancy.source is ledger: ledger.url says where, or api.enabled serves one beside the gates" -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* cert-manager writes the authority beside the leaf. */ -}}
+{{- define "portcullis.ledgerCa" -}}
+{{ .Values.ledger.caSecret | default .Values.api.tlsSecret }}
+{{- end -}}
+
+{{- define "portcullis.databaseEnv" -}}
+- name: PORTCULLIS_DATABASE
+  valueFrom: {secretKeyRef: {name: {{ .Values.ledger.databaseSecret }}, key: url}}
+{{- end -}}
+
+{{- define "portcullis.policyVolume" -}}
+{{- if eq .Values.policies.source "files" }}
+- name: policies
+  configMap:
+    name: {{ include "portcullis.name" . }}-policies
+    items:
+      {{- range $path, $_ := .Values.policies.files }}
+      - {key: {{ include "portcullis.key" $path }}, path: {{ $path }}}
+      {{- end }}
+{{- else if eq .Values.policies.source "configMaps" }}
+- name: policies
+  projected:
+    sources:
+      {{- range .Values.policies.configMaps }}
+      - configMap: {{- toYaml . | nindent 10 }}
+      {{- end }}
+{{- end }}
+{{- end -}}
+
 {{- define "portcullis.terminationSeconds" -}}
 {{- with .Values.drain -}}
 {{ add (int .preStopSeconds) (int .delaySeconds) (int .graceSeconds) 5 }}

@@ -105,6 +105,9 @@ pub(super) fn all(
     let mut changed = 0;
     for target in targets {
         let done = one(client, target, dry_run, differences)?;
+        if done == Done::Same && target.is_part() {
+            continue;
+        }
         changed += usize::from(done != Done::Same);
         let word = match (done, dry_run) {
             (Done::Same, _) => format!("{FAINT}unchanged{FAINT:#}"),
@@ -121,7 +124,9 @@ pub(super) fn all(
 fn one(client: &Client, target: &Target, dry_run: bool, differences: bool) -> anyhow::Result<Done> {
     let path = target.path(client);
     let before = client.find(&path)?;
-    if before.is_some() && target.is_published(client)? {
+    // What is not there is made with all that its document says.
+    let made_whole = before.is_none() && target.is_part();
+    if made_whole || (before.is_some() && target.is_published(client)?) {
         return Ok(Done::Same);
     }
     let (method, to, body) = target.call(client, before.is_some());

@@ -127,3 +127,19 @@ fn a_word_that_means_nothing_does_not_load() {
     let problems = PolicySet::compile(&bundle, Options::default(), None).unwrap_err().to_string();
     assert!(problems.contains("`combine` of `most` is \"least\", not one of intersect"), "{problems}");
 }
+
+#[test]
+fn a_value_that_does_not_fit_breaks_its_policy_where_the_platform_gives_it() {
+    let law = law();
+    let broken = |origin: &str, params: Json| {
+        let set = json!([{"name": "s", "origin": origin, "rules": [{"policy": "steps", "params": params}]}]);
+        let found = law.effective.get(&law, &sets(set), None).unwrap();
+        found.broken("steps").map(str::to_owned)
+    };
+    let said = broken("platform", json!({"most": "five"})).unwrap();
+    assert!(said.starts_with("platform: s: steps.most: "), "{said}");
+    assert!(broken("plan", json!({"moot": 5})).unwrap().contains("policy `steps` has no parameter `moot`"));
+    assert_eq!(broken("platform", json!({"most": 4})), None);
+    // A tenant's own can only tighten, so what is no value of it tightens nothing.
+    assert_eq!(broken("tenant", json!({"most": "five"})), None);
+}

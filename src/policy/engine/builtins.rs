@@ -18,7 +18,7 @@ const ALLOWED: &[&str] = &[
     "min", "net.cidr_contains", "net.cidr_is_valid", "object.filter", "object.get", "object.keys", "object.remove",
     "object.subset", "object.union", "object.union_n", "print", "product", "regex.find_n", "regex.globs_match",
     "regex.is_valid", "regex.match", "regex.split", "regex.template_match", "replace", "round",
-    "semver.compare", "semver.is_valid", "sort", "split", "sprintf", "startswith", "strings.any_prefix_match",
+    "semver.compare", "semver.is_valid", "sort", "split", "startswith", "strings.any_prefix_match",
     "strings.any_suffix_match", "strings.count", "strings.replace_n", "strings.reverse", "substring", "sum",
     "time.add_date", "time.clock", "time.date", "time.diff", "time.format", "time.parse_duration_ns",
     "time.parse_ns", "time.parse_rfc3339_ns", "time.weekday", "to_number", "trim", "trim_left", "trim_prefix",
@@ -32,6 +32,9 @@ const BOUNDED: &[(&str, &[usize])] =
 /// Builtins that answer a pattern that is none with undefined instead of an error: the pattern must be constant, so that
 /// its author sees what it does.
 const PATTERNS: &[(&str, &[usize])] = &[("regex.replace", &[1])];
+
+/// Builtins that write a number as wide as a text says, `%4000000000d`: the text must be constant.
+const FORMATS: &[(&str, &[usize])] = &[("sprintf", &[0])];
 
 const REFUSED: &[(&str, &str)] = &[
     ("http.send", "a review never waits for the network; put the facts into params or the snapshot"),
@@ -68,6 +71,7 @@ fn judge<'a>(
     }
     for (table, why) in [
         (BOUNDED, "its bounds must be constant numbers, or a tenant's number could exhaust memory"),
+        (FORMATS, "its format must be a constant text, or a width in a tenant's text could exhaust memory"),
         (PATTERNS, "its pattern must be a constant text, or a pattern that is none would go unnoticed"),
     ] {
         if let Some((_, places)) = table.iter().find(|(known, _)| *known == name) {
@@ -104,7 +108,8 @@ fn is_function(module: &Analysis, name: &str, functions: &dyn Fn(&[String]) -> b
 pub fn allowed() -> impl Iterator<Item = (&'static str, &'static str)> {
     let bounded = BOUNDED.iter().map(|(name, _)| (*name, "with constant bounds"));
     let patterns = PATTERNS.iter().map(|(name, _)| (*name, "with a constant pattern"));
-    ALLOWED.iter().map(|name| (*name, "")).chain(bounded).chain(patterns)
+    let formats = FORMATS.iter().map(|(name, _)| (*name, "with a constant format"));
+    ALLOWED.iter().map(|name| (*name, "")).chain(bounded).chain(formats).chain(patterns)
 }
 
 /// Every builtin that is refused by name, and why.

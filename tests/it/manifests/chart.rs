@@ -1,6 +1,7 @@
 //! The chart and the plain manifests beside it: they render, they run under the restricted Pod Security Standard, their
 //! flags exist, and they register what the table says.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
@@ -67,7 +68,9 @@ fn check_deployment(deployment: &Value) {
     assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
     let kinds =
         |volume: &Value| ["secret", "configMap", "projected"].iter().any(|kind| volume.get(kind).is_some());
-    assert!(pod["volumes"].as_array().unwrap().iter().all(kinds), "{}", pod["volumes"]);
+    let state = |volume: &Value| volume["name"] == "state" && volume["emptyDir"]["sizeLimit"].is_string();
+    let volumes = pod["volumes"].as_array().unwrap();
+    assert!(volumes.iter().all(|volume| kinds(volume) || state(volume)), "{volumes:?}");
     let [container] = &pod["containers"].as_array().unwrap()[..] else { panic!("one container") };
     assert_eq!(
         container["securityContext"],
@@ -81,7 +84,12 @@ fn check_deployment(deployment: &Value) {
             && container["resources"]["limits"]["memory"].is_string()
     );
     let read_only = |mount: &Value| mount["readOnly"] == true && mount.get("subPath").is_none();
-    assert!(container["volumeMounts"].as_array().unwrap().iter().all(read_only));
+    let mounts = container["volumeMounts"].as_array().unwrap();
+    assert!(mounts.iter().filter(|mount| mount["name"] != "state").all(read_only));
+    let names = |list: &[Value]| -> BTreeSet<String> {
+        list.iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(mounts), names(volumes), "what is mounted, and what there is to mount");
     for (probe, path) in
         [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]
     {
@@ -220,6 +228,46 @@ fn policies_tenants_and_callers_come_as_files() {
 }
 
 #[test]
+fn a_ledger_stands_beside_the_gates() {
+    for (source, flags) in [
+        ("ledger", &["--ledger=https://portcullis-api.portcullis-system.svc", "--cluster=eu-1"][..]),
+        ("database", &["--snapshot-cache=/var/lib/portcullis/snapshot", "--cluster=eu-1"]),
+    ] {
+        let values = format!(
+            "tenancy: {{source: {source}}}\nledger: {{cluster: eu-1}}\napi: {{enabled: true}}\nbreakglass: {{secretName: glass}}\n\
+             policies: {{source: configMaps, configMaps: [{{name: law}}]}}\n"
+        );
+        let (_dir, file) = scratch("values.yaml", &values);
+        let Some(text) = render(&["--values", file.to_str().unwrap()]) else { return };
+        let documents = documents(&text);
+        let named = |kind: &str, name: &str| {
+            let same = |document: &&Value| document["kind"] == kind && document["metadata"]["name"] == name;
+            documents.iter().find(same).unwrap_or_else(|| panic!("no {kind} {name}"))
+        };
+        let (gate, api) = (named("Deployment", "portcullis"), named("Deployment", "portcullis-api"));
+        for deployment in [gate, api] {
+            check_deployment(deployment);
+        }
+        let container = |deployment: &Value| deployment["spec"]["template"]["spec"]["containers"][0].clone();
+        let words = container(gate);
+        assert!(flags.iter().all(|flag| args(&words).contains(flag)), "{:?}", args(&words));
+        assert!(!args(&words).iter().any(|flag| flag.starts_with("--tenancy")));
+        let database = |container: &Value| container["env"][0]["name"] == "PORTCULLIS_DATABASE";
+        assert_eq!((database(&words), database(&container(api))), (source == "database", true));
+        // The API server must never find a Pod of the API behind the webhook's Service.
+        let selected = &named("Service", "portcullis")["spec"]["selector"];
+        assert_ne!(selected, &named("Service", "portcullis-api")["spec"]["selector"]);
+        assert_ne!(
+            selected["app.kubernetes.io/name"],
+            api["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"]
+        );
+        let issued = &named("Certificate", "portcullis-api")["spec"];
+        assert_eq!(issued["dnsNames"], json!(["portcullis-api.portcullis-system.svc"]));
+        assert_ne!(named("NetworkPolicy", "portcullis")["spec"]["egress"], json!([]));
+    }
+}
+
+#[test]
 fn what_would_not_work_is_refused_before_it_is_installed() {
     let tenancy = "tenancy.existingConfigMap=t";
     for (words, sentence) in [
@@ -229,6 +277,8 @@ fn what_would_not_work_is_refused_before_it_is_installed() {
         (&[tenancy, "webhook.tenantPrefix=tn-"], "tenantPrefix"),
         (&[tenancy, "drain.delaySeconds=500"], "delaySeconds"),
         (&[tenancy, "policies.source=files"], "policies.files is empty"),
+        (&["tenancy.source=ledger"], "ledger.url says where"),
+        (&["tenancy.source=ledger", "ledger.url=http://ledger"], "url"),
     ] {
         let words: Vec<&str> = words.iter().flat_map(|word| ["--set", word]).collect();
         let Some(done) = helm(&words) else { return };

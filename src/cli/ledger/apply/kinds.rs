@@ -22,6 +22,8 @@ enum Kind {
     Setting(String),
     Cluster(String),
     Tenant(String),
+    /// What of a tenant has a route of its own once the tenant is there: `owners`, `plan`.
+    TenantsOwn(String, &'static str),
     Project(ProjectPath),
     App(ProjectPath, String),
     CatalogItem(String),
@@ -52,7 +54,7 @@ impl Target {
         let slug = |fields: &Map<String, Json>, key: &str| word(fields, key);
         let kind = match kind.as_str() {
             "Cluster" => Kind::Cluster(slug(&fields, "name")?),
-            "Tenant" => Kind::Tenant(slug(&fields, "name")?),
+            "Tenant" => return tenant(fields),
             "Project" => {
                 let tenant = take(&mut fields, "tenant")?;
                 Kind::Project(ProjectPath { tenant, project: slug(&fields, "name")? })
@@ -70,7 +72,7 @@ impl Target {
         match &self.kind {
             Kind::Setting(key) => url(&["settings", key]),
             Kind::Cluster(name) => url(&["clusters", name]),
-            Kind::Tenant(name) => client.tenant(name, &[]),
+            Kind::Tenant(name) | Kind::TenantsOwn(name, _) => client.tenant(name, &[]),
             Kind::Project(at) => client.project(at, &[]),
             Kind::App(at, name) => client.project(at, &["apps", name]),
             Kind::CatalogItem(slug) => url(&["catalog", slug]),
@@ -88,6 +90,11 @@ impl Target {
         Ok(versions.iter().any(|known| known.get("version") == self.fields.get("version")))
     }
 
+    /// Whether it is there only with something else, which then says it when it is made.
+    pub const fn is_part(&self) -> bool {
+        matches!(self.kind, Kind::TenantsOwn(..))
+    }
+
     /// The request that makes it, or brings what is there to what the document says.
     pub fn call(&self, client: &Client, there: bool) -> Call {
         let whole = Json::from(self.fields.clone());
@@ -100,6 +107,8 @@ impl Target {
         match &self.kind {
             Kind::Setting(_) => change(Method::PUT, whole),
             Kind::Cluster(_) if there => change(Method::PATCH, within(&["name"])),
+            Kind::TenantsOwn(tenant, "owners") => (Method::PUT, client.tenant(tenant, &["owners"]), whole),
+            Kind::TenantsOwn(tenant, own) => (Method::PUT, url(&["tenants", tenant, own]), whole),
             Kind::Tenant(_) if there => change(Method::PATCH, within(&MADE_WITH)),
             Kind::Project(_) if there => change(Method::PATCH, within(&["name"])),
             Kind::App(..) if there => change(Method::PUT, within(&["name"])),
@@ -125,12 +134,27 @@ impl Kind {
             Self::Setting(key) => format!("setting {key}"),
             Self::Cluster(name) => format!("cluster {name}"),
             Self::Tenant(name) => format!("tenant {name}"),
+            Self::TenantsOwn(name, own) => format!("{own} of tenant {name}"),
             Self::Project(at) => format!("project {}/{}", at.tenant, at.project),
             Self::App(at, name) => format!("app {}/{}/{name}", at.tenant, at.project),
             Self::CatalogItem(slug) => format!("catalog item {slug}"),
             Self::PolicySet(tenant, name) => format!("policy set {tenant}/{name}"),
         }
     }
+}
+
+/// A tenant, and what of it is changed apart.
+fn tenant(fields: Map<String, Json>) -> anyhow::Result<Vec<Target>> {
+    let name = word(&fields, "name")?;
+    let own = [("owners", "owners"), ("plan", "name")].into_iter().filter_map(|(own, key)| {
+        let value = fields.get(own)?.clone();
+        let kind = Kind::TenantsOwn(name.clone(), own);
+        Some(Target { name: kind.name(), kind, fields: Map::from_iter([(key.to_owned(), value)]) })
+    });
+    let own: Vec<Target> = own.collect();
+    let kind = Kind::Tenant(name);
+    let whole = Target { name: kind.name(), kind, fields };
+    Ok(std::iter::once(whole).chain(own).collect())
 }
 
 fn word(fields: &Map<String, Json>, key: &str) -> anyhow::Result<String> {
@@ -164,6 +188,14 @@ mod tests {
             let error = Target::read(document.clone()).unwrap_err().to_string();
             assert!(error.starts_with(said), "{document}: {error}");
         }
+    }
+
+    #[test]
+    fn a_tenant_is_more_than_one_request() {
+        let whole = json!({"kind": "Tenant", "name": "acme", "plan": "gold", "owners": ["o#kim"], "registries": "inherit"});
+        let targets = Target::read(whole).unwrap();
+        let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+        assert_eq!(names, ["tenant acme", "owners of tenant acme", "plan of tenant acme"]);
     }
 
     #[test]

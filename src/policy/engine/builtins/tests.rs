@@ -79,6 +79,8 @@ fn functions_of_the_bundle_are_known() {
 fn what_grows_with_a_number_needs_constant_bounds() {
     check("x := numbers.range(1, 20)\ny := bits.lsh(input.a, 3)\nz := numbers.range_step(0, 10, 2)", &[]);
     check("x := numbers.range(1, input.a)", &["2:6: builtin `numbers.range`: its bounds must be constant"]);
+    check("x := sprintf(\"%d and %v\", [input.a, input.b])", &[]);
+    check("x := sprintf(input.a, [1])", &["2:6: builtin `sprintf`: its format must be a constant text"]);
     check("n := 5\nx := numbers.range(1, n)", &["3:6: builtin `numbers.range`"]);
     check("x := numbers.range_step(0, 10, input.a)", &["2:6: builtin `numbers.range_step`"]);
     check("x := bits.lsh(1, input.a)", &["2:6: builtin `bits.lsh`"]);

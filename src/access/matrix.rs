@@ -82,8 +82,10 @@ pub enum Limit {
     SandboxSetting,
     /// Items whose scope is its own tenant.
     TenantItems,
-    /// Only what tightens.
+    /// Only what tightens, and of what is there only what its tenant has made.
     Tighten,
+    /// Sets that its tenant has made, not the platform's.
+    OwnSets,
     /// Asks for it; an admin decides.
     Request,
     /// What it has asked for itself.
@@ -156,6 +158,7 @@ impl Limit {
             Self::SandboxSetting => "own projects, unless the setting says otherwise",
             Self::TenantItems => "own tenant's items",
             Self::Tighten => "what tightens",
+            Self::OwnSets => "own sets, not the platform's",
             Self::Request => "as a request",
             Self::OwnRequest => "own request",
         }

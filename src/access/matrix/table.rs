@@ -200,7 +200,7 @@ table! {
     /// Replaces a policy set
     PolicySetsReplace "policyset.update" Put "/api/v1/clusters/{c}/tenants/{t}/policysets/{id}" [yes Tighten no no no]
     /// Deletes a policy set
-    PolicySetsDelete "policyset.delete" Delete "/api/v1/clusters/{c}/tenants/{t}/policysets/{id}" [yes yes no no no]
+    PolicySetsDelete "policyset.delete" Delete "/api/v1/clusters/{c}/tenants/{t}/policysets/{id}" [yes OwnSets no no no]
     /// Lists the built-in policy sets
     PolicySetsCatalog "policyset.catalog" Get "/api/v1/clusters/{c}/policysets/catalog" [yes yes yes yes no]
 

@@ -18,7 +18,7 @@ const NOT_FOUND: &[(&str, Code)] = &[
     ("policy set", Code::PolicyNotFound),
     ("policy revision", Code::PolicyNotFound),
     ("exception", Code::ExceptionNotFound),
-    ("break-glass document", Code::BreakglassNotFound),
+    ("breakglass", Code::BreakglassNotFound),
     ("scan", Code::ScanNotFound),
 ];
 

@@ -8,6 +8,11 @@ use super::role::Role;
 /// The issuer of the server's own work. No token may name it: an audit row of `portcullis#reaper` is the reaper's.
 pub const PROCESS_ISSUER: &str = "portcullis";
 
+/// Whether a name, `issuer#sub`, is the server's own.
+pub(super) fn of_process(name: &str) -> bool {
+    name.split_once('#').is_some_and(|(issuer, _)| issuer == PROCESS_ISSUER)
+}
+
 /// Who is asking, as an issuer vouches for it.
 ///
 /// Its parts can contradict each other (an admin of one tenant, an owner of some projects), so nothing may be concluded
@@ -104,6 +109,13 @@ impl Identity {
             expires: None,
             minted_by: None,
         }
+    }
+
+    /// Whether it is a member's token that was minted through the API: it is worth what the membership is worth now. One
+    /// that was signed with the keys at hand (`portcullis token new`) says what whoever holds them says.
+    pub fn leans_on_membership(&self) -> bool {
+        let by_hand = self.minted_by.as_deref().is_some_and(of_process);
+        self.jti.is_some() && self.tenant.is_some() && !by_hand
     }
 
     /// The same person as a member of one tenant, and as nothing else: what a membership says replaces what stood there.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::identity::{Identity, Standing};
+use super::identity::{self, Identity, Standing};
 use super::matrix::{self, Action, Limit, May};
 use super::role::Role;
 
@@ -111,6 +111,13 @@ fn reaches(standing: Standing<'_>, tenant: Option<&str>, named: bool) -> bool {
 }
 
 // === impl Scope ===
+
+impl Actor {
+    /// Whether it is the server's own work, or a command of whoever holds its keys.
+    pub fn is_process(&self) -> bool {
+        identity::of_process(&self.name)
+    }
+}
 
 impl Scope {
     /// How far it reaches.

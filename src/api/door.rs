@@ -1,23 +1,27 @@
 //! Who is believed: our own tokens, unless revoked, and the identities of further issuers, as far as they are members.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::HeaderName;
 
 use super::problem::{Code, Problem};
 use crate::access::identity::PROCESS_ISSUER;
+use crate::access::mint::Membership;
 use crate::access::{Action, Identity, Issuers, Role, Scope, authorize};
-use crate::store::Ledger;
 use crate::store::identities::{self, Standing};
+use crate::store::{Ledger, StoreError, Tx};
 
 /// Names the tenant, by id or slug, that somebody who is a member of several means, where the path names none.
 pub const TENANT: HeaderName = HeaderName::from_static("x-portcullis-tenant");
 
-/// What the ledger said of somebody is believed for so long. So a revocation at another server takes this long at most;
-/// at this one it holds at once.
+/// What the ledger said of somebody is believed for so long. So a revocation, or the end of a membership, at another
+/// server takes this long at most; at this one it holds at once.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// Why a token is worth nothing that nobody has revoked.
+const ENDED: &str = "the membership that this token was minted for has ended, or is less than the token says";
 
 /// Entries of the memory; when there are more, it is forgotten whole.
 const ENTRIES_MAX: usize = 10_000;
@@ -25,16 +29,33 @@ const ENTRIES_MAX: usize = 10_000;
 /// Everybody who is believed.
 pub struct Door {
     issuers: Arc<Issuers>,
-    memory: Mutex<HashMap<String, (Instant, Known)>>,
+    memory: Mutex<Memory>,
+}
+
+/// What was heard of late.
+#[derive(Default)]
+struct Memory {
+    known: HashMap<String, (Instant, Known)>,
+    /// Counts what made the ledger's answers old: what was asked before is not remembered after.
+    age: u64,
 }
 
 /// What the ledger says of somebody.
 #[derive(Debug, Clone)]
 enum Known {
     /// Of one of our tokens, by its id.
-    Revoked(bool),
+    Token(Worth),
     /// Of somebody whom a further issuer vouches for, by name.
     Member(Vec<Standing>),
+}
+
+/// What one of our tokens is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Worth {
+    Good,
+    Revoked,
+    /// The subject is no member any more, or less than the token says.
+    Ended,
 }
 
 impl Door {
@@ -65,8 +86,9 @@ impl Door {
     ) -> Result<Identity, Problem> {
         let who = self.issuers.identify(token).await?;
         if let Some(jti) = &who.jti {
-            return match self.known(ledger, jti, Question::Revoked).await? {
-                Known::Revoked(true) => Err(Problem::of(Code::TokenRevoked)),
+            return match self.known(ledger, jti, Question::Token(&who)).await? {
+                Known::Token(Worth::Revoked) => Err(Problem::of(Code::TokenRevoked)),
+                Known::Token(Worth::Ended) => Err(Problem::new(Code::TokenRevoked, ENDED)),
                 _ => Ok(who),
             };
         }
@@ -75,45 +97,68 @@ impl Door {
         }
         match self.known(ledger, &who.name(), Question::Member).await? {
             Known::Member(all) => member(who, all, tenant),
-            Known::Revoked(_) => Ok(who),
+            Known::Token(_) => Ok(who),
         }
     }
 
-    /// Forgets what was known of a token, so that its revocation holds at once.
-    pub fn forget(&self, jti: &str) {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(jti);
+    /// Forgets what was known, so that a revocation, or the end of a membership, holds at once.
+    pub fn forget(&self) {
+        let mut memory = self.memory();
+        memory.known.clear();
+        memory.age += 1;
     }
 
-    async fn known(&self, ledger: &Ledger, key: &str, question: Question) -> Result<Known, Problem> {
+    async fn known(&self, ledger: &Ledger, key: &str, question: Question<'_>) -> Result<Known, Problem> {
         let now = Instant::now();
-        if let Some(known) = self.remembered(key, now) {
-            return Ok(known);
-        }
+        let age = {
+            let memory = self.memory();
+            if let Some((at, known)) = memory.known.get(key)
+                && now.duration_since(*at) < FRESH
+            {
+                return Ok(known.clone());
+            }
+            memory.age
+        };
         let mut tx = ledger.read(&asking()?).await?;
         let known = match question {
-            Question::Revoked => Known::Revoked(identities::is_revoked(&mut tx, key).await?),
+            Question::Token(who) => Known::Token(worth(&mut tx, key, who).await?),
             Question::Member => Known::Member(identities::memberships(&mut tx, key).await?),
         };
         tx.rollback().await?;
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        if memory.len() >= ENTRIES_MAX {
-            memory.clear();
+        let mut memory = self.memory();
+        if memory.known.len() >= ENTRIES_MAX {
+            memory.known.clear();
         }
-        memory.insert(key.to_owned(), (now, known.clone()));
+        if memory.age == age {
+            memory.known.insert(key.to_owned(), (now, known.clone()));
+        }
         Ok(known)
     }
 
-    fn remembered(&self, key: &str, now: Instant) -> Option<Known> {
-        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, known) = memory.get(key)?;
-        (now.duration_since(*at) < FRESH).then(|| known.clone())
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[derive(Clone, Copy)]
-enum Question {
-    Revoked,
+enum Question<'a> {
+    Token(&'a Identity),
     Member,
+}
+
+/// What the ledger says of a token: of its id, and of the membership that it was minted for.
+async fn worth(tx: &mut Tx, jti: &str, who: &Identity) -> Result<Worth, StoreError> {
+    if identities::is_revoked(tx, jti).await? {
+        return Ok(Worth::Revoked);
+    }
+    let Some(tenant) = who.tenant.as_ref().filter(|_| who.leans_on_membership()) else {
+        return Ok(Worth::Good);
+    };
+    let own = identities::memberships(tx, &who.name()).await?;
+    let own = own.into_iter().find(|standing| standing.tenant.id == tenant.id);
+    let own = own.map(|standing| Membership { role: standing.role, projects: standing.projects });
+    let covered = own.is_some_and(|own| own.covers(&who.roles, who.projects.as_deref()));
+    Ok(if covered { Worth::Good } else { Worth::Ended })
 }
 
 /// The scope in which the ledger is asked who somebody is: it reads, and changes nothing.

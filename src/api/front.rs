@@ -22,10 +22,21 @@ use super::request_id::RequestId;
 use super::route::Manner;
 use super::{Api, Remote, dry_run};
 use crate::access::matrix::{Method, Rule};
-use crate::access::{Denied, Identity, Scope, authorize};
+use crate::access::{Action, Denied, Identity, Scope, authorize};
 
 /// A request that takes longer will not be waited for; clients of the command line give up after 60 s.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What may take from somebody what its token, or its issuer, says of it.
+const ENDING: [Action; 7] = [
+    Action::TokensRevoke,
+    Action::MembersPut,
+    Action::MembersDelete,
+    Action::TenantsOwners,
+    Action::TenantsDelete,
+    Action::ProjectsAccess,
+    Action::ProjectsDelete,
+];
 
 /// What the front knows of a route.
 #[derive(Clone)]
@@ -93,6 +104,9 @@ async fn through(
     }
     request.extensions_mut().insert(Caller::new(who, post.rule, scope.clone(), ticket.clone(), dry_run));
     let response = run(post, next, request).await?;
+    if ENDING.contains(&post.rule.action) && response.status().is_success() {
+        post.api.door().forget();
+    }
     // What stands in the way may be what the twin of this request has done, which has been answered by now.
     if let (StatusCode::CONFLICT, Some(ticket)) = (response.status(), &ticket)
         && let Some(kept) = ticket.find(post.api.ledger(), &scope).await?

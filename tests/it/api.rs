@@ -22,6 +22,8 @@ pub mod harness;
 #[cfg(test)]
 pub mod house;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod install;
 #[cfg(test)]
 mod limits;

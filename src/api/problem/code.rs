@@ -45,7 +45,7 @@ codes! {
     MalformedJson BAD_REQUEST "MALFORMED_JSON" "Malformed JSON" "The body is not JSON, nests deeper than 64, or has a key twice in one object; the sentence says at which line and column."
     Unauthorized UNAUTHORIZED "UNAUTHORIZED" "Not signed in" "There is no bearer token, or it is none that this server trusts."
     TokenExpired UNAUTHORIZED "TOKEN_EXPIRED" "Token expired" "The token was good, and its time is over."
-    TokenRevoked UNAUTHORIZED "TOKEN_REVOKED" "Token revoked" "The token was good, and has been revoked."
+    TokenRevoked UNAUTHORIZED "TOKEN_REVOKED" "Token revoked" "The token was good, and has been revoked; or the membership that it was minted for has ended."
     Forbidden FORBIDDEN "FORBIDDEN" "Forbidden" "The caller is known, and its role may not do this."
     TenantSuspended FORBIDDEN "TENANT_SUSPENDED" "Tenant suspended" "The tenant is suspended: it may read and delete, and change nothing else."
     NotFound NOT_FOUND "NOT_FOUND" "Not found" "There is nothing at this path, or nothing the caller may know of."

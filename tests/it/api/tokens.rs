@@ -66,7 +66,7 @@ fn an_owner_mints_for_members_within_its_own_power() {
 }
 
 #[test]
-fn an_admin_mints_for_anybody_and_nobody_else_mints() {
+fn an_admin_mints_for_any_member_and_nobody_else_mints() {
     let (server, acme) = world(On::Sqlite);
     let admin = server.admin();
     let gate = admin.post("/api/v1/tokens", &json!({"subject": "gate-1", "roles": ["service"]})).ok(201);
@@ -81,6 +81,10 @@ fn an_admin_mints_for_anybody_and_nobody_else_mints() {
     admin
         .post("/api/v1/tokens", &json!({"subject": "x", "roles": ["readOnly"], "tenant": "none"}))
         .refused("TENANT_NOT_FOUND", &[]);
+    let wish = |subject: &str, role: &str| json!({"subject": subject, "roles": [role], "tenant": "acme"});
+    admin.post("/api/v1/tokens", &wish("dan", "readOnly")).ok(201);
+    admin.post("/api/v1/tokens", &wish("dan", "tenantOwner")).refused("FORBIDDEN", &[]);
+    admin.post("/api/v1/tokens", &wish("gus", "readOnly")).refused("UNPROCESSABLE_ENTITY", &["/subject"]);
     for role in [Role::ProjectDev, Role::ReadOnly] {
         let caller = server.somebody("dan", role, Some(&acme));
         let wish = json!({"subject": "dan", "roles": ["readOnly"], "tenant": "acme"});
@@ -159,6 +163,8 @@ fn a_revoked_token_is_worth_nothing() {
         revoked(&dans);
 
         // Not another's, and not what nobody knows.
+        let gus = "/api/v1/clusters/eu/tenants/acme/members/gus";
+        server.admin().put(gus, &json!({"role": "readOnly"})).ok(200);
         let (gus, path) = mint("gus", "readOnly");
         let (dans, _) = mint("dan", "projectDev");
         server.bearing(&dans).delete(&path).refused("NOT_FOUND", &[]);

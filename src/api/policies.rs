@@ -78,8 +78,8 @@ pub struct Effective {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ValueAndSource)]
 pub struct From {
-    /// The value.
-    #[schema(value_type = Object)]
+    /// The value, whatever the parameter's schema says; of the mode its word.
+    #[schema(value_type = Value)]
     value: Json,
     /// `bundle`, or `plan`, `platform` or `tenant` and the name of the policy set; the lowest layer first.
     #[schema(example = json!(["bundle", "tenant: few-steps"]))]

@@ -26,6 +26,10 @@ mod identity;
 #[cfg(test)]
 mod install;
 #[cfg(test)]
+mod judged;
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod members;

@@ -45,11 +45,11 @@ fn an_admin_mints_anything_that_goes_together_and_in_a_tenant_for_its_members() 
 
 #[test]
 fn a_membership_covers_what_is_no_more_than_it() {
+    use Role::{ProjectDev as Dev, ReadOnly as Reader, TenantOwner as Owner};
     let limited = |ids: &[&str]| Some(ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>());
     let covers = |role, own: Option<Vec<String>>, wanted: &[Role], named: Option<Vec<String>>| {
         Membership { role, projects: own }.covers(wanted, named.as_deref())
     };
-    use Role::{ProjectDev as Dev, ReadOnly as Reader, TenantOwner as Owner};
     assert!(covers(Owner, None, &[Dev, Reader], None) && covers(Dev, None, &[Dev], limited(&[SHOP])));
     assert!(!covers(Dev, None, &[Reader, Owner], None) && !covers(Reader, None, &[Dev], None));
     assert!(covers(Dev, limited(&[SHOP, BLOG]), &[Dev], limited(&[SHOP])));

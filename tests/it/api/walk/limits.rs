@@ -28,6 +28,9 @@ struct World {
 
 type Ask = fn(&World) -> Answer;
 
+/// A list, its condition, the field that tells whose its items are, and what that is.
+type List = (A, L, Ask, &'static str, &'static [&'static str]);
+
 /// A condition on an action, what it lets through, and what it answers beyond.
 type Case = (A, L, Ask, Ask, &'static str);
 
@@ -200,7 +203,7 @@ fn asked(who: &Caller, namespace: &str, status: u16) -> Answer {
 
 /// Lists hold what the condition lets through: the action, whom to ask, where, and the field that tells whose it is.
 #[rustfmt::skip] // a list, a line
-const LISTS: &[(A, L, fn(&World) -> Answer, &str, &[&str])] = &[
+const LISTS: &[List] = &[
     (A::ClustersList,   L::OwnClusters, |w| w.reader.get("/api/v1/clusters"), "/name", &["eu-1"]),
     (A::TenantsList,    L::OwnTenant,   |w| w.owner().get("/api/v1/clusters/eu-1/tenants"), "/name", &["acme"]),
     (A::ProjectsList,   L::OwnProjects, |w| w.dev.get(&format!("{ACME}/projects")), "/name", &["shop"]),

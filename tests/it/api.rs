@@ -8,9 +8,13 @@ mod audit;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod catalog;
 #[cfg(test)]
 mod clusters;
+#[cfg(test)]
+mod commands;
 #[cfg(test)]
 mod conventions;
 #[cfg(test)]

@@ -11,11 +11,13 @@ use crate::policy::registration::{self, Client, Configuration, Hook, Settings};
 use crate::policy::set::Options;
 use crate::policy::source::Source;
 use crate::policy::{PolicySet, Problem};
+use crate::tenancy::snapshot::{self, Snapshot};
 
 const EXAMPLES: &str = "\
 Examples:
   portcullis manifests --ca-bundle certs/ca.pem | kubectl apply --server-side -f -
   portcullis manifests --url https://127.0.0.1:8443 --ca-bundle certs/ca.pem
+  portcullis manifests --backstop --tenancy tenancy.yaml | kubectl apply --server-side -f -
   portcullis manifests --check deploy/webhook.yaml
   kubectl get mutatingwebhookconfigurations,validatingwebhookconfigurations portcullis -o yaml |
     portcullis manifests --check -";
@@ -63,6 +65,15 @@ pub struct Args {
         default_value = "system:serviceaccount:vela-system:kubevela-vela-core"
     )]
     vela_user: String,
+
+    /// Instead of the webhooks, ValidatingAdmissionPolicies for the plainest of the law: what is left when somebody has
+    /// removed the webhooks
+    #[arg(long, requires = "tenancy", conflicts_with_all = ["only", "check"])]
+    backstop: bool,
+
+    /// The snapshot whose settings `--backstop` is made from
+    #[arg(long, value_name = "FILE", requires = "backstop")]
+    tenancy: Option<PathBuf>,
 
     /// Only one of the two configurations
     #[arg(long, value_enum, value_name = "WHICH")]
@@ -113,6 +124,8 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         prefix,
         tenant_suffix,
         vela_user,
+        backstop: _,
+        tenancy,
         only,
         output,
         check,
@@ -125,6 +138,9 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let ca_bundle = ca_bundle.as_deref().map(read_bundle).transpose()?;
     let settings = Settings { domain, prefix, tenant_suffix, vela: vela_user, client, ca_bundle };
     settings.validate()?;
+    if let Some(file) = tenancy {
+        return print(&registration::backstop(&settings, &tenancy_settings(&file)?), output);
+    }
     let problems = problems(policies.as_deref())?;
     for problem in &problems {
         output::error(&problem.to_string());
@@ -166,7 +182,13 @@ fn problems(policies: Option<&Path>) -> anyhow::Result<Vec<Problem>> {
     }
 }
 
-fn print(configurations: &[Configuration], format: Format) -> anyhow::Result<Exit> {
+fn tenancy_settings(file: &Path) -> anyhow::Result<snapshot::Settings> {
+    let bytes = std::fs::read(file)
+        .with_context(|| format!("cannot read `{}`, the file of --tenancy", file.display()))?;
+    Ok(Snapshot::parse(&file.display().to_string(), &bytes)?.settings)
+}
+
+fn print(configurations: &[impl serde::Serialize], format: Format) -> anyhow::Result<Exit> {
     match format {
         Format::Json => {
             output::print_json(

@@ -4,6 +4,7 @@
 //! It is static. A change of the policies never changes it, so the gate needs no right to write webhook configurations,
 //! and a policy that waits for what nobody sends is an error ([`check`]) rather than a silence.
 
+mod backstop;
 mod check;
 mod conditions;
 mod drift;
@@ -11,6 +12,7 @@ mod known;
 mod render;
 mod settings;
 
+pub use backstop::backstop;
 pub use check::check;
 pub use conditions::Condition;
 pub use drift::{Drift, drift};

@@ -2,6 +2,7 @@
 //! cases. What is tried stands in `controlplane/rows/*.yaml`, in the order of the file; `controlplane/rows.rs` says what a
 //! row may hold.
 
+mod backstop; // what kube-apiserver denies by itself, with the webhooks and without
 mod down; // no gate at all
 mod gate; // the gate as a process that can go and come back
 mod plane; // etcd, kube-apiserver, kube-controller-manager

@@ -1,5 +1,6 @@
 //! Registration and deployment: what is printed, what its conditions let through, what the chart makes of it.
 
+mod backstop;
 mod chart;
 mod conditions;
 mod monitoring;

@@ -64,17 +64,21 @@ impl Condition {
 }
 
 /// A Namespace made with `generateName` has neither `request.namespace` nor `request.name`, so the objects are asked.
-fn tenants_namespace_or_tenant(settings: &Settings) -> String {
+pub(super) fn named_like_a_tenants(prefix: &str) -> Vec<String> {
     let mut alternatives = Vec::new();
     for object in ["object", "oldObject"] {
         for field in ["name", "generateName"] {
             let path = format!("{object}.metadata.{field}");
-            let prefix = &settings.prefix;
             alternatives.push(format!(
                 "({object} != null && has({object}.metadata) && has({path}) && {path}.startsWith(\"{prefix}-\"))"
             ));
         }
     }
+    alternatives
+}
+
+fn tenants_namespace_or_tenant(settings: &Settings) -> String {
+    let mut alternatives = named_like_a_tenants(&settings.prefix);
     let exempt = EXEMPT_GROUPS.iter().map(|group| format!("\"{group}\"")).collect::<Vec<_>>().join(", ");
     alternatives.push(format!(
         "(({tenant}) &&\n  !(has(request.userInfo.groups) && request.userInfo.groups.exists(g, g in [{exempt}])))",
@@ -92,18 +96,19 @@ fn tenant(settings: &Settings) -> String {
     )
 }
 
-fn username_is(name: &str) -> String {
+pub(super) fn username_is(name: &str) -> String {
     format!("(has(request.userInfo.username) && request.userInfo.username == \"{name}\")")
 }
 
 /// Name and group both, as the law asks for both: a name alone is what a client certificate may carry.
+pub(super) fn named_with_group(prefix: &str, group: &str) -> String {
+    format!(
+        "(has(request.userInfo.username) && request.userInfo.username.startsWith(\"{prefix}\") &&\n    \
+         has(request.userInfo.groups) && \"{group}\" in request.userInfo.groups)"
+    )
+}
+
 fn not_upkeep() -> String {
-    let named_with_group = |prefix: &str, group: &str| {
-        format!(
-            "(has(request.userInfo.username) && request.userInfo.username.startsWith(\"{prefix}\") &&\n    \
-             has(request.userInfo.groups) && \"{group}\" in request.userInfo.groups)"
-        )
-    };
     // KubeVela's kinds stay in: their status is refused in a sandbox, whoever writes it.
     format!(
         "!(\n  (\n    {controllers} ||\n    {shared} ||\n    {nodes}\n  ) && (\n    \

@@ -3,8 +3,9 @@
 //
 //	conditions webhook.yaml < reviews.jsonl > called.jsonl
 //
-// Reviews are AdmissionReviews, one a line. Each is answered with one line: {"called": [names], "errors": {name: text}}.
-// A condition that errors counts neither as a call nor as a skip; under failurePolicy Fail it refuses the request.
+// Reviews are AdmissionReviews, one a line. Each is answered with one line: {"called": [names], "denied": [names],
+// "errors": {name: text}}: webhooks that are called, ValidatingAdmissionPolicies that deny. A condition that errors counts
+// neither as a call nor as a skip; under failurePolicy Fail it refuses the request.
 package main
 
 import (
@@ -34,6 +35,7 @@ import (
 
 type answer struct {
 	Called []string          `json:"called"`
+	Denied []string          `json:"denied"`
 	Errors map[string]string `json:"errors"`
 }
 
@@ -49,7 +51,7 @@ func run() error {
 		return errors.New("one argument, the file of the webhook configurations")
 	}
 	compiler := cel.NewConditionCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
-	hooks, err := read(os.Args[1], compiler)
+	hooks, policies, err := read(os.Args[1], compiler)
 	if err != nil {
 		return err
 	}
@@ -66,7 +68,7 @@ func run() error {
 		if err != nil {
 			return fmt.Errorf("line %d: %w", number, err)
 		}
-		if err := json.NewEncoder(out).Encode(ask(hooks, compiler, attributes)); err != nil {
+		if err := json.NewEncoder(out).Encode(ask(hooks, policies, compiler, attributes)); err != nil {
 			return err
 		}
 	}
@@ -74,25 +76,33 @@ func run() error {
 }
 
 // read also compiles every condition: under failurePolicy Ignore a broken one would only look like a skip.
-func read(file string, compiler cel.ConditionCompiler) ([]webhook.WebhookAccessor, error) {
+func read(file string, compiler cel.ConditionCompiler) ([]webhook.WebhookAccessor, []policy, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var hooks []webhook.WebhookAccessor
+	var policies []policy
 	documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
 	for {
 		var document unstructured.Unstructured
 		if err := documents.Decode(&document.Object); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		found, err := accessors(&document)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		hooks = append(hooks, found...)
+		if document.GetKind() == "ValidatingAdmissionPolicy" {
+			found, err := policyOf(&document, compiler)
+			if err != nil {
+				return nil, nil, err
+			}
+			policies = append(policies, found)
+		}
 	}
 	for _, hook := range hooks {
 		expressions := make([]cel.ExpressionAccessor, 0, len(hook.GetMatchConditions()))
@@ -103,13 +113,13 @@ func read(file string, compiler cel.ConditionCompiler) ([]webhook.WebhookAccesso
 		declared := cel.OptionalVariableDeclarations{HasAuthorizer: true}
 		compiled := compiler.CompileCondition(expressions, declared, environment.NewExpressions)
 		if broken := compiled.CompilationErrors(); len(broken) > 0 {
-			return nil, fmt.Errorf("%s: %w", hook.GetName(), errors.Join(broken...))
+			return nil, nil, fmt.Errorf("%s: %w", hook.GetName(), errors.Join(broken...))
 		}
 	}
-	if len(hooks) == 0 {
-		return nil, fmt.Errorf("%s holds no webhook", file)
+	if len(hooks) == 0 && len(policies) == 0 {
+		return nil, nil, fmt.Errorf("%s holds neither webhook nor policy", file)
 	}
-	return hooks, nil
+	return hooks, policies, nil
 }
 
 func accessors(document *unstructured.Unstructured) ([]webhook.WebhookAccessor, error) {
@@ -172,8 +182,8 @@ func objectOf(raw runtime.RawExtension) (runtime.Object, error) {
 	return &unstructured.Unstructured{Object: object}, nil
 }
 
-func ask(hooks []webhook.WebhookAccessor, compiler cel.ConditionCompiler, attributes *admission.VersionedAttributes) answer {
-	said := answer{Called: []string{}, Errors: map[string]string{}}
+func ask(hooks []webhook.WebhookAccessor, policies []policy, compiler cel.ConditionCompiler, attributes *admission.VersionedAttributes) answer {
+	said := answer{Called: []string{}, Denied: []string{}, Errors: map[string]string{}}
 	if rules.IsExemptAdmissionConfigurationResource(attributes) {
 		return said
 	}
@@ -192,6 +202,14 @@ func ask(hooks []webhook.WebhookAccessor, compiler cel.ConditionCompiler, attrib
 			said.Errors[hook.GetName()] = result.Error.Error()
 		case result.Matches:
 			said.Called = append(said.Called, hook.GetName())
+		}
+	}
+	for _, policy := range policies {
+		denies, err := policy.denies(attributes)
+		if err != nil {
+			said.Errors[policy.name] = err.Error()
+		} else if denies {
+			said.Denied = append(said.Denied, policy.name)
 		}
 	}
 	return said

@@ -56,7 +56,8 @@ impl Stage {
         });
     }
 
-    fn root(&self, line: &str, input: &str) {
+    /// What an administrator does, and must be able to.
+    pub fn root(&self, line: &str, input: &str) {
         let done = self.plane.shell("root", line, Some(input));
         assert!(done.ok, "{line}: {}", done.err);
     }

@@ -2,7 +2,7 @@
 //! they skip the law would have allowed.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
@@ -15,16 +15,17 @@ use super::tools::tool;
 use crate::support::{answer, cases, law, people, root, world};
 
 #[derive(Debug, Deserialize)]
-struct Said {
+pub struct Said {
     called: Vec<String>,
-    errors: std::collections::BTreeMap<String, String>,
+    pub denied: Vec<String>,
+    pub errors: std::collections::BTreeMap<String, String>,
 }
 
-/// What kube-apiserver would call for each review; `None` where there is no Go.
-fn called(reviews: &[Vec<u8>]) -> Option<Vec<Vec<String>>> {
+/// What kube-apiserver would make of each review by what this file registers; `None` where there is no Go.
+pub fn asked(file: &Path, reviews: &[Vec<u8>]) -> Option<Vec<Said>> {
     static TOOL: LazyLock<Option<PathBuf>> = LazyLock::new(|| tool("conditions", "."));
     let mut command = Command::new(TOOL.as_ref()?);
-    command.arg(root().join("deploy/webhook.yaml")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.arg(file).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let lines: Vec<u8> = reviews.iter().flat_map(|review| [&review[..], b"\n"].concat()).collect();
@@ -35,12 +36,18 @@ fn called(reviews: &[Vec<u8>]) -> Option<Vec<Vec<String>>> {
     let lines = String::from_utf8(output.stdout).unwrap();
     let said: Vec<Said> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(said.len(), reviews.len());
+    Some(said)
+}
+
+/// What kube-apiserver would call for each review; `None` where there is no Go.
+fn called(reviews: &[Vec<u8>]) -> Option<Vec<Vec<String>>> {
+    let said = asked(&root().join("deploy/webhook.yaml"), reviews)?;
     let short = |name: &String| name.strip_suffix(".portcullis.kubenova.io").unwrap().to_owned();
-    let one = |said: Said| {
+    let one = |said: &Said| {
         assert!(said.errors.is_empty(), "{:?}", said.errors);
         said.called.iter().map(short).collect()
     };
-    Some(said.into_iter().map(one).collect())
+    Some(said.iter().map(one).collect())
 }
 
 /// A review as kube-apiserver sends it; what is empty is absent, as there.

@@ -12,6 +12,7 @@ pub mod facts;
 pub mod gate;
 pub mod http;
 pub mod input;
+pub mod json;
 pub mod leave;
 pub mod mask;
 pub mod message;

@@ -4,11 +4,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::de::DeserializeSeed;
 use serde_json::Value as Json;
 
 use super::changes;
-use super::decode::Build;
+use super::decode;
 use super::facts::Facts;
 use super::patch::{self, Composed, PatchError};
 use super::review::Review;
@@ -16,7 +15,6 @@ use super::validate::{self, Inputs};
 use super::verdict::{Named, Verdict};
 use crate::policy::effective::Effective;
 use crate::policy::engine::EvalError;
-use crate::policy::engine::reads::Reads;
 use crate::policy::{Budget, Mode, Operation, Plan, Policy, PolicySet, Value};
 use crate::telemetry::words::Outcome;
 
@@ -188,13 +186,11 @@ fn denials(
     budget: Budget,
     object: &Json,
 ) -> Vec<Named> {
-    let everything = Reads::everything();
     let unknown = |policy: &str| Named {
         policy: policy.to_owned(),
         finding: crate::policy::Finding { msg: "failed".to_owned(), ..Default::default() },
     };
-    let Ok(value) = Build(&everything).deserialize(object) else { return vec![unknown("portcullis")] };
-    let mut patched = Review { object: Some(value), ..review.clone() };
+    let mut patched = Review { object: Some(decode::whole(object)), ..review.clone() };
     if ["changed", "finalizerRemoval"].iter().any(|part| plan.reads.touches(&[part])) {
         patched.body = changes::body_with(review, object);
     }

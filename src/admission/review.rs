@@ -5,45 +5,34 @@ mod read;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer};
 
-use self::read::{Envelope, EnvelopeSeed, Pass, Request};
+use self::read::Request;
+use super::json;
 use crate::policy::select::Wanted;
 use crate::policy::{Operation, Plan, Value};
 
 pub use crate::telemetry::words::Endpoint;
 
 /// `group/version, Kind` or `group/version/resource`, as the request names it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Gvk {
     /// API group; empty for the core group.
-    #[serde(default)]
     pub group: String,
     /// API version.
-    #[serde(default)]
     pub version: String,
     /// Kind, in `kind`.
-    #[serde(default)]
     pub kind: String,
     /// Plural resource, in `resource`.
-    #[serde(default)]
     pub resource: String,
 }
 
 /// Who asks, as the API server authenticated or impersonated them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UserInfo {
     /// Empty for anonymous callers of a test; never matched by prefix.
-    #[serde(default)]
     pub username: String,
-    /// Group names, compared whole.
-    #[serde(default, deserialize_with = "null_is_empty")]
+    /// Group names, compared whole; null is none.
     pub groups: Vec<String>,
-}
-
-fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// The request without its objects.
@@ -94,7 +83,7 @@ pub enum DecodeError {
     Utf8(usize),
     /// Not JSON, nested beyond 128, a key twice, a number out of range, or a field of the wrong type.
     #[error("the body is no AdmissionReview: {0}")]
-    Json(#[from] serde_json::Error),
+    Json(#[from] json::Error),
     /// Another kind or version.
     #[error("`{0}` is not supported; send `admission.k8s.io/v1`, kind `AdmissionReview`")]
     Version(String),
@@ -153,31 +142,16 @@ pub fn decode(
     want: &dyn Fn(&Header) -> Arc<Wanted>,
 ) -> Result<Review, DecodeError> {
     let text = std::str::from_utf8(&body).map_err(|error| DecodeError::Utf8(error.valid_up_to()))?;
-    // Go writes the header before the objects. Where somebody else does not, the objects are read in a second pass.
-    let mut found = Envelope::default();
-    read(text, &mut found, Pass { want, stream: true })?;
-    if found.late {
-        found = Envelope::default();
-        read(text, &mut found, Pass { want, stream: false })?;
-    }
-    let version = found.api_version.as_deref().unwrap_or_default();
-    if version != "admission.k8s.io/v1" || found.kind.as_deref() != Some("AdmissionReview") {
-        let kind = found.kind.as_deref().unwrap_or_default();
-        return Err(DecodeError::Version(shorten(&format!("{version}, kind {kind}"))));
+    let found = read::envelope(text, want)?;
+    if found.api_version != "admission.k8s.io/v1" || found.kind != "AdmissionReview" {
+        return Err(DecodeError::Version(shorten(&format!("{}, kind {}", found.api_version, found.kind))));
     }
     let Some(request) = found.request else { return Err(DecodeError::NoRequest) };
     if request.header.uid.is_empty() || request.header.uid.len() > 256 {
         return Err(DecodeError::NoUid);
     }
-    let Request { header, object, old_object, fields, built, .. } = request;
-    let built = built.unwrap_or_else(|| want(&Header::default()));
+    let Request { header, object, old_object, fields, built } = request;
     Ok(Review { header, endpoint, object, old_object, fields, body, built })
-}
-
-fn read(text: &str, found: &mut Envelope, pass: Pass<'_>) -> Result<(), DecodeError> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    EnvelopeSeed { found, pass }.deserialize(&mut deserializer)?;
-    Ok(deserializer.end()?)
 }
 
 fn shorten(text: &str) -> String {

@@ -11,9 +11,9 @@ fn reads(paths: &[&str]) -> Reads {
 }
 
 fn built(paths: &[&str], text: &str) -> Result<Value, String> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Build(&reads(paths)).deserialize(&mut deserializer).map_err(|error| error.to_string())?;
-    deserializer.end().map_err(|error| error.to_string())?;
+    let mut reader = Reader::new(text);
+    let value = build(&mut reader, &reads(paths)).map_err(|error| error.to_string())?;
+    reader.end().map_err(|error| error.to_string())?;
     Ok(value)
 }
 

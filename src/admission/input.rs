@@ -18,57 +18,91 @@ use super::mask;
 use super::review::Review;
 use super::workload::{self, Found, ShapeError};
 
+/// What an input is made of. Equal parts make equal inputs of one plan, so a question that was asked before is known
+/// before its input is built.
+pub struct Parts<'a> {
+    review: &'a Review,
+    reads: &'a Reads,
+    object: Option<Value>,
+    old_object: Option<Value>,
+    /// The members that come from elsewhere than the request, by key.
+    others: Vec<(Value, Value)>,
+}
+
 /// Builds `input` as far as `reads` goes. `clear` leaves Secret values as they are.
 ///
 /// # Errors
 /// An object of a wrong shape where images or templates stand.
 pub fn build(review: &Review, facts: &Facts, reads: &Reads, clear: bool) -> Result<Value, ShapeError> {
-    let mut input = BTreeMap::new();
-    let mut put = |key: &str, value: Value| drop(input.insert(interned(key), value));
-    if reads.touches(&["request"]) {
-        put("request", request(review, clear));
-    }
-    if reads.touches(&["tenancy"]) {
-        let labels = reads.touches(&["tenancy", "namespace", "labels"]);
-        put("tenancy", tenancy(review, facts, labels));
-    }
-    if let Some(object) = &review.object
-        && (reads.touches(&["images"]) || reads.touches(&["workload"]))
-        && let Some((path, template)) = workload::find(&review.header, object)?
-    {
-        if reads.touches(&["workload"]) {
-            put("workload", template_value(&path, template)?);
-        }
-        put("images", images(review, &path, template)?);
-    } else if reads.touches(&["images"]) {
-        put("images", Value::new_array());
-    }
-    if reads.touches(&["now"]) {
-        put("now", Value::from(facts.now.as_str()));
-    }
-    if reads.touches(&["finalizerRemoval"]) {
-        put("finalizerRemoval", Value::Bool(changes::finalizer_removal(review)));
-    }
-    if reads.touches(&["changed"]) && review.header.operation() == Some(Operation::Update) {
-        let pointers: Vec<Value> = changes::changed(review).into_iter().map(Value::from).collect();
-        put("changed", Value::from(pointers));
-    }
-    Ok(Value::from(input))
+    Parts::gather(review, facts, reads, clear).build()
 }
 
-fn request(review: &Review, clear: bool) -> Value {
-    let mut request: BTreeMap<Value, Value> = review.fields.iter().cloned().collect();
-    let secret = review.header.is_secret() && !clear;
-    for (key, object) in [("object", &review.object), ("oldObject", &review.old_object)] {
-        let value = match object {
-            Some(object) if secret => mask::secret(object),
-            Some(object) => object.clone(),
-            // Absent and null are one thing to a policy: there is no object.
-            None => Value::Null,
-        };
-        request.insert(interned(key), value);
+impl<'a> Parts<'a> {
+    /// Gathers what `reads` names.
+    pub fn gather(review: &'a Review, facts: &Facts, reads: &'a Reads, clear: bool) -> Self {
+        let mut others = Vec::new();
+        let mut put = |key: &str, value: Value| others.push((interned(key), value));
+        if reads.touches(&["tenancy"]) {
+            let labels = reads.touches(&["tenancy", "namespace", "labels"]);
+            put("tenancy", tenancy(review, facts, labels));
+        }
+        if reads.touches(&["now"]) {
+            put("now", Value::from(facts.now.as_str()));
+        }
+        if reads.touches(&["finalizerRemoval"]) {
+            put("finalizerRemoval", Value::Bool(changes::finalizer_removal(review)));
+        }
+        if reads.touches(&["changed"]) && review.header.operation() == Some(Operation::Update) {
+            let pointers: Vec<Value> = changes::changed(review).into_iter().map(Value::from).collect();
+            put("changed", Value::from(pointers));
+        }
+        let secret = review.header.is_secret() && !clear;
+        let [object, old_object] = [&review.object, &review.old_object].map(|object| {
+            object.as_ref().map(|object| if secret { mask::secret(object) } else { object.clone() })
+        });
+        Self { review, reads, object, old_object, others }
     }
-    Value::from(request)
+
+    /// All of them, in an order that is always the same.
+    pub fn values(&self) -> Vec<&Value> {
+        let objects = [&self.object, &self.old_object].map(|object| object.as_ref().unwrap_or(&Value::Null));
+        let members = self.review.fields.iter().chain(&self.others);
+        objects.into_iter().chain(members.flat_map(|(key, value)| [key, value])).collect()
+    }
+
+    /// Builds the input.
+    ///
+    /// # Errors
+    /// An object of a wrong shape where images or templates stand.
+    pub fn build(&self) -> Result<Value, ShapeError> {
+        let Self { review, reads, .. } = self;
+        let mut input = self.others.clone();
+        let mut put = |key: &str, value: Value| input.push((interned(key), value));
+        if reads.touches(&["request"]) {
+            put("request", self.request());
+        }
+        if let Some(object) = &review.object
+            && (reads.touches(&["images"]) || reads.touches(&["workload"]))
+            && let Some((path, template)) = workload::find(&review.header, object)?
+        {
+            if reads.touches(&["workload"]) {
+                put("workload", template_value(&path, template)?);
+            }
+            put("images", images(review, reads, &path, template)?);
+        } else if reads.touches(&["images"]) {
+            put("images", Value::new_array());
+        }
+        Ok(Value::from(BTreeMap::from_iter(input)))
+    }
+
+    fn request(&self) -> Value {
+        let mut request = self.review.fields.clone();
+        for (key, object) in [("object", &self.object), ("oldObject", &self.old_object)] {
+            // Absent and null are one thing to a policy: there is no object.
+            request.push((interned(key), object.clone().unwrap_or(Value::Null)));
+        }
+        Value::from(BTreeMap::from_iter(request))
+    }
 }
 
 fn tenancy(review: &Review, facts: &Facts, labels: bool) -> Value {
@@ -149,13 +183,21 @@ fn template_value(path: &str, template: &Value) -> Result<Value, ShapeError> {
     Ok(Value::from(value))
 }
 
-fn images(review: &Review, path: &str, template: &Value) -> Result<Value, ShapeError> {
+fn images(review: &Review, reads: &Reads, path: &str, template: &Value) -> Result<Value, ShapeError> {
     let found = workload::images(path, template)?;
     let before = before(review)?;
     let same = |image: &Found| {
         before.get(&(image.list, image.container.clone())).is_some_and(|raw| *raw == image.image.raw)
     };
-    Ok(Value::from(found.iter().map(|image| value(image, !same(image))).collect::<Vec<_>>()))
+    let element = reads.at(&["images"]).and_then(Reads::element);
+    let read = |(key, field): &(&str, Field)| element?.key(key).map(|_| (interned(key), *field));
+    let fields: Vec<(Value, Field)> = IMAGE.iter().filter_map(read).collect();
+    let value = |image: &Found| {
+        let changed = !same(image);
+        let entry = |(key, field): &(Value, Field)| (key.clone(), field(image, changed));
+        Value::from(fields.iter().map(entry).collect::<BTreeMap<_, _>>())
+    };
+    Ok(Value::from(found.iter().map(value).collect::<Vec<_>>()))
 }
 
 /// What the old object runs, by list and name, on UPDATE.
@@ -170,25 +212,29 @@ fn before(review: &Review) -> Result<HashMap<(&'static str, String), String>, Sh
     Ok(images.into_iter().map(|found| ((found.list, found.container), found.image.raw)).collect())
 }
 
-fn value(found: &Found, changed: bool) -> Value {
-    let image = &found.image;
-    let text = |value: &str| Value::from(value);
-    Value::from(BTreeMap::from([
-        (interned("path"), text(&found.path)),
-        (interned("list"), interned(found.list)),
-        (interned("container"), text(&found.container)),
-        (interned("raw"), text(&image.raw)),
-        (interned("ok"), Value::Bool(image.ok)),
-        (interned("valid"), Value::Bool(image.valid)),
-        (interned("reason"), text(image.reason.as_ref())),
-        (interned("registry"), text(&image.registry)),
-        (interned("repository"), text(&image.repository)),
-        (interned("tag"), text(&image.tag)),
-        (interned("tagDefaulted"), Value::Bool(image.tag_defaulted)),
-        (interned("digest"), text(&image.digest)),
-        (interned("canonical"), text(&image.canonical)),
-        (interned("changed"), Value::Bool(changed)),
-    ]))
+/// A field of an image, which has changed or not.
+type Field = fn(&Found, bool) -> Value;
+
+/// The fields of an image, in the order in which an object holds them.
+const IMAGE: [(&str, Field); 14] = [
+    ("canonical", |found, _| text(&found.image.canonical)),
+    ("changed", |_, changed| Value::Bool(changed)),
+    ("container", |found, _| text(&found.container)),
+    ("digest", |found, _| text(&found.image.digest)),
+    ("list", |found, _| interned(found.list)),
+    ("ok", |found, _| Value::Bool(found.image.ok)),
+    ("path", |found, _| text(&found.path)),
+    ("raw", |found, _| text(&found.image.raw)),
+    ("reason", |found, _| text(found.image.reason.as_ref())),
+    ("registry", |found, _| text(&found.image.registry)),
+    ("repository", |found, _| text(&found.image.repository)),
+    ("tag", |found, _| text(&found.image.tag)),
+    ("tagDefaulted", |found, _| Value::Bool(found.image.tag_defaulted)),
+    ("valid", |found, _| Value::Bool(found.image.valid)),
+];
+
+fn text(text: &str) -> Value {
+    Value::from(text)
 }
 
 /// The JSON of an engine value, for what leaves the engine.

@@ -36,12 +36,10 @@ pub fn run(
         return;
     }
     let with_clear = asked.iter().any(|(_, policy, _)| clear(policy, review));
-    let inputs = match Inputs::build(plan, facts, review, with_clear) {
-        Ok(inputs) => inputs,
-        Err(error) => return verdict.fail("", "shape", format!("the object cannot be judged: {error}")),
-    };
-    let question =
-        Question { policies: &policies, input: &inputs.masked, tenancy: &facts.tenancy, effective };
+    let parts = input::Parts::gather(review, facts, &plan.reads, false);
+    let values = parts.values();
+    let tenancy = &facts.tenancy;
+    let question = Question { plan: plan.id, policies: &policies, parts: &values, tenancy, effective };
     // A policy that sees Secret values is asked each time: nothing of theirs is kept.
     let place = if with_clear { None } else { law.memo.place(&question) };
     if let Some(known) = place.and_then(|place| law.memo.recall(place, &question)) {
@@ -50,23 +48,65 @@ pub fn run(
         }
         return;
     }
+    let inputs = match Inputs::of_parts(&parts, plan, facts, review, with_clear) {
+        Ok(inputs) => inputs,
+        Err(error) => return verdict.fail("", "shape", format!("the object cannot be judged: {error}")),
+    };
+    let alone = Alone { law, facts, effective, remember: place.is_some() && !plan.whole };
     let data = data(law, facts, effective);
     let mut all = Vec::with_capacity(asked.len());
     let started = Instant::now();
     let mut before = started;
     for (at, policy, mode) in &asked {
-        if let Some(found) =
-            ask(*at, policy, *mode, inputs.of(policy, review), &data, budget.after(before - started), verdict)
-        {
+        let input = inputs.of(policy, review);
+        let found = alone.ask(*at, policy, input, |input| {
+            let found = ask(*at, policy, *mode, input, &data, budget.after(before - started), verdict);
+            let now = Instant::now();
+            policy.metrics.took(now.duration_since(before));
+            before = now;
+            found
+        });
+        if let Some(found) = found {
             all.push(found.clone());
             tell(policy, *mode, found, verdict);
         }
-        let now = Instant::now();
-        policy.metrics.took(now.duration_since(before));
-        before = now;
     }
     if let Some(place) = place.filter(|_| all.len() == asked.len()) {
         law.memo.keep(place, &question, all);
+    }
+}
+
+/// One policy by itself: what is new in a review is seldom new to all of them.
+struct Alone<'a> {
+    law: &'a PolicySet,
+    facts: &'a Facts,
+    effective: Option<&'a Arc<Effective>>,
+    /// Not where the whole input is to be judged, whatever the policies are known to read.
+    remember: bool,
+}
+
+impl Alone<'_> {
+    /// What a policy finds, from memory where it was asked the same before.
+    fn ask(
+        &self,
+        at: usize,
+        policy: &Policy,
+        input: &Value,
+        evaluate: impl FnOnce(&Value) -> Option<Found>,
+    ) -> Option<Found> {
+        let mut parts = Vec::with_capacity(16);
+        if !self.remember || policy.reads.values(input, &mut parts).is_none() {
+            return evaluate(input);
+        }
+        let (tenancy, effective) = (&self.facts.tenancy, self.effective);
+        let question = Question { plan: 0, policies: &[at], parts: &parts, tenancy, effective };
+        let Some(place) = self.law.memo.place(&question) else { return evaluate(input) };
+        if let Some(known) = self.law.memo.recall(place, &question) {
+            return known.first().cloned();
+        }
+        let found = evaluate(input)?;
+        self.law.memo.keep(place, &question, vec![found.clone()]);
+        Some(found)
     }
 }
 
@@ -166,7 +206,18 @@ impl Inputs {
         review: &Review,
         with_clear: bool,
     ) -> Result<Self, super::workload::ShapeError> {
-        let masked = input::build(review, facts, &plan.reads, false)?;
+        let parts = input::Parts::gather(review, facts, &plan.reads, false);
+        Self::of_parts(&parts, plan, facts, review, with_clear)
+    }
+
+    fn of_parts(
+        parts: &input::Parts<'_>,
+        plan: &Plan,
+        facts: &Facts,
+        review: &Review,
+        with_clear: bool,
+    ) -> Result<Self, super::workload::ShapeError> {
+        let masked = parts.build()?;
         let clear = if with_clear { Some(input::build(review, facts, &plan.reads, true)?) } else { None };
         Ok(Self { masked, clear })
     }

@@ -1,8 +1,9 @@
 //! The same question has the same answer: what the policies of a plan found, kept for inputs that come again.
 //!
 //! A policy is a pure function of what it reads, and most of a review is never read: the Pods of a ReplicaSet differ in
-//! name and uid, and to the law they are one question. An entry answers only for an input and data that are equal to its
-//! own, compared whole; the hash only finds the place. What failed is not kept.
+//! name and uid, and to the law they are one question. And a label that is new to one policy is nothing to another, so
+//! each is also asked by itself. An entry answers only for values and data that are equal to its own, compared whole;
+//! the hash only finds the place. What failed is not kept.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,9 +15,9 @@ use super::engine::Value;
 use super::finding::Finding;
 
 /// Places. With [`NODES_MAX`] of some 64 bytes each, at most 8 MiB are held; a busy cluster asks a few dozen questions.
-const PLACES: usize = 128;
-/// Values of an input; a larger one is not worth comparing.
-const NODES_MAX: usize = 1000;
+const PLACES: usize = 256;
+/// Values of a question; a larger one is not worth comparing.
+const NODES_MAX: usize = 500;
 
 /// What one policy found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +33,12 @@ pub struct Found {
 /// What is asked: which policies, of what.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
+    /// The [`Plan::id`](super::Plan::id) by which `parts` make an input; 0 where they are what one policy reads of it.
+    pub plan: u64,
     /// Indexes of the policies, in order.
     pub policies: &'a [usize],
-    /// `input`, as far as they read it.
-    pub input: &'a Value,
+    /// All that the answer hangs on, but for data.
+    pub parts: &'a [&'a Value],
     /// `data.tenancy`; the rest of `data` is the set's own, but for the parameters.
     pub tenancy: &'a Value,
     /// What policy sets of the tenant make of the parameters, if it has any.
@@ -49,8 +52,9 @@ pub struct Place(u64);
 #[derive(Debug)]
 struct Entry {
     hash: u64,
+    plan: u64,
     policies: Vec<usize>,
-    input: Value,
+    parts: Vec<Value>,
     tenancy: Value,
     effective: Option<Arc<Effective>>,
     found: Arc<[Found]>,
@@ -73,9 +77,9 @@ impl Memo {
     /// Where the answer to a question would be; `None` for one that is not worth keeping.
     pub fn place(&self, question: &Question<'_>) -> Option<Place> {
         let mut hasher = self.hasher.build_hasher();
-        question.policies.hash(&mut hasher);
+        (question.plan, question.policies).hash(&mut hasher);
         let mut nodes = NODES_MAX;
-        mix(question.input, &mut hasher, &mut nodes)?;
+        question.parts.iter().try_for_each(|part| mix(part, &mut hasher, &mut nodes))?;
         Some(Place(hasher.finish()))
     }
 
@@ -90,9 +94,10 @@ impl Memo {
             _ => false,
         };
         let same = same_law
+            && entry.plan == question.plan
             && entry.policies == question.policies
             && entry.tenancy == *question.tenancy
-            && entry.input == *question.input;
+            && entry.parts.iter().eq(question.parts.iter().copied());
         same.then(|| Arc::clone(&entry.found))
     }
 
@@ -100,15 +105,16 @@ impl Memo {
     pub fn keep(&self, place: Place, question: &Question<'_>, found: Vec<Found>) {
         let entry = Entry {
             hash: place.0,
+            plan: question.plan,
             policies: question.policies.to_vec(),
-            input: question.input.clone(),
+            parts: question.parts.iter().map(|part| (*part).clone()).collect(),
             tenancy: question.tenancy.clone(),
             effective: question.effective.cloned(),
             found: found.into(),
         };
         if let Some(slot) = self.slot(place) {
             let before = slot.lock().unwrap_or_else(PoisonError::into_inner).replace(entry);
-            // Freed outside the lock: an input is a tree.
+            // Freed outside the lock: its parts are trees.
             drop(before);
         }
     }
@@ -158,8 +164,9 @@ mod tests {
     }
 
     fn ask(memo: &Memo, policies: &[usize], text: &str, tenancy: &str) -> Option<usize> {
-        let (input, tenancy) = (input(text), input(tenancy));
-        let question = Question { policies, input: &input, tenancy: &tenancy, effective: None };
+        let (parts, tenancy) = (parts.iter().map(|text| input(text)).collect::<Vec<_>>(), input(tenancy));
+        let parts: Vec<&Value> = parts.iter().collect();
+        let question = Question { plan, policies, parts: &parts, tenancy: &tenancy, effective: None };
         let place = memo.place(&question)?;
         let found = memo.recall(place, &question).map(|found| found.len());
         memo.keep(place, &question, vec![Found { policy: 0, deny: vec![], warn: vec![] }; 3]);
@@ -175,6 +182,11 @@ mod tests {
         assert_eq!(ask(&memo, &[1], r#"{"a": 2}"#, "{}"), None);
         assert_eq!(ask(&memo, &[1], r#"{"a": 2}"#, r#"{"b": 1}"#), None);
         assert_eq!(ask(&memo, &[2], r#"{"a": 2}"#, r#"{"b": 1}"#), None);
+        // The same values in other parts, or for another plan, are another question.
+        for (plan, parts) in [(1, &["1", "[2]"][..]), (1, &["1"]), (1, &["1", "[2]", "null"]), (2, &["1", "[2]"]), (1, &["[2]", "1"])] {
+            assert_eq!(ask_parts(&memo, plan, &[1], parts, "{}"), None, "{plan} {parts:?}");
+            assert_eq!(ask_parts(&memo, plan, &[1], parts, "{}"), Some(3), "{plan} {parts:?}");
+        }
         let large = format!("[{}0]", "0,".repeat(NODES_MAX));
         assert_eq!(ask(&memo, &[1], &large, "{}"), None);
         assert_eq!(ask(&memo, &[1], &large, "{}"), None);

@@ -1,6 +1,7 @@
 //! Which policies apply to a request: an index, so that what does not match costs nothing.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use super::engine::reads::Reads;
@@ -24,8 +25,10 @@ pub struct Query<'a> {
 }
 
 /// What applies to a query.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Plan {
+    /// No two plans of a process have the same; never 0.
+    pub id: u64,
     /// Indexes of policies in order of id.
     pub policies: Vec<usize>,
     /// Indexes of broken policies that would have applied.
@@ -38,6 +41,21 @@ pub struct Plan {
     pub patches: bool,
     /// What of a review is worth building for them; filled by the decoder on first use.
     pub wanted: OnceLock<Arc<Wanted>>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            policies: Vec::new(),
+            broken: Vec::new(),
+            reads: Reads::nothing(),
+            whole: false,
+            patches: false,
+            wanted: OnceLock::new(),
+        }
+    }
 }
 
 /// What a decoder builds of a request.

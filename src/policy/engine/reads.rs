@@ -67,6 +67,24 @@ impl Reads {
         self.at(path).is_some_and(|reads| !reads.is_nothing())
     }
 
+    /// The values that are read of a document, in an order that is always the same; what is absent, or below a null, is
+    /// undefined. `None` where something else stands in the place of an object.
+    pub fn values<'v>(&self, document: &'v Value, found: &mut Vec<&'v Value>) -> Option<()> {
+        if self.all || self.any.is_some() {
+            found.push(document);
+            return Some(());
+        }
+        for (key, below) in self.named.values() {
+            let value = match document {
+                Value::Object(fields) => fields.get(key).unwrap_or(&Value::Undefined),
+                Value::Undefined | Value::Null => &Value::Undefined,
+                _ => return None,
+            };
+            below.values(value, found)?;
+        }
+        Some(())
+    }
+
     /// Adds a path, and everything below it.
     pub fn add(&mut self, path: &[Step]) {
         self.graft(path, &Self::everything());

@@ -135,3 +135,29 @@ proptest! {
         }
     }
 }
+
+/// What is read of a document, in the order of its words; `None` where it cannot be told apart.
+fn values(paths: &[&str], document: &str) -> Option<Vec<String>> {
+    let document = Value::from_json_str(document).unwrap();
+    let mut found = Vec::new();
+    reads(paths).values(&document, &mut found)?;
+    let mut found: Vec<String> = found.into_iter().map(ToString::to_string).collect();
+    found.sort();
+    Some(found)
+}
+
+#[test]
+fn the_values_that_are_read_are_all_that_tells_documents_apart() {
+    let read = |paths: &[&str], document| values(paths, document).unwrap();
+    let document = r#"{"a": {"b": 1, "c": [2]}, "d": {"e": null}}"#;
+    assert_eq!(read(&[""], document), [document.replace(' ', "")]);
+    assert_eq!(read(&["a.b", "d"], document), ["1", r#"{"e":null}"#]);
+    assert_eq!(read(&["a.*.x", "d.e"], document), ["null", r#"{"b":1,"c":[2]}"#]);
+    assert_eq!(read(&[], document), [""; 0]);
+    // Each place is told, also where nothing stands.
+    assert_eq!(read(&["a.b", "a.x", "y.z.w"], document), [r#""<undefined>""#, r#""<undefined>""#, "1"]);
+    assert_eq!(read(&["a.b", "a.c.d", "e"], r#"{"a": null, "e": null}"#), [r#""<undefined>""#, r#""<undefined>""#, "null"]);
+    for odd in [r#"{"a": 1}"#, r#"{"a": [1]}"#, r#"{"a": "b"}"#, "7"] {
+        assert_eq!(values(&["a.b"], odd), None, "{odd}");
+    }
+}

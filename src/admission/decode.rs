@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
+use self::keys::empty;
 pub use self::keys::interned;
 use super::json::{Error, Kind, Number, Reader};
 use crate::policy::Value;
@@ -55,7 +56,8 @@ fn object(reader: &mut Reader<'_>, reads: &Reads) -> Result<Value, Error> {
         built.push((known, build(reader, below)?));
         Ok(())
     })?;
-    Ok(Value::from(BTreeMap::from_iter(built)))
+    // Of the objects of a Pod every second is `{}`.
+    Ok(if built.is_empty() { empty() } else { Value::from(BTreeMap::from_iter(built)) })
 }
 
 /// An engine value of a document that is decoded already.
@@ -65,10 +67,14 @@ pub fn whole(json: &Json) -> Value {
         Json::Bool(value) => Value::Bool(*value),
         Json::String(text) => Value::String(text.as_str().into()),
         Json::Array(items) => Value::from(items.iter().map(whole).collect::<Vec<_>>()),
-        Json::Object(fields) => {
-            Value::from(fields.iter().map(|(key, value)| (interned(key), whole(value))).collect::<BTreeMap<_, _>>())
-        }
-        Json::Number(number) => number.as_u64().map(Value::from).or_else(|| number.as_i64().map(Value::from)).unwrap_or_else(|| Value::from(number.as_f64().unwrap_or_default())),
+        Json::Object(fields) => Value::from(
+            fields.iter().map(|(key, value)| (interned(key), whole(value))).collect::<BTreeMap<_, _>>(),
+        ),
+        Json::Number(number) => number
+            .as_u64()
+            .map(Value::from)
+            .or_else(|| number.as_i64().map(Value::from))
+            .unwrap_or_else(|| Value::from(number.as_f64().unwrap_or_default())),
     }
 }
 

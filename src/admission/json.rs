@@ -109,10 +109,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a list, which must come next: `element` is called at each.
     #[inline]
-    pub fn elements(
-        &mut self,
-        mut element: impl FnMut(&mut Self) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    pub fn elements(&mut self, mut element: impl FnMut(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
         self.open()?;
         if self.peek(EOF_LIST)? != b']' {
             loop {

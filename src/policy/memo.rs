@@ -164,6 +164,10 @@ mod tests {
     }
 
     fn ask(memo: &Memo, policies: &[usize], text: &str, tenancy: &str) -> Option<usize> {
+        ask_parts(memo, 1, policies, &[text], tenancy)
+    }
+
+    fn ask_parts(memo: &Memo, plan: u64, policies: &[usize], parts: &[&str], tenancy: &str) -> Option<usize> {
         let (parts, tenancy) = (parts.iter().map(|text| input(text)).collect::<Vec<_>>(), input(tenancy));
         let parts: Vec<&Value> = parts.iter().collect();
         let question = Question { plan, policies, parts: &parts, tenancy: &tenancy, effective: None };
@@ -183,7 +187,13 @@ mod tests {
         assert_eq!(ask(&memo, &[1], r#"{"a": 2}"#, r#"{"b": 1}"#), None);
         assert_eq!(ask(&memo, &[2], r#"{"a": 2}"#, r#"{"b": 1}"#), None);
         // The same values in other parts, or for another plan, are another question.
-        for (plan, parts) in [(1, &["1", "[2]"][..]), (1, &["1"]), (1, &["1", "[2]", "null"]), (2, &["1", "[2]"]), (1, &["[2]", "1"])] {
+        for (plan, parts) in [
+            (1, &["1", "[2]"][..]),
+            (1, &["1"]),
+            (1, &["1", "[2]", "null"]),
+            (2, &["1", "[2]"]),
+            (1, &["[2]", "1"]),
+        ] {
             assert_eq!(ask_parts(&memo, plan, &[1], parts, "{}"), None, "{plan} {parts:?}");
             assert_eq!(ask_parts(&memo, plan, &[1], parts, "{}"), Some(3), "{plan} {parts:?}");
         }

@@ -1,4 +1,4 @@
-//! Keys as engine values, each allocated once.
+//! Values that come again and again, allocated once: keys, and the object without any.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,6 +12,13 @@ const INTERNED_MAX: usize = 1024;
 
 thread_local! {
     static KEYS: RefCell<HashMap<Box<str>, Value, RandomState>> = RefCell::new(HashMap::default());
+    // One for each thread: counting the references to one of all threads would be a queue.
+    static EMPTY: Value = Value::new_object();
+}
+
+/// An object without members, shared.
+pub(super) fn empty() -> Value {
+    EMPTY.with(Value::clone)
 }
 
 /// A key as an engine value; common ones are shared.

@@ -109,7 +109,8 @@ fn request(reader: &mut Reader<'_>, want: Want<'_>) -> Result<Request, Error> {
         }
     };
     for (key, place) in places.fields {
-        if let Some((known, reads)) = request.built.request.key(&key).filter(|(_, reads)| !reads.is_nothing()) {
+        if let Some((known, reads)) = request.built.request.key(&key).filter(|(_, reads)| !reads.is_nothing())
+        {
             let name = known.cloned().unwrap_or_else(|| interned(&key));
             request.fields.push((name, reader.again(place, |reader| build(reader, reads))?));
         }

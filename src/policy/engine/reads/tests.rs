@@ -156,7 +156,10 @@ fn the_values_that_are_read_are_all_that_tells_documents_apart() {
     assert_eq!(read(&[], document), [""; 0]);
     // Each place is told, also where nothing stands.
     assert_eq!(read(&["a.b", "a.x", "y.z.w"], document), [r#""<undefined>""#, r#""<undefined>""#, "1"]);
-    assert_eq!(read(&["a.b", "a.c.d", "e"], r#"{"a": null, "e": null}"#), [r#""<undefined>""#, r#""<undefined>""#, "null"]);
+    assert_eq!(
+        read(&["a.b", "a.c.d", "e"], r#"{"a": null, "e": null}"#),
+        [r#""<undefined>""#, r#""<undefined>""#, "null"]
+    );
     for odd in [r#"{"a": 1}"#, r#"{"a": [1]}"#, r#"{"a": "b"}"#, "7"] {
         assert_eq!(values(&["a.b"], odd), None, "{odd}");
     }

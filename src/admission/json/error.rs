@@ -41,7 +41,7 @@ impl Reader<'_> {
         let bytes = self.text.as_bytes();
         let passed = bytes.get(..end).unwrap_or(bytes);
         let start = passed.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let line = 1 + passed.iter().filter(|byte| **byte == b'\n').count();
+        let line = passed.split(|byte| *byte == b'\n').count();
         let column = passed.len() - start;
         Error(Box::new(Fault { what: what.to_owned(), line, column, meaning: false }))
     }

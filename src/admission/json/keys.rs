@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::sync::LazyLock;
 
-use super::text::Blocks;
+use super::text::blocks::{Blocks, padded};
 
 /// Up to here a linear look is cheaper than a table; few objects have more keys.
 const FEW: usize = 64;
@@ -116,10 +116,10 @@ impl Mixed {
     /// The hash of a whole key.
     pub(super) fn of(mut self, key: &[u8]) -> u64 {
         let (blocks, rest) = key.as_chunks::<16>();
-        blocks.iter().for_each(|block| self.next(*block));
-        let mut last = [0; 16];
-        last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-        self.last(last, rest.len());
+        for block in blocks {
+            self.next(*block);
+        }
+        self.last(padded(rest), rest.len());
         self.state
     }
 
@@ -160,7 +160,7 @@ impl Hasher for Hashed {
 
     fn write(&mut self, bytes: &[u8]) {
         // Not asked by a set of u64.
-        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
     }
 
     fn write_u64(&mut self, hash: u64) {

@@ -1,6 +1,6 @@
 //! Passing over a value without a call for each of its parts.
 
-use super::{EOF_LIST, EOF_OBJECT, EOF_VALUE, Error, Reader};
+use super::{EOF_LIST, EOF_OBJECT, EOF_VALUE, Error, Kind, Reader};
 
 impl Reader<'_> {
     /// Passes a value.
@@ -50,6 +50,14 @@ impl Reader<'_> {
                 objects >>= 1;
                 self.close();
             }
+        }
+    }
+
+    fn pass_word_or_number(&mut self) -> Result<(), Error> {
+        match self.kind()? {
+            Kind::Bool => self.boolean().map(drop),
+            Kind::Null => self.null(),
+            _ => self.pass_number(),
         }
     }
 }

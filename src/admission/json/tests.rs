@@ -107,7 +107,7 @@ fn told(error: &str) -> &str {
 fn difference(text: &str) -> Option<String> {
     let theirs = serde_json::from_str::<Strict>(text).map_err(|error| error.to_string());
     let built = read(text, |reader| build(reader, &Reads::everything()));
-    let skipped = read(text, |reader| reader.skip());
+    let skipped = read(text, |reader: &mut Reader<'_>| reader.skip());
     let mut in_part = Reads::nothing();
     in_part.add(&[Step::Name("a".to_owned()), Step::Any]);
     let in_part = read(text, |reader| build(reader, &in_part)).map(drop);
@@ -122,120 +122,24 @@ fn difference(text: &str) -> Option<String> {
     })
 }
 
-#[test]
-fn texts_that_somebody_thought_of() {
-    let long = "x".repeat(40);
-    let mut texts: Vec<String> = [
-        "",
-        " ",
-        "\n \n",
-        "{",
-        "[",
-        "\"",
-        "{}",
-        "[]",
-        " { } ",
-        "{\"a\"",
-        "{\"a\":",
-        "{\"a\":1",
-        "{\"a\":1,",
-        "{\"a\":1,}",
-        "{,}",
-        "{1:2}",
-        "{\"a\" 1}",
-        "{\"a\":1 \"b\":2}",
-        "[1",
-        "[1,",
-        "[1,]",
-        "[,]",
-        "[1 2]",
-        "{\"a\":1]",
-        "[1}",
-        "nul",
-        "nulx",
-        "null",
-        "nullx",
-        "t",
-        "tru",
-        "true",
-        "f",
-        "falsy",
-        "false",
-        "x",
-        "'a'",
-        "{}x",
-        "{} {}",
-        "\u{feff}{}",
-        "0",
-        "-",
-        "-0",
-        "-0.0",
-        "00",
-        "01",
-        "-01",
-        "1.",
-        "1.x",
-        "1.5",
-        "1e",
-        "1ex",
-        "1e+",
-        "1e5",
-        "1E-5",
-        "1e+05",
-        ".5",
-        "+1",
-        "1e999",
-        "-1e999",
-        "1e-999",
-        "0e999",
-        "18446744073709551615",
-        "18446744073709551616",
-        "-9223372036854775808",
-        "-9223372036854775809",
-        "123456789012345678",
-        "1234567890123456789",
-        "12345678901234567890123",
-        "NaN",
-        "Infinity",
-        r#""\"""#,
-        r#""\\""#,
-        r#""\/""#,
-        r#""\b\f\n\r\t""#,
-        r#""\x""#,
-        r#""\"#,
-        r#""\u"#,
-        r#""\u00"#,
-        r#""\u00zz""#,
-        r#""\u0041""#,
-        r#""\ud83d\ude00""#,
-        r#""\ud83d""#,
-        r#""\ud83d\n""#,
-        r#""\ud83dx""#,
-        r#""\ud83d\u0041""#,
-        r#""\ude00""#,
-        r#""\ud83d\"#,
-        r#""\ud83d\u""#,
-        r#""\ud83d\ud83d""#,
-        r#""\uD83D\uDE00\uD83D""#,
-        "\"\u{1}\"",
-        "\"a\nb\"",
-        "\"\u{7f}\u{80}ü€😀\"",
-        r#"{"a":1,"\u0061":2}"#,
-        r#"{"a/b":1,"a\/b":2}"#,
-        r#"{"\n":1,"\u000a":2}"#,
-        r#"{"\n":1,"n":2}"#,
-        r#"{"\"":1,"\u0022":2}"#,
-        r#"{"\\":1,"\u005C":2}"#,
-        r#"{"\u0001":1,"\u0001":2}"#,
-        r#"{"":1,"":2}"#,
-        r#"{"":1,"\u0000":2}"#,
-        r#"{"a":{"b":1,"b":2}}"#,
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    for length in 0..40 {
-        let (x, y) = (&long[..length], &long[length..]);
-        texts.extend([
+/// Texts, one a line.
+const TEXTS: &str = r#"
+{|[|"|{}|[]| { } |{"a"|{"a":|{"a":1|{"a":1,|{"a":1,}|{,}|{1:2}|{"a" 1}|{"a":1 "b":2}|[1|[1,|[1,]|[,]|[1 2]|{"a":1]|[1}
+nul|nulx|null|nullx|t|tru|true|f|falsy|false|x|'a'|{}x|{} {}|ü
+0|-|-0|-0.0|00|01|-01|1.|1.x|1.5|1e|1ex|1e+|1e5|1E-5|1e+05|.5|+1|1e999|-1e999|1e-999|0e999|NaN|Infinity
+18446744073709551615|18446744073709551616|-9223372036854775808|-9223372036854775809|123456789012345678
+1234567890123456789|12345678901234567890123|123456789012345678901234567890.5e-7
+"\""|"\\"|"\/"|"\b\f\n\r\t"|"\x"|"\|"\u|"\u00|"\u00zz"|"\u0041"|"ü€😀"
+"\ud83d\ude00"|"\ud83d"|"\ud83d\n"|"\ud83dx"|"\ud83d\u0041"|"\ude00"|"\ud83d\|"\ud83d\u"|"\ud83d\ud83d"|"\uD83D\uDE00\uD83D"
+{"a":1,"\u0061":2}|{"a/b":1,"a\/b":2}|{"\n":1,"\u000a":2}|{"\n":1,"n":2}|{"\"":1,"\u0022":2}|{"\\":1,"\u005C":2}
+{"\u0001":1,"\u0001":2}|{"":1,"":2}|{"":1,"\u0000":2}|{"\u0000":1,"\u0000\u0000":2}|{"a":{"b":1,"b":2}}
+"#;
+
+/// Strings that begin, end and are escaped at each place of a block.
+fn strings() -> Vec<String> {
+    let of = |length: usize| -> [String; 10] {
+        let (x, y) = ("x".repeat(length), "y".repeat(40 - length));
+        [
             format!("\"{x}"),
             format!("\"{x}\""),
             format!("[\"{x}\\n{y}\"]"),
@@ -246,8 +150,14 @@ fn texts_that_somebody_thought_of() {
             format!("\"{x}\\"),
             format!("\"{x}\\ud83d\\ude00{y}\""),
             format!("\"{x}\\ud83d\\ude0"),
-        ]);
-    }
+        ]
+    };
+    (0..40).flat_map(of).collect()
+}
+
+/// As deep as it goes and deeper, and objects with as many keys as are looked for in this way and that.
+fn extents() -> Vec<String> {
+    let mut texts = Vec::new();
     for depth in [1, 126, 127, 128, 129, 300] {
         for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("{\"b\":", "}"), ("[{\"a\":", "}]")] {
             texts.push(format!("{}0{}", open.repeat(depth), close.repeat(depth)));
@@ -259,7 +169,16 @@ fn texts_that_somebody_thought_of() {
         texts.push(format!("{{{}}}", keys.join(",")));
         texts.extend([0, count / 2, count - 1].map(|again| format!("{{{},\"k{again}\":2}}", keys.join(","))));
     }
-    let different: Vec<String> = texts.iter().filter_map(|text| difference(text)).collect();
+    texts
+}
+
+#[test]
+fn texts_that_somebody_thought_of() {
+    let blanks =
+        ["", " ", "\n \n", "\"\u{1}\"", "\"a\nb\"", "\"\u{7f}\u{80}\"", "\u{feff}{}"].map(str::to_owned);
+    let lines = TEXTS.lines().flat_map(|line| line.split('|')).map(str::to_owned);
+    let texts = blanks.into_iter().chain(lines).chain(strings()).chain(extents());
+    let different: Vec<String> = texts.filter_map(|text| difference(&text)).collect();
     assert!(different.is_empty(), "{}", different.join("\n\n"));
 }
 

@@ -96,17 +96,16 @@ fn request(reader: &mut Reader<'_>, want: Want<'_>) -> Result<Request, Error> {
         }
         Ok(())
     })?;
-    request.built = match wanted.filter(|_| !late) {
-        Some(wanted) => wanted,
-        None => {
-            let wanted = want(&request.header);
-            let mut read = |place: Option<usize>, reads| {
-                place.map_or(Ok(None), |place| reader.again(place, |reader| object(reader, reads)))
-            };
-            request.object = read(places.object, &wanted.object)?;
-            request.old_object = read(places.old_object, &wanted.old_object)?;
-            wanted
-        }
+    request.built = if let Some(wanted) = wanted.filter(|_| !late) {
+        wanted
+    } else {
+        let wanted = want(&request.header);
+        let mut read = |place: Option<usize>, reads| {
+            place.map_or(Ok(None), |place| reader.again(place, |reader| object(reader, reads)))
+        };
+        request.object = read(places.object, &wanted.object)?;
+        request.old_object = read(places.old_object, &wanted.old_object)?;
+        wanted
     };
     for (key, place) in places.fields {
         if let Some((known, reads)) = request.built.request.key(&key).filter(|(_, reads)| !reads.is_nothing())
@@ -170,7 +169,10 @@ fn user(reader: &mut Reader<'_>) -> Result<UserInfo, Error> {
             "username" => user.username = string(reader)?,
             "groups" => match reader.kind()? {
                 Kind::Null => reader.null()?,
-                Kind::List => reader.elements(|reader| Ok(user.groups.push(string(reader)?)))?,
+                Kind::List => reader.elements(|reader| {
+                    user.groups.push(string(reader)?);
+                    Ok(())
+                })?,
                 _ => return Err(reader.unexpected("a list of strings")),
             },
             _ => reader.skip()?,

@@ -1,5 +1,7 @@
 //! What holds for every input, not only for those that somebody thought of.
 
+mod decoded; // what is read and remembered
+
 use portcullis::admission::cases::{Answer, Word};
 use portcullis::admission::verdict::{Failure, Named};
 use portcullis::admission::{Endpoint, Verdict, World, response, review};

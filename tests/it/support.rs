@@ -1,8 +1,10 @@
 //! A gate as a process of its own, and a client that trusts it.
 
+pub mod beside; // a body as serde_json reads it, beside the gate
 pub mod disk; // a disk that is full
 pub mod ended; // what must not outlive the run
 pub mod postgres; // a server of this run's own
+pub mod strict; // serde_json, and no key twice
 pub mod wire; // reviews as Go writes them, and a connection that sends what it is told to
 
 use std::io::{BufRead as _, BufReader};

@@ -1,5 +1,8 @@
 //! A fuzzer without instrumentation: seeds, mutations of them by what such texts are made of, and a clock.
 
+pub mod beside; // a body as serde_json reads it, beside the gate
+pub mod strict; // serde_json, and no key twice
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

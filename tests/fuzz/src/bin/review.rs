@@ -1,5 +1,6 @@
 //! Bytes → review → verdict → answer: an answer that echoes the uid, or an error with a sentence; never a panic. The
-//! same bytes are a review whatever the law reads of them, and give one verdict on full and on projected input.
+//! same bytes are a review whatever the law reads of them, hold what serde_json finds in them, and give one verdict on
+//! full and on projected input.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use portcullis::policy::set::Options;
 use portcullis::policy::source::embedded;
 use portcullis::policy::{Budget, PolicySet};
 use portcullis::tenancy::snapshot::Snapshot;
-use portcullis_fuzz::{Outcome, root, run};
+use portcullis_fuzz::{Outcome, beside, root, run};
 use serde_json::Value as Json;
 
 /// What a review is made of.
@@ -18,6 +19,7 @@ const WORDS: &[&[u8]] = &[
     b"{", b"}", b"[", b"]", b",", b":", b"\"", b"null", b"true", b"0", b"-0", b"1e999", b"18446744073709551616", b"\\u0000", b"\\ud800", b"\xff", b"\xe2\x80\xae", b"[[",
     b"{\"\":", b"\"object\":", b"\"oldObject\":", b"\"metadata\":", b"\"labels\":{", b"\"uid\":\"x\",", b"\"operation\":\"CREATE\",", b"\"operation\":\"CONNECT\",", b"\"DELETE\"",
     b"\"UPDATE\"", b"\"request\":", b"\"containers\":[", b"\"image\":\"evil.io/x\",", b"\"namespace\":\"tn-acme-shop-app-frontend\",", b"\"subResource\":\"status\",", b"\"kubenova.io/tenant-id\":\"x\",",
+    b"\"\\u0061\":1,", b"\"a\":1,", b"\"\":", b"\\/", b"\\ud83d\\ude00", b"\\n", b"1e400", b"1.7976931348623157e308", b" \t\r\n", b"\0", b"aaaaaaaaaaaaaaaa",
     b"\"finalizers\":[\"a\"],", b"\"name\":null,", b"\"generateName\":\"tn-\",", b"\"dryRun\":true,", b"\"ephemeralContainers\":[{}],",
 ];
 
@@ -44,6 +46,7 @@ fn main() {
 }
 
 fn target(laws: &[PolicySet; 2], world: &World, body: &[u8]) -> Outcome {
+    beside::judged(body)?;
     let bytes = bytes::Bytes::copy_from_slice(body);
     let mut way = String::new();
     for endpoint in [Endpoint::Validate, Endpoint::Mutate] {

@@ -1,0 +1,1 @@
+../../../src/admission/json/tests/strict.rs

@@ -121,7 +121,9 @@ fn extents() -> Vec<String> {
         }
     }
     for count in [31, 32, 33, 63, 64, 65, 66, 100, 3000] {
-        let keys: Vec<String> = (0..count).map(|at| format!("\"k{at}\":{{\"k{at}\":1}}")).collect();
+        // What stands in an inner object comes again around it.
+        let key = |at| format!("\"k{at}\":{{\"k{at}\":1,\"k{}\":2}}", at + 1);
+        let keys: Vec<String> = (0..count).map(key).collect();
         texts.push(format!("{{{}}}", keys.join(",")));
         texts.extend([0, count / 2, count - 1].map(|again| format!("{{{},\"k{again}\":2}}", keys.join(","))));
     }

@@ -15,6 +15,9 @@ use crate::support::{beside, law, world};
 /// Pieces that leave a text JSON more often than bytes do.
 const PIECES: &[&str] = &[
     "\"a\":1,",
+    "1e400,\"z\":",
+    "-0,\"z\":",
+    "[{\"a\":1,\"a\":2}],\"z\":",
     "\"\\u0061\":1,",
     "\"\":0,",
     "\"object\":{\"a\":1},",
@@ -55,7 +58,7 @@ fn a_body_is_read_as_serde_json_reads_it() {
         let mut body = body.clone();
         for (at, piece) in &pieces {
             // Where a member, an element or a string begins, a piece may well fit.
-            let places: Vec<usize> = body.iter().enumerate().filter(|(_, byte)| b"{[,\"".contains(byte)).map(|(at, _)| at + 1).collect();
+            let places: Vec<usize> = body.iter().enumerate().filter(|(_, byte)| b"{[,:\"".contains(byte)).map(|(at, _)| at + 1).collect();
             if !places.is_empty() {
                 let at = places[at.index(places.len())];
                 body.splice(at..at, piece.bytes());

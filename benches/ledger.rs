@@ -76,6 +76,7 @@ fn main() {
     }
     let scale = if asked("--bench") { REAL } else { TINY };
     let mut table = Table::default();
-    runtime.block_on(measure::all(&scale, &mut table));
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    runtime.block_on(measure::all(&scale, &words, &mut table));
     table.print();
 }

@@ -1,7 +1,7 @@
 //! Hears of commits of other processes: PostgreSQL notifies, and SQLite's files are written.
 
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -22,6 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection on which nothing was heard for so long is asked whether it still is one.
 const SILENCE: Duration = Duration::from_secs(30);
+
+/// After a write to SQLite's files it is looked again, at first after so long, and each time after half as long again, up
+/// to so long. Between the write and the commit that it belongs to lies a sync of the disk, which takes what it takes; its
+/// end shows in shared memory alone, of which nobody is told.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(4), Duration::from_secs(5));
 
 /// Where commits are heard of.
 #[derive(Debug, Clone)]
@@ -52,14 +57,11 @@ impl Ear {
 pub async fn listen(ear: Ear, news: watch::Sender<u64>, stop: CancellationToken) -> Result<(), Infallible> {
     match ear {
         Ear::Sqlite(file) => {
-            let mut watch = Watch::new();
-            loop {
-                watch.follow(around(&file));
-                tokio::select! {
-                    () = stop.cancelled() => return Ok(()),
-                    () = watch.changed() => tell(&news),
-                }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                never = watch(&file, &news) => match never {},
             }
+            Ok(())
         }
         Ear::Postgres(url) => {
             let mut pace = Pace::new(stop.clone());
@@ -78,6 +80,21 @@ pub async fn listen(ear: Ear, news: watch::Sender<u64>, stop: CancellationToken)
                 }
             }
         }
+    }
+}
+
+/// Tells of every write to a file and those beside it, and for a while after.
+async fn watch(file: &Path, news: &watch::Sender<u64>) -> Infallible {
+    let (mut watch, mut again) = (Watch::new(), AGAIN.1);
+    loop {
+        watch.follow(around(file));
+        let mut written = std::pin::pin!(watch.changed());
+        while tokio::time::timeout(again, &mut written).await.is_err() {
+            tell(news);
+            again = (again * 3 / 2).min(AGAIN.1);
+        }
+        tell(news);
+        again = AGAIN.0;
     }
 }
 
@@ -118,4 +135,39 @@ async fn hear(url: &str, news: &watch::Sender<u64>, heard: &mut bool) -> sqlx::E
 
 fn tell(news: &watch::Sender<u64>) {
     news.send_modify(|count| *count = count.wrapping_add(1));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A commit counts some time after it was written, when the disk has it; a look at once would come too early, and the
+    /// next only with the heartbeat.
+    #[tokio::test]
+    async fn a_write_is_looked_after_until_the_disk_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ledger.db");
+        std::fs::write(&file, "").unwrap();
+        let (news, mut heard) = watch::channel(0);
+        let stop = CancellationToken::new();
+        let listening = tokio::spawn(listen(Ear::Sqlite(file.clone()), news, stop.clone()));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let before = *heard.borrow_and_update();
+        std::fs::write(dir.path().join("ledger.db-wal"), "the first half of a commit").unwrap();
+        let begun = tokio::time::Instant::now();
+        let mut looks = Vec::new();
+        while begun.elapsed() < Duration::from_millis(400) {
+            if tokio::time::timeout(Duration::from_millis(400), heard.changed()).await.is_ok() {
+                looks.push(begun.elapsed());
+            }
+        }
+        assert!(*heard.borrow_and_update() > before + 5, "{looks:?}");
+        // However long the disk takes, it is looked no later than half as long after.
+        for took in [20, 50, 100, 200].map(Duration::from_millis) {
+            let late = took + took / 2 + Duration::from_millis(50);
+            assert!(looks.iter().any(|at| *at >= took && *at < late), "{took:?}: {looks:?}");
+        }
+        stop.cancel();
+        let Ok(()) = listening.await.unwrap();
+    }
 }

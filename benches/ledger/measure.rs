@@ -17,7 +17,7 @@ use crate::serve::server::Server;
 use crate::serve::table::{Table, median, micros, millis, percent};
 
 /// Turns of a round with writes.
-const TURNS: usize = 4;
+const TURNS: usize = 8;
 
 /// Connections that read and write at once.
 const CONNECTIONS: usize = 16;

@@ -32,6 +32,15 @@ fn in_the_middle(stage: &Stage, api: &Gate, deed: impl FnOnce(i64)) -> (u16, Opt
     answer
 }
 
+/// A process of the server that each of its starts has anew; none while it does not answer.
+fn checkpointer(stage: &Stage) -> Option<i32> {
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let mut on = sqlx::PgConnection::connect(&stage.url).await.ok()?;
+        let pid = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'";
+        sqlx::query_scalar(pid).fetch_optional(&mut on).await.ok()?
+    })
+}
+
 #[test]
 fn the_database_ends_a_transaction() {
     let stage = Stage::new(On::OwnPostgres);
@@ -56,6 +65,8 @@ fn the_database_ends_a_transaction() {
     assert_eq!(stage.call(&api, "GET", ACME, None).1["status"], "active", "the next request is fine");
 
     // Killed without a word, which brings the server down and up again, and every connection with it.
+    let first = checkpointer(&stage);
+    assert!(first.is_some());
     unharmed(
         "killed",
         in_the_middle(&stage, &api, |pid| {
@@ -63,11 +74,16 @@ fn the_database_ends_a_transaction() {
             assert!(done.unwrap().success());
         }),
     );
-    soon("the server is there again", || {
+    let answers = || {
         let (status, later, problem) = ask(&api.api, &stage.admin, "GET", ACME, None);
         assert!(status == 200 || (status == 503 && later.is_some()), "{status} {problem}");
         status == 200
+    };
+    soon("the server came up again", || {
+        answers();
+        checkpointer(&stage).is_some_and(|pid| Some(pid) != first)
     });
+    soon("the API serves again", answers);
     assert_eq!(stage.state(), before);
     stage.suspend(&api, true);
     gates.iter().for_each(|gate| decides(gate, "after all that", SUSPENDED));

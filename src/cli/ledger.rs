@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod client;
 pub mod cluster;
 pub mod evaluate;
+mod listener;
 pub mod path;
 pub mod problem;
 pub mod project;

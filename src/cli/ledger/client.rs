@@ -192,8 +192,20 @@ fn token(args: &ApiArgs, url: &str) -> anyhow::Result<Option<String>> {
     if !is_loopback(url) {
         return Ok(None);
     }
+    if let Err(user) = super::listener::is_ours(port(url)) {
+        bail!(
+            "--api-url `{url}`: user {user} listens there, who is not you, so a token made of your keys is not shown; \
+             is it the right port? --token-file names a token that may be"
+        );
+    }
     // Whoever can read the keys can be anybody; asking for a token first would be a ceremony.
     Ok(crate::cli::token::own().ok())
+}
+
+fn port(url: &str) -> u16 {
+    let uri = url.parse::<ureq::http::Uri>().ok();
+    let default = if url.starts_with("https:") { 443 } else { 80 };
+    uri.and_then(|uri| uri.port_u16()).unwrap_or(default)
 }
 
 fn is_loopback(url: &str) -> bool {

@@ -8,6 +8,7 @@ pub mod listen;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -100,6 +101,7 @@ impl Follower {
             news.borrow_and_update();
             committed.borrow_and_update();
             let whole = compared.is_none_or(|at| at.elapsed() >= self.reconcile);
+            let before = intake.current().cloned();
             let looked = self.look(&mut intake, whole).await;
             if let Some(mirror) = &self.mirror {
                 mirror.in_touch(looked.is_ok());
@@ -115,7 +117,7 @@ impl Follower {
                 compared = Some(Instant::now());
             }
             intake.health().confirmed();
-            if !pace.went_well().await {
+            if !pace.went_well(!same(before.as_ref(), intake.current())).await {
                 return Ok(());
             }
             tokio::select! {
@@ -219,6 +221,14 @@ impl Follower {
             mirror.whole(&now);
         }
         Ok(())
+    }
+}
+
+/// Whether it is still the one that was in force.
+fn same(before: Option<&Arc<Snapshot>>, now: Option<&Arc<Snapshot>>) -> bool {
+    match (before, now) {
+        (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+        (before, now) => before.is_none() && now.is_none(),
     }
 }
 

@@ -32,9 +32,13 @@ impl Pace {
         self.sleep_until(Instant::now() + wait).await
     }
 
-    /// Waits after a success. False once it is time to stop.
-    pub async fn went_well(&mut self) -> bool {
+    /// Waits after a success, where it brought something. False once it is time to stop.
+    pub async fn went_well(&mut self, news: bool) -> bool {
         self.failures = fresh();
+        if !news {
+            // A look that came too early must not hold up the one that it was early for.
+            return !self.stop.is_cancelled();
+        }
         let until = self.last + BREATH;
         let go_on = self.sleep_until(until).await;
         self.last = Instant::now();

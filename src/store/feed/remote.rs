@@ -88,7 +88,7 @@ pub async fn follow(
                 }
                 fits = true;
                 intake.health().confirmed();
-                pace.went_well().await
+                pace.went_well(true).await
             }
             // Only the whole can help, and it helps at once; where it does not, we wait.
             Err(RemoteError::Refused(error)) if fits && !whole => {

@@ -74,7 +74,7 @@ pub async fn listen(ear: Ear, news: watch::Sender<u64>, stop: CancellationToken)
                 // What was notified while nobody listened is lost: the follower looks by itself.
                 tell(&news);
                 tracing::debug!(%error, "not listening to the ledger; connecting again");
-                let go_on = if heard { pace.went_well().await } else { pace.failed().await };
+                let go_on = if heard { pace.went_well(true).await } else { pace.failed().await };
                 if !go_on {
                     return Ok(());
                 }

@@ -18,10 +18,10 @@ mod cli; // the command line: help, exit codes, messages
 mod controlplane; // a real kube-apiserver and its controllers in front of the gate, through kubectl
 mod decisions; // what is told of decisions: log, metrics, the end of the process
 mod demo; // `portcullis demo`, as the README says
-mod feed;
+mod feed; // the ledger's changes at gates in other processes, and what they do when it is away
 mod golden; // every case of tests/cases and of the library, through `decide` and through the running binary over TLS
 mod laws; // both engines, full and projected input, added policies: one verdict
-mod leave; // the ledger's changes at gates in other processes, and what they do when it is away
+mod leave; // exceptions and break-glass, through the ledger and by a file
 mod ledger; // the ledger, on SQLite and on a real PostgreSQL
 mod manifests; // registration: what is printed, and what its conditions let through
 mod properties; // what holds for every input

@@ -39,7 +39,6 @@ const FAILING: &[&str] = &[
     "strings.any_suffix_match(o.number, \"a\")",
     "substring(o.number, 0, 1)",
     "substring(o.text, o.negative, 1)",
-    "sprintf(o.number, [])",
     "sprintf(\"%d\", o.number)",
     "trim(o.number, \"a\")",
     "trim_left(o.number, \"a\")",

@@ -60,7 +60,7 @@ fn the_audit_log_of_the_cluster_tells_what_was_decided() {
     let annotation = |line: &serde_json::Value, key: &str| {
         line["annotations"][format!("tenant-writes.portcullis.kubenova.io/{key}")].clone()
     };
-    let line = wait(Duration::from_secs(30), || {
+    let line = wait(Duration::from_mins(1), || {
         let lines = json_lines(&plane.dir.join("audit.jsonl"));
         lines.into_iter().find(|line| annotation(line, "decision-id") == decision)
     });

@@ -14,7 +14,7 @@ fn the_backstop_stands_in_nobodys_way_and_holds_alone() {
     let printed = portcullis().args(["manifests", "--backstop", "--tenancy"]).arg(tenancy).output().unwrap();
     assert!(printed.status.success());
     stage.root("kubectl apply --server-side -f -", &String::from_utf8(printed.stdout).unwrap());
-    wait(Duration::from_secs(30), || {
+    wait(Duration::from_mins(1), || {
         let probe = ["create", "namespace", "tn-nobody", "--dry-run=server"];
         stage.plane.kubectl("acme-dev", &probe).err.contains("ValidatingAdmissionPolicy").then_some(())
     });

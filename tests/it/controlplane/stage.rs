@@ -51,7 +51,7 @@ impl Stage {
     fn register(&self) {
         self.root("kubectl apply --server-side -f -", &self.gate.manifests());
         let probe = ["create", "namespace", "tn-nobody", "--dry-run=server"];
-        wait(Duration::from_secs(30), || {
+        wait(Duration::from_mins(1), || {
             self.plane.kubectl("acme-dev", &probe).err.contains("denied the request").then_some(())
         });
     }

@@ -22,7 +22,7 @@ deny contains finding if {
 	input.request.oldObject.metadata.labels[concat("/", [data.tenancy.settings.labelPrefix, "managed-by"])] == "platform"
 	not request.is_namespace
 	finding := {
-		"msg": sprintf("%s may not %s this %s in %s: it belongs to the platform (label %s/managed-by=platform)", [request.username, request.operation, request.resource, request.namespace, data.tenancy.settings.labelPrefix]),
+		"msg": sprintf("%s may not %s %s in %s: this one belongs to the platform (label %s/managed-by=platform)", [request.username, request.operation, request.resource, request.namespace, data.tenancy.settings.labelPrefix]),
 		"fix": "leave it as it is; to change a limit or a network rule, ask for another plan or for the rule",
 	}
 }

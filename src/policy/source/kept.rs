@@ -1,8 +1,9 @@
 //! The last good law on disk, so that a start with a broken one has something to keep.
 
 use std::collections::BTreeMap;
+use std::fs::DirBuilder;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,9 @@ impl Kept {
     }
 
     fn replace(&self, file: &File) -> std::io::Result<()> {
+        if let Some(directory) = self.0.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        }
         let aside = self.0.with_extension("part");
         let mut out =
             std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
@@ -89,15 +93,17 @@ mod tests {
 
     #[test]
     fn what_is_kept_comes_back_whole_or_not_at_all() {
-        let dir = tempfile::tempdir().unwrap();
-        let kept = Kept::new(dir.path());
+        let home = tempfile::tempdir().unwrap();
+        // A directory that is not there yet is made.
+        let dir = home.path().join("law");
+        let kept = Kept::new(&dir);
         assert!(kept.read().is_none());
         let files = [("a.rego", "package a"), ("params/a/data.yaml", "x: [1]")];
         let bundle = Bundle::from_files(files.map(|(path, text)| (path.to_owned(), text.into()))).unwrap();
         kept.write(&bundle);
         let back = kept.read().unwrap();
         assert_eq!((back.digest, back.modules, back.params), (bundle.digest, bundle.modules, bundle.params));
-        let path = dir.path().join("law.json");
+        let path = dir.join("law.json");
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, text.replace("package a", "package b")).unwrap();
         assert!(kept.read().is_none());

@@ -72,7 +72,7 @@ pub struct Page<T> {
 /// A page while it fills. A list without labels needs one query; one that filters may need some, and ends early rather
 /// than look at the whole ledger:
 ///
-/// ```ignore
+/// ```text
 /// let mut filling = query.window()?.filling();
 /// while let Some((after, limit)) = filling.wants() {
 ///     let rows = clusters::list(&mut tx, after.as_deref(), limit).await?;

@@ -1,11 +1,13 @@
 //! Certificates: made for development, read and checked for service.
 //!
 //! - [`develop`]: a development authority and what it issues.
+//! - [`managed`]: an authority and a leaf that renew themselves, and what is due when.
 //! - [`pair`]: a certificate and its key as files, checked before anything is served with them.
 //!
 //! This closet knows neither sockets nor clusters; it turns bytes into what rustls can use, or into a sentence.
 
 pub mod develop;
+pub mod managed;
 pub mod pair;
 
 use std::io;

@@ -48,11 +48,11 @@ use self::connection::House;
 use self::limits::{BodyLimits, Callers, Inflight};
 use self::listener::Door;
 use self::tls::clients::Clients;
-use self::tls::keeper::{self, Checked, Keeper, Seen};
+use self::tls::keeper::{self, Checked, Handed, Keeper, Seen};
 use self::tls::{Acceptor, Keys};
 use crate::certs::CertError;
 use crate::certs::develop::{Authority, Use};
-use crate::certs::pair::{Flags, Pair, PairFiles, client_roots, read_client_ca};
+use crate::certs::pair::{Flags, Pair, PairFiles};
 use crate::lifecycle::drain::Drain;
 use crate::lifecycle::ready::Readiness;
 use crate::lifecycle::tasks::{Died, Tasks};
@@ -71,7 +71,7 @@ pub struct Bound {
     webhook: (TcpListener, SocketAddr),
     admin: (TcpListener, SocketAddr),
     acceptor: Acceptor,
-    keeper: Option<Keeper>,
+    keeper: Keeper,
     development_ca: Option<String>,
 }
 
@@ -85,10 +85,11 @@ pub struct Probes {
 
 /// What is served, and whom it trusts.
 struct Credentials {
-    pair: Pair,
+    /// Absent until one is handed in.
+    pair: Option<Pair>,
     roots: Option<RootCertStore>,
-    /// Absent for a development certificate, which has no files to follow.
-    files: Option<(PairFiles, Seen)>,
+    files: Option<PairFiles>,
+    seen: Seen,
     development_ca: Option<String>,
 }
 
@@ -132,43 +133,50 @@ impl ServerArgs {
         Ok(Probes { listener, address, timeouts: self.timeouts, readiness: readiness.clone() })
     }
 
-    /// Checks certificates, then takes both ports. Registers the readiness condition `certificate`.
-    pub async fn bind(self, readiness: &Readiness) -> Result<Bound, ServerError> {
-        let condition = readiness.condition("certificate", "not loaded yet");
-        let Credentials { pair, roots, files, development_ca } = self.credentials()?;
-        let end = pair.not_after;
+    /// Checks certificates, then takes both ports. Registers the readiness condition `certificate`, which is bad until
+    /// there is one. What is handed in goes before every flag.
+    pub async fn bind(self, readiness: &Readiness, handed: Option<Handed>) -> Result<Bound, ServerError> {
+        let condition = readiness.condition("certificate", "none was handed in yet");
+        let Credentials { pair, roots, files, seen, development_ca } = self.credentials(handed.as_ref())?;
+        let end = pair.as_ref().map(|pair| pair.not_after);
         let keys = Keys::new("serving", pair);
         let clients = roots.map(|roots| Clients::new(roots, self.client_auth)).transpose()?;
         let acceptor = Acceptor::new(keys.clone(), clients.clone())?;
         let webhook = listen("--listen", self.listen).await?;
         let admin = listen("--admin", self.admin).await?;
-        condition.good();
+        if end.is_some() {
+            condition.good();
+        }
         let client_ca = self.client_ca.clone().zip(clients);
         let poll = self.timeouts.reload_poll;
-        let keeper = files.map(|(files, seen)| Keeper { files, seen, end, keys, client_ca, condition, poll });
+        let keeper = Keeper { files, handed, seen, end, keys, client_ca, condition, poll };
         let Timeouts { body_stall, body_whole, .. } = self.timeouts;
         let bodies = BodyLimits::new(self.max_body.0, body_stall, body_whole);
         let readiness = readiness.clone();
         Ok(Bound { args: self, readiness, bodies, webhook, admin, acceptor, keeper, development_ca })
     }
 
-    fn credentials(&self) -> Result<Credentials, ServerError> {
+    fn credentials(&self, handed: Option<&Handed>) -> Result<Credentials, ServerError> {
+        let pair = self.tls_cert.clone().zip(self.tls_key.clone()).filter(|_| handed.is_none());
+        let files = pair.map(|(cert, key)| PairFiles { cert, key, flags: Flags::WEBHOOK });
         let client_ca = self.client_ca.as_deref();
-        if let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) {
-            let files = PairFiles { cert: cert.clone(), key: key.clone(), flags: Flags::WEBHOOK };
-            let seen = keeper::read(&files, client_ca)?;
-            let Checked { pair, roots } = keeper::check(&files, client_ca, &seen)?;
-            return Ok(Credentials { pair, roots, files: Some((files, seen)), development_ca: None });
+        let seen = keeper::read(files.as_ref(), client_ca)?;
+        let Checked { pair, roots } = keeper::check(files.as_ref(), client_ca, &seen)?;
+        if let Some(handed) = handed {
+            let pair = handed.borrow().clone();
+            return Ok(Credentials { pair, roots, files, seen, development_ca: None });
+        }
+        if pair.is_some() {
+            return Ok(Credentials { pair, roots, files, seen, development_ca: None });
         }
         if !self.listen.ip().is_loopback() {
             return Err(ServerError::NoCertificate(self.listen));
         }
         let authority = Authority::new("Portcullis development authority")?;
         let names = ["localhost".to_owned(), self.listen.ip().to_string()];
-        let pair = authority.issue(&names, Use::Server)?.pair()?;
-        let roots = client_ca.map(|path| client_roots(path, &read_client_ca(path)?)).transpose()?;
+        let pair = Some(authority.issue(&names, Use::Server)?.pair()?);
         let development_ca = Some(authority.cert_pem().to_owned());
-        Ok(Credentials { pair, roots, files: None, development_ca })
+        Ok(Credentials { pair, roots, files, seen, development_ca })
     }
 }
 
@@ -213,9 +221,7 @@ impl Bound {
         let mut tasks = Tasks::new();
         let timeouts = args.timeouts;
         tasks.spawn("probes", |stop| probes(admin.0, Admin { readiness, pages }, timeouts, stop));
-        if let Some(keeper) = keeper {
-            tasks.spawn("certificate files", |stop| keeper.run(stop));
-        }
+        tasks.spawn("certificate files", |stop| keeper.run(stop));
         let inflight = Inflight::new(args.max_inflight.get(), args.max_inflight_per_address.get());
         let callers = Callers::new(args.max_connections.get(), args.max_connections_per_address.get());
         let house = House::new(inflight, bodies, timeouts, drain, true);

@@ -99,7 +99,7 @@ async fn serve(args: Args) -> anyhow::Result<Exit> {
     let handle = metrics::install();
     let readiness = Readiness::new();
     let (conductor, drain) = Conductor::new(server.drain_timing(), readiness.clone());
-    let ports = Ports::bind(server, plan.gate, &readiness).await.map_err(anyhow::Error::new)?;
+    let ports = Ports::bind(server, plan.gate, None, &readiness).await.map_err(anyhow::Error::new)?;
     let log = DecisionLog::start(&telemetry.decisions).map_err(anyhow::Error::new)?;
     let mut tasks = Tasks::new();
     let (gate, layers) = gate::gate(&law, log.clone(), &readiness, &mut tasks)?;

@@ -61,13 +61,15 @@ impl Port {
             Some(files) => {
                 let condition =
                     readiness.condition(format!("certificate of {}", settings.flag), "not loaded yet");
-                let seen = keeper::read(&files, None)?;
-                let Checked { pair, .. } = keeper::check(&files, None, &seen)?;
-                let end = pair.not_after;
+                let files = Some(files);
+                let seen = keeper::read(files.as_ref(), None)?;
+                let Checked { pair, .. } = keeper::check(files.as_ref(), None, &seen)?;
+                let end = pair.as_ref().map(|pair| pair.not_after);
                 let keys = Keys::new(settings.name, pair);
                 let acceptor = Acceptor::new(keys.clone(), None)?;
                 condition.good();
-                let keeper = Keeper { files, seen, end, keys, client_ca: None, condition, poll };
+                let keeper =
+                    Keeper { files, handed: None, seen, end, keys, client_ca: None, condition, poll };
                 (Door::Tls(acceptor), Some(keeper))
             }
         };

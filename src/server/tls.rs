@@ -9,7 +9,7 @@ pub mod keeper;
 use std::io;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use rustls::server::{ClientHello, NoClientAuth, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, version};
@@ -24,7 +24,7 @@ use crate::telemetry::metrics;
 /// The certificate and key that are served now.
 #[derive(Debug)]
 pub struct Keys {
-    current: ArcSwap<CertifiedKey>,
+    current: ArcSwapOption<CertifiedKey>,
     /// The label of its expiry in the metrics.
     name: &'static str,
 }
@@ -36,23 +36,27 @@ pub(super) struct Acceptor(TlsAcceptor);
 // === impl Keys ===
 
 impl Keys {
-    /// Serves this pair from the first handshake on. `name` stands for it in the metrics.
-    pub fn new(name: &'static str, pair: Pair) -> Arc<Self> {
-        expiry(name, &pair);
-        Arc::new(Self { current: ArcSwap::from_pointee(pair.key), name })
+    /// Serves this pair from the first handshake on; without one every handshake fails until [`Keys::swap`]. `name`
+    /// stands for it in the metrics.
+    pub fn new(name: &'static str, pair: Option<Pair>) -> Arc<Self> {
+        let keys = Self { current: ArcSwapOption::empty(), name };
+        if let Some(pair) = pair {
+            keys.swap(pair);
+        }
+        Arc::new(keys)
     }
 
     /// Serves another pair from the next handshake on.
     pub fn swap(&self, pair: Pair) {
         expiry(self.name, &pair);
-        self.current.store(Arc::new(pair.key));
+        self.current.store(Some(Arc::new(pair.key)));
     }
 }
 
 impl ResolvesServerCert for Keys {
-    /// There is one name, that of the Service, so whatever the client calls us gets it.
+    /// There is one certificate, so whatever the client calls us gets it.
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.load_full())
+        self.current.load_full()
     }
 }
 

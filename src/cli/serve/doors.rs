@@ -11,6 +11,7 @@ use super::webhook;
 use crate::admission::Gate;
 use crate::lifecycle::drain::Drain;
 use crate::lifecycle::ready::Readiness;
+use crate::server::tls::keeper::Handed;
 use crate::server::{Bound, Drained, Pages, Probes, ServerArgs, ServerError};
 
 /// Ports that are taken.
@@ -39,10 +40,11 @@ impl Ports {
     pub(super) async fn bind(
         server: ServerArgs,
         webhook: bool,
+        handed: Option<Handed>,
         readiness: &Readiness,
     ) -> Result<Self, ServerError> {
         if webhook {
-            return Ok(Self::Webhook(Box::new(server.bind(readiness).await?)));
+            return Ok(Self::Webhook(Box::new(server.bind(readiness, handed).await?)));
         }
         Ok(Self::Probes(server.bind_probes(readiness).await?))
     }

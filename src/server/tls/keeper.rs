@@ -1,4 +1,4 @@
-//! Keeps what is served equal to the files: read, checked, swapped; a bad new pair leaves the old one in place.
+//! Keeps what is served equal to the files, or to what is handed in: a bad new pair leaves the old one in place.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use rustls::RootCertStore;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -24,12 +24,16 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// A pair that does not fit may be half of a change: it is read once more after this before anybody is told.
 const SECOND_LOOK: Duration = Duration::from_millis(500);
 
-/// The files, what was last served of them, and where to say so.
+/// Pairs that somebody else makes: each is served from the next handshake on. None until there is one.
+pub type Handed = watch::Receiver<Option<Pair>>;
+
+/// What is followed, what was last served of it, and where to say so.
 pub(in crate::server) struct Keeper {
-    pub(in crate::server) files: PairFiles,
+    pub(in crate::server) files: Option<PairFiles>,
+    pub(in crate::server) handed: Option<Handed>,
     pub(in crate::server) seen: Seen,
     /// notAfter of what is served, in seconds since 1970.
-    pub(in crate::server) end: i64,
+    pub(in crate::server) end: Option<i64>,
     pub(in crate::server) keys: Arc<Keys>,
     pub(in crate::server) client_ca: Option<(PathBuf, Arc<Clients>)>,
     pub(in crate::server) condition: Condition,
@@ -39,13 +43,13 @@ pub(in crate::server) struct Keeper {
 /// Everything that was read at one time.
 #[derive(PartialEq, Eq)]
 pub(in crate::server) struct Seen {
-    pair: PairBytes,
+    pair: Option<PairBytes>,
     client_ca: Option<Vec<u8>>,
 }
 
 /// Everything that was read, found good.
 pub(in crate::server) struct Checked {
-    pub(in crate::server) pair: Pair,
+    pub(in crate::server) pair: Option<Pair>,
     pub(in crate::server) roots: Option<RootCertStore>,
 }
 
@@ -59,17 +63,22 @@ enum ReloadError {
 }
 
 /// Reads all files.
-pub(in crate::server) fn read(files: &PairFiles, client_ca: Option<&Path>) -> Result<Seen, CertError> {
-    Ok(Seen { pair: files.read()?, client_ca: client_ca.map(read_client_ca).transpose()? })
+pub(in crate::server) fn read(
+    files: Option<&PairFiles>,
+    client_ca: Option<&Path>,
+) -> Result<Seen, CertError> {
+    let pair = files.map(PairFiles::read).transpose()?;
+    Ok(Seen { pair, client_ca: client_ca.map(read_client_ca).transpose()? })
 }
 
 /// Checks what was read of these files.
 pub(in crate::server) fn check(
-    files: &PairFiles,
+    files: Option<&PairFiles>,
     client_ca: Option<&Path>,
     seen: &Seen,
 ) -> Result<Checked, CertError> {
-    let pair = files.check(&seen.pair, Timestamp::now())?;
+    let pair = files.zip(seen.pair.as_ref());
+    let pair = pair.map(|(files, bytes)| files.check(bytes, Timestamp::now())).transpose()?;
     let roots = client_ca.zip(seen.client_ca.as_deref());
     Ok(Checked { pair, roots: roots.map(|(path, bytes)| client_roots(path, bytes)).transpose()? })
 }
@@ -84,6 +93,10 @@ impl Keeper {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
+                pair = another(&mut self.handed) => {
+                    self.serve(pair);
+                    continue;
+                }
                 _ = news.recv() => sleep(SETTLE).await,
                 _ = hangup.recv() => tracing::info!("SIGHUP: looking at the certificate files"),
                 _ = poll.tick() => {}
@@ -91,7 +104,7 @@ impl Keeper {
             // What came while waiting is part of the same change.
             let _ = news.try_recv();
             self.look().await;
-            if self.end < Timestamp::now().as_second() {
+            if self.end.is_some_and(|end| end < Timestamp::now().as_second()) {
                 tracing::error!("the certificate that is served has expired");
                 self.condition.good_but("the certificate that is served has expired");
             }
@@ -115,19 +128,29 @@ impl Keeper {
     fn reload(&mut self) -> Result<(), ReloadError> {
         // A few KiB from a local file system: not worth another thread.
         let client_ca = self.client_ca.as_ref().map(|(path, _)| path.as_path());
-        let seen = read(&self.files, client_ca)?;
+        let seen = read(self.files.as_ref(), client_ca)?;
         if seen != self.seen {
-            let Checked { pair, roots } = check(&self.files, client_ca, &seen)?;
+            let Checked { pair, roots } = check(self.files.as_ref(), client_ca, &seen)?;
             if let (Some((_, clients)), Some(roots)) = (&self.client_ca, roots) {
                 clients.swap(roots)?;
             }
-            (self.end, self.seen) = (pair.not_after, seen);
-            self.keys.swap(pair);
-            let expires = Timestamp::from_second(self.end).unwrap_or_default();
-            tracing::info!(%expires, "serving a new certificate");
+            self.seen = seen;
+            if let Some(pair) = pair {
+                self.serve(pair);
+            }
         }
-        self.condition.good();
+        if self.end.is_some() {
+            self.condition.good();
+        }
         Ok(())
+    }
+
+    fn serve(&mut self, pair: Pair) {
+        self.end = Some(pair.not_after);
+        let expires = Timestamp::from_second(pair.not_after).unwrap_or_default();
+        self.keys.swap(pair);
+        self.condition.good();
+        tracing::info!(%expires, "serving a new certificate");
     }
 
     /// Watches directories, not files: a ConfigMap or Secret volume changes by swapping the symlink `..data` beside
@@ -142,15 +165,14 @@ impl Keeper {
             }
         };
         let client_ca = self.client_ca.as_ref().map(|(path, _)| path.as_path());
-        let mut directories: Vec<_> =
-            [Some(self.files.cert.as_path()), Some(self.files.key.as_path()), client_ca]
-                .into_iter()
-                .flatten()
-                .map(|file| match file.parent() {
-                    Some(parent) if parent != Path::new("") => parent,
-                    _ => Path::new("."),
-                })
-                .collect();
+        let pair = self.files.iter().flat_map(|files| [files.cert.as_path(), files.key.as_path()]);
+        let mut directories: Vec<_> = pair
+            .chain(client_ca)
+            .map(|file| match file.parent() {
+                Some(parent) if parent != Path::new("") => parent,
+                _ => Path::new("."),
+            })
+            .collect();
         directories.sort_unstable();
         directories.dedup();
         let watcher = notify::recommended_watcher(on_event).and_then(|mut watcher| {
@@ -165,4 +187,16 @@ impl Keeper {
             )
             .ok()
     }
+}
+
+/// The next pair that is handed in; never where none will be.
+async fn another(handed: &mut Option<Handed>) -> Pair {
+    if let Some(handed) = handed {
+        while handed.changed().await.is_ok() {
+            if let Some(pair) = handed.borrow_and_update().clone() {
+                return pair;
+            }
+        }
+    }
+    std::future::pending().await
 }

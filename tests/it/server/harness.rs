@@ -82,7 +82,7 @@ impl Gate {
         let drain = Drain::new(args.drain_grace.0);
         let readiness = Readiness::new();
         let (slow, begun) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-        let bound = args.bind(&readiness).await.unwrap();
+        let bound = args.bind(&readiness, None).await.unwrap();
         let (webhook, admin) = (bound.webhook_address(), bound.admin_address());
         let (bodies, slow_of, begun_of) = (bound.body_limits(), slow.clone(), begun.clone());
         let router = router(Shared { bodies, slow: slow_of, begun: begun_of });

@@ -65,11 +65,11 @@ async fn probes_tell_life_from_readiness() {
 #[tokio::test]
 async fn a_development_certificate_is_for_loopback_alone() {
     let readiness = Readiness::new();
-    let bound = args(&[]).bind(&readiness).await.unwrap();
+    let bound = args(&[]).bind(&readiness, None).await.unwrap();
     assert!(bound.development_ca().unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
     let mut open = args(&[]);
     open.listen = "0.0.0.0:0".parse().unwrap();
-    let sentence = open.bind(&readiness).await.err().unwrap().to_string();
+    let sentence = open.bind(&readiness, None).await.err().unwrap().to_string();
     assert!(sentence.contains("--tls-cert") && sentence.contains("`0.0.0.0:0` of --listen"), "{sentence}");
 }
 
@@ -78,15 +78,15 @@ async fn what_is_wrong_is_said_before_a_port_is_taken() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut busy = args(&[]);
     busy.admin = taken.local_addr().unwrap();
-    let sentence = busy.bind(&Readiness::new()).await.err().unwrap().to_string();
+    let sentence = busy.bind(&Readiness::new(), None).await.err().unwrap().to_string();
     assert_eq!(sentence, format!("cannot listen on `{}` of --admin", taken.local_addr().unwrap()));
 
     let missing = args(&["--tls-cert", "/nonexistent/tls.crt", "--tls-key", "/nonexistent/tls.key"]);
-    let sentence = missing.bind(&Readiness::new()).await.err().unwrap().to_string();
+    let sentence = missing.bind(&Readiness::new(), None).await.err().unwrap().to_string();
     assert_eq!(sentence, "cannot read `/nonexistent/tls.crt`, the file of --tls-cert");
 
     let mut no_roots = args(&[]);
     no_roots.client_ca = Some("/dev/null".into());
-    let sentence = no_roots.bind(&Readiness::new()).await.err().unwrap().to_string();
+    let sentence = no_roots.bind(&Readiness::new(), None).await.err().unwrap().to_string();
     assert_eq!(sentence, "`/dev/null`, the file of --client-ca, holds no certificate in PEM");
 }

@@ -67,7 +67,7 @@ impl Bench {
         );
         let plan = law.plan(&query(&facts));
         let input = input::build(&review, &facts, &plan.reads, false).unwrap();
-        let data = validate::data(&law, &facts, None);
+        let data = validate::data(&law, &facts, None, &facts.cluster(false));
         Self { law, interpreted, world, body, review, facts, verdict, input, data }
     }
 
@@ -90,7 +90,7 @@ impl Bench {
                 input::build(&self.review, &self.facts, &self.law.plan(&query(&self.facts)).reads, false)
                     .unwrap(),
             ),
-            "data" => drop(validate::data(&self.law, &self.facts, None)),
+            "data" => drop(validate::data(&self.law, &self.facts, None, &self.facts.cluster(false))),
             "decide" => drop(judge(&self.law)),
             "interpreted" => drop(judge(&self.interpreted)),
             "encode" => drop(response::encode(&self.verdict)),

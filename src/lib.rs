@@ -13,6 +13,7 @@
 //! | [`api`] | lets people read and change the ledger over HTTP; knows no SQL and no sockets |
 //! | [`admission`] | turns a review into a verdict; knows no files and no sockets |
 //! | [`policy`] | holds the law: sources, bundle, compiled set, findings; knows no HTTP |
+//! | [`cluster`] | what we know of the cluster and what we write to it; never on the path of a review |
 //! | [`store`] | the ledger, as far as a gate reads it; knows no HTTP and no Rego |
 //! | [`tenancy`] | the words of the domain: slugs, names, images, requesters, the snapshot; knows no other room |
 //! | [`access`] | who may do what in the ledger: identities, roles × routes, scopes; knows no other room |
@@ -29,6 +30,8 @@ pub mod api;
 pub mod admission;
 
 pub mod policy;
+
+pub mod cluster;
 
 pub mod store;
 

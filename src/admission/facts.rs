@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::cluster::view::{Namespaces, Seen, View};
 use crate::policy::Value;
 use crate::tenancy::requester::{Class, Requester, classify};
 use crate::tenancy::snapshot::{Changes, Kind, Map, Namespace, PolicySet, Snapshot, Unit};
@@ -20,6 +21,8 @@ pub struct World {
     pub snapshot: Arc<Snapshot>,
     /// Leave from laws that somebody has.
     pub leaves: Arc<Leaves>,
+    /// What the cluster says of its Namespaces.
+    pub view: View,
     settings: Value,
     tenants: Map<Value>,
 }
@@ -32,7 +35,13 @@ impl World {
             prepare(&snapshot, slug, &mut tenants);
         }
         let leaves = Arc::new(Leaves::of(&snapshot, &Emergencies::default()));
-        Self { settings: Value::from(snapshot.settings_document()), tenants, leaves, snapshot }
+        Self {
+            settings: Value::from(snapshot.settings_document()),
+            tenants,
+            leaves,
+            view: View::default(),
+            snapshot,
+        }
     }
 
     /// The same with the break-glass documents that hold.
@@ -52,7 +61,14 @@ impl World {
         }
         let settings =
             if changes.settings { Value::from(snapshot.settings_document()) } else { self.settings.clone() };
-        Self { settings, tenants, leaves: Arc::clone(&self.leaves), snapshot }
+        let (leaves, view) = (Arc::clone(&self.leaves), self.view.clone());
+        Self { settings, tenants, leaves, view, snapshot }
+    }
+
+    /// The same where the cluster says this of its Namespaces.
+    #[must_use]
+    pub fn seeing(self, view: View) -> Self {
+        Self { view, ..self }
     }
 
     /// The kind of the namespace a header is about; [`Kind::Cluster`] where there is none.
@@ -89,6 +105,8 @@ pub struct Facts {
     pub label_prefix: Arc<str>,
     /// `data.tenancy`, of this review's tenants only.
     pub tenancy: Value,
+    /// What the cluster says of its Namespaces; `None` where nobody knows.
+    pub seen: Option<Arc<Namespaces>>,
     /// Policy sets of the namespace's tenant, in the order in which they apply.
     pub policy_sets: Arc<[PolicySet]>,
     /// Leave from laws that who asks has for this.
@@ -138,8 +156,23 @@ impl Facts {
             requester,
             label_prefix: Arc::from(snapshot.settings.label_prefix.as_ref() as &str),
             tenancy: Value::from(tenancy),
+            seen: world.view.load(),
             revision: snapshot.revision,
         })
+    }
+
+    /// `data.cluster`: of this review's namespace only, and nothing of one that the cluster does not have. Null where nobody
+    /// wants it, undefined where nobody knows.
+    pub fn cluster(&self, wanted: bool) -> Value {
+        match &self.seen {
+            _ if !wanted => Value::Null,
+            None => Value::Undefined,
+            Some(namespaces) => {
+                let namespace = namespaces.get(&self.namespace).map(seen);
+                let entries = namespace.map(|namespace| (super::decode::interned("namespace"), namespace));
+                Value::from(entries.into_iter().collect::<BTreeMap<_, _>>())
+            }
+        }
     }
 
     /// The tenant that the namespace belongs to.
@@ -159,6 +192,19 @@ impl Facts {
             other => other.as_str(),
         })
     }
+}
+
+fn seen(namespace: &Seen) -> Value {
+    let key = super::decode::interned;
+    let texts = |texts: &BTreeMap<String, String>| {
+        let texts = texts.iter().map(|(key, text)| (Value::from(key.as_str()), Value::from(text.as_str())));
+        Value::from(texts.collect::<BTreeMap<_, _>>())
+    };
+    Value::from(BTreeMap::from([
+        (key("labels"), texts(&namespace.labels)),
+        (key("annotations"), texts(&namespace.annotations)),
+        (key("phase"), Value::from(namespace.phase.as_str())),
+    ]))
 }
 
 /// Whether a sandbox's time is over. A time that cannot be read is over: what may be written then is for the ledger to say.

@@ -12,6 +12,7 @@ use super::record;
 use super::review::{self, DecodeError, Endpoint, Review};
 use super::verdict::{SHED, Verdict};
 use super::wanted::wanted;
+use crate::cluster::view::View;
 use crate::policy::{Budget, Live, PolicySet};
 use crate::telemetry::decisions::DecisionLog;
 use crate::telemetry::metrics;
@@ -34,6 +35,7 @@ pub struct Worlds(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     world: ArcSwapOption<World>,
+    view: View,
     /// Held while a world is made, so that a snapshot and a break-glass document that come at once are both in it.
     emergencies: Mutex<Emergencies>,
 }
@@ -54,7 +56,13 @@ impl Worlds {
         }
     }
 
+    /// What the cluster says of its Namespaces, for who follows it.
+    pub fn view(&self) -> View {
+        self.0.view.clone()
+    }
+
     fn settle(&self, world: World) {
+        let world = world.seeing(self.view());
         let before = self.load().map(|world| Arc::clone(&world.leaves)).unwrap_or_default();
         if world.leaves != before {
             world.leaves.tell(&before);

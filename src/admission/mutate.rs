@@ -37,7 +37,7 @@ pub fn run(
         Err(error) => return verdict.fail("", "shape", format!("the object cannot be judged: {error}")),
     };
     let effective = validate::effective(law, facts);
-    let data = validate::data(law, facts, effective.as_ref());
+    let data = validate::data(law, facts, effective.as_ref(), &facts.cluster(plan.cluster));
     let (object, _) = changes::objects(review);
     let mut composed = Composed::new(object);
     let mut before = Instant::now();
@@ -196,7 +196,7 @@ fn denials(
     }
     let Ok(inputs) = Inputs::build(plan, facts, &patched, false) else { return vec![unknown("portcullis")] };
     let effective = validate::effective(law, facts);
-    let data = validate::data(law, facts, effective.as_ref());
+    let data = validate::data(law, facts, effective.as_ref(), &facts.cluster(plan.cluster));
     let mut found = Vec::new();
     for (policy, _) in
         enforced(law, plan, facts, effective.as_ref()).filter(|(policy, _)| policy.defines("deny"))

@@ -38,8 +38,10 @@ pub fn run(
     let with_clear = asked.iter().any(|(_, policy, _)| clear(policy, review));
     let parts = input::Parts::gather(review, facts, &plan.reads, false);
     let values = parts.values();
-    let tenancy = &facts.tenancy;
-    let question = Question { plan: plan.id, policies: &policies, parts: &values, tenancy, effective };
+    let cluster = facts.cluster(plan.cluster);
+    let (tenancy, seen) = (&facts.tenancy, &cluster);
+    let question =
+        Question { plan: plan.id, policies: &policies, parts: &values, tenancy, cluster: seen, effective };
     // A policy that sees Secret values is asked each time: nothing of theirs is kept.
     let place = if with_clear { None } else { law.memo.place(&question) };
     if let Some(known) = place.and_then(|place| law.memo.recall(place, &question)) {
@@ -52,8 +54,8 @@ pub fn run(
         Ok(inputs) => inputs,
         Err(error) => return verdict.fail("", "shape", format!("the object cannot be judged: {error}")),
     };
-    let alone = Alone { law, facts, effective, remember: place.is_some() && !plan.whole };
-    let data = data(law, facts, effective);
+    let alone = Alone { law, facts, cluster: seen, effective, remember: place.is_some() && !plan.whole };
+    let data = data(law, facts, effective, seen);
     let mut all = Vec::with_capacity(asked.len());
     let started = Instant::now();
     let mut before = started;
@@ -80,6 +82,7 @@ pub fn run(
 struct Alone<'a> {
     law: &'a PolicySet,
     facts: &'a Facts,
+    cluster: &'a Value,
     effective: Option<&'a Arc<Effective>>,
     /// Not where the whole input is to be judged, whatever the policies are known to read.
     remember: bool,
@@ -99,7 +102,8 @@ impl Alone<'_> {
             return evaluate(input);
         }
         let (tenancy, effective) = (&self.facts.tenancy, self.effective);
-        let question = Question { plan: 0, policies: &[at], parts: &parts, tenancy, effective };
+        let cluster = if policy.reads_cluster { self.cluster } else { &Value::Null };
+        let question = Question { plan: 0, policies: &[at], parts: &parts, tenancy, cluster, effective };
         let Some(place) = self.law.memo.place(&question) else { return evaluate(input) };
         if let Some(known) = self.law.memo.recall(place, &question) {
             return known.first().cloned();
@@ -239,13 +243,15 @@ pub fn mode(policy: &Policy, facts: &Facts, effective: Option<&Arc<Effective>>) 
     effective.map_or(own, |effective| effective.mode(&policy.manifest.id, own))
 }
 
-/// `data`: the tenants of this review, parameters, and the cluster.
-pub fn data(law: &PolicySet, facts: &Facts, effective: Option<&Arc<Effective>>) -> Value {
+/// `data`: the tenants of this review, parameters, and of the cluster what [`Facts::cluster`] says.
+pub fn data(law: &PolicySet, facts: &Facts, effective: Option<&Arc<Effective>>, cluster: &Value) -> Value {
     let key = super::decode::interned;
-    let entries = [
+    let mut entries = Object::from_iter([
         (key("tenancy"), facts.tenancy.clone()),
         (key("params"), effective.map_or(&law.params, |effective| &effective.params).clone()),
-        (key("cluster"), Value::new_object()),
-    ];
-    Value::from(entries.into_iter().collect::<Object>())
+    ]);
+    if matches!(cluster, Value::Object(_)) {
+        entries.insert(key("cluster"), cluster.clone());
+    }
+    Value::from(entries)
 }

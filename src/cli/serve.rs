@@ -6,6 +6,7 @@
 pub mod api;
 pub mod breakglass;
 mod chores;
+pub mod cluster;
 pub mod gate;
 pub mod law;
 pub mod ledger;
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 
 use self::api::ApiArgs;
 use self::breakglass::BreakglassArgs;
+use self::cluster::FollowArgs;
 use self::doors::{Doors, Ports};
 use self::gate::{LawArgs, Which};
 use self::law::Origin;
@@ -64,6 +66,9 @@ pub struct Args {
     breakglass: BreakglassArgs,
 
     #[command(flatten)]
+    cluster: FollowArgs,
+
+    #[command(flatten)]
     server: ServerArgs,
 
     #[command(flatten)]
@@ -91,7 +96,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 }
 
 async fn serve(args: Args) -> anyhow::Result<Exit> {
-    let Args { role, ready_file, source, law, breakglass, server, api, access, telemetry } = args;
+    let Args { role, ready_file, source, law, breakglass, cluster, server, api, access, telemetry } = args;
     let plan = source.plan(role)?;
     if role == Role::All && !plan.api {
         tracing::info!("the ledger is elsewhere, so this is the gate alone; its API is not served");
@@ -104,6 +109,7 @@ async fn serve(args: Args) -> anyhow::Result<Exit> {
     let mut tasks = Tasks::new();
     let (gate, layers) = gate::gate(&law, log.clone(), &readiness, &mut tasks)?;
     breakglass::follow(breakglass, gate.worlds(), &readiness, &mut tasks)?;
+    cluster::follow(&cluster, &gate, &readiness, &mut tasks).await?;
     told::follow_log(&log, &mut tasks);
 
     let opened = ledger::Opened::new(&plan.source)?;

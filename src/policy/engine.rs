@@ -61,6 +61,9 @@ pub enum EvalError {
     /// A builtin failed, two complete rules disagreed, or the engine said something else was wrong.
     #[error("{0}")]
     Engine(String),
+    /// What it reads is not there.
+    #[error("{0}")]
+    Data(String),
     /// The engine panicked; the process lives.
     #[error("panicked: {0}")]
     Panic(String),
@@ -72,6 +75,7 @@ impl EvalError {
         match self {
             Self::Budget(_) => "budget",
             Self::Engine(_) => "evaluation",
+            Self::Data(_) => "data",
             Self::Panic(_) => "panic",
         }
     }

@@ -41,6 +41,8 @@ pub struct Question<'a> {
     pub parts: &'a [&'a Value],
     /// `data.tenancy`; the rest of `data` is the set's own, but for the parameters.
     pub tenancy: &'a Value,
+    /// `data.cluster` where one of the policies can read it, else null.
+    pub cluster: &'a Value,
     /// What policy sets of the tenant make of the parameters, if it has any.
     pub effective: Option<&'a Arc<Effective>>,
 }
@@ -56,6 +58,7 @@ struct Entry {
     policies: Vec<usize>,
     parts: Vec<Value>,
     tenancy: Value,
+    cluster: Value,
     effective: Option<Arc<Effective>>,
     found: Arc<[Found]>,
 }
@@ -97,6 +100,7 @@ impl Memo {
             && entry.plan == question.plan
             && entry.policies == question.policies
             && entry.tenancy == *question.tenancy
+            && entry.cluster == *question.cluster
             && entry.parts.iter().eq(question.parts.iter().copied());
         same.then(|| Arc::clone(&entry.found))
     }
@@ -109,6 +113,7 @@ impl Memo {
             policies: question.policies.to_vec(),
             parts: question.parts.iter().map(|part| (*part).clone()).collect(),
             tenancy: question.tenancy.clone(),
+            cluster: question.cluster.clone(),
             effective: question.effective.cloned(),
             found: found.into(),
         };
@@ -170,11 +175,48 @@ mod tests {
     fn ask_parts(memo: &Memo, plan: u64, policies: &[usize], parts: &[&str], tenancy: &str) -> Option<usize> {
         let (parts, tenancy) = (parts.iter().map(|text| input(text)).collect::<Vec<_>>(), input(tenancy));
         let parts: Vec<&Value> = parts.iter().collect();
-        let question = Question { plan, policies, parts: &parts, tenancy: &tenancy, effective: None };
+        let question = Question {
+            plan,
+            policies,
+            parts: &parts,
+            tenancy: &tenancy,
+            cluster: &Value::Null,
+            effective: None,
+        };
         let place = memo.place(&question)?;
         let found = memo.recall(place, &question).map(|found| found.len());
         memo.keep(place, &question, vec![Found { policy: 0, deny: vec![], warn: vec![] }; 3]);
         found
+    }
+
+    #[test]
+    fn what_the_cluster_says_is_part_of_the_question() {
+        let memo = Memo::default();
+        let known = |cluster: &str| {
+            let (tenancy, cluster, parts) = (Value::Null, input(cluster), [&Value::Null]);
+            let question = Question {
+                plan: 1,
+                policies: &[1],
+                parts: &parts,
+                tenancy: &tenancy,
+                cluster: &cluster,
+                effective: None,
+            };
+            let place = memo.place(&question).unwrap();
+            let found = memo.recall(place, &question).is_some();
+            memo.keep(place, &question, Vec::new());
+            found
+        };
+        let asked = [
+            "null",
+            "{}",
+            r#"{"namespace": {"phase": "Active"}}"#,
+            r#"{"namespace": {"phase": "Terminating"}}"#,
+        ];
+        for cluster in asked {
+            assert!(!known(cluster), "{cluster}");
+            assert!(known(cluster), "{cluster}");
+        }
     }
 
     #[test]

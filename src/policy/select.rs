@@ -39,6 +39,8 @@ pub struct Plan {
     pub whole: bool,
     /// Whether one of them patches.
     pub patches: bool,
+    /// Whether one of them can read `data.cluster`.
+    pub cluster: bool,
     /// What of a review is worth building for them; filled by the decoder on first use.
     pub wanted: OnceLock<Arc<Wanted>>,
 }
@@ -53,6 +55,7 @@ impl Default for Plan {
             reads: Reads::nothing(),
             whole: false,
             patches: false,
+            cluster: false,
             wanted: OnceLock::new(),
         }
     }

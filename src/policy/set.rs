@@ -36,6 +36,8 @@ pub struct Policy {
     pub rules: Vec<&'static str>,
     /// What it can read of the input.
     pub reads: Arc<Reads>,
+    /// Whether it can read `data.cluster`.
+    pub reads_cluster: bool,
     /// Its counters.
     pub metrics: PolicyMetrics,
     compiled: Arc<Compiled>,
@@ -136,6 +138,7 @@ impl PolicySet {
             for policy in plan.policies.iter().filter_map(|at| self.policies.get(*at)) {
                 plan.reads.merge(&policy.reads);
                 plan.patches |= policy.patches();
+                plan.cluster |= policy.reads_cluster;
             }
             plan
         })
@@ -220,6 +223,10 @@ impl Policy {
         budget: Budget,
     ) -> Result<Option<Value>, EvalError> {
         let Some(index) = self.rules.iter().position(|known| *known == rule) else { return Ok(None) };
+        // What is not known is an error: undefined, a rule that waits for a label would be silent.
+        if self.reads_cluster && !lint::has_cluster(data) {
+            return Err(EvalError::Data("what the cluster says of the namespace is not known".to_owned()));
+        }
         let time = self.manifest.budget.map_or(budget.time, |own| own.min(budget.time));
         self.compiled.evaluate(index, input, data, Budget { time, ..budget }).map(Some)
     }

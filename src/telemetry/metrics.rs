@@ -4,6 +4,7 @@
 //! review emits ([`reviewed`], [`PolicyMetrics`]) takes no lock and allocates nothing; the rest may take one.
 //! Labels are bounded: never an object's, a user's or a namespace's name.
 
+mod cluster;
 mod http;
 mod reviews;
 mod series;
@@ -17,6 +18,9 @@ mod tests;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+pub use cluster::{
+    cluster_disagreement, cluster_heard, cluster_namespaces, registration_drift, registration_mended,
+};
 pub use http::answered;
 pub use reviews::{PolicyMetrics, Reviewed, reviewed};
 pub use table::{Description, Kind};

@@ -14,11 +14,12 @@ use rust::Source;
 
 /// Who may import whom: the table of `docs/architecture.md`. What is below everything needs no entry of its own.
 const ROOMS: &[(&str, &[&str])] = &[
-    ("cli", &["server", "api", "admission", "policy", "store", "tenancy"]),
+    ("cli", &["server", "api", "admission", "policy", "cluster", "store", "tenancy"]),
     ("server", &[]),
     ("api", &["admission", "policy", "store", "tenancy"]),
-    ("admission", &["policy", "tenancy"]),
-    ("policy", &["tenancy"]),
+    ("admission", &["policy", "cluster", "tenancy"]),
+    ("policy", &["cluster", "tenancy"]),
+    ("cluster", &["tenancy"]),
     ("store", &["tenancy"]),
     ("tenancy", &[]),
     ("access", &[]),
@@ -42,9 +43,16 @@ const ABSENT: &[(&str, &[&str], &[&str])] = &[
         &["src/policy/source.rs", "src/policy/source/dir.rs", "src/policy/source/kept.rs"],
     ),
     ("api", &["regorus", "sqlx", "kube", "rustls", "hyper"], &[]),
+    ("cluster", &["axum", "sqlx", "regorus"], &[]),
     ("store", &["axum", "kube", "regorus"], &[]),
     ("access", &["axum", "hyper", "sqlx", "kube", "regorus", "rustls", "std::net"], &[]),
     ("tenancy", &["axum", "hyper", "tokio", "sqlx", "kube", "regorus", "rustls", "std::fs", "tracing"], &[]),
+];
+
+/// Where a room that may import `cluster` may name it, and how: its client is nobody's business but the command line's.
+const OF_THE_CLUSTER: &[(&str, &str, &str)] = &[
+    ("admission", "src/admission", "crate::cluster::view"),
+    ("policy", "src/policy/source", "crate::cluster::"),
 ];
 
 /// Lines of a source file, and of a function from its first word to its last brace.
@@ -116,6 +124,31 @@ fn imports_point_down() {
         }
     }
     none("imports that do not point down", &wrong);
+}
+
+#[test]
+fn few_know_the_cluster() {
+    let mut wrong = Vec::new();
+    for source in sources("src") {
+        let room = source.room().unwrap_or_default();
+        for (_, files, path) in OF_THE_CLUSTER.iter().filter(|(name, _, _)| *name == room) {
+            let named = source.lines_with("crate::cluster").collect::<Vec<_>>();
+            let proper = source.lines_with(path).collect::<Vec<_>>();
+            let elsewhere = !source.name.starts_with(files);
+            let lines = named.iter().filter(|line| elsewhere || !proper.contains(line));
+            wrong.extend(lines.map(|line| format!("{}:{line}: only {files} may, as `{path}`", source.name)));
+        }
+    }
+    none("files that know more of the cluster than is theirs", &wrong);
+}
+
+#[test]
+fn cryptography_has_one_provider() {
+    let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    // With two of them rustls cannot choose, and panics at the first connection.
+    for name in ["aws-lc-rs", "aws-lc-sys", "openssl-sys", "native-tls"] {
+        assert!(!lock.contains(&format!("name = \"{name}\"")), "{name} came in; ring is what all of it uses");
+    }
 }
 
 #[test]

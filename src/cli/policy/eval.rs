@@ -125,7 +125,12 @@ impl See<'_> {
             kind: facts.kind,
         });
         let inputs = Inputs::build(&plan, facts, &whole, true)?;
-        let data = validate::data(law, facts, validate::effective(law, facts).as_ref());
+        let data = validate::data(
+            law,
+            facts,
+            validate::effective(law, facts).as_ref(),
+            &facts.cluster(plan.cluster),
+        );
         let mut text = head(&judged, facts);
         if self.input {
             let everything = crate::policy::engine::reads::Reads::everything();

@@ -168,6 +168,10 @@ fn policy(
         unit.analysis.input.iter().for_each(|reference| reads.add(&reference.path));
         unit.analysis.through.iter().for_each(|path| reads.add(path));
     }
+    let of_the_cluster = |reference: &analysis::Reference<String>| {
+        reference.path.first().is_none_or(|first| first == lint::CLUSTER)
+    };
+    let reads_cluster = closure.iter().any(|unit| unit.analysis.data.iter().any(of_the_cluster));
     let package = format!("data.{}", unit.analysis.package.join("."));
     let modules: Vec<&Module> = closure.iter().map(|unit| unit.module).collect();
     let key = key(&package, &modules, options);
@@ -182,6 +186,7 @@ fn policy(
         package,
         rules,
         reads: Arc::new(reads),
+        reads_cluster,
         compiled,
         modes,
         key,

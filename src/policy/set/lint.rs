@@ -5,11 +5,22 @@ use std::collections::BTreeMap;
 use super::RULES;
 use super::compile::Unit;
 use crate::policy::bundle::Module;
+use crate::policy::engine::Value;
 use crate::policy::engine::analysis::{Analysis, Form, Step};
 use crate::policy::problem::Problem;
 
 /// Roots of `data` that the gate fills; a package may not take one over.
-pub(super) const DATA_ROOTS: [&str; 3] = ["params", "tenancy", "cluster"];
+pub(super) const DATA_ROOTS: [&str; 3] = ["params", "tenancy", CLUSTER];
+
+/// The root that says what the cluster says.
+pub(super) const CLUSTER: &str = "cluster";
+
+/// What stands below roots of `data` that are not a policy's own, by constant path.
+const DATA: &[(&[&str], &[&str])] = &[
+    (&["tenancy"], &["settings", "tenants"]),
+    (&[CLUSTER], &["namespace"]),
+    (&[CLUSTER, "namespace"], &["labels", "annotations", "phase"]),
+];
 
 /// Rule names that other tools ask and we do not.
 const MISTAKEN: &[(&str, &str)] = &[
@@ -93,16 +104,26 @@ pub(super) fn references(module: &Module, analysis: &Analysis) -> Vec<Problem> {
         let wrong = misnamed(&INPUT, "input", &reference.path)?;
         Some(at(reference.place, wrong))
     });
-    let tenancy = analysis
-        .data
-        .iter()
-        .filter(|reference| reference.path.first().is_some_and(|first| first == "tenancy"));
-    let tenancy = tenancy.filter_map(|reference| {
-        let second = reference.path.get(1)?;
-        let known = ["settings", "tenants"].contains(&second.as_str());
-        (!known).then(|| at(reference.place, format!("`data.tenancy.{second}` is always undefined; below `data.tenancy` there is: settings, tenants")))
+    let data = analysis.data.iter().flat_map(|reference| {
+        let wrong = DATA.iter().filter_map(|(path, known)| {
+            let rest = reference
+                .path
+                .strip_prefix(&path.iter().map(|step| (*step).to_owned()).collect::<Vec<_>>()[..])?;
+            let next = rest.first().filter(|next| !known.contains(&next.as_str()))?;
+            let path = path.join(".");
+            Some(format!(
+                "`data.{path}.{next}` is always undefined; below `data.{path}` there is: {}",
+                known.join(", ")
+            ))
+        });
+        wrong.map(|message| at(reference.place, message)).collect::<Vec<_>>()
     });
-    input.chain(tenancy).collect()
+    input.chain(data).collect()
+}
+
+/// Whether `data` says anything of the cluster, be it that it has no such namespace.
+pub(super) fn has_cluster(data: &Value) -> bool {
+    matches!(data, Value::Object(roots) if roots.get(&Value::from(CLUSTER)).is_some())
 }
 
 fn misnamed(shape: &Shape, path: &str, steps: &[Step]) -> Option<String> {

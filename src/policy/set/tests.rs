@@ -186,7 +186,7 @@ fn paths_of_data_that_nothing_defines_are_refused() {
         "data.portcullis.lib.names.prefix",
         "data.portcullis.lib.names.short(1)",
         "data.params.a.b",
-        "data.cluster.x",
+        "data.cluster.namespace.labels.x",
         "data.tenancy.tenants.acme.id",
         "data.portcullis.lib.names",
     ] {
@@ -203,6 +203,16 @@ fn paths_of_data_that_nothing_defines_are_refused() {
     check(
         &[("a.rego", &with("data.tenancy.tenant.id"))],
         &["a.rego:8:22: `data.tenancy.tenant` is always undefined"],
+    );
+    check(
+        &[("a.rego", &with("data.cluster.namespaces"))],
+        &[
+            "a.rego:8:22: `data.cluster.namespaces` is always undefined; below `data.cluster` there is: namespace",
+        ],
+    );
+    check(
+        &[("a.rego", &with("data.cluster.namespace.name"))],
+        &["a.rego:8:22: `data.cluster.namespace.name` is always undefined"],
     );
 }
 

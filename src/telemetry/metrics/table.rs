@@ -1,7 +1,7 @@
 //! Every metric of the gate: what it is called, what it says, its labels, and what writes its samples.
 
 use super::text::Page;
-use super::{http, reviews, state};
+use super::{cluster, http, reviews, state};
 
 /// One metric, as `/metrics` and `docs/metrics.md` show it.
 #[derive(Debug)]
@@ -104,6 +104,16 @@ pub(super) static ALL: &[Description] = &[
         "Copies of the tenancy snapshot written to --snapshot-cache, by result: ok or error", |metric, page| state::SNAPSHOT_KEPT.write(metric, page)),
     counter("portcullis_snapshot_reconcile_total", &["result"], "comparisons",
         "Comparisons of the snapshot that decides with the whole ledger, by result: same or different", |metric, page| state::SNAPSHOT_RECONCILED.write(metric, page)),
+    gauge("portcullis_cluster_age_seconds", &["watch"], "seconds",
+        "Time since the API server was last heard on this watch, up to half a minute in a quiet cluster; absent until it was", cluster::write_age),
+    gauge("portcullis_cluster_namespaces", &[], "namespaces",
+        "Namespaces of the cluster that policies can see", |metric, page| cluster::NAMESPACES.write(metric, page)),
+    gauge("portcullis_cluster_disagreement", &["kind"], "namespaces",
+        "Tenant namespaces in which cluster and ledger disagree, by kind: not_in_ledger or not_in_cluster", |metric, page| cluster::DISAGREEMENT.write(metric, page)),
+    gauge("portcullis_registration_drift", &[], "places",
+        "Places in which the webhook configurations in the cluster are not what portcullis manifests prints", |metric, page| cluster::DRIFT.write(metric, page)),
+    counter("portcullis_registration_mended_total", &[], "writes",
+        "Times that the caBundle of the webhook configurations was put right", |metric, page| cluster::MENDED.write(metric, page)),
     counter("portcullis_decision_log_dropped_total", &[], "lines",
         "Lines of the decision log that were not written, because the queue was full or the sink failed", |metric, page| state::DECISIONS_DROPPED.write(metric, page)),
     gauge("portcullis_certificate_expiry_timestamp_seconds", &["name"], "seconds",

@@ -17,9 +17,14 @@ pub struct Plane {
     /// Certificates, logs, the data of etcd, and whatever a test puts there.
     pub dir: PathBuf,
     bin: PathBuf,
-    server: String,
+    /// `https://127.0.0.1:PORT` of kube-apiserver.
+    pub server: String,
     programs: Vec<Child>,
+    ports: (u16, u16),
 }
+
+/// Where kube-apiserver stands among the programs.
+const SERVER: usize = 1;
 
 /// What came of a command.
 pub struct Done {
@@ -42,19 +47,47 @@ impl Plane {
         let dir = tempfile::Builder::new().prefix("portcullis-plane").tempdir().unwrap().keep();
         let (client, peer, secure) = (free_port(), free_port(), free_port());
         let server = format!("https://127.0.0.1:{secure}");
-        let mut plane = Self { dir, bin, server, programs: Vec::new() };
+        let mut plane = Self { dir, bin, server, programs: Vec::new(), ports: (client, secure) };
         plane.write_files();
         plane.spawn("etcd", &etcd(client, peer));
         wait(Duration::from_mins(1), || listens(client));
-        plane.spawn("kube-apiserver", &kube_apiserver(client, secure));
-        wait(Duration::from_mins(2), || {
-            let ended = plane.programs.iter_mut().any(|program| program.try_wait().unwrap().is_some());
-            assert!(!ended, "{}", plane.log("kube-apiserver"));
-            let ready = plane.kubectl("root", &["get", "--raw", "/readyz"]);
-            (ready.out == "ok").then_some(())
-        });
+        plane.serve();
         plane.spawn("kube-controller-manager", KUBE_CONTROLLER_MANAGER);
         plane
+    }
+
+    /// Starts kube-apiserver, and waits until it is ready.
+    fn serve(&mut self) {
+        let (client, secure) = self.ports;
+        self.spawn("kube-apiserver", &kube_apiserver(client, secure));
+        wait(Duration::from_mins(2), || {
+            let ended = self.programs.iter_mut().any(|program| program.try_wait().unwrap().is_some());
+            assert!(!ended, "{}", self.log("kube-apiserver"));
+            let ready = self.kubectl("root", &["get", "--raw", "/readyz"]);
+            (ready.out == "ok").then_some(())
+        });
+    }
+
+    /// Ends kube-apiserver, does something, and starts it again where it was.
+    pub fn without_server(&mut self, what: impl FnOnce()) {
+        let mut server = self.programs.remove(SERVER);
+        server.kill().unwrap();
+        server.wait().unwrap();
+        what();
+        self.serve();
+        let server = self.programs.pop().unwrap();
+        self.programs.insert(SERVER, server);
+    }
+
+    /// Stops kube-apiserver where it stands, does something, and lets it go on.
+    pub fn with_server_frozen(&self, what: impl FnOnce()) {
+        let signal = |word: &str| {
+            let pid = self.programs[SERVER].id().to_string();
+            assert!(Command::new("kill").args(["-s", word, &pid]).status().unwrap().success());
+        };
+        signal("STOP");
+        what();
+        signal("CONT");
     }
 
     /// `kubectl` as a person of the cases.

@@ -1,0 +1,16 @@
+//! What we know of the cluster and what we write to it. Nothing here is on the path of a review.
+//!
+//! [`client`] finds the API server and says what is wrong when it cannot be asked, [`access`] asks which permissions are
+//! missing, [`follow`] lists and watches, [`touch`] says whether it can, [`view`] is what is seen of the Namespaces, [`differ`]
+//! says where the ledger sees others.
+
+pub mod access;
+pub mod client;
+pub mod differ;
+pub mod error;
+pub mod follow;
+pub mod touch;
+pub mod view;
+
+pub use client::{Cluster, ClusterArgs};
+pub use error::{ClusterError, Need};

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod breakglass;
+pub mod certificates;
 mod chores;
 pub mod cluster;
 pub mod gate;
@@ -26,6 +27,7 @@ use tokio::sync::watch;
 
 use self::api::ApiArgs;
 use self::breakglass::BreakglassArgs;
+use self::certificates::CertificateArgs;
 use self::cluster::FollowArgs;
 use self::doors::{Doors, Ports};
 use self::gate::{LawArgs, Which};
@@ -72,6 +74,9 @@ pub struct Args {
     server: ServerArgs,
 
     #[command(flatten)]
+    certificates: CertificateArgs,
+
+    #[command(flatten)]
     api: ApiArgs,
 
     #[command(flatten)]
@@ -96,7 +101,19 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 }
 
 async fn serve(args: Args) -> anyhow::Result<Exit> {
-    let Args { role, ready_file, source, law, breakglass, cluster, server, api, access, telemetry } = args;
+    let Args {
+        role,
+        ready_file,
+        source,
+        law,
+        breakglass,
+        cluster,
+        server,
+        certificates,
+        api,
+        access,
+        telemetry,
+    } = args;
     let plan = source.plan(role)?;
     if role == Role::All && !plan.api {
         tracing::info!("the ledger is elsewhere, so this is the gate alone; its API is not served");
@@ -104,12 +121,15 @@ async fn serve(args: Args) -> anyhow::Result<Exit> {
     let handle = metrics::install();
     let readiness = Readiness::new();
     let (conductor, drain) = Conductor::new(server.drain_timing(), readiness.clone());
-    let ports = Ports::bind(server, plan.gate, None, &readiness).await.map_err(anyhow::Error::new)?;
+    let certificates = certificates.plan(&cluster.cluster).await?;
+    let ports = Ports::bind(server, plan.gate, certificates.handed(), &readiness).await;
+    let ports = ports.map_err(anyhow::Error::new)?;
     let log = DecisionLog::start(&telemetry.decisions).map_err(anyhow::Error::new)?;
     let mut tasks = Tasks::new();
     let (gate, layers) = gate::gate(&law, log.clone(), &readiness, &mut tasks)?;
     breakglass::follow(breakglass, gate.worlds(), &readiness, &mut tasks)?;
     cluster::follow(&cluster, &gate, &readiness, &mut tasks).await?;
+    certificates.start(&ports, &readiness, &mut tasks);
     told::follow_log(&log, &mut tasks);
 
     let opened = ledger::Opened::new(&plan.source)?;
@@ -137,11 +157,7 @@ async fn serve(args: Args) -> anyhow::Result<Exit> {
         let readiness = readiness.clone();
         tasks.spawn("ready file", |stop| told::announce(path, addresses, readiness, stop));
     }
-    let (law_of, started) = (gate.law.clone(), jiff::Timestamp::now());
-    let pages = Pages {
-        metrics: Arc::new(move || handle.render()),
-        version: Arc::new(move || json!({"policies": law_of.load().digest, "started": started.to_string()})),
-    };
+    let pages = pages(handle, &gate);
     let work = doors.run(gate, law.max_inflight_per_tenant, pages, drain);
     let finished = conductor.conduct(Signals::os()?, tasks.died(), work).await;
     let finished = finished.context("drain aborted")?;
@@ -151,6 +167,15 @@ async fn serve(args: Args) -> anyhow::Result<Exit> {
     match finished.died {
         Some(died) => Err(died.into()),
         None => Ok(Exit::Fine),
+    }
+}
+
+/// What the port of the probes tells beside them.
+fn pages(handle: metrics::Handle, gate: &Gate) -> Pages {
+    let (law, started) = (gate.law.clone(), jiff::Timestamp::now());
+    Pages {
+        metrics: Arc::new(move || handle.render()),
+        version: Arc::new(move || json!({"policies": law.load().digest, "started": started.to_string()})),
     }
 }
 

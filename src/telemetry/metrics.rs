@@ -93,6 +93,11 @@ pub fn certificate_expiry(name: &str, unix_seconds: f64) {
     state::CERTIFICATE_EXPIRY.with(&[name]).set(unix_seconds);
 }
 
+/// Tells whether a webhook configuration, `mutating` or `validating`, trusts what is served.
+pub fn certificate_trusted(configuration: &'static str, trusted: bool) {
+    state::CERTIFICATE_TRUSTED.with(&[configuration]).set(f64::from(u8::from(trusted)));
+}
+
 // === the law ===
 
 /// Counts an attempt to load the policies, and says whether the last one succeeded.

@@ -3,6 +3,7 @@
 //! row may hold.
 
 mod backstop; // what kube-apiserver denies by itself, with the webhooks and without
+mod certificates; // what the gates keep in a Secret, and whether it is trusted
 mod cluster; // what the room of that name makes of a real API server
 mod down; // no gate at all
 mod gate; // the gate as a process that can go and come back

@@ -88,6 +88,20 @@ https://{{ include "portcullis.name" . }}-api.{{ .Release.Namespace }}.svc
 {{- end }}
 {{- end -}}
 
+{{- /* Whether the gate asks anything of the API server. */ -}}
+{{- define "portcullis.asks" -}}{{ eq .Values.tls.mode "selfManaged" }}{{- end -}}
+
+{{- /* Behind the Service `kubernetes`, as a network policy sees it: its endpoints. */ -}}
+{{- define "portcullis.toControlPlane" -}}
+- ports: [{port: 443, protocol: TCP}, {port: 6443, protocol: TCP}]
+  {{- with .Values.networkPolicy.controlPlaneCIDRs }}
+  to:
+    {{- range . }}
+    - ipBlock: {cidr: {{ . | quote }}}
+    {{- end }}
+  {{- end }}
+{{- end -}}
+
 {{- define "portcullis.terminationSeconds" -}}
 {{- with .Values.drain -}}
 {{ add (int .preStopSeconds) (int .delaySeconds) (int .graceSeconds) 5 }}

@@ -20,7 +20,7 @@ pub struct FollowArgs {
     watch_namespaces: bool,
 
     #[command(flatten)]
-    cluster: ClusterArgs,
+    pub(super) cluster: ClusterArgs,
 }
 
 /// Follows what the flags name. The API server may be away: what can be known without it is.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
+use portcullis::cluster;
 use portcullis::policy::registration::{self, Client, Settings};
 use serde_json::{Value, json};
 
@@ -62,7 +63,8 @@ fn check_deployment(deployment: &Value) {
     for flag in ["hostNetwork", "hostPID", "hostIPC", "hostUsers"] {
         assert_eq!(pod[flag], Value::Null);
     }
-    assert_eq!(pod["automountServiceAccountToken"], false);
+    let asks = args(&pod["containers"][0]).iter().any(|word| word.starts_with("--tls-secret="));
+    assert_eq!(pod["automountServiceAccountToken"], asks, "a token is for who asks the API server");
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
     assert_eq!(pod["securityContext"]["runAsUser"], 65532);
     assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
@@ -265,6 +267,58 @@ fn a_ledger_stands_beside_the_gates() {
         assert_eq!(issued["dnsNames"], json!(["portcullis-api.portcullis-system.svc"]));
         assert_ne!(named("NetworkPolicy", "portcullis")["spec"]["egress"], json!([]));
     }
+}
+
+/// What the gate needs, and nothing that it does not need.
+#[test]
+fn a_gate_that_keeps_its_own_certificate_may_do_that_alone() {
+    let words = ["--set", "tls.mode=selfManaged,tenancy.existingConfigMap=t"];
+    let Some(text) = render(&words) else { return };
+    let documents = documents(&text);
+    check_deployment(of_kind(&documents, "Deployment"));
+    let words = &of_kind(&documents, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+    for flag in [
+        "--tls-secret=portcullis-system/portcullis-tls",
+        "--tls-name=portcullis.portcullis-system.svc",
+        "--tls-leaf-life=2160h",
+        "--tls-authority-life=8760h",
+    ] {
+        assert!(args(words).contains(&flag), "{flag}");
+    }
+    assert!(!text.contains("cert-manager.io"), "nobody else is asked");
+    let mut granted = Vec::new();
+    for kind in ["Role", "ClusterRole"] {
+        let role = of_kind(&documents, kind);
+        for rule in role["rules"].as_array().unwrap() {
+            let list = |key: &str| rule[key].as_array().cloned().unwrap_or_default();
+            for (resource, verb) in list("resources")
+                .iter()
+                .flat_map(|one| list("verbs").into_iter().map(move |verb| (one.clone(), verb)))
+            {
+                let name = list("resourceNames").first().cloned().unwrap_or_default();
+                granted.push(format!(
+                    "{} {} {}",
+                    verb.as_str().unwrap(),
+                    resource.as_str().unwrap(),
+                    name.as_str().unwrap_or("")
+                ));
+            }
+        }
+        let binding = of_kind(&documents, &format!("{kind}Binding"));
+        assert_eq!(binding["roleRef"]["name"], role["metadata"]["name"]);
+        let account =
+            json!({"kind": "ServiceAccount", "name": "portcullis", "namespace": "portcullis-system"});
+        assert_eq!(binding["subjects"], json!([account]));
+    }
+    let needs = cluster::certificates::needs("portcullis-system", "portcullis-tls").into_iter();
+    let needs = needs.chain(cluster::probe::needs("portcullis"));
+    let mut needed: Vec<String> = needs
+        .map(|need| format!("{} {} {}", need.verb, need.resource, need.name.unwrap_or_default()))
+        .collect();
+    granted.sort();
+    needed.sort();
+    assert_eq!(granted, needed);
+    assert_eq!(of_kind(&documents, "NetworkPolicy")["spec"]["egress"].as_array().unwrap().len(), 1);
 }
 
 #[test]

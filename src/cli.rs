@@ -20,6 +20,7 @@ pub mod openapi;
 pub mod output;
 pub mod policy;
 pub mod review;
+pub mod scan;
 pub mod serve;
 pub mod token;
 
@@ -77,6 +78,8 @@ pub enum Command {
     Demo(demo::Args),
     /// Ask what the gate would say to manifests or AdmissionReviews
     Review(review::Args),
+    /// Judge what already exists, under the law as it is or as it might be
+    Scan(scan::Args),
     /// Write, check, test and look into policies
     Policy(policy::Args),
     /// Clusters whose tenants the ledger keeps
@@ -149,6 +152,7 @@ impl Command {
             Self::Serve(args) => serve::run(args),
             Self::Demo(args) => demo::run(args),
             Self::Review(args) => review::run(args),
+            Self::Scan(args) => scan::run(args),
             Self::Policy(args) => policy::run(args),
             Self::Cluster(args) => ledger::cluster::run(args),
             Self::Tenant(args) => ledger::tenant::run(args),

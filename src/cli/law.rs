@@ -145,8 +145,8 @@ impl Moment {
 /// A law and a world to ask.
 #[derive(Debug)]
 pub struct Judge {
-    /// The law.
-    pub law: PolicySet,
+    /// The law; shared where a server judges by it too.
+    pub law: Arc<PolicySet>,
     /// The world.
     pub world: Arc<World>,
     /// What one policy may spend.
@@ -170,8 +170,8 @@ pub struct Judged {
 
 impl Judge {
     /// A law and a world, and the gate's own budget.
-    pub fn new(law: PolicySet, world: Arc<World>) -> Self {
-        Self { law, world, budget: Budget::default() }
+    pub fn new(law: impl Into<Arc<PolicySet>>, world: Arc<World>) -> Self {
+        Self { law: law.into(), world, budget: Budget::default() }
     }
 
     /// Asks as the webhook does, from the bytes on.

@@ -65,6 +65,11 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Standard output for what is written piece by piece; whoever writes says when it is to be seen.
+pub fn stream() -> impl std::io::Write {
+    std::io::BufWriter::with_capacity(64 * 1024, anstream::stdout())
+}
+
 /// Writes a document and a line feed to standard output.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 
 mod docs;
 mod run;
+mod scan;
 mod token;
 
 use clap::CommandFactory as _;

@@ -115,7 +115,7 @@ fn values(name: &str, text: &str) -> anyhow::Result<Vec<Json>> {
 }
 
 /// `kind: List` holds whole objects; a typed list as the API answers it leaves kind and version to the list.
-fn unroll(mut value: Json, out: &mut Vec<Json>) {
+pub fn unroll(mut value: Json, out: &mut Vec<Json>) {
     let kind = value.get("kind").and_then(Json::as_str).unwrap_or_default().to_owned();
     let version = value.get("apiVersion").cloned().unwrap_or_default();
     let items = kind.strip_suffix("List").and_then(|kind| match value.get_mut("items").map(Json::take) {

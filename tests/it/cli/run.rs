@@ -1,5 +1,6 @@
 //! A directory to work in, and what the program says there, with what changes from run to run left out.
 
+use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
@@ -49,6 +50,23 @@ impl Place {
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert_eq!(output.status.code(), Some(code), "portcullis {}\n{out}{err}", words.join(" "));
         scrub(&format!("$ portcullis {}\n{err}{out}", words.join(" ")))
+    }
+
+    /// Standard output as it is, of what reads this.
+    pub fn fed(&self, words: &[&str], input: &[u8]) -> String {
+        let mut child = self
+            .command(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_vec();
+        let feeder = std::thread::spawn(move || stdin.write_all(&input));
+        let output = child.wait_with_output().unwrap();
+        feeder.join().unwrap().unwrap();
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Standard output as it is.

@@ -44,7 +44,7 @@ impl Bench {
     }
 
     /// The law under test.
-    pub(super) const fn law(&self) -> &PolicySet {
+    pub(super) fn law(&self) -> &PolicySet {
         &self.judge.law
     }
 

@@ -1,0 +1,265 @@
+//! `portcullis scan`: what does the law say to what already exists?
+
+mod deliver;
+mod judge;
+mod pipe;
+mod progress;
+mod read;
+mod report;
+mod source;
+mod tally;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+
+use self::deliver::{Delivery, LedgerArgs};
+use self::judge::{Court, Judged};
+use self::progress::Progress;
+use self::report::{Format, Head, Report};
+use self::source::{Emit, Files, PassedOver, Piece, Place};
+use self::tally::Tally;
+use self::writer::Writers;
+use super::law::{Judge, Moment};
+use super::ledger::client::Client;
+use super::review::who;
+use super::{Exit, law, output};
+use crate::policy::set::Options;
+use crate::policy::{Budget, PolicySet};
+
+/// The source of what comes from a cluster.
+pub const CLUSTER: &str = "cluster";
+
+const EXAMPLES: &str = "\
+Examples:
+  portcullis scan manifests/                                    every object below a directory
+  kubectl get deploy,po,cm -A -o json | portcullis scan -       read item by item, of any length
+  portcullis scan --policies candidate --tenancy tenancy.yaml manifests/
+  portcullis scan --policies candidate --against policies manifests/   what would be newly denied?
+  portcullis scan --output sarif manifests/ > portcullis.sarif  for code scanning
+  portcullis scan --output html manifests/ > report.html
+  portcullis scan --ledger --deliver manifests/                 the ledger's tenants, the result to the ledger
+
+Each object is judged as if whoever may write it created it today: a person of its tenant in a sandbox, the
+platform elsewhere. What is denied to the tenant and not to a controller hangs on who wrote it, which an object
+does not say: it is counted `by writer` and is no finding. --as judges all as written by one user.
+
+Exit code 1: something is denied, with --against newly denied; 2: something could not be judged.";
+
+/// Words of `portcullis scan`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Manifests, YAML, JSON or NDJSON; directories are searched, `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Leave out files and directories whose path or name is like this; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Namespace of objects that name none
+    #[arg(long, short, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// How to print
+    #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+    /// List at most so many findings, 0 for all; text lists 200 and html 5000 where this is not said. Numbers are whole
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// List also what is denied or not by who wrote it
+    #[arg(long)]
+    doubts: bool,
+    #[command(flatten)]
+    law: LawArgs,
+    #[command(flatten)]
+    ledger: LedgerArgs,
+}
+
+/// Which law, in which world, as whom.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "The law and its world")]
+struct LawArgs {
+    /// Directory of policies to judge by; without it the embedded library is the law
+    #[arg(long, value_name = "DIR", env = "PORTCULLIS_POLICIES", hide_env_values = true)]
+    policies: Option<PathBuf>,
+    /// Tell only what is different under the law of this directory
+    #[arg(long, value_name = "DIR")]
+    against: Option<PathBuf>,
+    /// Snapshot of tenants, projects and namespaces; without it and --ledger the example world
+    #[arg(long, value_name = "FILE", env = "PORTCULLIS_TENANCY", hide_env_values = true)]
+    tenancy: Option<PathBuf>,
+    /// Judge everything as created by this user: a username, or a short name of the example world's cast
+    #[arg(long = "as", value_name = "USER")]
+    user: Option<String>,
+    /// A group of --as; may be repeated
+    #[arg(long = "as-group", value_name = "GROUP", requires = "user")]
+    groups: Vec<String>,
+    /// Hand every policy the whole input instead of what it reads
+    #[arg(long)]
+    full_input: bool,
+}
+
+/// Judges what exists, prints what was found, and hands it to the ledger if asked.
+///
+/// # Errors
+/// A law or a world that does not load, a path that is not there, a ledger that does not answer.
+pub fn run(args: Args) -> anyhow::Result<Exit> {
+    if args.ledger.wanted() {
+        let api = args.ledger.api();
+        return super::ledger::run(&api, |client| scan(args, Some(client)));
+    }
+    scan(args, None)
+}
+
+fn scan(args: Args, client: Option<&Client>) -> anyhow::Result<Exit> {
+    let Args { files, exclude, namespace, output, limit, doubts, law, ledger } = args;
+    let files = Files::new(files, &exclude)?;
+    let reads = ledger.reads(law.tenancy.is_some())?;
+    let from_ledger = client.filter(|_| reads);
+    let (court, name) = court(&law, from_ledger, namespace)?;
+    let started = Instant::now();
+    let head = Head {
+        law: &court.judge.law,
+        world: court.judge.world.snapshot.revision,
+        against: court.against.as_ref().map(|judge| judge.law.digest.clone()),
+        started: court.moment.now.clone(),
+    };
+    let mut report = Report::begin(output, Box::new(output::stream()), head, limit, doubts)?;
+    let mut found = Found { tally: Tally::of(&court.judge.law), delivery: ledger.delivery() };
+    let progress = Progress::begin();
+    let passed = run_through(
+        &court,
+        |emit| files.read(emit),
+        |one| {
+            found.take(&one, &court);
+            if let Ok(object) = &one {
+                report.object(object)?;
+            }
+            progress.tell(&found.tally);
+            Ok(())
+        },
+    )?;
+    progress.end();
+    let Found { mut tally, delivery } = found;
+    tally.passed = passed;
+    if tally.total.objects + tally.unjudged_count == 0 {
+        bail!("there is no object in what was given; a file holds Kubernetes manifests as YAML or JSON");
+    }
+    report.end(&tally, started.elapsed())?;
+    tally.assumed.iter().for_each(output::note);
+    told(&tally, &name);
+    if let (Some(delivery), Some(client)) = (delivery, client) {
+        delivery.send(client, &court)?;
+    }
+    let exit = Exit::findings(tally.bites(court.against.is_some()));
+    Ok(if tally.unjudged_count > 0 { Exit::Broken } else { exit })
+}
+
+/// One object or why there is none.
+pub type Outcome = Result<Judged, (Place, String)>;
+
+/// Judges all that a source gives, and hands it on in the source's order.
+///
+/// # Errors
+/// Those of the source and of `take`.
+pub fn run_through<R: Send>(
+    court: &Court,
+    read: impl FnOnce(Emit<'_>) -> anyhow::Result<R> + Send,
+    mut take: impl FnMut(Outcome) -> anyhow::Result<()>,
+) -> anyhow::Result<R> {
+    let judge = |piece: Piece| {
+        let judge = |read: read::Read| {
+            let (document, resource) = read?;
+            court.judge(&document, resource).map_err(|why| {
+                (Place { source: document.source.as_str().into(), line: document.number }, why)
+            })
+        };
+        read::objects(piece).into_iter().map(judge).collect()
+    };
+    pipe::run(read, judge, |batch| batch.into_iter().try_for_each(&mut take))
+}
+
+/// What comes of all objects together.
+struct Found {
+    tally: Tally,
+    delivery: Option<Delivery>,
+}
+
+impl Found {
+    fn take(&mut self, outcome: &Outcome, court: &Court) {
+        match outcome {
+            Ok(object) => {
+                self.tally.add(object);
+                if let Some(delivery) = &mut self.delivery {
+                    delivery.add(object, &court.judge.world);
+                }
+            }
+            Err((place, why)) => self.tally.unjudged(place, why),
+        }
+    }
+}
+
+/// The laws, the world and whoever is taken to have written.
+fn court(
+    args: &LawArgs,
+    ledger: Option<&Client>,
+    namespace: Option<String>,
+) -> anyhow::Result<(Court, String)> {
+    let world = match (&args.tenancy, ledger) {
+        (_, Some(client)) => deliver::world(client)?,
+        (file, None) => {
+            if file.is_none() {
+                output::note(
+                    "no --tenancy: the example world with the tenants acme, globex, initech and hooli",
+                );
+            }
+            law::world(file.as_deref())?
+        }
+    };
+    let world = Arc::new(world);
+    let compile = |policies: Option<&Path>| -> anyhow::Result<PolicySet> {
+        law::Files::read(policies)?.compile(Options { full_input: args.full_input, ..Options::default() })
+    };
+    let law = compile(args.policies.as_deref())?;
+    if args.policies.is_none() {
+        let count = output::count(law.policies.len(), "policy");
+        output::note(format!("no --policies: the embedded library is the law ({count})"));
+    }
+    let against = args.against.as_deref().map(|dir| compile(Some(dir))).transpose()?;
+    let people = law::people(None)?;
+    let named = args.user.as_ref().map(|name| who::named(name, &args.groups, &people));
+    let name = named.as_ref().map(|person| person.username.clone()).unwrap_or_default();
+    let judge = |law: PolicySet| Judge { budget: patient(), ..Judge::new(law, Arc::clone(&world)) };
+    let court = Court {
+        writers: Writers::new(&world, named),
+        against: against.map(judge),
+        judge: judge(law),
+        moment: Moment::present(),
+        namespace,
+    };
+    Ok((court, name))
+}
+
+/// What one policy may spend: its instructions are counted as in the gate, but nobody waits for an answer, and a busy
+/// machine is no reason for a finding.
+pub fn patient() -> Budget {
+    Budget { time: Duration::from_secs(5), review: Duration::from_secs(20), ..Budget::default() }
+}
+
+/// What was passed over, and as whom all was judged, where somebody was named.
+fn told(tally: &Tally, name: &str) {
+    let PassedOver { other, excluded, hidden } = tally.passed;
+    let parts = [
+        (other, "file", "neither YAML nor JSON by name"),
+        (excluded, "path", "named by --exclude"),
+        (hidden, "directory", "a link or hidden"),
+    ];
+    for (number, thing, why) in parts.into_iter().filter(|(number, ..)| *number > 0) {
+        output::note(format!("passed over {}: {why}", output::count(number, thing)));
+    }
+    if !name.is_empty() {
+        output::note(format!("all was judged as created by `{name}`"));
+    }
+}

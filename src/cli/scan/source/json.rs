@@ -1,0 +1,230 @@
+//! A JSON text, value by value; the items of a list one by one, so that a list of any length is never held whole.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io::{BufRead, Read};
+use std::sync::Arc;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{Content, DOCUMENT_BYTES_MAX, Emit, Piece, Place, line};
+
+/// An object a line.
+pub(super) fn lines(source: &Arc<str>, reader: &mut dyn BufRead, emit: Emit<'_>) -> anyhow::Result<()> {
+    let (mut bytes, mut number) = (Vec::new(), 0);
+    loop {
+        bytes.clear();
+        number += 1;
+        match line(reader, &mut bytes, DOCUMENT_BYTES_MAX) {
+            Ok(0) => return Ok(()),
+            Ok(_) if bytes.trim_ascii().is_empty() => {}
+            Ok(_) => match String::from_utf8(bytes.trim_ascii().to_vec()) {
+                Ok(text) => emit(piece(source, number, text, None))?,
+                Err(_) => emit(Piece::broken(source, number, "this is not UTF-8"))?,
+            },
+            Err(error) => return emit(Piece::broken(source, number, error.to_string())),
+        }
+    }
+}
+
+/// Values one after another. What follows a broken one cannot be told apart and is not read.
+pub(super) fn values(source: &Arc<str>, reader: &mut dyn BufRead, emit: Emit<'_>) -> anyhow::Result<()> {
+    let (feeds, since) = (Cell::new(0), Cell::new(0));
+    let mut stream =
+        serde_json::Deserializer::from_reader(Counting { inner: reader, feeds: &feeds, since: &since });
+    let mut gone = None;
+    while stream.end().is_err() {
+        let mut out = Out { source, feeds: &feeds, since: &since, emit: &mut *emit, gone: &mut gone };
+        let read = Value(&mut out).deserialize(&mut stream);
+        if let Some(error) = gone {
+            return Err(error);
+        }
+        if let Err(error) = read {
+            let why = format!("{}; nothing after it was read", sentence(&error));
+            return emit(Piece::broken(source, error.line(), why));
+        }
+    }
+    Ok(())
+}
+
+/// serde's sentence without the place, which we name ourselves.
+fn sentence(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(text.as_str(), |(before, _)| before).to_owned()
+}
+
+fn piece(source: &Arc<str>, line: usize, text: String, of: Option<(String, String)>) -> Piece {
+    Piece { place: Place { source: Arc::clone(source), line }, content: Content::Json(text, of) }
+}
+
+/// Counts what was taken, for lines and against values without an end.
+struct Counting<'a> {
+    inner: &'a mut dyn BufRead,
+    feeds: &'a Cell<usize>,
+    since: &'a Cell<usize>,
+}
+
+impl Read for Counting<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(into)?;
+        let feeds = into.iter().take(read).filter(|byte| **byte == b'\n').count();
+        self.feeds.set(self.feeds.get() + feeds);
+        self.since.set(self.since.get() + read);
+        if self.since.get() > DOCUMENT_BYTES_MAX {
+            return Err(std::io::Error::other(format!("an object of more than {DOCUMENT_BYTES_MAX} bytes")));
+        }
+        Ok(read)
+    }
+}
+
+/// Where pieces go.
+struct Out<'a> {
+    source: &'a Arc<str>,
+    feeds: &'a Cell<usize>,
+    since: &'a Cell<usize>,
+    emit: Emit<'a>,
+    gone: &'a mut Option<anyhow::Error>,
+}
+
+impl Out<'_> {
+    fn give<E: serde::de::Error>(&mut self, piece: Piece) -> Result<(), E> {
+        self.since.set(0);
+        (self.emit)(piece).map_err(|error| {
+            *self.gone = Some(error);
+            E::custom("nobody wants more")
+        })
+    }
+
+    fn raw<E: serde::de::Error>(&mut self, raw: &RawValue, of: Option<(String, String)>) -> Result<(), E> {
+        let within = raw.get().bytes().filter(|byte| *byte == b'\n').count();
+        let line = self.feeds.get() + 1 - within;
+        let text = raw.get().to_owned();
+        self.give(piece(self.source, line, text, of))
+    }
+}
+
+/// A value at the top: an object, a list of them as an object, or an array.
+struct Value<'a, 'b>(&'a mut Out<'b>);
+
+impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Value<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a Kubernetes object or a list of them")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
+        Items { out: self.0, of: None }.visit_seq(seq)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let begins = self.0.feeds.get() + 1;
+        let (mut head, mut fields, mut listed) = (Head::default(), Vec::new(), false);
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "items" && head.may_list() {
+                map.next_value_seed(Items { out: &mut *self.0, of: head.of() })?;
+                listed = true;
+                continue;
+            }
+            let raw: Box<RawValue> = map.next_value()?;
+            head.see(&key, &raw);
+            fields.push((key, raw));
+        }
+        if !listed {
+            let text = object(&fields).map_err(A::Error::custom)?;
+            return self.0.give(piece(self.0.source, begins, text, None));
+        }
+        match head.kind {
+            Some(kind) if kind.ends_with("List") => Ok(()),
+            _ => {
+                let why =
+                    "`items` stands before `kind`, so its items were read as those of a List, and it is none";
+                self.0.give(Piece::broken(self.0.source, begins, why))
+            }
+        }
+    }
+}
+
+/// What was seen of an object before its items.
+#[derive(Default)]
+struct Head {
+    kind: Option<String>,
+    version: Option<String>,
+}
+
+impl Head {
+    fn see(&mut self, key: &str, raw: &RawValue) {
+        let text = || serde_json::from_str::<String>(raw.get()).ok();
+        match key {
+            "kind" => self.kind = text(),
+            "apiVersion" => self.version = text(),
+            _ => {}
+        }
+    }
+
+    /// kubectl sorts keys, so that `items` stands before `kind: List`; no other kind of `v1` has items at its top.
+    fn may_list(&self) -> bool {
+        self.kind.as_ref().map_or(self.version.as_deref() == Some("v1"), |kind| kind.ends_with("List"))
+    }
+
+    /// A typed list as the API answers it leaves kind and version of its items to itself.
+    fn of(&self) -> Option<(String, String)> {
+        let kind = self.kind.as_deref()?.strip_suffix("List").filter(|kind| !kind.is_empty())?;
+        Some((kind.to_owned(), self.version.clone()?))
+    }
+}
+
+/// The items of a list.
+struct Items<'a, 'b> {
+    out: &'a mut Out<'b>,
+    of: Option<(String, String)>,
+}
+
+impl<'de> DeserializeSeed<'de> for Items<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Items<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of objects")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(raw) = seq.next_element::<Box<RawValue>>()? {
+            self.out.raw(&raw, self.of.clone())?;
+        }
+        Ok(())
+    }
+}
+
+/// The text of an object again, keys that stand twice included.
+fn object(fields: &[(String, Box<RawValue>)]) -> Result<String, serde_json::Error> {
+    let mut text = String::from("{");
+    for (at, (key, raw)) in fields.iter().enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        text += &format!("{comma}{}:{}", serde_json::to_string(key)?, raw.get());
+    }
+    Ok(text + "}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -41,6 +41,10 @@ bench: need-build ## measures, and prints two tables: the gate, and the ledger o
 	cargo bench --locked --bench serve
 	cargo bench --locked --bench ledger
 
+.PHONY: proof
+proof: build controlplane ## what holds while things go wrong, 100,000 reviews during each; writes docs/proof.md
+	PORTCULLIS_PROOF=docs/proof.md PORTCULLIS_UNDER_TEST=$(abspath $(PORTCULLIS)) cargo test --locked --test it -- proof:: --nocapture
+
 .PHONY: fuzz
 fuzz: need-build ## runs each fuzz target for FUZZ_SECONDS (60)
 	tests/fuzz/run $(FUZZ_SECONDS)

@@ -63,8 +63,12 @@ pub fn init(args: &LogArgs) -> Result<(), LogError> {
     if *done {
         return Ok(());
     }
-    let builder =
-        tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(args.log_level.parse()?);
+    // A line that cannot be written is lost. To complain of it on stderr, which is what cannot be written, is a panic, and a
+    // full disk below the log would end the gate.
+    let builder = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false)
+        .with_env_filter(args.log_level.parse()?);
     match args.log_format {
         Format::Text => builder.with_ansi(std::io::stderr().is_terminal()).finish().try_init(),
         Format::Json => builder

@@ -7,7 +7,7 @@ mod certificates; // what the gates keep in a Secret, and whether it is trusted
 mod cluster; // what the room of that name makes of a real API server
 mod down; // no gate at all
 mod gate; // the gate as a process that can go and come back
-mod plane; // etcd, kube-apiserver, kube-controller-manager
+pub mod plane; // etcd, kube-apiserver, kube-controller-manager
 mod rows; // what is tried, as data
 mod stage; // both, the world of the cases, and who may do what by RBAC
 

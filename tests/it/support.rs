@@ -23,9 +23,10 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The program under test.
+/// The program under test: the one that was built with the tests, or another that is named.
 pub fn portcullis() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    let named = std::env::var_os("PORTCULLIS_UNDER_TEST");
+    let mut command = Command::new(named.unwrap_or_else(|| env!("CARGO_BIN_EXE_portcullis").into()));
     command.env_remove("PORTCULLIS_POLICIES").env_remove("PORTCULLIS_TENANCY");
     command
 }

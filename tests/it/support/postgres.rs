@@ -3,9 +3,9 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use super::{ended, wait};
@@ -19,8 +19,8 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 struct Cluster {
     port: u16,
     bin: PathBuf,
-    socket: PathBuf,
-    pid: u32,
+    dir: PathBuf,
+    server: Mutex<Child>,
 }
 
 /// A server of one test's own, which may be frozen and stopped.
@@ -79,11 +79,25 @@ impl Own {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.0.port)
     }
 
+    /// Shuts the server down as its init script does: whoever is connected is thrown out.
+    pub fn stop(&self) {
+        let mut server = self.0.server.lock().unwrap();
+        let done = Command::new("kill").args(["-s", "INT", &server.id().to_string()]).status().unwrap();
+        assert!(done.success());
+        wait(Duration::from_mins(1), || server.try_wait().unwrap());
+    }
+
+    /// Starts it where it was, and waits until it answers.
+    pub fn start_again(&self) {
+        *self.0.server.lock().unwrap() = self.0.serve(&Owner::choose());
+    }
+
     /// Sends the server, and all that serves its connections, a signal: 19 freezes, 18 thaws.
     pub fn signal(&self, signal: i32) {
-        let children = Command::new("pgrep").args(["-P", &self.0.pid.to_string()]).output().unwrap();
+        let server = self.0.server.lock().unwrap().id().to_string();
+        let children = Command::new("pgrep").args(["-P", &server]).output().unwrap();
         let children = String::from_utf8(children.stdout).unwrap();
-        for pid in children.split_whitespace().chain([self.0.pid.to_string().as_str()]) {
+        for pid in children.split_whitespace().chain([server.as_str()]) {
             let _ = Command::new("kill").args(["-s", &signal.to_string(), pid]).status().unwrap();
         }
     }
@@ -110,7 +124,7 @@ fn try_sql(database: &str, statements: &str) -> Result<String, String> {
 fn sql_on(cluster: &Cluster, database: &str, statements: &str) -> Result<String, String> {
     let output = Command::new(cluster.bin.join("psql"))
         .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database])
-        .args(["-h".as_ref(), cluster.socket.as_os_str()])
+        .args(["-h".as_ref(), cluster.dir.join("run").as_os_str()])
         .args(["-p", &cluster.port.to_string(), "-c", statements])
         .output()
         .unwrap();
@@ -125,27 +139,28 @@ impl Cluster {
     fn start() -> Self {
         let bin = programs().unwrap_or_else(install);
         let dir = tempfile::Builder::new().prefix("portcullis-pg").tempdir().unwrap().keep();
-        let (data, socket) = (dir.join("data"), dir.join("run"));
-        std::fs::create_dir(&socket).unwrap();
+        std::fs::create_dir(dir.join("run")).unwrap();
         let own = Owner::choose();
         own.give(&dir);
-        let run = |command: &mut Command| {
-            let output = command.output().unwrap();
-            assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-        };
-        run(own.command(&bin.join("initdb")).arg("-D").arg(&data).args([
-            "-U",
-            "postgres",
-            "--auth=trust",
-            "--no-locale",
-            "-E",
-            "UTF8",
-            "--no-sync",
-        ]));
+        let mut make = own.command(&bin.join("initdb"));
+        make.arg("-D").arg(dir.join("data"));
+        make.args(["-U", "postgres", "--auth=trust", "--no-locale", "-E", "UTF8", "--no-sync"]);
+        let output = make.output().unwrap();
+        assert!(output.status.success(), "{make:?}: {}", String::from_utf8_lossy(&output.stderr));
         let port = free_port();
+        // Replaced below by the server itself.
+        let nothing = Command::new("true").spawn().unwrap();
+        let cluster = Self { port, bin, dir, server: Mutex::new(nothing) };
+        let server = cluster.serve(&own);
+        drop(std::mem::replace(&mut *cluster.server.lock().unwrap(), server).wait());
+        cluster
+    }
+
+    /// Starts the server, and waits until it answers.
+    fn serve(&self, own: &Owner) -> Child {
         let settings = [
-            format!("port={port}"),
-            format!("unix_socket_directories={}", socket.display()),
+            format!("port={}", self.port),
+            format!("unix_socket_directories={}", self.dir.join("run").display()),
             "listen_addresses=127.0.0.1".to_owned(),
             "fsync=on".to_owned(),
             "shared_buffers=32MB".to_owned(),
@@ -153,28 +168,28 @@ impl Cluster {
             "max_wal_size=256MB".to_owned(),
             "autovacuum=off".to_owned(),
         ];
-        let mut server = own.command(&bin.join("postgres"));
-        server.arg("-D").arg(&data);
+        let mut server = own.command(&self.bin.join("postgres"));
+        server.arg("-D").arg(self.dir.join("data"));
         settings.iter().for_each(|setting| {
             server.args(["-c", setting]);
         });
-        let log = std::fs::File::create(dir.join("log")).unwrap();
+        let log = std::fs::File::create(self.dir.join("log")).unwrap();
         let mut child =
             server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        ended::with_us(&[child.id()], &dir);
+        ended::with_us(&[child.id()], &self.dir);
         wait(Duration::from_mins(1), || {
             assert!(
                 child.try_wait().unwrap().is_none(),
                 "{}",
-                std::fs::read_to_string(dir.join("log")).unwrap()
+                std::fs::read_to_string(self.dir.join("log")).unwrap()
             );
-            let ready = Command::new(bin.join("pg_isready"))
-                .args(["-q", "-h", "127.0.0.1", "-p", &port.to_string(), "-U", "postgres"])
+            let ready = Command::new(self.bin.join("pg_isready"))
+                .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "postgres"])
                 .status()
                 .unwrap();
             ready.success().then_some(())
         });
-        Self { port, bin, socket, pid: child.id() }
+        child
     }
 }
 

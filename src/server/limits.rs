@@ -5,6 +5,7 @@
 
 pub mod body;
 pub mod fair;
+pub mod turns;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -16,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 
 pub use body::{BodyLimits, Rejection, read_body};
 pub use fair::{Fair, Guard};
+pub use turns::Turns;
 
 /// The requests in flight on one listener.
 pub(super) struct Inflight {

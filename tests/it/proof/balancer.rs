@@ -85,6 +85,13 @@ impl Balancer {
         self.backends().retain(|backend| backend.name != name);
     }
 
+    /// Name, webhook and probes of each replica.
+    pub fn ways(&self) -> Vec<[String; 3]> {
+        let backends = self.backends();
+        let ways = backends.iter().map(|it| [it.name.clone(), it.webhook.clone(), it.admin.clone()]);
+        ways.collect()
+    }
+
     /// Whether a replica gets connections.
     pub fn is_ready(&self, name: &str) -> bool {
         self.find(name, |backend| backend.ready).unwrap_or(false)

@@ -17,6 +17,9 @@ use tokio_rustls::client::TlsStream;
 /// As long as kube-apiserver waits for `/validate`.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// As long as Go waits for a handshake.
+const DIAL: Duration = Duration::from_secs(10);
+
 /// Whom callers believe, which may change while they call.
 pub type Trust = Arc<RwLock<Arc<ClientConfig>>>;
 
@@ -64,7 +67,14 @@ impl Caller {
     /// Sends a review.
     pub async fn ask(&mut self, case: &Case) -> Outcome {
         let mut port = self.connection.as_ref().map_or(0, |(_, port)| *port);
-        let done = timeout(PATIENCE, self.exchange(case, &mut port)).await;
+        if self.connection.is_none() {
+            match timeout(DIAL, self.dial(&mut port)).await {
+                Ok(Ok(connection)) => self.connection = Some(connection),
+                Ok(Err(error)) => return Outcome::Failed(port, error.to_string()),
+                Err(_) => return Outcome::Failed(port, "no connection in time".to_owned()),
+            }
+        }
+        let done = timeout(PATIENCE, self.exchange(case)).await;
         let failed = match done {
             Ok(Ok((200, body))) => return judge(case, &body),
             Ok(Ok((503, _))) => return Outcome::Shed,
@@ -76,10 +86,9 @@ impl Caller {
         Outcome::Failed(port, failed)
     }
 
-    async fn exchange(&mut self, case: &Case, port: &mut u16) -> std::io::Result<(u16, Vec<u8>)> {
-        let (mut stream, from) = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.dial(port).await?,
+    async fn exchange(&mut self, case: &Case) -> std::io::Result<(u16, Vec<u8>)> {
+        let Some((mut stream, from)) = self.connection.take() else {
+            return Err(std::io::ErrorKind::NotConnected.into());
         };
         let head = format!(
             "POST /{}?timeout=3s HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",

@@ -83,6 +83,8 @@ impl Load {
 
     async fn call(&self, n: usize, tally: &Mutex<Tally>, over: &AtomicBool, sent: &AtomicUsize) {
         let mut caller = Caller::new(self.balancer.address, Arc::clone(&self.trust));
+        // Handshakes all at once are another load than this one.
+        tokio::time::sleep(Duration::from_millis(4) * u32::try_from(n).unwrap()).await;
         let mut pace = interval(Duration::from_secs_f64(self.callers as f64 / self.rate));
         pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
         // Each begins elsewhere among the cases and they are never in step.

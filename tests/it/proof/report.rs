@@ -77,6 +77,6 @@ pub fn write(file: &std::path::Path, tables: &[String; 2]) {
 }
 
 const OVERLOAD: &str = "\
-One tenant asks for twice what there is capacity for, over 480 connections; two ask for a sixth each, half of a fair share.
+One tenant asks for twice what there is capacity for, over 256 connections; two ask for a sixth each, half of a fair share.
 
 ";

@@ -3,13 +3,16 @@
 //! [`client`] finds the API server and says what is wrong when it cannot be asked, [`access`] asks which permissions are
 //! missing, [`follow`] lists and watches, [`touch`] says whether it can, [`view`] is what is seen of the Namespaces, [`differ`]
 //! says where the ledger sees others, [`certificates`] keeps a Secret with a certificate of the gate's own making, [`probe`]
-//! looks whether the registration trusts what is served.
+//! looks whether the registration trusts what is served. [`configmaps`] are those that somebody has labelled for us, [`events`] what we say
+//! about them.
 
 pub mod access;
 pub mod certificates;
 pub mod client;
+pub mod configmaps;
 pub mod differ;
 pub mod error;
+pub mod events;
 pub mod follow;
 pub mod probe;
 pub mod touch;

@@ -132,7 +132,7 @@ async fn serve(args: Args, turns: Turns) -> anyhow::Result<Exit> {
     let mut tasks = Tasks::new();
     let (gate, layers) = gate::gate(&law, log.clone(), &readiness, &mut tasks)?;
     breakglass::follow(breakglass, gate.worlds(), &readiness, &mut tasks)?;
-    cluster::follow(&cluster, &gate, &readiness, &mut tasks).await?;
+    cluster::follow(&cluster, &gate, (&layers, law.state.as_deref()), &readiness, &mut tasks).await?;
     certificates.start(&ports, &readiness, &mut tasks);
     told::follow_log(&log, &mut tasks);
 

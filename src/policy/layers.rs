@@ -1,7 +1,9 @@
-//! One law out of two bundles: the gate's own, which is the library or a directory, and over it the ledger's.
+//! One law out of up to three bundles: the gate's own, which is the library or a directory, over it that of ConfigMaps, and
+//! over both the ledger's.
 //!
-//! The upper layer replaces by package and by policy id, parameters by policy id; what is `locked` below stays.
+//! An upper layer replaces by package and by policy id, parameters by policy id; what is `locked` below stays.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,31 +17,33 @@ use super::{Bundle, Live, Manifest, Problem, Problems, metadata};
 #[derive(Clone)]
 pub struct Layers(Arc<Shared>);
 
-/// How the two layers make one law.
+/// How the layers make one law.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Manner {
-    /// The upper lies over the lower.
+    /// Each lies over those below.
     #[default]
     Layered,
-    /// The upper alone, where there is one.
+    /// The uppermost alone, where there is one.
     Alone,
 }
 
 struct Shared {
     live: Live,
     manner: Manner,
-    both: Mutex<Both>,
+    all: Mutex<All>,
 }
 
-struct Both {
+struct All {
     base: Result<Bundle, Problems>,
+    between: Result<Option<Bundle>, Problems>,
     upper: Option<Bundle>,
 }
 
 impl Layers {
     /// Over a law that was started with `base`.
     pub fn new(live: Live, base: Result<Bundle, Problems>, manner: Manner) -> Self {
-        Self(Arc::new(Shared { live, manner, both: Mutex::new(Both { base, upper: None }) }))
+        let all = All { base, between: Ok(None), upper: None };
+        Self(Arc::new(Shared { live, manner, all: Mutex::new(all) }))
     }
 
     /// The law in force.
@@ -49,38 +53,58 @@ impl Layers {
 
     /// Takes a new lower layer. Blocks while it compiles.
     pub fn base(&self, base: Result<Bundle, Problems>) -> Reload {
-        let mut both = self.0.both.lock().unwrap_or_else(PoisonError::into_inner);
-        both.base = base;
-        self.0.live.reload(both.law(self.0.manner))
+        self.change(|all| all.base = base)
+    }
+
+    /// Takes a new layer of ConfigMaps, or none. Blocks while it compiles.
+    pub fn between(&self, between: Result<Option<Bundle>, Problems>) -> Reload {
+        self.change(|all| all.between = between)
     }
 
     /// Takes a new upper layer, or none. Blocks while it compiles.
     pub fn upper(&self, upper: Option<Bundle>) -> Reload {
-        let mut both = self.0.both.lock().unwrap_or_else(PoisonError::into_inner);
-        both.upper = upper;
-        self.0.live.reload(both.law(self.0.manner))
+        self.change(|all| all.upper = upper)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut All)) -> Reload {
+        let mut all = self.0.all.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut all);
+        self.0.live.reload(all.law(self.0.manner))
     }
 
     /// What the law would be with this upper layer, without taking it.
     ///
     /// # Errors
-    /// The lower layer cannot be read, or has locked what the upper one replaces.
+    /// A lower layer cannot be read, or has locked what the upper one replaces.
     pub fn with(&self, upper: &Bundle) -> Result<Bundle, Problems> {
-        let both = self.0.both.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.all.lock().unwrap_or_else(PoisonError::into_inner);
         if self.0.manner == Manner::Alone {
             return Ok(upper.clone());
         }
-        over(both.base.as_ref().map_err(Clone::clone)?, upper)
+        let below = all.below()?;
+        over(&below, upper)
     }
 }
 
-impl Both {
+impl All {
     fn law(&self, manner: Manner) -> Result<Bundle, Problems> {
         if let (Manner::Alone, Some(upper)) = (manner, &self.upper) {
             return Ok(upper.clone());
         }
+        let below = self.below()?;
+        match &self.upper {
+            Some(upper) => over(&below, upper),
+            None => Ok(below.into_owned()),
+        }
+    }
+
+    /// What lies under the ledger's.
+    fn below(&self) -> Result<Cow<'_, Bundle>, Problems> {
         let base = self.base.as_ref().map_err(Clone::clone)?;
-        self.upper.as_ref().map_or_else(|| Ok(base.clone()), |upper| over(base, upper))
+        match self.between.as_ref().map_err(Clone::clone)? {
+            Some(between) => over(base, between).map(Cow::Owned),
+            None => Ok(Cow::Borrowed(base)),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where bundles come from.
 
+pub mod configmaps;
 pub mod dir;
 pub mod embedded;
 pub mod kept;

@@ -19,7 +19,8 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 pub use cluster::{
-    cluster_disagreement, cluster_heard, cluster_namespaces, registration_drift, registration_mended,
+    cluster_disagreement, cluster_heard, cluster_namespaces, policy_configmaps, registration_drift,
+    registration_mended,
 };
 pub use http::answered;
 pub use reviews::{PolicyMetrics, Reviewed, reviewed};

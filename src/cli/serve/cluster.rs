@@ -1,15 +1,19 @@
 //! What a server follows of the cluster it stands in, each behind a flag of its own.
 
 use std::convert::Infallible;
+use std::path::Path;
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Gate;
 use crate::cluster::touch::Touch;
-use crate::cluster::{Cluster, ClusterArgs, ClusterError, Need, differ, view};
+use crate::cluster::{Cluster, ClusterArgs, ClusterError, Need, configmaps, differ, events, view};
 use crate::lifecycle::ready::Readiness;
 use crate::lifecycle::tasks::Tasks;
+use crate::policy::layers::Layers;
+use crate::policy::source::configmaps::Follower;
+use crate::policy::source::kept::Kept;
 
 /// What is followed, and where the cluster is.
 #[derive(Debug, clap::Args)]
@@ -19,25 +23,31 @@ pub struct FollowArgs {
     #[arg(long, env = "PORTCULLIS_WATCH_NAMESPACES")]
     watch_namespaces: bool,
 
+    /// Follow ConfigMaps of the own namespace with this label, `portcullis.kubenova.io/policies=true` for example: law over
+    /// --policies and under the ledger's
+    #[arg(long, env = "PORTCULLIS_POLICY_CONFIGMAPS", value_name = "SELECTOR")]
+    policy_configmaps: Option<String>,
+
     #[command(flatten)]
     pub(super) cluster: ClusterArgs,
 }
 
-/// Follows what the flags name. The API server may be away: what can be known without it is.
+/// Follows what the flags name; of the law, its layers and where it is kept. The API server may be away: what can be known without it is.
 ///
 /// # Errors
 /// Nothing says where the cluster is, or what says so is no good.
 pub async fn follow(
     args: &FollowArgs,
     gate: &Gate,
+    law: (&Layers, Option<&Path>),
     readiness: &Readiness,
     tasks: &mut Tasks,
 ) -> anyhow::Result<()> {
     let mut needs = Vec::new();
-    if !args.watch_namespaces {
+    if !args.watch_namespaces && args.policy_configmaps.is_none() {
         return Ok(());
     }
-    let cluster = args.cluster.connect().await.context("--watch-namespaces")?;
+    let cluster = args.cluster.connect().await.context("the cluster to follow")?;
     tracing::info!(server = %cluster.server, namespace = %cluster.namespace, "following the cluster");
     if args.watch_namespaces {
         needs.extend(view::NEEDS);
@@ -47,6 +57,19 @@ pub async fn follow(
         tasks.spawn("namespaces", |stop| view::follow(cluster, seen, touch, stop));
         let snapshot = move || worlds.load().map(|world| world.snapshot.clone());
         tasks.spawn("disagreement", |stop| differ::watch(snapshot, view, stop));
+    }
+    if let Some(selector) = &args.policy_configmaps {
+        needs.extend(configmaps::needs(&cluster.namespace));
+        needs.push(events::need(&cluster.namespace));
+        let follower = Follower {
+            layers: law.0.clone(),
+            cluster: cluster.clone(),
+            selector: selector.clone(),
+            kept: law.1.map(Kept::of_configmaps),
+            condition: readiness.condition("configmaps", "not listed yet"),
+            touch: Touch::new(readiness.condition("configmaps watch", "not listed yet"), "configmaps"),
+        };
+        tasks.spawn("configmaps", |stop| follower.run(stop));
     }
     tasks.spawn("permissions", |stop| permissions(cluster, needs, stop));
     Ok(())

@@ -45,7 +45,7 @@ pub struct LawArgs {
 
     /// Directory where the last good law is kept, for a start with a broken one
     #[arg(long, env = "PORTCULLIS_STATE", value_name = "DIR")]
-    state: Option<PathBuf>,
+    pub state: Option<PathBuf>,
 
     /// Wall clock that one policy may spend on one review; a policy may set less in its METADATA
     #[arg(long, env = "PORTCULLIS_POLICY_BUDGET", value_name = "TIME", default_value = "50ms")]

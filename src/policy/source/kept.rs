@@ -34,6 +34,20 @@ impl Kept {
         Self(directory.join("ledger-law.json"))
     }
 
+    /// The law of ConfigMaps that lies between both, in this directory.
+    pub fn of_configmaps(directory: &Path) -> Self {
+        Self(directory.join("configmaps-law.json"))
+    }
+
+    /// Keeps nothing any more.
+    pub fn remove(&self) {
+        if let Err(error) = std::fs::remove_file(&self.0)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(file = %self.0.display(), %error, "the law that was kept could not be removed");
+        }
+    }
+
     /// What was kept; `None` where there is nothing, or nothing whole.
     pub fn read(&self) -> Option<Bundle> {
         let bytes = std::fs::read(&self.0).ok()?;

@@ -10,6 +10,7 @@ use super::text::Page;
 
 pub(super) static NAMESPACES: Gauge = Gauge::new();
 pub(super) static DISAGREEMENT: Family<Gauge> = Family::new(&["kind"]);
+pub(super) static CONFIGMAPS: Family<Gauge> = Family::new(&["state"]);
 pub(super) static DRIFT: Gauge = Gauge::new();
 pub(super) static MENDED: Counter = Counter::new();
 /// When the API server was last heard, by watch.
@@ -28,6 +29,11 @@ pub fn cluster_namespaces(count: usize) {
 /// Tells how many namespaces the cluster has and the ledger does not, or the reverse; `kind` from a short list of the caller's.
 pub fn cluster_disagreement(kind: &'static str, count: usize) {
     DISAGREEMENT.with(&[kind]).set(number(count));
+}
+
+/// Tells how many labelled ConfigMaps are in this state, from a short list of the caller's.
+pub fn policy_configmaps(state: &'static str, count: usize) {
+    CONFIGMAPS.with(&[state]).set(number(count));
 }
 
 /// Tells in how many places the registration in the cluster is not what was printed.

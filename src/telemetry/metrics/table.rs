@@ -104,6 +104,8 @@ pub(super) static ALL: &[Description] = &[
         "Copies of the tenancy snapshot written to --snapshot-cache, by result: ok or error", |metric, page| state::SNAPSHOT_KEPT.write(metric, page)),
     counter("portcullis_snapshot_reconcile_total", &["result"], "comparisons",
         "Comparisons of the snapshot that decides with the whole ledger, by result: same or different", |metric, page| state::SNAPSHOT_RECONCILED.write(metric, page)),
+    gauge("portcullis_policy_configmaps", &["state"], "configmaps",
+        "ConfigMaps with the label of --policy-configmaps, by state: in_force or refused; absent without the flag", |metric, page| cluster::CONFIGMAPS.write(metric, page)),
     gauge("portcullis_cluster_age_seconds", &["watch"], "seconds",
         "Time since the API server was last heard on this watch, up to half a minute in a quiet cluster; absent until it was", cluster::write_age),
     gauge("portcullis_cluster_namespaces", &[], "namespaces",

@@ -4,7 +4,7 @@
 //! missing, [`follow`] lists and watches, [`touch`] says whether it can, [`view`] is what is seen of the Namespaces, [`differ`]
 //! says where the ledger sees others, [`certificates`] keeps a Secret with a certificate of the gate's own making, [`probe`]
 //! looks whether the registration trusts what is served. [`configmaps`] are those that somebody has labelled for us, [`events`] what we say
-//! about them.
+//! about them. [`registration`] reads and writes the webhook configurations, [`keep`] keeps their `caBundle`.
 
 pub mod access;
 pub mod certificates;
@@ -14,7 +14,9 @@ pub mod differ;
 pub mod error;
 pub mod events;
 pub mod follow;
+pub mod keep;
 pub mod probe;
+pub mod registration;
 pub mod touch;
 pub mod view;
 

@@ -1,13 +1,19 @@
-//! `portcullis manifests`: what registers the gate with a cluster, printed from the table that policies are held against.
+//! `portcullis manifests`: what registers the gate with a cluster, printed from the table that policies are held against,
+//! written to the cluster, or held against what is there.
+
+mod cluster;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
+use serde_json::Value;
 
+use self::cluster::How;
 use super::{Exit, output};
-use crate::policy::registration::{self, Client, Configuration, Hook, Settings};
+use crate::cluster::ClusterArgs;
+use crate::policy::registration::{self, Client, Configuration, Drift, Hook, Settings};
 use crate::policy::set::Options;
 use crate::policy::source::Source;
 use crate::policy::{PolicySet, Problem};
@@ -18,9 +24,9 @@ Examples:
   portcullis manifests --ca-bundle certs/ca.pem | kubectl apply --server-side -f -
   portcullis manifests --url https://127.0.0.1:8443 --ca-bundle certs/ca.pem
   portcullis manifests --backstop --tenancy tenancy.yaml | kubectl apply --server-side -f -
-  portcullis manifests --check deploy/webhook.yaml
-  kubectl get mutatingwebhookconfigurations,validatingwebhookconfigurations portcullis -o yaml |
-    portcullis manifests --check -";
+  portcullis manifests --ca-bundle certs/ca.pem --apply
+  portcullis manifests --check                        with the cluster
+  portcullis manifests --check deploy/webhook.yaml    with a file";
 
 /// A file of configurations is some kilobytes; a wrong path must not be read to its end.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -68,7 +74,7 @@ pub struct Args {
 
     /// Instead of the webhooks, ValidatingAdmissionPolicies for the plainest of the law: what is left when somebody has
     /// removed the webhooks
-    #[arg(long, requires = "tenancy", conflicts_with_all = ["only", "check"])]
+    #[arg(long, requires = "tenancy", conflicts_with = "only")]
     backstop: bool,
 
     /// The snapshot whose settings `--backstop` is made from
@@ -83,14 +89,46 @@ pub struct Args {
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "yaml")]
     output: Format,
 
-    /// Compare with a file (`-` is standard input) instead of printing; exit code 1 and a list where they differ
+    /// Compare with the cluster, or with a file (`-` is standard input), instead of printing; exit code 1 and a list where
+    /// they differ
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
-    #[expect(clippy::option_option, reason = "--check without a file is answered with what to do instead")]
+    #[expect(clippy::option_option, reason = "--check without a file is the cluster")]
     check: Option<Option<PathBuf>>,
 
-    /// Answered with what to do instead.
-    #[arg(long, hide = true)]
+    /// Write to the cluster instead of printing, by server-side apply as field manager `portcullis`; never over another
+    /// installation's
+    #[arg(long, conflicts_with = "check")]
     apply: bool,
+
+    #[command(flatten)]
+    how: How,
+
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+/// What is printed, applied or compared.
+enum Wanted {
+    /// The webhooks.
+    Webhooks(Vec<Configuration>),
+    /// The backstop.
+    Backstop(Vec<Value>),
+}
+
+impl Wanted {
+    fn documents(&self) -> anyhow::Result<Vec<Value>> {
+        match self {
+            Self::Webhooks(all) => Ok(all.iter().map(serde_json::to_value).collect::<Result<_, _>>()?),
+            Self::Backstop(all) => Ok(all.clone()),
+        }
+    }
+
+    fn drift(&self, documents: &[Value]) -> Vec<Drift> {
+        match self {
+            Self::Webhooks(all) => registration::drift(all, documents),
+            Self::Backstop(all) => registration::drift_of_objects(all, documents),
+        }
+    }
 }
 
 /// One of the configurations.
@@ -130,39 +168,50 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         output,
         check,
         apply,
+        how,
+        cluster,
     } = args;
-    if apply {
-        bail!("`--apply` is not there; use `portcullis manifests … | kubectl apply --server-side -f -`");
-    }
     let client = url.map_or_else(|| Client::service(&service), |url| Client::url(&url))?;
     let ca_bundle = ca_bundle.as_deref().map(read_bundle).transpose()?;
     let settings = Settings { domain, prefix, tenant_suffix, vela: vela_user, client, ca_bundle };
     settings.validate()?;
-    if let Some(file) = tenancy {
-        return print(&registration::backstop(&settings, &tenancy_settings(&file)?), output);
+    let wanted = match tenancy {
+        Some(file) => Wanted::Backstop(registration::backstop(&settings, &tenancy_settings(&file)?)),
+        None => {
+            let problems = problems(policies.as_deref())?;
+            for problem in &problems {
+                output::error(&problem.to_string());
+            }
+            if !problems.is_empty() {
+                return Ok(Exit::Findings);
+            }
+            Wanted::Webhooks(webhooks(&settings, only))
+        }
+    };
+    if apply {
+        let ours = settings.client.to_string();
+        return cluster::ask(&cluster, async |cluster| cluster::apply(cluster, &wanted, &ours, how).await);
     }
-    let problems = problems(policies.as_deref())?;
-    for problem in &problems {
-        output::error(&problem.to_string());
+    match check {
+        None => match &wanted {
+            Wanted::Webhooks(all) => print(all, output),
+            Wanted::Backstop(all) => print(all, output),
+        },
+        Some(None) => {
+            let found = cluster::ask(&cluster, async |cluster| cluster::read(cluster, &wanted).await)?;
+            compare(&wanted, &found, "the cluster")
+        }
+        Some(Some(file)) => compare(&wanted, &read_documents(&file)?, &file.display().to_string()),
     }
-    if !problems.is_empty() {
-        return Ok(Exit::Findings);
-    }
+}
+
+fn webhooks(settings: &Settings, only: Option<Which>) -> Vec<Configuration> {
     let wanted = |configuration: &Configuration| match only {
         None => true,
         Some(Which::Mutating) => configuration.kind() == Hook::Mutating.kind(),
         Some(Which::Validating) => configuration.kind() == Hook::Validating.kind(),
     };
-    let configurations: Vec<Configuration> =
-        registration::configurations(&settings).into_iter().filter(wanted).collect();
-    match check {
-        None => print(&configurations, output),
-        Some(None) => bail!(
-            "`--check` needs a file; to compare with a cluster, pipe `kubectl get mutatingwebhookconfigurations,\
-             validatingwebhookconfigurations portcullis -o yaml` into `portcullis manifests --check -`"
-        ),
-        Some(Some(file)) => compare(&configurations, &file),
-    }
+    registration::configurations(settings).into_iter().filter(wanted).collect()
 }
 
 fn read_bundle(file: &Path) -> anyhow::Result<String> {
@@ -200,13 +249,15 @@ fn print(configurations: &[impl serde::Serialize], format: Format) -> anyhow::Re
     Ok(Exit::Fine)
 }
 
-fn compare(configurations: &[Configuration], file: &Path) -> anyhow::Result<Exit> {
-    let text = read(file)?;
-    let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text)
-        .map_err(|error| anyhow::anyhow!("`{}` is no YAML: {}", file.display(), error.without_snippet()))?;
-    let drifts = registration::drift(configurations, &documents);
+fn read_documents(file: &Path) -> anyhow::Result<Vec<Value>> {
+    serde_saphyr::from_multiple(&read(file)?)
+        .map_err(|error| anyhow::anyhow!("`{}` is no YAML: {}", file.display(), error.without_snippet()))
+}
+
+fn compare(wanted: &Wanted, documents: &[Value], place: &str) -> anyhow::Result<Exit> {
+    let drifts = wanted.drift(documents);
     if drifts.is_empty() {
-        output::print(&format!("{} says what the table says\n", file.display()))?;
+        output::print(&format!("{place} says what the table says\n"))?;
         return Ok(Exit::Fine);
     }
     for drift in &drifts {

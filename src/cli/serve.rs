@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod gate;
 pub mod law;
 pub mod ledger;
+pub mod registration;
 pub mod roles;
 pub mod webhook;
 
@@ -132,7 +133,8 @@ async fn serve(args: Args, turns: Turns) -> anyhow::Result<Exit> {
     let mut tasks = Tasks::new();
     let (gate, layers) = gate::gate(&law, log.clone(), &readiness, &mut tasks)?;
     breakglass::follow(breakglass, gate.worlds(), &readiness, &mut tasks)?;
-    cluster::follow(&cluster, &gate, (&layers, law.state.as_deref()), &readiness, &mut tasks).await?;
+    let law_of = (&layers, law.state.as_deref());
+    cluster::follow(&cluster, &gate, law_of, certificates.bundle(), &readiness, &mut tasks).await?;
     certificates.start(&ports, &readiness, &mut tasks);
     told::follow_log(&log, &mut tasks);
 

@@ -15,8 +15,8 @@ mod settings;
 pub use backstop::backstop;
 pub use check::check;
 pub use conditions::Condition;
-pub use drift::{Drift, drift};
-pub use render::{Configuration, configurations};
+pub use drift::{Drift, drift, drift_of_objects};
+pub use render::{Configuration, NAME, configurations};
 pub use settings::{Client, Settings, SettingsError};
 
 use super::manifest::Operation;

@@ -78,8 +78,9 @@ fn json_is_one_list_of_the_same() {
 fn what_cannot_be_done_says_what_to_do() {
     let (_dir, key) = scratch("key.pem", "-----BEGIN PRIVATE KEY-----\n");
     for (words, sentence) in [
-        (&["--apply"][..], "kubectl apply --server-side"),
-        (&["--check"], "manifests --check -"),
+        (&["--apply", "--kubeconfig", "no/such/file"][..], "kubeconfig no/such/file: No such file"),
+        (&["--check", "--kubeconfig", "no/such/file"], "kubeconfig no/such/file: No such file"),
+        (&["--dry-run"], "--apply"),
         (&["--check", "no/such/file"], "`no/such/file`, the file of --check"),
         (&["--domain", "portcullis"], "--domain"),
         (&["--url", "http://127.0.0.1:8443"], "--url"),

@@ -4,14 +4,18 @@ use std::convert::Infallible;
 use std::path::Path;
 
 use anyhow::Context as _;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::registration::RegistrationArgs;
 use crate::admission::Gate;
+use crate::cluster::keep::{self, Bundle};
 use crate::cluster::touch::Touch;
 use crate::cluster::{Cluster, ClusterArgs, ClusterError, Need, configmaps, differ, events, view};
 use crate::lifecycle::ready::Readiness;
 use crate::lifecycle::tasks::Tasks;
 use crate::policy::layers::Layers;
+use crate::policy::registration::NAME;
 use crate::policy::source::configmaps::Follower;
 use crate::policy::source::kept::Kept;
 
@@ -29,10 +33,14 @@ pub struct FollowArgs {
     policy_configmaps: Option<String>,
 
     #[command(flatten)]
+    registration: RegistrationArgs,
+
+    #[command(flatten)]
     pub(super) cluster: ClusterArgs,
 }
 
-/// Follows what the flags name; of the law, its layers and where it is kept. The API server may be away: what can be known without it is.
+/// Follows what the flags name; of the law, its layers and where it is kept; `made` is what
+/// callers have to trust, where the certificate is of our own making. The API server may be away: what can be known without it is.
 ///
 /// # Errors
 /// Nothing says where the cluster is, or what says so is no good.
@@ -40,11 +48,12 @@ pub async fn follow(
     args: &FollowArgs,
     gate: &Gate,
     law: (&Layers, Option<&Path>),
+    made: Option<watch::Receiver<Bundle>>,
     readiness: &Readiness,
     tasks: &mut Tasks,
 ) -> anyhow::Result<()> {
     let mut needs = Vec::new();
-    if !args.watch_namespaces && args.policy_configmaps.is_none() {
+    if !args.watch_namespaces && args.policy_configmaps.is_none() && !args.registration.wanted() {
         return Ok(());
     }
     let cluster = args.cluster.connect().await.context("the cluster to follow")?;
@@ -70,6 +79,10 @@ pub async fn follow(
             touch: Touch::new(readiness.condition("configmaps watch", "not listed yet"), "configmaps"),
         };
         tasks.spawn("configmaps", |stop| follower.run(stop));
+    }
+    if args.registration.wanted() {
+        needs.extend(keep::needs(NAME));
+        args.registration.start(&cluster, gate.worlds(), made, readiness, tasks)?;
     }
     tasks.spawn("permissions", |stop| permissions(cluster, needs, stop));
     Ok(())

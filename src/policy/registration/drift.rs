@@ -1,5 +1,9 @@
 //! Where a configuration that somebody has differs from what the table says, by meaning and not by spelling.
 
+mod objects;
+
+pub use objects::drift_of_objects;
+
 use std::collections::BTreeMap;
 use std::fmt;
 

@@ -10,7 +10,7 @@ use super::{Entry, Hook, TABLE};
 use crate::policy::manifest::Operation;
 
 /// Name of both configurations.
-pub(super) const NAME: &str = "portcullis";
+pub const NAME: &str = "portcullis";
 
 /// Mutating webhooks run one after the other inside the request's 34 s, validating ones side by side.
 const SECONDS_MUTATING: u8 = 2;

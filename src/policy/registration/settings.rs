@@ -1,5 +1,7 @@
 //! What differs from one installation to the next.
 
+use std::fmt;
+
 /// Settings of the two configurations. [`Settings::validate`] has to pass before anything is printed from them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -66,6 +68,17 @@ pub enum SettingsError {
     /// Of --ca-bundle.
     #[error("the file of --ca-bundle holds a private key, and what is registered is public")]
     Key,
+}
+
+impl fmt::Display for Client {
+    /// As --service and --url are written; the usual port is left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service { namespace, name, port: 443 } => write!(f, "{namespace}/{name}"),
+            Self::Service { namespace, name, port } => write!(f, "{namespace}/{name}:{port}"),
+            Self::Url(url) => f.write_str(url),
+        }
+    }
 }
 
 impl Default for Settings {

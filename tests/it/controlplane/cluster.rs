@@ -1,6 +1,7 @@
 //! What the room `cluster` says of a real API server, as accounts that may much or little.
 
 mod configmaps; // law out of ConfigMaps
+mod registration; // applied, compared and kept
 mod view; // what policies see of Namespaces
 
 use std::path::{Path, PathBuf};

@@ -82,7 +82,7 @@ fn a_policy_of_a_configmap_is_in_force_broken_mended_and_gone() {
     until(&first, &ask(), Some("by law b"));
     assert!(begun.elapsed() < Duration::from_secs(3), "in force after {:?}", begun.elapsed());
 
-    apply(plane, "law-b", &json!({"b.rego": policy("law-b", "nobody")}));
+    apply(plane, "law-b", &json!({"b.rego": policy("law-b", "\"b\" if data.nowhere.x")}));
     let said = event(plane, "law-b", "configmaps/law-b/b.rego:14");
     assert_eq!((&said["type"], &said["reason"]), (&json!("Warning"), &json!("PolicyRefused")));
     assert!(first.ask("validate", &ask().body()).message().contains("by law b"), "the last good law stays");

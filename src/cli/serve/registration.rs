@@ -1,0 +1,164 @@
+//! The registration, kept from inside: the flags, what callers have to trust, and what should stand in the cluster.
+
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::gate::Worlds;
+use crate::cluster::Cluster;
+use crate::cluster::keep::{Bundle, Drift, Keeper};
+use crate::cluster::touch::Touch;
+use crate::lifecycle::ready::Readiness;
+use crate::lifecycle::tasks::Tasks;
+use crate::lifecycle::watch::{Watch, around};
+use crate::policy::registration::{self, Client, Settings};
+
+/// What is kept, and what is known of it.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Cluster")]
+pub struct RegistrationArgs {
+    /// Keep `caBundle` of the webhook configurations in the cluster, and tell where the rest is not what `manifests`
+    /// prints. WHERE is how they call this gate: `NAMESPACE/NAME` of its Service, or `https://HOST:PORT`
+    #[arg(long, env = "PORTCULLIS_KEEP_REGISTRATION", value_name = "WHERE")]
+    keep_registration: Option<String>,
+
+    /// PEM certificates that vouch for what is served, several while one follows the other; read again when they change
+    #[arg(long, env = "PORTCULLIS_REGISTRATION_CA", value_name = "FILE", requires = "keep_registration")]
+    registration_ca: Option<PathBuf>,
+
+    /// What the names of the registered webhooks end in
+    #[arg(
+        long,
+        env = "PORTCULLIS_WEBHOOK_DOMAIN",
+        value_name = "DOMAIN",
+        default_value = "portcullis.kubenova.io"
+    )]
+    webhook_domain: String,
+
+    /// What the name of every tenant's group ends in, as registered
+    #[arg(
+        long,
+        env = "PORTCULLIS_WEBHOOK_TENANT_SUFFIX",
+        value_name = "SUFFIX",
+        default_value = "-devs",
+        allow_hyphen_values = true
+    )]
+    webhook_tenant_suffix: String,
+
+    /// Who vela-core is, as registered
+    #[arg(
+        long,
+        env = "PORTCULLIS_WEBHOOK_VELA_USER",
+        value_name = "USERNAME",
+        default_value = "system:serviceaccount:vela-system:kubevela-vela-core"
+    )]
+    webhook_vela_user: String,
+}
+
+impl RegistrationArgs {
+    /// Whether anything is to be kept.
+    pub(super) const fn wanted(&self) -> bool {
+        self.keep_registration.is_some()
+    }
+
+    /// Has it kept. `made` is what callers have to trust, where the certificate is of our own making.
+    ///
+    /// # Errors
+    /// A setting that cannot be registered, or nothing says what callers have to trust.
+    pub(super) fn start(
+        &self,
+        cluster: &Cluster,
+        worlds: Worlds,
+        made: Option<watch::Receiver<Bundle>>,
+        readiness: &Readiness,
+        tasks: &mut Tasks,
+    ) -> anyhow::Result<()> {
+        let Some(place) = &self.keep_registration else { return Ok(()) };
+        let client = if place.contains("://") { Client::url(place) } else { Client::service(place) };
+        let client = client.context("--keep-registration")?;
+        let settings = Settings {
+            domain: self.webhook_domain.clone(),
+            tenant_suffix: self.webhook_tenant_suffix.clone(),
+            vela: self.webhook_vela_user.clone(),
+            client,
+            ..Settings::default()
+        };
+        settings.validate().context("--keep-registration")?;
+        let bundle = match (&self.registration_ca, made) {
+            (Some(file), _) => follow(file, tasks)?,
+            (None, Some(made)) => made,
+            (None, None) => watch::channel(None).1,
+        };
+        let keeper = Keeper {
+            cluster: cluster.clone(),
+            name: registration::NAME.to_owned(),
+            ours: settings.client.to_string(),
+            bundle,
+            drift: drift(settings, worlds),
+            condition: readiness.condition("registration", "not looked yet"),
+            touch: Touch::new(readiness.condition("registration watch", "not listed yet"), "registration"),
+        };
+        let (condition, touch) = (keeper.condition.clone(), keeper.touch.clone());
+        let _ = condition.good_but("not looked yet");
+        tasks.spawn("registration", |stop| keeper.run(stop));
+        tasks.spawn("first look at the registration", |stop| async move {
+            touch.wait_no_longer(stop).await;
+            Ok::<_, Infallible>(())
+        });
+        Ok(())
+    }
+}
+
+/// What differs from the table, by the prefix that the snapshot says now.
+fn drift(settings: Settings, worlds: Worlds) -> Drift {
+    Box::new(move |found| {
+        let Some(world) = worlds.load() else { return Vec::new() };
+        let settings = Settings { prefix: world.snapshot.settings.prefix.to_string(), ..settings.clone() };
+        let drifts = registration::drift(&registration::configurations(&settings), found);
+        drifts.iter().map(ToString::to_string).collect()
+    })
+}
+
+/// What stands in a file, whenever it is another. What cannot be read changes nothing.
+fn follow(file: &Path, tasks: &mut Tasks) -> anyhow::Result<watch::Receiver<Bundle>> {
+    let first = read(file)?;
+    let (sender, bundle) = watch::channel(Some(first));
+    let file = file.to_path_buf();
+    tasks.spawn("registration's authority", |stop: CancellationToken| async move {
+        let mut watch = Watch::new();
+        loop {
+            watch.follow(around(&file));
+            match read(&file) {
+                Ok(pem) => {
+                    sender.send_if_modified(|known| {
+                        let pem = Some(pem);
+                        let news = *known != pem;
+                        *known = pem;
+                        news
+                    });
+                }
+                Err(error) => tracing::warn!(
+                    error = format!("{error:#}"),
+                    "what callers have to trust stays what it was"
+                ),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok::<_, Infallible>(()),
+                () = watch.changed() => {}
+            }
+        }
+    });
+    Ok(bundle)
+}
+
+fn read(file: &Path) -> anyhow::Result<Arc<str>> {
+    let named = || format!("cannot read `{}`, the file of --registration-ca", file.display());
+    let pem = std::fs::read_to_string(file).with_context(named)?;
+    let settings = Settings { ca_bundle: Some(pem.clone()), ..Settings::default() };
+    settings.validate().with_context(|| format!("`{}` of --registration-ca", file.display()))?;
+    Ok(pem.into())
+}

@@ -89,7 +89,12 @@ https://{{ include "portcullis.name" . }}-api.{{ .Release.Namespace }}.svc
 {{- end -}}
 
 {{- /* Whether the gate asks anything of the API server. */ -}}
-{{- define "portcullis.asks" -}}{{ eq .Values.tls.mode "selfManaged" }}{{- end -}}
+{{- define "portcullis.asks" -}}
+{{- $own := eq .Values.tls.mode "selfManaged" -}}
+{{- with .Values.cluster -}}
+{{ ternary "true" "false" (or $own .watchNamespaces .keepRegistration (not (empty .policyConfigMaps))) }}
+{{- end -}}
+{{- end -}}
 
 {{- /* Behind the Service `kubernetes`, as a network policy sees it: its endpoints. */ -}}
 {{- define "portcullis.toControlPlane" -}}

@@ -151,6 +151,11 @@ impl Plan {
         self.kept.as_ref().map(|_| self.pairs.subscribe())
     }
 
+    /// What callers have to trust, where we are who makes it.
+    pub(super) fn bundle(&self) -> Option<watch::Receiver<Bundle>> {
+        self.kept.as_ref().map(|_| self.bundles.subscribe())
+    }
+
     /// Has the Secret kept, and what is served compared with what is trusted.
     pub(super) fn start(self, ports: &Ports, readiness: &Readiness, tasks: &mut Tasks) {
         let Self { cluster, kept, pairs, bundles } = self;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use portcullis::cluster;
+use portcullis::cluster::{Need, certificates, configmaps, events, keep, probe, view};
 use portcullis::policy::registration::{self, Client, Settings};
 use serde_json::{Value, json};
 
@@ -63,7 +63,9 @@ fn check_deployment(deployment: &Value) {
     for flag in ["hostNetwork", "hostPID", "hostIPC", "hostUsers"] {
         assert_eq!(pod[flag], Value::Null);
     }
-    let asks = args(&pod["containers"][0]).iter().any(|word| word.starts_with("--tls-secret="));
+    let asking = ["--tls-secret=", "--watch-namespaces", "--policy-configmaps=", "--keep-registration="];
+    let words = args(&pod["containers"][0]);
+    let asks = words.iter().any(|word| asking.iter().any(|flag| word.starts_with(flag)));
     assert_eq!(pod["automountServiceAccountToken"], asks, "a token is for who asks the API server");
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
     assert_eq!(pod["securityContext"]["runAsUser"], 65532);
@@ -272,7 +274,7 @@ fn a_ledger_stands_beside_the_gates() {
 /// What the gate needs, and nothing that it does not need.
 #[test]
 fn a_gate_that_keeps_its_own_certificate_may_do_that_alone() {
-    let words = ["--set", "tls.mode=selfManaged,tenancy.existingConfigMap=t"];
+    let words = ["--set", "tls.mode=selfManaged,tenancy.existingConfigMap=t,cluster.watchNamespaces=false"];
     let Some(text) = render(&words) else { return };
     let documents = documents(&text);
     check_deployment(of_kind(&documents, "Deployment"));
@@ -286,39 +288,80 @@ fn a_gate_that_keeps_its_own_certificate_may_do_that_alone() {
         assert!(args(words).contains(&flag), "{flag}");
     }
     assert!(!text.contains("cert-manager.io"), "nobody else is asked");
-    let mut granted = Vec::new();
-    for kind in ["Role", "ClusterRole"] {
-        let role = of_kind(&documents, kind);
-        for rule in role["rules"].as_array().unwrap() {
-            let list = |key: &str| rule[key].as_array().cloned().unwrap_or_default();
-            for (resource, verb) in list("resources")
-                .iter()
-                .flat_map(|one| list("verbs").into_iter().map(move |verb| (one.clone(), verb)))
-            {
-                let name = list("resourceNames").first().cloned().unwrap_or_default();
-                granted.push(format!(
-                    "{} {} {}",
-                    verb.as_str().unwrap(),
-                    resource.as_str().unwrap(),
-                    name.as_str().unwrap_or("")
-                ));
-            }
-        }
-        let binding = of_kind(&documents, &format!("{kind}Binding"));
-        assert_eq!(binding["roleRef"]["name"], role["metadata"]["name"]);
-        let account =
-            json!({"kind": "ServiceAccount", "name": "portcullis", "namespace": "portcullis-system"});
-        assert_eq!(binding["subjects"], json!([account]));
-    }
-    let needs = cluster::certificates::needs("portcullis-system", "portcullis-tls").into_iter();
-    let needs = needs.chain(cluster::probe::needs("portcullis"));
-    let mut needed: Vec<String> = needs
-        .map(|need| format!("{} {} {}", need.verb, need.resource, need.name.unwrap_or_default()))
-        .collect();
-    granted.sort();
-    needed.sort();
-    assert_eq!(granted, needed);
+    let needs = certificates::needs("portcullis-system", "portcullis-tls").into_iter();
+    let needs: Vec<Need> = needs.chain(probe::needs("portcullis")).collect();
+    assert_eq!(granted(&documents), needed(&needs));
     assert_eq!(of_kind(&documents, "NetworkPolicy")["spec"]["egress"].as_array().unwrap().len(), 1);
+}
+
+fn needed(needs: &[Need]) -> BTreeSet<String> {
+    let name = |need: &Need| need.name.clone().unwrap_or_default();
+    needs.iter().map(|need| format!("{} {} {}", need.verb, need.resource, name(need))).collect()
+}
+
+/// Verb, resource and name of all that the roles grant.
+fn granted(documents: &[Value]) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for kind in ["Role", "ClusterRole"] {
+        for role in documents.iter().filter(|document| document["kind"] == kind) {
+            let (name, binding) = (&role["metadata"]["name"], format!("{kind}Binding"));
+            let of_it = |document: &&Value| {
+                document["kind"] == binding.as_str() && document["metadata"]["name"] == *name
+            };
+            let binding = documents.iter().find(of_it).unwrap();
+            assert_eq!(binding["roleRef"]["name"], *name);
+            let account =
+                json!({"kind": "ServiceAccount", "name": "portcullis", "namespace": "portcullis-system"});
+            assert_eq!(binding["subjects"], json!([account]));
+            let rules = role["rules"].as_array().unwrap();
+            rules.iter().for_each(|rule| grant(rule, &mut all));
+        }
+    }
+    all
+}
+
+fn grant(rule: &Value, all: &mut BTreeSet<String>) {
+    let words = |key: &str| -> Vec<&str> {
+        rule[key].as_array().into_iter().flatten().map(|word| word.as_str().unwrap()).collect()
+    };
+    let name = words("resourceNames").first().copied().unwrap_or_default();
+    for resource in words("resources") {
+        all.extend(words("verbs").iter().map(|verb| format!("{verb} {resource} {name}")));
+    }
+}
+
+#[test]
+fn what_is_followed_of_the_cluster_may_be_and_no_more() {
+    let none = "tenancy.existingConfigMap=t,cluster.watchNamespaces=false";
+    let all = "tenancy.existingConfigMap=t,cluster.policyConfigMaps=x=y,cluster.keepRegistration=true";
+    let home = "portcullis-system";
+    let needs = view::NEEDS.into_iter().chain(configmaps::needs(home)).chain([events::need(home)]);
+    let needs: Vec<Need> = needs.chain(keep::needs("portcullis")).collect();
+    for (values, flags, needs) in [
+        (none, &[][..], &[][..]),
+        ("tenancy.existingConfigMap=t", &["--watch-namespaces"], &view::NEEDS),
+        (
+            all,
+            &[
+                "--watch-namespaces",
+                "--policy-configmaps=x=y",
+                "--keep-registration=portcullis-system/portcullis",
+            ],
+            &needs,
+        ),
+    ] {
+        // `=` in a value is fine, a comma is not.
+        let Some(text) = render(&["--set", values]) else { return };
+        let documents = documents(&text);
+        let deployment = of_kind(&documents, "Deployment");
+        check_deployment(deployment);
+        let words = args(&deployment["spec"]["template"]["spec"]["containers"][0]);
+        assert!(flags.iter().all(|flag| words.contains(flag)), "{words:?}");
+        assert_eq!(granted(&documents), needed(needs));
+        let egress = of_kind(&documents, "NetworkPolicy")["spec"]["egress"].as_array().unwrap().len();
+        assert_eq!(egress, usize::from(!flags.is_empty()));
+        assert_eq!(text.contains("inject-ca-from"), values != all, "one of both writes caBundle");
+    }
 }
 
 #[test]
@@ -364,6 +407,8 @@ fn plain_manifests_are_the_charts() {
     }
     for kind in [
         "ServiceAccount",
+        "ClusterRole",
+        "ClusterRoleBinding",
         "Deployment",
         "Service",
         "PodDisruptionBudget",

@@ -1,6 +1,7 @@
 //! Certificates that the gates keep in a Secret themselves, and the probe that says whether anybody trusts them.
 
 mod faults; // the Secret deleted, damaged, out of reach; permissions that are missing
+mod kept; // the registration kept by the gate
 mod replica; // a gate that keeps its own certificate, and what it serves
 mod rotation; // leaf and authority change while kube-apiserver calls
 

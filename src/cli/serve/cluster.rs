@@ -53,6 +53,11 @@ pub async fn follow(
     tasks: &mut Tasks,
 ) -> anyhow::Result<()> {
     let mut needs = Vec::new();
+    let law_of_now = gate.law.load();
+    for policy in law_of_now.policies.iter().filter(|policy| policy.reads_cluster && !args.watch_namespaces) {
+        let policy = &policy.manifest.id;
+        tracing::warn!(%policy, "it reads data.cluster, and answers by its on_error without --watch-namespaces");
+    }
     if !args.watch_namespaces && args.policy_configmaps.is_none() && !args.registration.wanted() {
         return Ok(());
     }

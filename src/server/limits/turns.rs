@@ -137,8 +137,8 @@ impl Queue {
         self.sweep(now);
         let known = self.shares.entry(share).or_default();
         let had = known.had.fade(now);
-        let others = self.shares.len();
-        let fair = self.had.fade(now) / others as f64;
+        let others = u32::try_from(self.shares.len()).unwrap_or(u32::MAX);
+        let fair = self.had.fade(now) / f64::from(others);
         if others < 2 || had <= fair + SLACK {
             self.count(share, now);
             return None;

@@ -114,8 +114,11 @@ impl Certificates {
     }
 }
 
-/// Until then, and no longer than [`POLL`]; a little at least, so that no time in the past makes a tight loop.
+/// Until then, and no longer than [`POLL`]. What waits since a time in the past waits for something else than the time.
 fn until_then(until: Timestamp) -> Duration {
     let left = until.duration_since(Timestamp::now());
-    Duration::try_from(left).unwrap_or_default().clamp(Duration::from_millis(200), POLL)
+    match Duration::try_from(left) {
+        Ok(left) if !left.is_zero() => left.clamp(Duration::from_millis(200), POLL),
+        _ => POLL,
+    }
 }

@@ -88,11 +88,16 @@ https://{{ include "portcullis.name" . }}-api.{{ .Release.Namespace }}.svc
 {{- end }}
 {{- end -}}
 
+{{- /* Whether the gate looks if the registration trusts what it serves. */ -}}
+{{- define "portcullis.probes" -}}
+{{ or (eq .Values.tls.mode "selfManaged") .Values.tls.probe }}
+{{- end -}}
+
 {{- /* Whether the gate asks anything of the API server. */ -}}
 {{- define "portcullis.asks" -}}
-{{- $own := eq .Values.tls.mode "selfManaged" -}}
+{{- $probes := eq (include "portcullis.probes" .) "true" -}}
 {{- with .Values.cluster -}}
-{{ ternary "true" "false" (or $own .watchNamespaces .keepRegistration (not (empty .policyConfigMaps))) }}
+{{ ternary "true" "false" (or $probes .watchNamespaces .keepRegistration (not (empty .policyConfigMaps))) }}
 {{- end -}}
 {{- end -}}
 

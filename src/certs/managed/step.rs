@@ -57,6 +57,8 @@ pub fn next_step(state: &State, order: &Order, trust: &Trust, wish: Option<Wish>
         return Step::RenewLeaf;
     }
     let next = leaf.due().min(signing.due());
+    // Where an operator has taken them out by hand, nothing is left to be forgotten.
+    let until = until.filter(|_| !previous.is_empty());
     Step::Rest(until.map_or(next, |until| next.min(until)))
 }
 

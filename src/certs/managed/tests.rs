@@ -88,6 +88,19 @@ fn an_authority_signs_only_when_every_registration_trusts_it() {
 }
 
 #[test]
+fn an_authority_that_is_taken_out_by_hand_is_gone() {
+    let state = taken(&taken(&made(), Step::AddAuthority, 40), Step::Switch, 42);
+    let mut parts = state.parts();
+    parts.insert("ca.crt".to_owned(), state.signing().cert_pem().into());
+    let state = State::read(&parts).unwrap();
+    assert_eq!(state.bundle(), state.signing().cert_pem());
+    // Not woken for what is not there any more: the leaf of 42 is due at 52, its authority at 80.
+    assert_eq!(step(&state, 43), Step::Rest(at(52)));
+    let state = taken(&state, Step::RenewLeaf, 62);
+    assert_eq!(step(&state, 63), Step::Rest(at(72)));
+}
+
+#[test]
 fn after_a_long_sleep_all_is_made_anew() {
     let state = made();
     assert_eq!(step(&state, 60), Step::MakeAll);

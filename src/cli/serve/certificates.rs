@@ -200,3 +200,28 @@ impl FromStr for Place {
         Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_by_which_somebody_calls() {
+        let names = |given: &[&str]| names_of(given.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(
+            names(&["Gate.Home.svc", "gate.example.com", "192.0.2.7", "2001:DB8:0::7"]).unwrap(),
+            ["gate.home.svc", "gate.home.svc.cluster.local", "gate.example.com", "192.0.2.7", "2001:db8::7"]
+        );
+        for wrong in ["bad_name", "", "a..b", "*.example.com", "https://gate"] {
+            assert!(names(&[wrong]).unwrap_err().to_string().contains("--tls-name"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_a_namespace_and_a_name() {
+        assert!("portcullis-system/portcullis-tls".parse::<Place>().is_ok());
+        for wrong in ["portcullis-tls", "/portcullis-tls", "a/b/c", "A/b", ""] {
+            assert!(wrong.parse::<Place>().is_err(), "{wrong}");
+        }
+    }
+}

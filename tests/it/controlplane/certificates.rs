@@ -73,7 +73,7 @@ impl<'a> Home<'a> {
                  "roleRef": {"apiGroup": api, "kind": "Role", "name": "gate"}, "subjects": subjects},
                 {"apiVersion": format!("{api}/v1"), "kind": "ClusterRole", "metadata": {"name": namespace},
                  "rules": [{"apiGroups": ["admissionregistration.k8s.io"], "resources": hooks,
-                            "resourceNames": ["portcullis"], "verbs": ["get"]}]},
+                            "resourceNames": ["portcullis"], "verbs": ["get", "list", "watch", "patch"]}]},
                 {"apiVersion": format!("{api}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": namespace},
                  "roleRef": {"apiGroup": api, "kind": "ClusterRole", "name": namespace}, "subjects": subjects},
             ]}),

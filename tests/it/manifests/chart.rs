@@ -63,7 +63,13 @@ fn check_deployment(deployment: &Value) {
     for flag in ["hostNetwork", "hostPID", "hostIPC", "hostUsers"] {
         assert_eq!(pod[flag], Value::Null);
     }
-    let asking = ["--tls-secret=", "--watch-namespaces", "--policy-configmaps=", "--keep-registration="];
+    let asking = [
+        "--tls-secret=",
+        "--probe-registration",
+        "--watch-namespaces",
+        "--policy-configmaps=",
+        "--keep-registration=",
+    ];
     let words = args(&pod["containers"][0]);
     let asks = words.iter().any(|word| asking.iter().any(|flag| word.starts_with(flag)));
     assert_eq!(pod["automountServiceAccountToken"], asks, "a token is for who asks the API server");
@@ -292,6 +298,11 @@ fn a_gate_that_keeps_its_own_certificate_may_do_that_alone() {
     let needs: Vec<Need> = needs.chain(probe::needs("portcullis")).collect();
     assert_eq!(granted(&documents), needed(&needs));
     assert_eq!(of_kind(&documents, "NetworkPolicy")["spec"]["egress"].as_array().unwrap().len(), 1);
+
+    let words = ["--set", "tls.probe=true,tenancy.existingConfigMap=t,cluster.watchNamespaces=false"];
+    let documents = self::documents(&render(&words).unwrap());
+    check_deployment(of_kind(&documents, "Deployment"));
+    assert_eq!(granted(&documents), needed(&probe::needs("portcullis")), "others write the files");
 }
 
 fn needed(needs: &[Need]) -> BTreeSet<String> {

@@ -38,6 +38,13 @@ fn everything() -> String {
     snapshot_reconciled(true);
     answered("/api/v1/clusters/{c}", "GET", 200, Duration::from_millis(2));
     decision_log_dropped(1);
+    certificate_trusted("mutating", true);
+    policy_configmaps("in_force", 1);
+    cluster_heard("namespaces");
+    cluster_namespaces(7);
+    cluster_disagreement("not_in_ledger", 0);
+    registration_drift(0);
+    registration_mended();
     handle.render()
 }
 

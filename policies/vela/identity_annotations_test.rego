@@ -39,10 +39,27 @@ test_creation if {
 
 test_with_authentication_they_say_who_asks if {
 	on := {"vela-identity-annotations": {"authentication": true}}
-	count(vela_identity_annotations.deny) == 0 with input as world.review("agent", "CREATE", "applications.core.oam.dev", "A", with_annotations({"app.oam.dev/username": "agent"}), null)
-		with data.params as on
+	every annotations in [{"app.oam.dev/username": "agent"}, {"app.oam.dev/username": "agent", "app.oam.dev/group": ""}] {
+		count(vela_identity_annotations.deny) == 0 with input as world.review("agent", "CREATE", "applications.core.oam.dev", "A", with_annotations(annotations), null)
+			with data.params as on
+	}
 	every annotations in [{"app.oam.dev/username": "root"}, {"app.oam.dev/group": "system:masters"}, {"app.oam.dev/service-account-name": "agent"}] {
 		count(vela_identity_annotations.deny) == 1 with input as world.review("agent", "CREATE", "applications.core.oam.dev", "A", with_annotations(annotations), null)
+			with data.params as on
+	}
+}
+
+test_vela_remembers_whom_an_application_names if {
+	named := with_annotations({"app.oam.dev/username": "agent", "app.oam.dev/group": ""})
+	on := {"vela-identity-annotations": {"authentication": true}}
+	every operation in ["CREATE", "UPDATE"] {
+		count(vela_identity_annotations.deny) == 0 with input as world.review("vela", operation, "applicationrevisions.core.oam.dev", "A", named, {"metadata": {}})
+			with data.params as on
+		count(vela_identity_annotations.deny) > 0 with input as world.review("vela", operation, "applications.core.oam.dev", "A", named, {"metadata": {}})
+			with data.params as on
+		count(vela_identity_annotations.deny) > 0 with input as world.review("agent", operation, "applicationrevisions.core.oam.dev", "A", named, {"metadata": {}})
+			with data.params as {"vela-identity-annotations": {"authentication": false}}
+		count(vela_identity_annotations.deny) > 0 with input as world.review("root", operation, "applicationrevisions.core.oam.dev", "A", named, {"metadata": {}})
 			with data.params as on
 	}
 }

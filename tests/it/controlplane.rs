@@ -3,13 +3,16 @@
 //! row may hold.
 
 mod backstop; // what kube-apiserver denies by itself, with the webhooks and without
+mod capsule; // Tenants, their owners, and what Capsule makes of them
 mod certificates; // what the gates keep in a Secret, and whether it is trusted
 mod cluster; // what the room of that name makes of a real API server
+mod deputy; // KubeVela and Capsule as processes, and what their charts install
 mod down; // no gate at all
 mod gate; // the gate as a process that can go and come back
 pub mod plane; // etcd, kube-apiserver, kube-controller-manager
 mod rows; // what is tried, as data
 mod stage; // both, the world of the cases, and who may do what by RBAC
+mod vela; // Applications, with authentication off and on
 
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -4,7 +4,7 @@ mod backstop;
 mod chart;
 mod conditions;
 mod monitoring;
-mod tools;
+pub mod tools; // those of the ecosystem, from their own modules
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! The gate as a process on one address, so that it can go and come back under one registration.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::plane::{free_port, json_lines};
@@ -46,6 +46,16 @@ impl Gate {
         self.child = serve(&self.dir, &self.listen);
     }
 
+    /// Starts it with a law of its own, which is the library but for these parameters of one policy.
+    pub fn restart_with(&mut self, policy: &str, params: &str) {
+        let law = self.dir.join("policies");
+        let copied = Command::new("cp").arg("-R").arg(root().join("policies")).arg(&law).status();
+        assert!(copied.unwrap().success());
+        std::fs::write(law.join("params").join(policy).join("data.yaml"), params).unwrap();
+        self.kill();
+        self.restart();
+    }
+
     /// Its decisions so far.
     pub fn decisions(&self) -> Vec<serde_json::Value> {
         json_lines(&self.dir.join("decisions.jsonl"))
@@ -68,6 +78,9 @@ fn serve(dir: &Path, listen: &str) -> Child {
     command.arg("--tenancy").arg(path("tenancy.yaml")).arg("--ready-file").arg(path("ready.json"));
     command.arg("--tls-cert").arg(path("certs/tls.pem")).arg("--tls-key").arg(path("certs/tls-key.pem"));
     command.arg("--decision-log").arg(path("decisions.jsonl"));
+    if path("policies").exists() {
+        command.arg("--policies").arg(path("policies"));
+    }
     command
         .env("HOME", dir)
         .env_remove("XDG_DATA_HOME")

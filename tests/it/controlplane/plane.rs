@@ -43,7 +43,7 @@ impl From<Output> for Done {
 impl Plane {
     /// Starts one and waits until it answers; builds its programs first, where they are missing.
     pub fn start() -> Self {
-        let bin = programs();
+        let bin = programs("plane");
         let dir = tempfile::Builder::new().prefix("portcullis-plane").tempdir().unwrap().keep();
         let (client, peer, secure) = (free_port(), free_port(), free_port());
         let server = format!("https://127.0.0.1:{secure}");
@@ -110,6 +110,19 @@ impl Plane {
         stdin.rewind().unwrap();
         command.stdin(stdin);
         self.at_home(&mut command).output().unwrap().into()
+    }
+
+    /// A kubeconfig with a token of this service account, as its Pod would have; the account is made where it is missing.
+    pub fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
+        let _made_or_there = self.kubectl("root", &["-n", namespace, "create", "serviceaccount", account]);
+        let token = self.kubectl("root", &["-n", namespace, "create", "token", account, "--duration=6h"]);
+        assert!(token.ok, "{}", token.err);
+        let text = self.kubeconfig([account.to_owned()].iter(), account);
+        let mut kubeconfig: serde_json::Value = serde_json::from_str(&text).unwrap();
+        kubeconfig["users"][0]["user"]["token"] = token.out.trim_end().into();
+        let file = self.dir.join(format!("{account}.kubeconfig"));
+        std::fs::write(&file, kubeconfig.to_string()).unwrap();
+        file
     }
 
     /// The last of what a program told.
@@ -186,10 +199,11 @@ impl Drop for Plane {
     }
 }
 
-/// The folder of the four programs, as `tests/controlplane/build` says.
-fn programs() -> PathBuf {
+/// The folder of the programs, as `tests/controlplane/build` says.
+pub fn programs(which: &str) -> PathBuf {
     let script = root().join("tests/controlplane/build");
-    let done = Command::new(&script).stdin(Stdio::null()).stderr(Stdio::inherit()).output().unwrap();
+    let done =
+        Command::new(&script).arg(which).stdin(Stdio::null()).stderr(Stdio::inherit()).output().unwrap();
     assert!(done.status.success(), "{} ended with {}", script.display(), done.status);
     PathBuf::from(String::from_utf8(done.stdout).unwrap().trim_end())
 }

@@ -1,8 +1,9 @@
 //! A control plane, the gate registered with it, and the world of the cases built through both.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::gate::Gate;
 use super::plane::Plane;
@@ -62,10 +63,32 @@ impl Stage {
         assert!(done.ok, "{line}: {}", done.err);
     }
 
+    /// A folder with the gate's certificate under the names that controllers look for.
+    pub fn serving(&self, name: &str) -> PathBuf {
+        let (certs, folder) = (self.gate.dir.join("certs"), self.plane.dir.join(name));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::copy(certs.join("tls.pem"), folder.join("tls.crt")).unwrap();
+        std::fs::copy(certs.join("tls-key.pem"), folder.join("tls.key")).unwrap();
+        folder
+    }
+
+    /// This class of requester was asked about, and refused nothing but what rows call stray.
+    pub fn passes(&self, class: &str) {
+        let decisions = self.gate.decisions();
+        let (allowed, refused): (Vec<_>, Vec<_>) = decisions
+            .iter()
+            .filter(|line| line["requester_class"] == class)
+            .partition(|line| line["verdict"] == "allow");
+        let stray = |line: &&&Value| line["name"].as_str().is_some_and(|name| name.starts_with("stray"));
+        let refused: Vec<_> = refused.iter().filter(|line| !stray(line)).collect();
+        assert!(refused.is_empty(), "{refused:#?}");
+        assert!(allowed.len() > 10, "{allowed:#?}");
+    }
+
     /// Holds at any time, whatever is tried: the law refuses nothing to the cluster's own controllers and nodes, the gate
     /// fails no review, and kube-apiserver fails no call and no condition.
     pub fn is_sound(&self) {
-        let refused = |line: &serde_json::Value| {
+        let refused = |line: &Value| {
             let of_the_cluster = ["system", "node"].iter().any(|class| line["requester_class"] == *class);
             line["verdict"] == "error" || of_the_cluster && line["verdict"] != "allow"
         };

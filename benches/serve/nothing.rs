@@ -62,7 +62,7 @@ pub async fn serve() {
     let config = config.with_no_client_auth().with_single_cert(chain, key).unwrap();
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let router = Router::new().route("/validate", post(answer));
+    let router = Router::new().route("/validate", post(answer)).route("/mutate", post(answer));
     let address = listener.local_addr().unwrap();
     let mut file = std::fs::File::create(dir.join("ready.part")).unwrap();
     write!(file, r#"{{"webhook":"{address}","admin":"{address}"}}"#).unwrap();

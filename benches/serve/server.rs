@@ -107,7 +107,7 @@ impl Server {
     async fn start(mut command: Command, prepare: impl FnOnce(&mut Command, &Path)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::new("bench").unwrap();
-        let issued = authority.issue(&["localhost".into()], Use::Server).unwrap();
+        let issued = authority.issue(&["localhost".into(), "127.0.0.1".into()], Use::Server).unwrap();
         issued.write(&dir.path().join("tls.pem"), &dir.path().join("key.pem")).unwrap();
         prepare(&mut command, dir.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -61,6 +61,11 @@ const WHOLE: Scale = Scale {
     overload: Duration::from_secs(20),
 };
 
+/// A count among figures that are none.
+fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap())
+}
+
 /// One event and what came of the calls during it.
 pub struct Row {
     name: &'static str,

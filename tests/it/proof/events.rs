@@ -10,7 +10,7 @@ use super::load::Running;
 use super::memory;
 use super::stage::Stage;
 use super::world::{BYSTANDER, TENANTS};
-use super::{Scale, caller::Caller};
+use super::{Scale, caller::Caller, number};
 use crate::support::wait;
 
 /// How long anything may take to be noticed on a loaded machine; nothing is measured by it.
@@ -170,7 +170,7 @@ pub async fn changing(stage: &mut Stage, _: &Running, scale: &Scale) -> What {
         change(stage, n);
     }
     let last = followed(stage);
-    assert!(last >= first + scale.changes as f64, "{first} to {last}");
+    assert!(last >= first + number(scale.changes), "{first} to {last}");
     seen(format!("{} revisions, at three replicas", last - first))
 }
 
@@ -216,7 +216,8 @@ pub async fn full_disk(stage: &mut Stage, _: &Running, _: &Scale) -> What {
 
 /// One change of the ledger that no review of the load depends on.
 fn change(stage: &Stage, n: usize) {
-    let registries: Value = if n % 2 == 0 { json!(["registry.example.com/tenants/even"]) } else { json!([]) };
+    let registries: Value =
+        if n.is_multiple_of(2) { json!(["registry.example.com/tenants/even"]) } else { json!([]) };
     let body = json!({"registries": registries, "displayName": format!("Number {n}")});
     stage.ledger.ok(&stage.api, "PATCH", &format!("{TENANTS}/{BYSTANDER}"), body);
 }

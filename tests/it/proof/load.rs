@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::balancer::Balancer;
 use super::caller::{Caller, Outcome, Trust};
+use super::number;
 
 /// What the load is made of.
 #[derive(Clone)]
@@ -85,7 +86,7 @@ impl Load {
         let mut caller = Caller::new(self.balancer.address, Arc::clone(&self.trust));
         // Handshakes all at once are another load than this one.
         tokio::time::sleep(Duration::from_millis(4) * u32::try_from(n).unwrap()).await;
-        let mut pace = interval(Duration::from_secs_f64(self.callers as f64 / self.rate));
+        let mut pace = interval(Duration::from_secs_f64(number(self.callers) / self.rate));
         pace.set_missed_tick_behavior(MissedTickBehavior::Skip);
         // Each begins elsewhere among the cases and they are never in step.
         let start = n * self.cases.len() / self.callers;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use portcullis::admission::cases::Case;
 
-use super::Scale;
 use super::balancer::Balancer;
 use super::load::{Load, Tally};
 use super::stage::Stage;
+use super::{Scale, number};
 
 /// Of what there is capacity for, what is asked for: twice by the greedy tenant, a sixth by each of the modest two, which
 /// is half of the third that is a fair share.
@@ -58,7 +58,7 @@ async fn capacity(stage: &Stage, scale: &Scale) -> f64 {
     tokio::time::sleep(scale.overload / 2).await;
     let tally = load.end(0).await;
     assert!(tally.wrong.is_empty() && tally.failed() == 0, "{:?} {:?}", tally.wrong, tally.failed);
-    tally.sent as f64 / tally.took.as_secs_f64()
+    number(tally.sent) / tally.took.as_secs_f64()
 }
 
 /// The cases in a sandbox of a tenant.
@@ -75,10 +75,10 @@ fn of(stage: &Stage, tenant: &str) -> Vec<Case> {
 pub fn is_fair(share: &Share, all: &[Share]) -> bool {
     let answered: f64 = all.iter().map(|share| rate(&share.tally)).sum();
     let asked = share.wanted / share.tally.took.as_secs_f64();
-    rate(&share.tally) > 0.7 * asked.min(answered / all.len() as f64)
+    rate(&share.tally) > 0.7 * asked.min(answered / number(all.len()))
 }
 
 /// How many were answered a second.
 pub fn rate(tally: &Tally) -> f64 {
-    (tally.sent - tally.shed) as f64 / tally.took.max(Duration::from_millis(1)).as_secs_f64()
+    number(tally.sent - tally.shed) / tally.took.max(Duration::from_millis(1)).as_secs_f64()
 }

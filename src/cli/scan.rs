@@ -1,5 +1,6 @@
 //! `portcullis scan`: what does the law say to what already exists?
 
+mod cluster;
 mod deliver;
 mod judge;
 mod pipe;
@@ -27,6 +28,7 @@ use super::law::{Judge, Moment};
 use super::ledger::client::Client;
 use super::review::who;
 use super::{Exit, law, output};
+use crate::cluster::ClusterArgs;
 use crate::policy::set::Options;
 use crate::policy::{Budget, PolicySet};
 
@@ -39,6 +41,7 @@ Examples:
   kubectl get deploy,po,cm -A -o json | portcullis scan -       read item by item, of any length
   portcullis scan --policies candidate --tenancy tenancy.yaml manifests/
   portcullis scan --policies candidate --against policies manifests/   what would be newly denied?
+  portcullis scan --cluster --tenancy tenancy.yaml              what is in the tenants' namespaces
   portcullis scan --output sarif manifests/ > portcullis.sarif  for code scanning
   portcullis scan --output html manifests/ > report.html
   portcullis scan --ledger --deliver manifests/                 the ledger's tenants, the result to the ledger
@@ -54,9 +57,9 @@ Exit code 1: something is denied, with --against newly denied; 2: something coul
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Manifests, YAML, JSON or NDJSON; directories are searched, `-` is standard input
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "cluster", value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Leave out files and directories whose path or name is like this; may be repeated
+    /// Leave out files and directories whose path or name is like this, and kinds of a cluster (`secrets`); may be repeated
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
     /// Namespace of objects that name none
@@ -72,9 +75,25 @@ pub struct Args {
     #[arg(long)]
     doubts: bool,
     #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
     law: LawArgs,
     #[command(flatten)]
     ledger: LedgerArgs,
+}
+
+/// A cluster instead of files.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Cluster")]
+struct SourceArgs {
+    /// Judge what is in the tenants' namespaces of a cluster, of every kind about which the law says something
+    #[arg(long, conflicts_with = "files")]
+    cluster: bool,
+    /// Objects that the API server is asked for at a time
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000), requires = "cluster")]
+    page: u32,
+    #[command(flatten)]
+    kube: ClusterArgs,
 }
 
 /// Which law, in which world, as whom.
@@ -114,9 +133,12 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 }
 
 fn scan(args: Args, client: Option<&Client>) -> anyhow::Result<Exit> {
-    let Args { files, exclude, namespace, output, limit, doubts, law, ledger } = args;
+    let Args { files, exclude, namespace, output, limit, doubts, source, law, ledger } = args;
     let files = Files::new(files, &exclude)?;
     let reads = ledger.reads(law.tenancy.is_some())?;
+    if source.cluster && !reads && law.tenancy.is_none() {
+        bail!("--cluster: who the tenants are has to be known; give --tenancy or --ledger");
+    }
     let from_ledger = client.filter(|_| reads);
     let (court, name) = court(&law, from_ledger, namespace)?;
     let started = Instant::now();
@@ -131,7 +153,12 @@ fn scan(args: Args, client: Option<&Client>) -> anyhow::Result<Exit> {
     let progress = Progress::begin();
     let passed = run_through(
         &court,
-        |emit| files.read(emit),
+        |emit| {
+            if source.cluster {
+                return cluster::read(&source.kube, source.page, &court, &|kind| files.excludes(kind), emit);
+            }
+            files.read(emit)
+        },
         |one| {
             found.take(&one, &court);
             if let Ok(object) = &one {
@@ -145,7 +172,13 @@ fn scan(args: Args, client: Option<&Client>) -> anyhow::Result<Exit> {
     let Found { mut tally, delivery } = found;
     tally.passed = passed;
     if tally.total.objects + tally.unjudged_count == 0 {
-        bail!("there is no object in what was given; a file holds Kubernetes manifests as YAML or JSON");
+        let wanted = "a file holds Kubernetes manifests as YAML or JSON";
+        match source.cluster {
+            true => {
+                bail!("the cluster has no namespace of a tenant; is it the cluster that --tenancy is about?")
+            }
+            false => bail!("there is no object in what was given; {wanted}"),
+        }
     }
     report.end(&tally, started.elapsed())?;
     tally.assumed.iter().for_each(output::note);

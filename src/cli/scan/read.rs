@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::source::{Content, Piece, Place};
+use super::source::{Content, Of, Piece, Place};
 use crate::admission::ask::Document;
 use crate::admission::ask::kinds::Resource;
 use crate::cli::review::read::unroll;
@@ -19,9 +19,12 @@ pub fn objects(piece: Piece) -> Vec<Read> {
     let broken = |line: usize, why: String| vec![Err((Place { line, ..place.clone() }, why))];
     match content {
         Content::Broken(why) => broken(place.line, why),
-        Content::Object(value, resource) => vec![document(*value, place, Some(resource))],
         Content::Json(text, of) => match serde_json::from_str::<Json>(&text) {
-            Ok(value) => unrolled(vec![of_list(value, of)], &place, &[]),
+            Ok(value) => match of.as_deref() {
+                // An item is an object, whatever it looks like: nothing in it is unrolled.
+                Some(of) => vec![document(of_list(value, of), place, of.resource.clone())],
+                None => unrolled(vec![value], &place, &[]),
+            },
             Err(error) => {
                 let why = error.to_string();
                 let why = why.rsplit_once(" at line ").map_or(why.as_str(), |(before, _)| before);
@@ -56,10 +59,10 @@ fn sentence(error: &serde_saphyr::Error) -> String {
     line.split_once(", set DuplicateKeyPolicy").map_or(line, |(before, _)| before).to_owned()
 }
 
-fn of_list(mut value: Json, of: Option<(String, String)>) -> Json {
-    if let (Some(fields), Some((kind, version))) = (value.as_object_mut(), of) {
-        fields.entry("kind").or_insert_with(|| kind.into());
-        fields.entry("apiVersion").or_insert_with(|| version.into());
+fn of_list(mut value: Json, of: &Of) -> Json {
+    if let Some(fields) = value.as_object_mut() {
+        fields.entry("kind").or_insert_with(|| of.kind.as_str().into());
+        fields.entry("apiVersion").or_insert_with(|| of.api_version.as_str().into());
     }
     value
 }

@@ -8,11 +8,9 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::admission::ask::kinds::Resource;
 use anyhow::{Context as _, bail};
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use serde_json::Value as Json;
-
-use crate::admission::ask::kinds::Resource;
 
 /// Bytes of one document; the API server takes 3 MiB an object, and a YAML `List` is one document.
 pub const DOCUMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -29,14 +27,23 @@ pub struct Place {
 /// A document as it was found, not yet read.
 #[derive(Debug)]
 pub enum Content {
-    /// One JSON value, with the kind and version that its list gave it.
-    Json(String, Option<(String, String)>),
+    /// One JSON value, and what its list says of its items.
+    Json(String, Option<Arc<Of>>),
     /// One YAML document.
     Yaml(String),
-    /// An object of a cluster, and its resource.
-    Object(Box<Json>, Resource),
     /// What cannot be read, and why.
     Broken(String),
+}
+
+/// What a list says of its items, which do not say it themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Of {
+    /// `Pod`
+    pub kind: String,
+    /// `v1`
+    pub api_version: String,
+    /// The resource, where an API server named it.
+    pub resource: Option<Resource>,
 }
 
 /// A document and its place.
@@ -59,7 +66,6 @@ impl Piece {
     pub fn bytes(&self) -> usize {
         match &self.content {
             Content::Json(text, _) | Content::Yaml(text) | Content::Broken(text) => text.len(),
-            Content::Object(..) => 4096,
         }
     }
 }
@@ -99,6 +105,11 @@ impl Files {
             globs.add(Glob::new(pattern).with_context(|| format!("--exclude `{pattern}`"))?);
         }
         Ok(Self { paths, exclude: globs.build()? })
+    }
+
+    /// Whether `--exclude` names this.
+    pub fn excludes(&self, name: &str) -> bool {
+        self.exclude.is_match(name)
     }
 
     /// Reads everything, in order of name.

@@ -2,6 +2,7 @@
 
 mod configmaps; // law out of ConfigMaps
 mod registration; // applied, compared and kept
+mod scan; // what exists there, judged
 mod view; // what policies see of Namespaces
 
 use std::path::{Path, PathBuf};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Content, DOCUMENT_BYTES_MAX, Emit, Piece, Place, line};
+use super::{Content, DOCUMENT_BYTES_MAX, Emit, Of, Piece, Place, line};
 
 /// An object a line.
 pub(super) fn lines(source: &Arc<str>, reader: &mut dyn BufRead, emit: Emit<'_>) -> anyhow::Result<()> {
@@ -54,7 +54,7 @@ fn sentence(error: &serde_json::Error) -> String {
     text.rsplit_once(" at line ").map_or(text.as_str(), |(before, _)| before).to_owned()
 }
 
-fn piece(source: &Arc<str>, line: usize, text: String, of: Option<(String, String)>) -> Piece {
+fn piece(source: &Arc<str>, line: usize, text: String, of: Option<Arc<Of>>) -> Piece {
     Piece { place: Place { source: Arc::clone(source), line }, content: Content::Json(text, of) }
 }
 
@@ -96,7 +96,7 @@ impl Out<'_> {
         })
     }
 
-    fn raw<E: serde::de::Error>(&mut self, raw: &RawValue, of: Option<(String, String)>) -> Result<(), E> {
+    fn raw<E: serde::de::Error>(&mut self, raw: &RawValue, of: Option<Arc<Of>>) -> Result<(), E> {
         let within = raw.get().bytes().filter(|byte| *byte == b'\n').count();
         let line = self.feeds.get() + 1 - within;
         let text = raw.get().to_owned();
@@ -177,16 +177,16 @@ impl Head {
     }
 
     /// A typed list as the API answers it leaves kind and version of its items to itself.
-    fn of(&self) -> Option<(String, String)> {
+    fn of(&self) -> Option<Arc<Of>> {
         let kind = self.kind.as_deref()?.strip_suffix("List").filter(|kind| !kind.is_empty())?;
-        Some((kind.to_owned(), self.version.clone()?))
+        Some(Arc::new(Of { kind: kind.to_owned(), api_version: self.version.clone()?, resource: None }))
     }
 }
 
 /// The items of a list.
 struct Items<'a, 'b> {
     out: &'a mut Out<'b>,
-    of: Option<(String, String)>,
+    of: Option<Arc<Of>>,
 }
 
 impl<'de> DeserializeSeed<'de> for Items<'_, '_> {

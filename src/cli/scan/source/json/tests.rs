@@ -8,7 +8,7 @@ fn check(read: Read, text: &str, expected: &[(usize, &str)]) {
     read(&Arc::from("x"), &mut text.as_bytes(), &mut |piece| {
         let text = match piece.content {
             Content::Json(text, None) => text,
-            Content::Json(text, Some((kind, version))) => format!("{version}/{kind} {text}"),
+            Content::Json(text, Some(of)) => format!("{}/{} {text}", of.api_version, of.kind),
             Content::Broken(text) => format!("broken: {text}"),
             other => panic!("{other:?}"),
         };

@@ -1,36 +1,32 @@
 //! `portcullis scan`: what does the law say to what already exists?
 
-mod cluster;
-mod deliver;
-mod judge;
+pub mod cluster;
+pub mod court;
+pub mod deliver;
+pub mod judge;
 mod pipe;
 mod progress;
 mod read;
 mod report;
-mod source;
-mod tally;
-mod writer;
+pub mod source;
+pub mod tally;
+pub mod writer;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::bail;
 
+use self::court::{LawArgs, court};
 use self::deliver::{Delivery, LedgerArgs};
 use self::judge::{Court, Judged};
 use self::progress::Progress;
 use self::report::{Format, Head, Report};
 use self::source::{Emit, Files, PassedOver, Piece, Place};
 use self::tally::Tally;
-use self::writer::Writers;
-use super::law::{Judge, Moment};
 use super::ledger::client::Client;
-use super::review::who;
-use super::{Exit, law, output};
+use super::{Exit, output};
 use crate::cluster::ClusterArgs;
-use crate::policy::set::Options;
-use crate::policy::{Budget, PolicySet};
 
 /// The source of what comes from a cluster.
 pub const CLUSTER: &str = "cluster";
@@ -96,30 +92,6 @@ struct SourceArgs {
     kube: ClusterArgs,
 }
 
-/// Which law, in which world, as whom.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "The law and its world")]
-struct LawArgs {
-    /// Directory of policies to judge by; without it the embedded library is the law
-    #[arg(long, value_name = "DIR", env = "PORTCULLIS_POLICIES", hide_env_values = true)]
-    policies: Option<PathBuf>,
-    /// Tell only what is different under the law of this directory
-    #[arg(long, value_name = "DIR")]
-    against: Option<PathBuf>,
-    /// Snapshot of tenants, projects and namespaces; without it and --ledger the example world
-    #[arg(long, value_name = "FILE", env = "PORTCULLIS_TENANCY", hide_env_values = true)]
-    tenancy: Option<PathBuf>,
-    /// Judge everything as created by this user: a username, or a short name of the example world's cast
-    #[arg(long = "as", value_name = "USER")]
-    user: Option<String>,
-    /// A group of --as; may be repeated
-    #[arg(long = "as-group", value_name = "GROUP", requires = "user")]
-    groups: Vec<String>,
-    /// Hand every policy the whole input instead of what it reads
-    #[arg(long)]
-    full_input: bool,
-}
-
 /// Judges what exists, prints what was found, and hands it to the ledger if asked.
 ///
 /// # Errors
@@ -153,6 +125,7 @@ fn scan(args: Args, client: Option<&Client>) -> anyhow::Result<Exit> {
     let progress = Progress::begin();
     let passed = run_through(
         &court,
+        pipe::all(),
         |emit| {
             if source.cluster {
                 return cluster::read(&source.kube, source.page, &court, &|kind| files.excludes(kind), emit);
@@ -172,13 +145,10 @@ fn scan(args: Args, client: Option<&Client>) -> anyhow::Result<Exit> {
     let Found { mut tally, delivery } = found;
     tally.passed = passed;
     if tally.total.objects + tally.unjudged_count == 0 {
-        let wanted = "a file holds Kubernetes manifests as YAML or JSON";
-        match source.cluster {
-            true => {
-                bail!("the cluster has no namespace of a tenant; is it the cluster that --tenancy is about?")
-            }
-            false => bail!("there is no object in what was given; {wanted}"),
+        if source.cluster {
+            bail!("the cluster has no namespace of a tenant; is it the one that the snapshot is about?");
         }
+        bail!("there is no object in what was given; a file holds Kubernetes manifests as YAML or JSON");
     }
     report.end(&tally, started.elapsed())?;
     tally.assumed.iter().for_each(output::note);
@@ -193,12 +163,13 @@ fn scan(args: Args, client: Option<&Client>) -> anyhow::Result<Exit> {
 /// One object or why there is none.
 pub type Outcome = Result<Judged, (Place, String)>;
 
-/// Judges all that a source gives, and hands it on in the source's order.
+/// Judges all that a source gives in so many threads, and hands it on in the source's order.
 ///
 /// # Errors
 /// Those of the source and of `take`.
 pub fn run_through<R: Send>(
     court: &Court,
+    workers: usize,
     read: impl FnOnce(Emit<'_>) -> anyhow::Result<R> + Send,
     mut take: impl FnMut(Outcome) -> anyhow::Result<()>,
 ) -> anyhow::Result<R> {
@@ -211,17 +182,21 @@ pub fn run_through<R: Send>(
         };
         read::objects(piece).into_iter().map(judge).collect()
     };
-    pipe::run(read, judge, |batch| batch.into_iter().try_for_each(&mut take))
+    pipe::run(workers, read, judge, |batch| batch.into_iter().try_for_each(&mut take))
 }
 
 /// What comes of all objects together.
-struct Found {
-    tally: Tally,
-    delivery: Option<Delivery>,
+#[derive(Debug)]
+pub struct Found {
+    /// The numbers.
+    pub tally: Tally,
+    /// What the ledger is to have.
+    pub delivery: Option<Delivery>,
 }
 
 impl Found {
-    fn take(&mut self, outcome: &Outcome, court: &Court) {
+    /// Adds what came of one object.
+    pub fn take(&mut self, outcome: &Outcome, court: &Court) {
         match outcome {
             Ok(object) => {
                 self.tally.add(object);
@@ -232,53 +207,6 @@ impl Found {
             Err((place, why)) => self.tally.unjudged(place, why),
         }
     }
-}
-
-/// The laws, the world and whoever is taken to have written.
-fn court(
-    args: &LawArgs,
-    ledger: Option<&Client>,
-    namespace: Option<String>,
-) -> anyhow::Result<(Court, String)> {
-    let world = match (&args.tenancy, ledger) {
-        (_, Some(client)) => deliver::world(client)?,
-        (file, None) => {
-            if file.is_none() {
-                output::note(
-                    "no --tenancy: the example world with the tenants acme, globex, initech and hooli",
-                );
-            }
-            law::world(file.as_deref())?
-        }
-    };
-    let world = Arc::new(world);
-    let compile = |policies: Option<&Path>| -> anyhow::Result<PolicySet> {
-        law::Files::read(policies)?.compile(Options { full_input: args.full_input, ..Options::default() })
-    };
-    let law = compile(args.policies.as_deref())?;
-    if args.policies.is_none() {
-        let count = output::count(law.policies.len(), "policy");
-        output::note(format!("no --policies: the embedded library is the law ({count})"));
-    }
-    let against = args.against.as_deref().map(|dir| compile(Some(dir))).transpose()?;
-    let people = law::people(None)?;
-    let named = args.user.as_ref().map(|name| who::named(name, &args.groups, &people));
-    let name = named.as_ref().map(|person| person.username.clone()).unwrap_or_default();
-    let judge = |law: PolicySet| Judge { budget: patient(), ..Judge::new(law, Arc::clone(&world)) };
-    let court = Court {
-        writers: Writers::new(&world, named),
-        against: against.map(judge),
-        judge: judge(law),
-        moment: Moment::present(),
-        namespace,
-    };
-    Ok((court, name))
-}
-
-/// What one policy may spend: its instructions are counted as in the gate, but nobody waits for an answer, and a busy
-/// machine is no reason for a finding.
-pub fn patient() -> Budget {
-    Budget { time: Duration::from_secs(5), review: Duration::from_secs(20), ..Budget::default() }
 }
 
 /// What was passed over, and as whom all was judged, where somebody was named.

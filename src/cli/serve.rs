@@ -13,6 +13,7 @@ pub mod law;
 pub mod ledger;
 pub mod registration;
 pub mod roles;
+mod scan;
 pub mod webhook;
 
 mod doors;
@@ -140,6 +141,7 @@ async fn serve(args: Args, turns: Turns) -> anyhow::Result<Exit> {
 
     let opened = ledger::Opened::new(&plan.source)?;
     let mirror = plan.api.then(|| Mirror::new(drain.closing()));
+    scan::follow(&cluster, &gate, opened.as_ref(), &mut tasks).await?;
     let door = match (&opened, &mirror) {
         (Some(opened), Some(mirror)) => {
             ledger::watch_database(mirror, !plan.gate, &readiness, &mut tasks);
@@ -165,8 +167,7 @@ async fn serve(args: Args, turns: Turns) -> anyhow::Result<Exit> {
     }
     let pages = pages(handle, &gate);
     let work = doors.run(gate, (law.max_inflight_per_tenant, turns), pages, drain);
-    let finished = conductor.conduct(Signals::os()?, tasks.died(), work).await;
-    let finished = finished.context("drain aborted")?;
+    let finished = conductor.conduct(Signals::os()?, tasks.died(), work).await.context("drain aborted")?;
     let drained = finished.output.map_err(anyhow::Error::new)?;
     tasks.stop(Duration::from_secs(1)).await;
     told::close(log, drained).await;

@@ -7,6 +7,7 @@
 mod cluster;
 mod http;
 mod reviews;
+mod scan;
 mod series;
 mod state;
 mod table;
@@ -24,6 +25,7 @@ pub use cluster::{
 };
 pub use http::answered;
 pub use reviews::{PolicyMetrics, Reviewed, reviewed};
+pub use scan::{Scan, scan_failed, scanned};
 pub use table::{Description, Kind};
 
 /// Reads the metrics of this process. Nothing has to be drained or tidied up between two readings.

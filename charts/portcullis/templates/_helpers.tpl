@@ -95,9 +95,9 @@ https://{{ include "portcullis.name" . }}-api.{{ .Release.Namespace }}.svc
 
 {{- /* Whether the gate asks anything of the API server. */ -}}
 {{- define "portcullis.asks" -}}
-{{- $probes := eq (include "portcullis.probes" .) "true" -}}
+{{- $own := or (eq (include "portcullis.probes" .) "true") (ne .Values.scan.every "") -}}
 {{- with .Values.cluster -}}
-{{ ternary "true" "false" (or $probes .watchNamespaces .keepRegistration (not (empty .policyConfigMaps))) }}
+{{ ternary "true" "false" (or $own .watchNamespaces .keepRegistration (not (empty .policyConfigMaps))) }}
 {{- end -}}
 {{- end -}}
 

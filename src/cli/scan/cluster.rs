@@ -55,9 +55,8 @@ pub fn read(
                 continue;
             }
             let of = Arc::new(of(&listed));
-            let give = |item: Item<'_>| match ours(world, &listed, &item) {
-                true => emit(piece(&of, item.text)),
-                false => Ok(()),
+            let give = |item: Item<'_>| {
+                if ours(world, &listed, &item) { emit(piece(&of, item.text)) } else { Ok(()) }
             };
             match cluster.each(&listed, page, give).await {
                 Ok(given) => given?,

@@ -138,6 +138,11 @@ impl Delivery {
         })
     }
 
+    /// The findings, as the API takes them.
+    pub fn findings(&self) -> Vec<Json> {
+        self.findings.clone()
+    }
+
     /// How many findings are in it, and how many had no room.
     pub const fn counts(&self) -> (usize, usize) {
         (self.findings.len(), self.left_out)

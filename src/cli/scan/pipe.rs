@@ -13,17 +13,22 @@ const WAITING: usize = 2;
 /// With more, the one who reads is what is waited for.
 const WORKERS_MAX: usize = 16;
 
-/// Runs a source through `work`; `collect` takes what came of it, in the order in which it was read. Answers what
+/// One a processor, for whoever has nothing else to do.
+pub fn all() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX)
+}
+
+/// Runs a source through `work`; in so many threads; `collect` takes what came of it, in the order in which it was read. Answers what
 /// `read` answers.
 ///
 /// # Errors
 /// Those of `read` and of `collect`, which ends the reading.
 pub fn run<T: Send, R: Send>(
+    workers: usize,
     read: impl FnOnce(Emit<'_>) -> anyhow::Result<R> + Send,
     work: impl Fn(Piece) -> Vec<T> + Sync,
     mut collect: impl FnMut(Vec<T>) -> anyhow::Result<()>,
 ) -> anyhow::Result<R> {
-    let workers = thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
     thread::scope(|scope| {
         let (mut gives, mut takes) = (Vec::new(), Vec::new());
         for _ in 0..workers {
@@ -101,6 +106,7 @@ mod tests {
             (0..1000).try_for_each(|line| emit(Piece::broken(&Arc::from("x"), line, ""))).map(|()| 7)
         };
         let answer = run(
+            all(),
             read,
             |piece| vec![piece.place.line; 2],
             |batch| {
@@ -117,7 +123,7 @@ mod tests {
         let read = |emit: Emit<'_>| loop {
             emit(Piece::broken(&Arc::from("x"), 0, ""))?;
         };
-        let answer: anyhow::Result<()> = run(read, |_| vec![()], |_| anyhow::bail!("enough"));
+        let answer: anyhow::Result<()> = run(all(), read, |_| vec![()], |_| anyhow::bail!("enough"));
         assert_eq!(answer.expect_err("ends").to_string(), "enough");
     }
 }

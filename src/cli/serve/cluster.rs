@@ -37,6 +37,9 @@ pub struct FollowArgs {
 
     #[command(flatten)]
     pub(super) cluster: ClusterArgs,
+
+    #[command(flatten)]
+    pub(super) scan: super::scan::ScanArgs,
 }
 
 /// Follows what the flags name; of the law, its layers and where it is kept; `made` is what

@@ -1,7 +1,7 @@
 //! Every metric of the gate: what it is called, what it says, its labels, and what writes its samples.
 
 use super::text::Page;
-use super::{cluster, http, reviews, state};
+use super::{cluster, http, reviews, scan, state};
 
 /// One metric, as `/metrics` and `docs/metrics.md` show it.
 #[derive(Debug)]
@@ -116,6 +116,18 @@ pub(super) static ALL: &[Description] = &[
         "Places in which the webhook configurations in the cluster are not what portcullis manifests prints", |metric, page| cluster::DRIFT.write(metric, page)),
     counter("portcullis_registration_mended_total", &[], "writes",
         "Times that the caBundle of the webhook configurations was put right", |metric, page| cluster::MENDED.write(metric, page)),
+    gauge("portcullis_scan_findings", &["policy"], "findings",
+        "What the last scan of this process found denied, by policy; absent before the first, and then 0 where nothing was", scan::write_findings),
+    gauge("portcullis_scan_objects", &[], "objects",
+        "Objects that the last scan of this process judged", scan::write_objects),
+    gauge("portcullis_scan_unjudged", &[], "objects",
+        "Objects and kinds that the last scan of this process could not judge", scan::write_unjudged),
+    gauge("portcullis_scan_duration_seconds", &[], "seconds",
+        "How long the last scan of this process took", scan::write_took),
+    gauge("portcullis_scan_last_timestamp_seconds", &[], "seconds",
+        "When the last scan of this process ended, in seconds since 1970", scan::write_ended),
+    counter("portcullis_scan_failures_total", &[], "scans",
+        "Scans that came to nothing, because the cluster or the ledger did not answer or forbade it", |metric, page| scan::FAILED.write(metric, page)),
     counter("portcullis_decision_log_dropped_total", &[], "lines",
         "Lines of the decision log that were not written, because the queue was full or the sink failed", |metric, page| state::DECISIONS_DROPPED.write(metric, page)),
     gauge("portcullis_certificate_expiry_timestamp_seconds", &["name"], "seconds",

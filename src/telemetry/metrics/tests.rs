@@ -45,6 +45,9 @@ fn everything() -> String {
     cluster_disagreement("not_in_ledger", 0);
     registration_drift(0);
     registration_mended();
+    let findings = [("no-latest".to_owned(), 3)].into();
+    scanned(Scan { findings, objects: 9, unjudged: 1, took: Duration::from_secs(2), ended: 1.8e9 });
+    scan_failed();
     handle.render()
 }
 

@@ -277,6 +277,31 @@ fn a_ledger_stands_beside_the_gates() {
     }
 }
 
+/// Nobody who scans may read a Secret or write anything but whose turn it is.
+#[test]
+fn a_gate_that_scans_may_list_and_take_turns() {
+    let words = ["--set", "scan.every=1h,tenancy.existingConfigMap=t"];
+    let Some(text) = render(&words) else { return };
+    let documents = documents(&text);
+    let pod = &of_kind(&documents, "Deployment")["spec"]["template"]["spec"];
+    assert!(args(&pod["containers"][0]).contains(&"--scan-every=1h"));
+    assert_eq!(pod["automountServiceAccountToken"], true);
+    let role = |kind: &str| {
+        let named =
+            |document: &&Value| document["kind"] == kind && document["metadata"]["name"] == "portcullis-scan";
+        documents.iter().find(named).unwrap_or_else(|| panic!("no {kind}"))
+    };
+    for rule in role("ClusterRole")["rules"].as_array().unwrap() {
+        assert_eq!(rule["verbs"], json!(["list"]));
+        let secrets = |one: &serde_json::Value| one == "secrets" || one == "*" && rule["apiGroups"][0] == "";
+        assert!(!rule["resources"].as_array().unwrap().iter().any(secrets), "{rule}");
+    }
+    for rule in role("Role")["rules"].as_array().unwrap() {
+        assert_eq!(rule["resources"], json!(["leases"]));
+    }
+    assert_ne!(of_kind(&documents, "NetworkPolicy")["spec"]["egress"], json!([]));
+}
+
 /// What the gate needs, and nothing that it does not need.
 #[test]
 fn a_gate_that_keeps_its_own_certificate_may_do_that_alone() {

@@ -70,7 +70,7 @@ mod tests {
         documents(&Arc::from("x"), &mut &*text, &mut |piece| {
             let text = match piece.content {
                 Content::Yaml(text) | Content::Broken(text) => text,
-                other => panic!("{other:?}"),
+                Content::Json(text, _) => panic!("{text}"),
             };
             found.push((piece.place.line, text));
             Ok(())

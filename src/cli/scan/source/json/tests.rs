@@ -10,7 +10,7 @@ fn check(read: Read, text: &str, expected: &[(usize, &str)]) {
             Content::Json(text, None) => text,
             Content::Json(text, Some(of)) => format!("{}/{} {text}", of.api_version, of.kind),
             Content::Broken(text) => format!("broken: {text}"),
-            other => panic!("{other:?}"),
+            Content::Yaml(text) => panic!("{text}"),
         };
         found.push((piece.place.line, text));
         Ok(())

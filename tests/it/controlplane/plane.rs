@@ -257,6 +257,9 @@ const KUBE_CONTROLLER_MANAGER: &[&str] = &[
     "--kube-api-qps=200",
     "--kube-api-burst=400",
     "--horizontal-pod-autoscaler-sync-period=2s",
+    // The node has no kubelet that reports, and must stay one that DaemonSets run on.
+    "--node-startup-grace-period=24h",
+    "--node-monitor-grace-period=24h",
 ];
 
 /// Below the range from which the kernel gives ports to connections, so that none is lost between here and its use.

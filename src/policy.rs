@@ -14,6 +14,7 @@ pub mod live;
 pub mod manifest;
 pub mod memo;
 pub mod metadata;
+mod near;
 pub mod params;
 pub mod problem;
 pub mod registration;

@@ -130,7 +130,7 @@ fn a_sandbox_expires_by_the_time_of_the_review() {
 
 #[test]
 fn a_set_of_the_platform_that_does_not_fit_denies_by_the_policy_it_is_for() {
-    let rules = "deny contains \"never\" if false";
+    let rules = "deny contains \"never\" if input.request.object.never";
     let schema = "#   params_schema: {type: object, properties: {most: {type: integer}}}\n#   match:";
     let text = format!(
         "# METADATA\n# title: t\n# custom:\n#   id: most\n{schema} [{{operations: [CREATE], resources: ['*/*']}}]\npackage portcullis.most\n{rules}\n"

@@ -5,13 +5,19 @@
 
 pub mod analysis;
 pub mod builtins;
+mod constants;
 mod guard;
 pub mod hazards;
 pub mod interpreter;
 mod light;
+pub mod literals;
 pub mod reads;
 pub mod rvm;
+pub mod safety;
+mod tree;
+pub mod uses;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use regorus::Value;
@@ -101,7 +107,8 @@ pub enum Compiled {
 }
 
 impl Compiled {
-    /// Compiles the rules of `package` (`data.…`) from its modules and those it refers to.
+    /// Compiles the rules of `package` (`data.…`) from its modules and those it refers to. `loose` are variables that
+    /// the register machine does not know, though they have a value.
     ///
     /// # Errors
     /// What the engine says, at its place.
@@ -110,6 +117,7 @@ impl Compiled {
         rules: &[&'static str],
         modules: &[&Module],
         choice: &Choice,
+        loose: &BTreeSet<&str>,
     ) -> Result<Self, Problem> {
         let file = modules.first().map_or("", |module| module.path.as_str());
         let settled = |problem: Problem| match modules.iter().find(|module| module.path == problem.file) {
@@ -118,11 +126,15 @@ impl Compiled {
         };
         let engine = load(modules).map_err(settled)?;
         let entries: Vec<String> = rules.iter().map(|rule| format!("{package}.{rule}")).collect();
+        let machine = Machine::new(engine.clone(), &entries, file);
+        if let Some(early) = machine.as_ref().err().and_then(|refused| early(refused, loose)) {
+            return Err(settled(early));
+        }
         if let Choice::Interpreter(why) = choice {
             let interpreter = Interpreter::new(engine, entries, file).map_err(settled)?;
             return Ok(Self::Interpreter(Box::new(interpreter), why.clone()));
         }
-        match Machine::new(engine.clone(), &entries, file) {
+        match machine {
             Ok(machine) => Ok(Self::Machine(Box::new(machine))),
             // A defect that both engines refuse is a problem; what only the compiler refuses is a fallback.
             Err(refused) => match Interpreter::new(engine, entries, file) {
@@ -157,6 +169,16 @@ impl Compiled {
             Self::Interpreter(_, why) => Some(why),
         }
     }
+}
+
+/// A variable that has a value, and that the engine looks at before it has one. The interpreter would find that out at
+/// each review.
+fn early(refused: &Problem, loose: &BTreeSet<&str>) -> Option<Problem> {
+    let name = refused.message.strip_prefix("Undefined variable: '")?.strip_suffix('\'')?;
+    let message = format!(
+        "the engine looks at `{name}` before it has a value; write the line that binds it further up, or the value in its place"
+    );
+    (name != "_" && !loose.contains(name)).then(|| Problem { message, ..refused.clone() })
 }
 
 /// An engine with the modules added, Rego v1, failing builtins being errors.

@@ -1,10 +1,13 @@
 //! The `# METADATA` block: found in the comments, read strictly, with the line and column of what is wrong.
 
+mod below;
+
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::below::below;
 use super::combine::Combine;
 use super::manifest::{Manifest, Match, Mode, OnError, Operation, Severity};
 use super::problem::{Problem, Problems};

@@ -4,97 +4,30 @@
 //! below it is a variable of that name, and a chain of constants after it is the longest thing it may claim to
 //! have understood.
 
+mod compared;
+mod found;
 mod locals;
 
 use serde_json::Value as Json;
 
+pub use self::found::{Analysis, Call, Compared, Form, Reference, Rule};
 use self::locals::Locals;
-use super::hazards::{self, Hazard};
+use super::hazards;
+use super::literals::{self, Given};
+use super::safety::{self, Flaw, Known};
+pub use super::tree::Step;
+use super::tree::{called, chain, names, place, span};
+use super::uses;
+use super::{builtins, constants};
 use crate::policy::bundle::Module;
 use crate::policy::problem::Problem;
-
-/// A step of a reference: `.labels` or `["labels"]` is a name, anything else can be any key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Step {
-    /// A constant key.
-    Name(String),
-    /// `[_]`, `[i]`, a number: any key.
-    Any,
-}
-
-/// How a rule is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// `r contains x if …`
-    Set,
-    /// `r := x if …`, `r if …`, `default r := …`
-    Value,
-    /// `r(x) := …`
-    Function,
-}
-
-/// A rule's name, form and place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
-    /// Its name; the first part of a dotted head.
-    pub name: String,
-    /// How it is written.
-    pub form: Form,
-    /// Line and column, from 1.
-    pub place: (u32, u32),
-}
-
-/// A call of a builtin or a function.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Call {
-    /// The name as written, dots included.
-    pub name: String,
-    /// Which arguments are constant numbers or texts.
-    pub constant: Vec<bool>,
-    /// Line and column, from 1.
-    pub place: (u32, u32),
-}
-
-/// One module, analysed.
-#[derive(Debug, Clone, Default)]
-pub struct Analysis {
-    /// `["portcullis", "lib", "names"]`.
-    pub package: Vec<String>,
-    /// Local name → path, `data` or `input` first.
-    pub imports: Vec<(String, Vec<String>)>,
-    /// Rules in order.
-    pub rules: Vec<Rule>,
-    /// Calls in order.
-    pub calls: Vec<Call>,
-    /// Paths below `input`; an empty path is all of it.
-    pub input: Vec<Reference<Step>>,
-    /// Paths below `input` that are read through a local name; what a name stands for may be more than it is at that place.
-    pub through: Vec<Vec<Step>>,
-    /// Constant prefixes below `data`; an empty path is all of it.
-    pub data: Vec<Reference<String>>,
-    /// Constructs for the interpreter.
-    pub hazards: Vec<Hazard>,
-}
-
-/// A use of `input` or `data`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reference<S> {
-    /// What follows the root.
-    pub path: Vec<S>,
-    /// Line and column, from 1.
-    pub place: (u32, u32),
-}
 
 /// Parses and walks a module.
 ///
 /// # Errors
 /// A syntax error at its place.
 pub fn analyse(module: &Module) -> Result<Analysis, Problem> {
-    let mut engine = super::load(&[module]).map_err(|problem| problem.settled(&module.text))?;
-    let read = engine.get_modules().first().ok_or_else(|| Problem::of(&module.path, "is no module"))?;
-    // Not by way of the text that the engine would write: of a long module it is megabytes.
-    let ast =
-        &serde_json::to_value(read.as_ref()).map_err(|error| Problem::of(&module.path, error.to_string()))?;
+    let ast = &tree(module)?;
     let mut walk = Walk { text: &module.text, found: Analysis::default(), locals: Locals::default() };
     walk.found.package = names(ast.pointer("/package/refr").unwrap_or(&Json::Null)).unwrap_or_default();
     walk.imports(ast.get("imports").unwrap_or(&Json::Null));
@@ -102,7 +35,32 @@ pub fn analyse(module: &Module) -> Result<Analysis, Problem> {
         walk.rule(rule);
     }
     walk.found.hazards = hazards::find(ast);
-    Ok(walk.found)
+    let mut found = walk.found;
+    let arity = |name: &str| {
+        let own = found.rules.iter().find(|rule| rule.form == Form::Function && rule.path == [name]);
+        own.map(|rule| rule.arity).or_else(|| builtins::arity(name))
+    };
+    found.flaws = literals::check(&found.calls);
+    found.flaws.extend(constants::check(ast, &found));
+    let safety::Found { flaws, loose } =
+        safety::check(ast, &module.text, &Known { names: &found.names(), arity: &arity });
+    (found.unbound, found.loose) = (flaws, loose);
+    Ok(found)
+}
+
+/// Variables without a value, for whoever knows the names of the whole package and every function.
+///
+/// # Errors
+/// A syntax error at its place.
+pub fn unbound(module: &Module, known: &Known<'_>) -> Result<Vec<Flaw>, Problem> {
+    Ok(safety::check(&tree(module)?, &module.text, known).flaws)
+}
+
+fn tree(module: &Module) -> Result<Json, Problem> {
+    let mut engine = super::load(&[module]).map_err(|problem| problem.settled(&module.text))?;
+    let read = engine.get_modules().first().ok_or_else(|| Problem::of(&module.path, "is no module"))?;
+    // Not by way of the text that the engine would write: of a long module it is megabytes.
+    serde_json::to_value(read.as_ref()).map_err(|error| Problem::of(&module.path, error.to_string()))
 }
 
 struct Walk<'a> {
@@ -140,9 +98,23 @@ impl Walk<'_> {
             }
         };
         if let Some(refr) = head.and_then(|head| head.get("refr")) {
-            // `deny contains x` keeps its name in the reference; a dotted head `a.b := 1` is named by its first part.
-            let name = chain(refr).0.map(str::to_owned).unwrap_or_default();
-            self.found.rules.push(Rule { name, form, place: place(rule) });
+            let (root, steps, _) = chain(refr);
+            let name = root.map(str::to_owned).unwrap_or_default();
+            let count = steps.len();
+            let constant = steps
+                .into_iter()
+                .map_while(|step| if let Step::Name(name) = step { Some(name) } else { None });
+            let path: Vec<String> = [name.clone()].into_iter().chain(constant).collect();
+            self.found.rules.push(Rule {
+                open: path.len() <= count,
+                name,
+                path,
+                form,
+                default: rule.get("Default").is_some(),
+                arity: head.and_then(|head| head.get("args")).and_then(Json::as_array).map_or(0, Vec::len),
+                uses: uses::of(rule, self.text, &self.found.package, &self.found.imports),
+                place: place(rule),
+            });
         }
         self.locals = Locals::of(rule, self.text, &|root| self.leads_to_input(root));
         self.node(rule);
@@ -160,10 +132,13 @@ impl Walk<'_> {
         match node {
             Json::Array(items) => items.iter().for_each(|item| self.node(item)),
             Json::Object(map) => {
+                self.compared(map);
                 if ["Var", "RefDot", "RefBrack"].iter().any(|kind| map.contains_key(*kind)) {
                     self.reference(node);
                 } else if let Some(call) = map.get("Call") {
-                    self.call(call);
+                    self.call(call, false);
+                } else if let Some(call) = map.get("Expr").and_then(|literal| literal.pointer("/expr/Call")) {
+                    self.call(call, true);
                 } else if let Some(binding) = self.locals.followed(map, self.text) {
                     chain(binding.value).2.into_iter().chain(binding.rest).for_each(|inner| self.node(inner));
                 } else {
@@ -172,6 +147,26 @@ impl Walk<'_> {
             }
             _ => {}
         }
+    }
+
+    fn compared(&mut self, map: &serde_json::Map<String, Json>) {
+        for (reference, text) in compared::of(map) {
+            let (Some(root), steps, _) = chain(reference) else { continue };
+            let (root, steps) = self.locals.surely(root, &steps).unwrap_or_else(|| (root.to_owned(), steps));
+            if let Some(path) = self.below_input(&root, steps) {
+                self.found.compared.push(Compared { path, text, place: place(reference) });
+            }
+        }
+    }
+
+    /// The path below `input` of a root and its steps, if that is where it leads.
+    fn below_input(&self, root: &str, steps: Vec<Step>) -> Option<Vec<Step>> {
+        let imported = self.found.imports.iter().find(|(alias, _)| alias == root);
+        let before = match imported {
+            Some((_, path)) => path.split_first().filter(|(first, _)| *first == "input")?.1,
+            None => (root == "input").then_some(&[][..])?,
+        };
+        Some(before.iter().cloned().map(Step::Name).chain(steps).collect())
     }
 
     /// What a local name reads when it is followed by `steps`.
@@ -183,12 +178,14 @@ impl Walk<'_> {
         }
     }
 
-    fn call(&mut self, call: &Json) {
+    fn call(&mut self, call: &Json, statement: bool) {
         let empty = Vec::new();
         let params = call.get("params").and_then(Json::as_array).unwrap_or(&empty);
         let function = call.get("fcn").unwrap_or(&Json::Null);
         self.found.calls.push(Call {
-            name: names(function).unwrap_or_default().join("."),
+            name: called(call).unwrap_or_default(),
+            statement,
+            given: params.iter().map(Given::of).collect(),
             constant: params
                 .iter()
                 .map(|param| ["Number", "String", "RawString"].iter().any(|kind| param.get(*kind).is_some()))
@@ -208,6 +205,11 @@ impl Walk<'_> {
         }
         let Some(root) = root else { return };
         self.through(root, &steps);
+        if let Some(path) =
+            self.locals.surely(root, &steps).and_then(|(root, path)| self.below_input(&root, path))
+        {
+            self.found.certain.push(Reference { path, place: place(node) });
+        }
         let imported =
             self.found.imports.iter().find(|(alias, _)| alias == root).map(|(_, path)| path.clone());
         let mut path = imported.unwrap_or_else(|| vec![root.to_owned()]).into_iter();
@@ -224,60 +226,6 @@ impl Walk<'_> {
             _ => {}
         }
     }
-}
-
-fn span(text: &str, span: &Json) -> Option<String> {
-    let at = |key| span.get(key).and_then(Json::as_u64).and_then(|value| usize::try_from(value).ok());
-    text.get(at("start")?..at("end")?).map(str::to_owned)
-}
-
-/// Unwinds a reference: its root variable, its steps, and the expressions that stand inside it.
-fn chain(node: &Json) -> (Option<&str>, Vec<Step>, Vec<&Json>) {
-    let (mut steps, mut inner, mut current) = (Vec::new(), Vec::new(), node);
-    loop {
-        if let Some(dot) = current.get("RefDot") {
-            let field = dot.pointer("/field/1").and_then(Json::as_str);
-            steps.push(field.map_or(Step::Any, |name| Step::Name(name.to_owned())));
-            current = dot.get("refr").unwrap_or(&Json::Null);
-        } else if let Some(bracket) = current.get("RefBrack") {
-            let index = bracket.get("index").unwrap_or(&Json::Null);
-            let constant =
-                ["String", "RawString"].iter().find_map(|kind| index.get(*kind)).and_then(|s| s.get("value"));
-            if let Some(name) = constant.and_then(Json::as_str) {
-                steps.push(Step::Name(name.to_owned()));
-            } else {
-                steps.push(Step::Any);
-                inner.push(index);
-            }
-            current = bracket.get("refr").unwrap_or(&Json::Null);
-        } else if let Some(var) = current.get("Var") {
-            steps.reverse();
-            return (var.get("value").and_then(Json::as_str), steps, inner);
-        } else {
-            // A call or a literal is indexed: what it holds is judged on its own.
-            inner.push(current);
-            return (None, Vec::new(), inner);
-        }
-    }
-}
-
-/// A reference that is nothing but names.
-fn names(node: &Json) -> Option<Vec<String>> {
-    let (root, steps, _) = chain(node);
-    let mut path = vec![root?.to_owned()];
-    for step in steps {
-        match step {
-            Step::Name(name) => path.push(name),
-            Step::Any => return None,
-        }
-    }
-    Some(path)
-}
-
-fn place(node: &Json) -> (u32, u32) {
-    let span = node.get("span").or_else(|| node.as_object()?.values().find_map(|inner| inner.get("span")));
-    let at = |key| span.and_then(|s| s.get(key)).and_then(Json::as_u64).and_then(|v| u32::try_from(v).ok());
-    (at("line").unwrap_or(0), at("col").unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -5,24 +5,40 @@
 //! because a budget is looked at between instructions and never inside a builtin.
 
 use super::analysis::{Analysis, Call, Form};
+use crate::policy::near::nearest;
 use crate::policy::problem::Problem;
 
+/// How many arguments a function takes, by its path below `data`; `None`: it is none.
+pub type Functions<'f> = &'f dyn Fn(&[String]) -> Option<usize>;
+
+/// What each takes: `s` a text, `n` a number, `a` an array, `o` an object, `t` a set, `@` an array or a set, `c` any of
+/// these but a number, `*` anything.
 #[rustfmt::skip]
-const ALLOWED: &[&str] = &[
-    "abs", "array.concat", "array.reverse", "array.slice", "base64.decode", "base64.encode", "base64.is_valid",
-    "base64url.decode", "base64url.encode", "base64url.encode_no_pad", "bits.and", "bits.negate", "bits.or",
-    "bits.rsh", "bits.xor", "ceil", "concat", "contains", "count", "endswith", "floor", "format_int", "glob.match",
-    "glob.quote_meta", "graph.reachable", "graph.reachable_paths", "hex.decode", "hex.encode", "indexof",
-    "indexof_n", "intersection", "is_array", "is_boolean", "is_null", "is_number", "is_object", "is_set",
-    "is_string", "json.filter", "json.is_valid", "json.marshal", "json.remove", "json.unmarshal", "lower", "max",
-    "min", "net.cidr_contains", "net.cidr_is_valid", "object.filter", "object.get", "object.keys", "object.remove",
-    "object.subset", "object.union", "object.union_n", "print", "product", "regex.find_n", "regex.globs_match",
-    "regex.is_valid", "regex.match", "regex.split", "regex.template_match", "replace", "round",
-    "semver.compare", "semver.is_valid", "sort", "split", "startswith", "strings.any_prefix_match",
-    "strings.any_suffix_match", "strings.count", "strings.replace_n", "strings.reverse", "substring", "sum",
-    "time.add_date", "time.clock", "time.date", "time.diff", "time.format", "time.parse_duration_ns",
-    "time.parse_ns", "time.parse_rfc3339_ns", "time.weekday", "to_number", "trim", "trim_left", "trim_prefix",
-    "trim_right", "trim_space", "trim_suffix", "type_name", "union", "units.parse", "units.parse_bytes", "upper", "walk",
+const ALLOWED: &[(&str, &str)] = &[
+    ("abs", "n"), ("array.concat", "aa"), ("array.reverse", "a"), ("array.slice", "ann"),
+    ("base64.decode", "s"), ("base64.encode", "s"), ("base64.is_valid", "s"), ("base64url.decode", "s"),
+    ("base64url.encode", "s"), ("base64url.encode_no_pad", "s"), ("bits.and", "nn"), ("bits.negate", "n"),
+    ("bits.or", "nn"), ("bits.rsh", "nn"), ("bits.xor", "nn"), ("ceil", "n"), ("concat", "s@"),
+    ("contains", "ss"), ("count", "c"), ("endswith", "ss"), ("floor", "n"), ("format_int", "nn"),
+    ("glob.match", "s*s"), ("glob.quote_meta", "s"), ("graph.reachable", "o@"), ("graph.reachable_paths", "o@"),
+    ("hex.decode", "s"), ("hex.encode", "s"), ("indexof", "ss"), ("indexof_n", "ss"), ("intersection", "t"),
+    ("is_array", "*"), ("is_boolean", "*"), ("is_null", "*"), ("is_number", "*"), ("is_object", "*"),
+    ("is_set", "*"), ("is_string", "*"), ("json.filter", "o@"), ("json.is_valid", "s"), ("json.marshal", "*"),
+    ("json.remove", "o@"), ("json.unmarshal", "s"), ("lower", "s"), ("max", "@"), ("min", "@"),
+    ("net.cidr_contains", "ss"), ("net.cidr_is_valid", "s"), ("object.filter", "oc"), ("object.get", "o**"),
+    ("object.keys", "o"), ("object.remove", "oc"), ("object.subset", "cc"), ("object.union", "oo"),
+    ("object.union_n", "a"), ("print", ""), ("product", "@"), ("regex.find_n", "ssn"),
+    ("regex.globs_match", "ss"), ("regex.is_valid", "s"), ("regex.match", "ss"), ("regex.split", "ss"),
+    ("regex.template_match", "ssss"), ("replace", "sss"), ("round", "n"), ("semver.compare", "ss"),
+    ("semver.is_valid", "*"), ("sort", "@"), ("split", "ss"), ("startswith", "ss"),
+    ("strings.any_prefix_match", "cc"), ("strings.any_suffix_match", "cc"), ("strings.count", "ss"),
+    ("strings.replace_n", "os"), ("strings.reverse", "s"), ("substring", "snn"), ("sum", "@"),
+    ("time.add_date", "nnnn"), ("time.clock", "*"), ("time.date", "*"), ("time.diff", "**"),
+    ("time.format", "*"), ("time.parse_duration_ns", "s"), ("time.parse_ns", "ss"),
+    ("time.parse_rfc3339_ns", "s"), ("time.weekday", "*"), ("to_number", "*"), ("trim", "ss"),
+    ("trim_left", "ss"), ("trim_prefix", "ss"), ("trim_right", "ss"), ("trim_space", "s"),
+    ("trim_suffix", "ss"), ("type_name", "*"), ("union", "t"), ("units.parse", "s"), ("units.parse_bytes", "s"),
+    ("upper", "s"), ("walk", "*"),
 ];
 
 /// Builtins that grow with the value of a number: allowed when the arguments at these places are constants.
@@ -36,6 +52,15 @@ const PATTERNS: &[(&str, &[usize])] = &[("regex.replace", &[1])];
 /// Builtins that write a number as wide as a text says, `%4000000000d`: the text must be constant.
 const FORMATS: &[(&str, &[usize])] = &[("sprintf", &[0])];
 
+/// What the conditional ones take.
+const SIGNATURES: &[(&str, &str)] = &[
+    ("bits.lsh", "nn"),
+    ("numbers.range", "nn"),
+    ("numbers.range_step", "nnn"),
+    ("regex.replace", "sss"),
+    ("sprintf", "sa"),
+];
+
 const REFUSED: &[(&str, &str)] = &[
     ("http.send", "a review never waits for the network; put the facts into params or the snapshot"),
     ("net.lookup_ip_addr", "a review never waits for the network"),
@@ -47,8 +72,20 @@ const REFUSED: &[(&str, &str)] = &[
     ("trace", "use print, or `portcullis policy eval`"),
 ];
 
-/// Judges every call of a module. `functions` answers whether a full path (`data.…`) is a function of the bundle.
-pub fn check(file: &str, module: &Analysis, functions: &dyn Fn(&[String]) -> bool) -> Vec<Problem> {
+/// What a builtin takes, one letter an argument; `None`: as many as there are, or no builtin that may be called.
+pub fn signature(name: &str) -> Option<&'static str> {
+    let known = ALLOWED.iter().chain(SIGNATURES).find(|(known, _)| *known == name);
+    known.map(|(_, takes)| *takes).filter(|_| name != "print")
+}
+
+/// How many arguments a builtin takes.
+pub fn arity(name: &str) -> Option<usize> {
+    signature(name).map(str::len)
+}
+
+/// Judges every call of a module. `functions` answers how many arguments a function of the bundle takes, by its path
+/// below `data`.
+pub fn check(file: &str, module: &Analysis, functions: Functions<'_>) -> Vec<Problem> {
     module
         .calls
         .iter()
@@ -57,14 +94,10 @@ pub fn check(file: &str, module: &Analysis, functions: &dyn Fn(&[String]) -> boo
         .collect()
 }
 
-fn judge<'a>(
-    module: &Analysis,
-    call: &'a Call,
-    functions: &dyn Fn(&[String]) -> bool,
-) -> Option<(&'a Call, String)> {
+fn judge<'a>(module: &Analysis, call: &'a Call, functions: Functions<'_>) -> Option<(&'a Call, String)> {
     let name = call.name.as_str();
-    if is_function(module, name, functions) {
-        return None;
+    if let Some(arity) = takes(module, name, functions) {
+        return miscounted(call, arity);
     }
     if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
         return Some((call, format!("builtin `{name}` is refused: {why}")));
@@ -76,30 +109,53 @@ fn judge<'a>(
     ] {
         if let Some((_, places)) = table.iter().find(|(known, _)| *known == name) {
             let constant = places.iter().all(|place| call.constant.get(*place).copied().unwrap_or(false));
-            return (!constant).then(|| (call, format!("builtin `{name}`: {why}")));
+            let inconstant = (!constant).then(|| (call, format!("builtin `{name}`: {why}")));
+            return inconstant.or_else(|| miscounted(call, arity(name)?));
         }
     }
-    if ALLOWED.contains(&name) {
-        return None;
+    if ALLOWED.iter().any(|(known, _)| *known == name) {
+        return miscounted(call, arity(name)?);
     }
+    let own = module.rules.iter().filter(|rule| rule.form == Form::Function).map(|rule| rule.name.as_str());
+    let meant = nearest(name, own.chain(allowed().map(|(name, _)| name)));
+    let meant = meant.map(|near| format!(": did you mean `{near}`?")).unwrap_or_default();
     Some((
         call,
-        format!("unknown function or builtin `{name}`; `portcullis policy builtins` lists what is allowed"),
+        format!(
+            "unknown function or builtin `{name}`; `portcullis policy builtins` lists what is allowed{meant}"
+        ),
     ))
 }
 
-fn is_function(module: &Analysis, name: &str, functions: &dyn Fn(&[String]) -> bool) -> bool {
-    let parts: Vec<String> = name.split('.').map(str::to_owned).collect();
-    let Some((first, rest)) = parts.split_first() else { return false };
-    if rest.is_empty() && module.rules.iter().any(|rule| rule.form == Form::Function && rule.name == *first) {
-        return true;
+/// A call with too few or too many arguments; as a statement it may name its answer as one more.
+fn miscounted(call: &Call, arity: usize) -> Option<(&Call, String)> {
+    let given = call.given.len();
+    if given == arity || (call.statement && given == arity + 1) {
+        return (call.name == "walk" && given == arity).then(|| {
+            (
+                call,
+                "`walk` answers many times, which the engine knows only as `walk(x, [path, value])`"
+                    .to_owned(),
+            )
+        });
     }
-    let own: Vec<String> = module.package.iter().cloned().chain(parts.iter().cloned()).collect();
+    let plural = if arity == 1 { "" } else { "s" };
+    Some((call, format!("`{}` takes {arity} argument{plural}, and is given {given}", call.name)))
+}
+
+/// How many arguments a function of a module or of the bundle takes, by its name as it is written.
+pub fn takes(module: &Analysis, name: &str, functions: Functions<'_>) -> Option<usize> {
+    let parts: Vec<String> = name.split('.').map(str::to_owned).collect();
+    let (first, rest) = parts.split_first()?;
+    let own = module.rules.iter().find(|rule| rule.form == Form::Function && rule.path == parts);
+    if let Some(own) = own {
+        return Some(own.arity);
+    }
     let imported = module.imports.iter().find(|(alias, _)| alias == first);
     let full = match imported {
         Some((_, path)) => path.iter().skip(1).cloned().chain(rest.iter().cloned()).collect(),
         None if first == "data" => rest.to_vec(),
-        None => own,
+        None => module.package.iter().cloned().chain(parts.iter().cloned()).collect(),
     };
     functions(&full)
 }
@@ -109,7 +165,7 @@ pub fn allowed() -> impl Iterator<Item = (&'static str, &'static str)> {
     let bounded = BOUNDED.iter().map(|(name, _)| (*name, "with constant bounds"));
     let patterns = PATTERNS.iter().map(|(name, _)| (*name, "with a constant pattern"));
     let formats = FORMATS.iter().map(|(name, _)| (*name, "with a constant format"));
-    ALLOWED.iter().map(|name| (*name, "")).chain(bounded).chain(formats).chain(patterns)
+    ALLOWED.iter().map(|(name, _)| (*name, "")).chain(bounded).chain(formats).chain(patterns)
 }
 
 /// Every builtin that is refused by name, and why.

@@ -6,6 +6,7 @@
 //! 2. Several values for one complete rule or function: an error, and undefined on the machine.
 //! 3. `x := …` of something undefined: ends the body, and does not on the machine; seen only where nothing but a
 //!    negation or a comprehension looks at `x`.
+//! 4. Defaults of functions, and rules with dotted names: undefined on the machine where only they answer.
 
 mod values;
 
@@ -61,6 +62,7 @@ pub fn find(ast: &Json) -> Vec<Hazard> {
     let names: BTreeSet<String> = rules.iter().filter_map(head_of).collect();
     for rule in rules {
         values::many_values(rule, &names, &mut found);
+        values::unanswered(rule, &mut found);
         unused(rule, rule, &mut found);
     }
     let known = rules.iter().fold(Known::default(), |mut known, rule| {

@@ -44,14 +44,19 @@ pub(super) fn run(bundle: &Bundle, options: Options, previous: Option<&PolicySet
     let mut units: Vec<Unit<'_>> =
         bundle.modules.iter().map(|module| read(module, known, &mut analyses)).collect();
     lint::names(&mut units);
-    let functions: BTreeSet<Vec<String>> =
+    let functions: BTreeMap<Vec<String>, usize> =
         units.iter().flat_map(|unit| functions_of(&unit.analysis)).collect();
+    let functions = |path: &[String]| functions.get(path).copied();
     for unit in &mut units {
-        let mut found = builtins::check(&unit.module.path, &unit.analysis, &|path| functions.contains(path));
+        let mut found = builtins::check(&unit.module.path, &unit.analysis, &functions);
         found.extend(lint::references(unit.module, &unit.analysis));
         unit.problems.0.extend(found.into_iter().map(|problem| problem.settled(&unit.module.text)));
     }
-    lint::data(&mut units);
+    lint::data(&mut units, &bundle.params);
+    lint::variables(&mut units, &functions);
+    lint::values(&mut units, &functions);
+    lint::conflicts(&mut units);
+    lint::cycles(&mut units);
     let (mut policies, mut broken) = (Vec::new(), Vec::new());
     let mut reported = BTreeSet::new();
     for unit in units.iter().filter(|unit| unit.manifest.is_some()) {
@@ -81,6 +86,7 @@ fn read<'a>(module: &'a Module, known: Option<&Analyses>, done: &mut Analyses) -
     let mut keep = |found: Problems| problems.0.extend(found.0);
     let read = metadata::find(&module.text).map(|block| metadata::parse(&module.path, &block));
     let unreadable = matches!(read, Some(Err(_)));
+    keep(Problems(metadata::below(&module.path, &module.text)));
     let manifest = read.and_then(|read| read.map_err(&mut keep).ok()).flatten();
     let digest = hex::encode(Sha256::digest(format!("{}\0{}", module.path, module.text)));
     let analysis = match known.and_then(|known| known.get(&digest)) {
@@ -94,9 +100,9 @@ fn read<'a>(module: &'a Module, known: Option<&Analyses>, done: &mut Analyses) -
     Unit { module, analysis, manifest, unreadable, problems }
 }
 
-fn functions_of(analysis: &Analysis) -> Vec<Vec<String>> {
+fn functions_of(analysis: &Analysis) -> Vec<(Vec<String>, usize)> {
     let functions = analysis.rules.iter().filter(|rule| rule.form == Form::Function);
-    functions.map(|rule| analysis.package.iter().cloned().chain([rule.name.clone()]).collect()).collect()
+    functions.map(|rule| (analysis.package.iter().chain(&rule.path).cloned().collect(), rule.arity)).collect()
 }
 
 /// A policy's module, those of its package, and every module that they refer to.
@@ -178,7 +184,10 @@ fn policy(
     let kept = previous.and_then(|set| set.policies.iter().find(|policy| policy.key == key));
     let compiled = match kept {
         Some(policy) => Arc::clone(&policy.compiled),
-        None => Arc::new(Compiled::new(&package, &rules, &modules, &choice(closure, options))?),
+        None => {
+            let loose = closure.iter().flat_map(|unit| &unit.analysis.loose).map(String::as_str).collect();
+            Arc::new(Compiled::new(&package, &rules, &modules, &choice(closure, options), &loose)?)
+        }
     };
     Ok(Policy {
         metrics: PolicyMetrics::new(&manifest.id),

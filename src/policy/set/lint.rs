@@ -1,12 +1,22 @@
 //! What the engine would accept and nobody could have meant: names that refer to nothing.
 
-use std::collections::BTreeMap;
+mod cycles;
+mod rules;
+mod shape;
+mod variables;
 
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) use self::cycles::cycles;
+pub(super) use self::rules::{conflicts, values};
+pub use self::shape::input_names;
+pub(super) use self::variables::variables;
 use super::RULES;
 use super::compile::Unit;
 use crate::policy::bundle::Module;
 use crate::policy::engine::Value;
-use crate::policy::engine::analysis::{Analysis, Form, Step};
+use crate::policy::engine::analysis::{Analysis, Form, Reference, Rule};
+use crate::policy::near::nearest;
 use crate::policy::problem::Problem;
 
 /// Roots of `data` that the gate fills; a package may not take one over.
@@ -36,72 +46,11 @@ const MISTAKEN: &[(&str, &str)] = &[
     ("mutate", "merge"),
 ];
 
-/// What stands at a place of the input: `names`, then `below` for each.
-struct Shape(&'static [(&'static str, Option<&'static Shape>)]);
-
-static INPUT: Shape = Shape(&[
-    ("request", Some(&REQUEST)),
-    ("tenancy", Some(&TENANCY)),
-    ("workload", Some(&WORKLOAD)),
-    ("images", None),
-    ("changed", None),
-    ("finalizerRemoval", None),
-    ("now", None),
-]);
-static REQUEST: Shape = Shape(&[
-    ("uid", None),
-    ("kind", None),
-    ("resource", None),
-    ("subResource", None),
-    ("requestKind", None),
-    ("requestResource", None),
-    ("requestSubResource", None),
-    ("name", None),
-    ("namespace", None),
-    ("operation", None),
-    ("userInfo", None),
-    ("object", None),
-    ("oldObject", None),
-    ("dryRun", None),
-    ("options", None),
-]);
-static TENANCY: Shape = Shape(&[("namespace", Some(&NAMESPACE)), ("requester", Some(&REQUESTER))]);
-static NAMESPACE: Shape = Shape(&[
-    ("kind", None),
-    ("name", None),
-    ("tenant", None),
-    ("project", None),
-    ("app", None),
-    ("sandbox", None),
-    ("tenantId", None),
-    ("projectId", None),
-    ("appId", None),
-    ("sandboxId", None),
-    ("expired", None),
-    ("status", None),
-    ("labels", None),
-]);
-static REQUESTER: Shape = Shape(&[
-    ("class", None),
-    ("name", None),
-    ("tenants", None),
-    ("createsNamespaces", None),
-    ("writes", None),
-    ("serviceAccountNamespace", None),
-    ("username", None),
-]);
-static WORKLOAD: Shape = Shape(&[("path", None), ("metadata", None), ("spec", None)]);
-
-/// The names directly below `input`.
-pub fn input_names() -> Vec<&'static str> {
-    INPUT.0.iter().map(|(name, _)| *name).collect()
-}
-
 /// Paths of the input and roots of `data` that hold nothing.
 pub(super) fn references(module: &Module, analysis: &Analysis) -> Vec<Problem> {
     let at = |place: (u32, u32), message: String| Problem::at(&module.path, place.0, place.1, message);
-    let input = analysis.input.iter().filter_map(|reference| {
-        let wrong = misnamed(&INPUT, "input", &reference.path)?;
+    let input = analysis.input.iter().chain(&analysis.certain).filter_map(|reference| {
+        let wrong = shape::misnamed(&reference.path)?;
         Some(at(reference.place, wrong))
     });
     let data = analysis.data.iter().flat_map(|reference| {
@@ -118,27 +67,16 @@ pub(super) fn references(module: &Module, analysis: &Analysis) -> Vec<Problem> {
         });
         wrong.map(|message| at(reference.place, message)).collect::<Vec<_>>()
     });
-    input.chain(data).collect()
+    let compared = analysis.compared.iter().filter_map(|compared| {
+        let wrong = shape::miscompared(compared)?;
+        Some(at(compared.place, wrong))
+    });
+    input.chain(compared).chain(data).collect()
 }
 
 /// Whether `data` says anything of the cluster, be it that it has no such namespace.
 pub(super) fn has_cluster(data: &Value) -> bool {
     matches!(data, Value::Object(roots) if roots.get(&Value::from(CLUSTER)).is_some())
-}
-
-fn misnamed(shape: &Shape, path: &str, steps: &[Step]) -> Option<String> {
-    let (Step::Name(name), rest) = steps.split_first()? else { return None };
-    match shape.0.iter().find(|(known, _)| known == name) {
-        Some((_, Some(below))) => misnamed(below, &format!("{path}.{name}"), rest),
-        Some((_, None)) => None,
-        None => {
-            let known: Vec<&str> = shape.0.iter().map(|(known, _)| *known).collect();
-            Some(format!(
-                "`{path}.{name}` is always undefined; below `{path}` there is: {}",
-                known.join(", ")
-            ))
-        }
-    }
 }
 
 /// Packages, ids and rule names.
@@ -176,34 +114,56 @@ pub(super) fn names(units: &mut [Unit<'_>]) {
         }
     }
     let policies: Vec<Vec<String>> = packages.into_keys().collect();
+    let uses = units.iter().flat_map(|unit| unit.analysis.rules.iter().flat_map(|rule| &rule.uses));
+    let asked: Vec<Vec<String>> = uses.map(|one| one.path.clone()).collect();
     for unit in units.iter_mut() {
         let is_policy = policies.contains(&unit.analysis.package);
+        let package = &unit.analysis.package;
+        let asked = |name: &str| {
+            let path = || package.iter().map(String::as_str).chain([name]);
+            asked
+                .iter()
+                .any(|asked| asked.iter().map(String::as_str).zip(path()).all(|(asked, own)| asked == own))
+        };
         let found = unit.analysis.rules.iter().filter_map(|rule| {
-            let mistaken = MISTAKEN.iter().find(|(name, _)| *name == rule.name).filter(|_| is_policy);
-            let message = if RULES.contains(&rule.name.as_str()) {
-                if !is_policy && unit.unreadable {
-                    // What is wrong is its METADATA, which has been said.
-                    return None;
-                } else if !is_policy {
-                    format!("rule `{}` in a package without METADATA is never asked; add a `# METADATA` block with `custom.id` before `package`", rule.name)
-                } else if rule.form == Form::Set {
-                    return None;
-                } else {
-                    format!("`{}` must be a set; write `{} contains finding if …`", rule.name, rule.name)
-                }
-            } else {
-                let (name, meant) = mistaken?;
-                format!("rule `{name}` is never asked; the rules of a policy are {}: did you mean `{meant}`?", RULES.join(", "))
-            };
-            Some(Problem::at(&unit.module.path, rule.place.0, rule.place.1, message).settled(&unit.module.text))
+            let message = entry(rule, is_policy, unit.unreadable, &asked)?;
+            Some(
+                Problem::at(&unit.module.path, rule.place.0, rule.place.1, message)
+                    .settled(&unit.module.text),
+            )
         });
         let found: Vec<Problem> = found.collect();
         unit.problems.0.extend(found);
     }
 }
 
+/// What is wrong with a rule's name: one that the gate asks and that is no set or stands in no policy, and one that its
+/// author believes is asked.
+fn entry(rule: &Rule, is_policy: bool, unreadable: bool, asked: &dyn Fn(&str) -> bool) -> Option<String> {
+    let name = rule.name.as_str();
+    let rules = RULES.join(", ");
+    if RULES.contains(&name) {
+        let plain = rule.form == Form::Set && rule.path.len() == 1 && !rule.open;
+        return match is_policy {
+            // What is wrong is its METADATA, which has been said.
+            false if unreadable => None,
+            false => Some(format!(
+                "rule `{name}` in a package without METADATA is never asked; add a `# METADATA` block with `custom.id` before `package`"
+            )),
+            true => (!plain).then(|| format!("`{name}` must be a set; write `{name} contains finding if …`")),
+        };
+    }
+    let mistaken = || MISTAKEN.iter().find(|(mistaken, _)| *mistaken == name).map(|(_, meant)| *meant);
+    // `deny_pods`, as conftest has it, and slips; a helper of that name is looked at by somebody.
+    let begins = || RULES.into_iter().find(|meant| name.starts_with(&format!("{meant}_")));
+    let unasked =
+        || begins().or_else(|| nearest(name, RULES)).filter(|_| rule.form == Form::Set && !asked(name));
+    let meant = mistaken().or_else(unasked).filter(|_| is_policy)?;
+    Some(format!("rule `{name}` is never asked; the rules of a policy are {rules}: did you mean `{meant}`?"))
+}
+
 /// References to packages or rules that no module of the bundle defines: undefined for ever, so a rule would never fire.
-pub(super) fn data(units: &mut [Unit<'_>]) {
+pub(super) fn data(units: &mut [Unit<'_>], params: &BTreeMap<String, serde_json::Value>) {
     let defined: Vec<(Vec<String>, Vec<String>)> = units
         .iter()
         .map(|unit| {
@@ -221,7 +181,13 @@ pub(super) fn data(units: &mut [Unit<'_>]) {
                 Some(rule) => path.starts_with(package) && rules.contains(rule),
             })
     };
+    let ids: BTreeSet<String> = (units.iter())
+        .filter_map(|unit| unit.manifest.as_ref().map(|manifest| manifest.id.clone()))
+        .chain(params.keys().cloned())
+        .collect();
     for unit in units.iter_mut() {
+        let slips: Vec<Problem> = unit.analysis.data.iter().filter_map(|one| slip(unit, one, &ids)).collect();
+        unit.problems.0.extend(slips);
         let wrong = unit.analysis.data.iter().filter(|reference| !resolves(&reference.path));
         let found: Vec<Problem> = wrong
             .map(|reference| {
@@ -233,4 +199,18 @@ pub(super) fn data(units: &mut [Unit<'_>]) {
             .collect();
         unit.problems.0.extend(found);
     }
+}
+
+/// Parameters of an id that nobody has and that is a slip of one that somebody has. Others may come with another layer.
+fn slip(unit: &Unit<'_>, reference: &Reference<String>, ids: &BTreeSet<String>) -> Option<Problem> {
+    let [root, id, ..] = reference.path.as_slice() else { return None };
+    if root != "params" || ids.contains(id) {
+        return None;
+    }
+    let near = nearest(id, ids.iter().map(String::as_str))?;
+    let message = format!("`data.params[\"{id}\"]` is the parameters of no policy: did you mean `{near}`?");
+    Some(
+        Problem::at(&unit.module.path, reference.place.0, reference.place.1, message)
+            .settled(&unit.module.text),
+    )
 }

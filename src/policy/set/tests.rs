@@ -1,4 +1,5 @@
 mod failures;
+mod laws;
 
 use super::*;
 use crate::policy::Operation;
@@ -172,7 +173,10 @@ fn paths_of_the_input_that_hold_nothing_are_refused() {
         "input.request.options.a",
     ] {
         check(
-            &[("a.rego", &policy("a", &format!("deny contains \"a\" if {{ some x; {path} == \"b\" }}")))],
+            &[(
+                "a.rego",
+                &policy("a", &format!("deny contains x if {{ some x in [\"a\"]; {path} == \"b\" }}")),
+            )],
             &[],
         );
     }

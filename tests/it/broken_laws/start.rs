@@ -126,7 +126,7 @@ fn modes_say_how_hard_a_law_bites() {
     for (mode, allowed, outcome) in
         [("enforce", false, "deny"), ("warn", true, "warn"), ("audit", true, "audit"), ("off", true, "")]
     {
-        let rules = "deny contains \"is marked\" if input.request.object.data.marked\n\ndeny contains split(5, \",\")[0] if input.request.object.data.fails";
+        let rules = "deny contains \"is marked\" if input.request.object.data.marked\n\ndeny contains split(count(input.request.object.data), \",\")[0] if input.request.object.data.fails";
         let (_dir, gate) = start(&[("law.rego", &policy("law", &format!("mode: {mode}"), rules))]);
         let answer = gate.ask("validate", &marked(SANDBOX).body());
         assert_eq!(answer.json()["response"]["allowed"], allowed, "{mode}");

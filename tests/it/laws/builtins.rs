@@ -353,7 +353,7 @@ fn constructs_come_out_the_same_on_both_engines() {
 
 /// Builtins of the engine that do not fail where OPA's would, on either engine: a wrong type is no part of anything, a
 /// pattern that is none matches nothing.
-const LENIENT: &[&str] = &["object.subset(o.number, 2)"];
+const LENIENT: &[&str] = &["object.subset(o.number, count(o))"];
 
 #[test]
 fn what_the_engine_forgives_it_forgives_on_both() {

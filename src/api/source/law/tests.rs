@@ -66,7 +66,7 @@ fn a_tenant_without_a_policy_may_run_nothing() {
 #[test]
 fn what_cannot_be_judged_is_not_admitted() {
     let image = Found { pointer: "/image".to_owned(), reference: "docker.io/library/x:1".to_owned() };
-    let broken = "# METADATA\n# title: x\n# custom:\n#   id: registry-allowlist\n#   severity: high\n#   mode: enforce\n#   match:\n#     - operations: [CREATE]\n#       resources: [pods]\n#       namespaces: [app]\npackage portcullis.x\n\ndeny contains \"x\" if split(input.images, 3)\n";
+    let broken = "# METADATA\n# title: x\n# custom:\n#   id: registry-allowlist\n#   severity: high\n#   mode: enforce\n#   match:\n#     - operations: [CREATE]\n#       resources: [pods]\n#       namespaces: [app]\npackage portcullis.x\n\ndeny contains \"x\" if split(input.images, \",\")\n";
     let bundle =
         crate::policy::Bundle::from_files([("x.rego".to_owned(), broken.as_bytes().to_vec())]).unwrap();
     let law = PolicySet::compile(&bundle, Options::default(), None).unwrap();

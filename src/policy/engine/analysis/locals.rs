@@ -6,10 +6,12 @@
 //! of what it stands for.
 
 use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value as Json};
 
-use super::{Step, chain};
+use super::super::safety::terms::{declared, is_declaration, pattern, variables, word};
+use super::super::tree::{Step, chain, span};
 
 /// Names of names that are followed; what is longer is read whole.
 const DEPTH_MAX: usize = 4;
@@ -18,7 +20,11 @@ const NAMES_MAX: usize = 64;
 
 /// The names of one rule.
 #[derive(Debug, Default)]
-pub(super) struct Locals(Vec<Local>);
+pub(super) struct Locals {
+    followed: Vec<Local>,
+    /// Names that are bound in one place of the rule and no other.
+    once: BTreeSet<String>,
+}
 
 #[derive(Debug)]
 struct Local {
@@ -68,7 +74,19 @@ impl Locals {
         while let Some(at) = locals.iter().position(|local| !leads(&locals, local, known, DEPTH_MAX)) {
             locals.swap_remove(at);
         }
-        Self(locals)
+        let mut bound = BTreeMap::new();
+        binders(rule, text, &mut bound);
+        let once =
+            bound.into_iter().filter(|(_, times)| *times == 1).map(|(name, _)| name.to_owned()).collect();
+        Self { followed: locals, once }
+    }
+
+    /// What `name`, followed by `steps`, is for sure; `None` where it is no such name or could be several things.
+    pub(super) fn surely(&self, name: &str, steps: &[Step]) -> Option<(String, Vec<Step>)> {
+        let local = self.followed.iter().find(|local| local.name == name && self.once.contains(name))?;
+        let path: Vec<Step> = local.path.iter().chain(steps).cloned().collect();
+        let is_local = self.followed.iter().any(|other| other.name == local.root);
+        if is_local { self.surely(&local.root, &path) } else { Some((local.root.clone(), path)) }
     }
 
     /// The binding that an object of the tree is, if it is followed: then what it is bound to is no read by itself.
@@ -79,13 +97,13 @@ impl Locals {
         let same = |local: &&Local| {
             local.name == binding.name && Some(local.root.as_str()) == root && local.path == path
         };
-        self.0.iter().any(|local| same(&local)).then_some(binding)
+        self.followed.iter().any(|local| same(&local)).then_some(binding)
     }
 
     /// Roots and paths that `name`, followed by `steps`, reads.
     pub(super) fn reads(&self, name: &str, steps: &[Step]) -> Vec<(String, Vec<Step>)> {
         let mut found = Vec::new();
-        for local in self.0.iter().filter(|local| local.name == name) {
+        for local in self.followed.iter().filter(|local| local.name == name) {
             local.used.set(true);
             let mut path: Vec<Step> = local.path.iter().chain(steps).cloned().collect();
             if local.element && steps.is_empty() {
@@ -100,7 +118,7 @@ impl Locals {
 
     /// Names that stand nowhere but where they are bound. That they are bound at all depends on what they stand for.
     pub(super) fn unused(&self) -> Vec<String> {
-        self.0.iter().filter(|local| !local.used.get()).map(|local| local.name.clone()).collect()
+        self.followed.iter().filter(|local| !local.used.get()).map(|local| local.name.clone()).collect()
     }
 }
 
@@ -112,6 +130,33 @@ fn leads(locals: &[Local], local: &Local, known: &dyn Fn(&str) -> bool, depth: u
         return known(&local.root);
     }
     next.all(|other| leads(locals, other, known, depth))
+}
+
+/// How often each name is bound in a rule: as an argument, by `some`, `every`, `:=` or `=`.
+fn binders<'a>(node: &'a Json, text: &'a str, found: &mut BTreeMap<&'a str, usize>) {
+    let mut add = |name: &'a str| *found.entry(name).or_default() += 1;
+    match node {
+        Json::Array(items) => items.iter().for_each(|item| binders(item, text, found)),
+        Json::Object(map) => {
+            map.get("args").into_iter().flat_map(variables).for_each(|name| add(name.text));
+            if let Some(stmts) = map.get("stmts").and_then(Json::as_array) {
+                declared(stmts, text).iter().for_each(|name| add(name.text));
+            }
+            if let Some(every) = map.get("Every") {
+                ["key", "value"].iter().filter_map(|part| word(text, every.get(part)?)).for_each(&mut add);
+            }
+            if let Some(assign) = map.get("AssignExpr").filter(|assign| !is_declaration(assign)) {
+                let mut names = Vec::new();
+                ["lhs", "rhs"]
+                    .iter()
+                    .filter_map(|side| assign.get(side))
+                    .for_each(|side| pattern(side, &mut names, &mut Vec::new()));
+                names.iter().for_each(|name| add(name.text));
+            }
+            map.values().for_each(|value| binders(value, text, found));
+        }
+        _ => {}
+    }
 }
 
 fn collect<'a>(node: &'a Json, text: &str, found: &mut Vec<Binding<'a>>) {
@@ -133,7 +178,7 @@ fn binding<'a>(map: &'a Map<String, Json>, text: &str) -> Option<Binding<'a>> {
         return Some(Binding { name, value, element: true, rest: some.get("key") });
     }
     if let Some(every) = map.get("Every") {
-        let name = super::span(text, every.get("value")?)?;
+        let name = span(text, every.get("value")?)?;
         return Some(Binding { name, value: every.get("domain")?, element: true, rest: every.get("query") });
     }
     let assign = map.get("AssignExpr")?;

@@ -30,6 +30,24 @@ pub(super) fn many_values(rule: &Json, names: &BTreeSet<String>, found: &mut Vec
     objects(rule, &bound, found);
 }
 
+/// What the machine answers with undefined where the language has a value: a call that only the default of a function
+/// covers, and an object of rules with dotted names that is asked as a whole.
+pub(super) fn unanswered(rule: &Json, found: &mut Vec<Hazard>) {
+    let arguments = rule.pointer("/Default/args").and_then(Json::as_array);
+    if arguments.is_some_and(|arguments| !arguments.is_empty()) {
+        let message = "a default of a function; write `else := …` behind its last definition";
+        found.push(Hazard { line: line(rule), message: message.to_owned() });
+    }
+    let refr = rule
+        .pointer("/Spec/head")
+        .and_then(Json::as_object)
+        .and_then(|head| head.values().next()?.get("refr"));
+    if refr.is_some_and(|refr| refr.get("RefDot").is_some()) {
+        let message = "a rule with a dotted name; give it a plain one";
+        found.push(Hazard { line: line(rule), message: message.to_owned() });
+    }
+}
+
 fn variables(node: &Json, out: &mut BTreeSet<String>) {
     match node {
         Json::Object(_) if variable(node).is_some() => out.extend(variable(node).map(str::to_owned)),

@@ -37,6 +37,10 @@ controlplane: ## what the tests run for real: kube-apiserver and its like, KubeV
 	@tests/controlplane/build >/dev/null
 	@tests/controlplane/build deputies >/dev/null
 
+.PHONY: layout
+layout: need-build ## learns in which order the release binary's functions should lie, for its memory; before a release
+	deploy/layout/learn.py
+
 .PHONY: bench
 bench: need-build ## measures, and prints two tables: the gate, and the ledger on both databases
 	cargo bench --locked --bench serve

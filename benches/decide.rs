@@ -37,6 +37,7 @@ struct Bench {
     world: World,
     body: Bytes,
     review: Review,
+    mutated: Review,
     facts: Facts,
     verdict: Verdict,
     input: Value,
@@ -57,6 +58,10 @@ impl Bench {
         let review =
             review::decode(body.clone(), Endpoint::Validate, &|header| wanted::wanted(&law, &world, header))
                 .unwrap();
+        let unlabelled = unlabelled(&body);
+        let mutated =
+            review::decode(unlabelled, Endpoint::Mutate, &|header| wanted::wanted(&law, &world, header))
+                .unwrap();
         let facts =
             Facts::gather(&world, &review, gate::decision_id(), "2026-01-01T00:00:00.000Z".into()).unwrap();
         let verdict = decide(&law, &facts, &review, Budget::default());
@@ -68,7 +73,7 @@ impl Bench {
         let plan = law.plan(&query(&facts));
         let input = input::build(&review, &facts, &plan.reads, false).unwrap();
         let data = validate::data(&law, &facts, None, &facts.cluster(false));
-        Self { law, interpreted, world, body, review, facts, verdict, input, data }
+        Self { law, interpreted, world, body, review, mutated, facts, verdict, input, data }
     }
 
     fn stage(&self, name: &str) {
@@ -93,6 +98,10 @@ impl Bench {
             "data" => drop(validate::data(&self.law, &self.facts, None, &self.facts.cluster(false))),
             "decide" => drop(judge(&self.law)),
             "interpreted" => drop(judge(&self.interpreted)),
+            "mutate" => {
+                let verdict = decide(&self.law, &self.facts, &self.mutated, Budget::default());
+                assert!(!verdict.patch.is_empty());
+            }
             "encode" => drop(response::encode(&self.verdict)),
             "review" => {
                 let review = projected();
@@ -106,7 +115,15 @@ impl Bench {
     }
 }
 
-const STAGES: [(&str, &str); 10] = [
+/// A body without the labels that our own mutation would add.
+fn unlabelled(body: &[u8]) -> Bytes {
+    let mut review: serde_json::Value = serde_json::from_slice(body).unwrap();
+    let labels = review.pointer_mut("/request/object/metadata/labels").unwrap().as_object_mut().unwrap();
+    labels.retain(|key, _| !key.starts_with("kubenova.io/"));
+    Bytes::from(review.to_string())
+}
+
+const STAGES: [(&str, &str); 11] = [
     ("scan", "scan the JSON and keep nothing"),
     ("full", "decode, everything built"),
     ("projected", "decode, what the law reads built"),
@@ -115,6 +132,7 @@ const STAGES: [(&str, &str); 10] = [
     ("data", "data (part of decide)"),
     ("decide", "decide"),
     ("interpreted", "decide, on the interpreter"),
+    ("mutate", "decide on /mutate, the ownership labels not yet there"),
     ("encode", "encode"),
     ("review", "a review, bytes to bytes"),
 ];

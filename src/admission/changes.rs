@@ -25,6 +25,20 @@ struct Objects {
     old_object: Json,
 }
 
+/// The new object alone, whole; null where it is no object that can be read.
+pub fn object(review: &Review) -> Json {
+    #[derive(Deserialize)]
+    struct Body {
+        request: Object,
+    }
+    #[derive(Deserialize)]
+    struct Object {
+        #[serde(default)]
+        object: Json,
+    }
+    serde_json::from_slice::<Body>(&review.body).map_or(Json::Null, |body| body.request.object)
+}
+
 /// Object and old object, whole.
 pub fn objects(review: &Review) -> (Json, Json) {
     // It has been decoded once, so it decodes; were it not to, two nulls differ from nothing and nothing is exempt.

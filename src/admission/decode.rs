@@ -60,16 +60,28 @@ fn object(reader: &mut Reader<'_>, reads: &Reads) -> Result<Value, Error> {
     Ok(if built.is_empty() { empty() } else { Value::from(BTreeMap::from_iter(built)) })
 }
 
-/// An engine value of a document that is decoded already.
-pub fn whole(json: &Json) -> Value {
+/// An engine value of what `reads` names of a document that is decoded already: the same that [`build`] makes of its text.
+pub fn part(json: &Json, reads: &Reads) -> Value {
     match json {
         Json::Null => Value::Null,
         Json::Bool(value) => Value::Bool(*value),
         Json::String(text) => Value::String(text.as_str().into()),
-        Json::Array(items) => Value::from(items.iter().map(whole).collect::<Vec<_>>()),
-        Json::Object(fields) => Value::from(
-            fields.iter().map(|(key, value)| (interned(key), whole(value))).collect::<BTreeMap<_, _>>(),
-        ),
+        Json::Array(items) => {
+            let below = reads.element();
+            Value::from(
+                below
+                    .into_iter()
+                    .flat_map(|below| items.iter().map(|item| part(item, below)))
+                    .collect::<Vec<_>>(),
+            )
+        }
+        Json::Object(fields) => {
+            let read = fields.iter().filter_map(|(key, value)| {
+                let (known, below) = reads.key(key)?;
+                Some((known.cloned().unwrap_or_else(|| interned(key)), part(value, below)))
+            });
+            Value::from(read.collect::<BTreeMap<_, _>>())
+        }
         Json::Number(number) => number
             .as_u64()
             .map(Value::from)

@@ -1,18 +1,21 @@
 //! `/mutate`: patches only. `deny` rules run on the patched object, so that no patch of ours is what denies a request;
 //! whatever else they would deny is left to the validating call, which says so in its sentence.
 
+mod harm;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::Value as Json;
 
+use self::harm::Judge;
+
 use super::changes;
-use super::decode;
 use super::facts::Facts;
 use super::patch::{self, Composed, PatchError};
 use super::review::Review;
 use super::validate::{self, Inputs};
-use super::verdict::{Named, Verdict};
+use super::verdict::Verdict;
 use crate::policy::effective::Effective;
 use crate::policy::engine::EvalError;
 use crate::policy::{Budget, Mode, Operation, Plan, Policy, PolicySet, Value};
@@ -38,8 +41,7 @@ pub fn run(
     };
     let effective = validate::effective(law, facts);
     let data = validate::data(law, facts, effective.as_ref(), &facts.cluster(plan.cluster));
-    let (object, _) = changes::objects(review);
-    let mut composed = Composed::new(object);
+    let mut composed = Composed::new(changes::object(review));
     let mut before = Instant::now();
     let mut answered = Vec::new();
     for (policy, mode) in
@@ -62,7 +64,17 @@ pub fn run(
         before = now;
     }
     if composed.parts.iter().any(|(_, part)| !part.is_empty()) {
-        composed = without_harm(law, plan, facts, review, budget, composed, verdict);
+        let judge = Judge {
+            law,
+            plan,
+            facts,
+            review,
+            budget,
+            effective: effective.as_ref(),
+            data: &data,
+            inputs: &inputs,
+        };
+        composed = judge.without_harm(composed, verdict);
     }
     if verdict.failures.iter().any(|failure| failure.denies) {
         composed.parts.clear();
@@ -119,11 +131,18 @@ fn add(
     let merges = policy.documents("merge", input, data, budget)?;
     let patches = policy.documents("patch", input, data, budget)?;
     let mut operations = patch::from_operations(patches)?;
-    let mut scratch = composed.object.clone();
-    for fragment in merges {
-        let part = patch::from_merge(&scratch, &fragment)?;
-        json_patch::patch(&mut scratch, &json_patch::Patch(part.clone()))
+    let mut merged: Option<Json> = None;
+    let fragments = merges.len();
+    for (at, fragment) in merges.into_iter().enumerate() {
+        let part = patch::from_merge(merged.as_ref().unwrap_or(&composed.object), &fragment)?;
+        // Only a fragment that comes after another has to see what that one makes.
+        if at + 1 < fragments && !part.is_empty() {
+            json_patch::patch(
+                merged.get_or_insert_with(|| composed.object.clone()),
+                &json_patch::Patch(part.clone()),
+            )
             .map_err(|error| PatchError::Apply(error.to_string()))?;
+        }
         operations.extend(part);
     }
     if operations.is_empty() {
@@ -140,75 +159,6 @@ fn said(policy: &Policy, mode: Mode, outcome: Outcome, verdict: &mut Verdict) {
 fn drop_patch(verdict: &mut Verdict, policy: &str, why: String) {
     crate::telemetry::metrics::patch_dropped(policy);
     verdict.dropped.push((policy.to_owned(), why));
-}
-
-/// Drops the patches that make a denial of a request that would have passed.
-fn without_harm(
-    law: &PolicySet,
-    plan: &Plan,
-    facts: &Facts,
-    review: &Review,
-    budget: Budget,
-    composed: Composed,
-    verdict: &mut Verdict,
-) -> Composed {
-    let denied = |object: &Json| denials(law, plan, facts, review, budget, object);
-    let after = denied(&composed.object);
-    if after.is_empty() {
-        return composed;
-    }
-    let (original, _) = changes::objects(review);
-    let before = denied(&original);
-    if after.iter().all(|named| before.contains(named)) {
-        return composed;
-    }
-    let mut kept = Composed::new(original);
-    for (policy, operations) in composed.parts {
-        let mut with = kept.clone();
-        if let Err(error) = with.add(&policy, operations) {
-            drop_patch(verdict, &policy, error.to_string());
-            continue;
-        }
-        match denied(&with.object).into_iter().find(|named| !before.contains(named)) {
-            Some(named) => drop_patch(verdict, &policy, format!("{} would deny its result", named.policy)),
-            None => kept = with,
-        }
-    }
-    kept
-}
-
-/// What `deny` says of an object in the place of the review's own. A failure counts as a denial: the patch is not known to be harmless.
-fn denials(
-    law: &PolicySet,
-    plan: &Plan,
-    facts: &Facts,
-    review: &Review,
-    budget: Budget,
-    object: &Json,
-) -> Vec<Named> {
-    let unknown = |policy: &str| Named {
-        policy: policy.to_owned(),
-        finding: crate::policy::Finding { msg: "failed".to_owned(), ..Default::default() },
-    };
-    let mut patched = Review { object: Some(decode::whole(object)), ..review.clone() };
-    if ["changed", "finalizerRemoval"].iter().any(|part| plan.reads.touches(&[part])) {
-        patched.body = changes::body_with(review, object);
-    }
-    let Ok(inputs) = Inputs::build(plan, facts, &patched, false) else { return vec![unknown("portcullis")] };
-    let effective = validate::effective(law, facts);
-    let data = validate::data(law, facts, effective.as_ref(), &facts.cluster(plan.cluster));
-    let mut found = Vec::new();
-    for (policy, _) in
-        enforced(law, plan, facts, effective.as_ref()).filter(|(policy, _)| policy.defines("deny"))
-    {
-        match policy.findings("deny", inputs.of(policy, review), &data, budget) {
-            Ok(findings) => found.extend(
-                findings.into_iter().map(|finding| Named { policy: policy.manifest.id.clone(), finding }),
-            ),
-            Err(_) => found.push(unknown(&policy.manifest.id)),
-        }
-    }
-    found
 }
 
 #[cfg(test)]

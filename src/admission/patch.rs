@@ -140,17 +140,21 @@ impl Composed {
         if size > PATCH_BYTES_MAX {
             return Err(PatchError::Size);
         }
-        let mut object = self.object.clone();
-        json_patch::patch(&mut object, &Patch(operations.clone()))
+        let operations = Patch(operations);
+        let near = |path: &str| FORBIDDEN.iter().any(|owned| within(path, owned) || within(owned, path));
+        let before = operations.iter().flat_map(written).any(near).then(|| self.object.clone());
+        // All of it or nothing: what fails half-way is taken back.
+        json_patch::patch(&mut self.object, &operations)
             .map_err(|error| PatchError::Apply(error.to_string()))?;
         // Looked at afterwards: a parent that is replaced and a move take it along as well.
-        if let Some(owned) =
-            FORBIDDEN.iter().find(|owned| self.object.pointer(owned) != object.pointer(owned))
+        if let Some(before) = before
+            && let Some(owned) =
+                FORBIDDEN.iter().find(|owned| before.pointer(owned) != self.object.pointer(owned))
         {
+            self.object = before;
             return Err(PatchError::Forbidden((*owned).to_owned()));
         }
-        self.object = object;
-        self.parts.push((policy.to_owned(), operations));
+        self.parts.push((policy.to_owned(), operations.0));
         Ok(())
     }
 

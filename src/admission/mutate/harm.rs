@@ -1,0 +1,108 @@
+//! Whether a patch of ours would be what denies a request.
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::patch::Composed;
+use super::{drop_patch, enforced};
+use crate::admission::changes;
+use crate::admission::decode;
+use crate::admission::facts::Facts;
+use crate::admission::review::Review;
+use crate::admission::validate::Inputs;
+use crate::admission::verdict::{Named, Verdict};
+use crate::policy::effective::Effective;
+use crate::policy::{Budget, Plan, Policy, PolicySet, Value};
+
+/// What is needed to judge another object in the place of the review's own.
+pub struct Judge<'a> {
+    pub law: &'a PolicySet,
+    pub plan: &'a Plan,
+    pub facts: &'a Facts,
+    pub review: &'a Review,
+    pub budget: Budget,
+    pub effective: Option<&'a Arc<Effective>>,
+    pub data: &'a Value,
+    /// Of the review's own object.
+    pub inputs: &'a Inputs,
+}
+
+impl Judge<'_> {
+    /// Drops the patches that make a denial of a request that would have passed.
+    pub fn without_harm(&self, composed: Composed, verdict: &mut Verdict) -> Composed {
+        let after = self.denials(&composed.object);
+        if after.is_empty() {
+            return composed;
+        }
+        let original = changes::object(self.review);
+        let before = self.found(self.inputs, self.review, |_| true);
+        if after.iter().all(|named| before.contains(named)) {
+            return composed;
+        }
+        let mut kept = Composed::new(original);
+        for (policy, operations) in composed.parts {
+            let mut with = kept.clone();
+            if let Err(error) = with.add(&policy, operations) {
+                drop_patch(verdict, &policy, error.to_string());
+                continue;
+            }
+            match self.denials(&with.object).into_iter().find(|named| !before.contains(named)) {
+                Some(named) => {
+                    drop_patch(verdict, &policy, format!("{} would deny its result", named.policy))
+                }
+                None => kept = with,
+            }
+        }
+        kept
+    }
+
+    /// What `deny` says of an object in the place of the review's own, of the policies that can tell the two apart. What
+    /// the others say, they say of both.
+    fn denials(&self, object: &Json) -> Vec<Named> {
+        let object_value = decode::part(object, &self.review.built.object);
+        let mut patched = Review { object: Some(object_value), ..self.review.clone() };
+        if ["changed", "finalizerRemoval"].iter().any(|part| self.plan.reads.touches(&[part])) {
+            patched.body = changes::body_with(self.review, object);
+        }
+        let Ok(inputs) = Inputs::build(self.plan, self.facts, &patched, false) else {
+            return vec![unknown("portcullis")];
+        };
+        self.found(&inputs, &patched, |policy| {
+            // Where the whole input is to be judged, what a policy is known to read is not relied on.
+            self.plan.whole
+                || differ(policy, self.inputs.of(policy, self.review), inputs.of(policy, &patched))
+        })
+    }
+
+    /// What the policies that enforce find. A failure counts as a denial: the patch is not known to be harmless.
+    fn found(&self, inputs: &Inputs, review: &Review, asked: impl Fn(&Policy) -> bool) -> Vec<Named> {
+        let mut found = Vec::new();
+        let denying = enforced(self.law, self.plan, self.facts, self.effective)
+            .filter(|(policy, _)| policy.defines("deny") && asked(policy));
+        for (policy, _) in denying {
+            let id = &policy.manifest.id;
+            match policy.findings("deny", inputs.of(policy, review), self.data, self.budget) {
+                Ok(findings) => {
+                    found.extend(findings.into_iter().map(|finding| Named { policy: id.clone(), finding }));
+                }
+                Err(_) => found.push(unknown(id)),
+            }
+        }
+        found
+    }
+}
+
+/// Whether two inputs are different in anything that a policy reads.
+fn differ(policy: &Policy, one: &Value, other: &Value) -> bool {
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    let read = policy.reads.values(one, &mut a).and(policy.reads.values(other, &mut b));
+    read.is_none() || a != b
+}
+
+fn unknown(policy: &str) -> Named {
+    Named {
+        policy: policy.to_owned(),
+        finding: crate::policy::Finding { msg: "failed".to_owned(), ..Default::default() },
+    }
+}

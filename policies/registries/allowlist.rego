@@ -4,6 +4,7 @@
 #   Every image of a workload, whoever asks, is a well-formed reference inside the platform's ceiling and in the
 #   tenant's own list or the platform's. A tenant without a list may run nothing. Only what is new or changed is
 #   denied; what was there before and would be denied today is warned about. Deletion and status are never judged.
+#   In an Application of KubeVela the images that its components name are judged early; what runs is judged as a Pod.
 # custom:
 #   id: registry-allowlist
 #   severity: critical
@@ -22,6 +23,7 @@
 #         - daemonsets.apps
 #         - jobs.batch
 #         - cronjobs.batch
+#         - applications.core.oam.dev
 #       namespaces: [app, sandbox, unregistered]
 package portcullis.registry_allowlist
 
@@ -32,7 +34,7 @@ deny contains finding if {
 	some image in input.images
 	not image.path in admitted
 	not image.changed == false
-	finding := refusal(image)
+	finding := named(refusal(image), image)
 }
 
 deny contains finding if {
@@ -94,6 +96,11 @@ listed := split(concat("", [concat("/\n", array.concat(data.tenancy.settings.reg
 }
 
 policy := data.tenancy.tenants[input.tenancy.namespace.tenant].registries
+
+# Whoever writes an Application knows its components by name.
+named(finding, image) := object.union(finding, {"msg": sprintf("of component %s %s", [image.container, finding.msg])}) if {
+	image.list == "components"
+} else := finding
 
 # Why, in the order in which a person can do something about it.
 refusal(image) := {

@@ -131,3 +131,9 @@ test_only_the_tenants_own_lists_are_named if {
 		with data.tenancy as world.tenancy
 	finding.allowed == ["docker.io/istio", "docker.io/library", "registry.example.com/tenants/acme"]
 }
+
+test_an_image_of_an_application_is_told_by_its_component if {
+	named := object.union(image("evil.io", "miner", true), {"list": "components", "container": "web", "path": "spec.components[0].properties.image"})
+	found := registry_allowlist.deny with input as pod("agent", "CREATE", "A", [named]) with data.tenancy as world.tenancy
+	{finding.msg | some finding in found} == {"of component web is not in an allowed registry"}
+}

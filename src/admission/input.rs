@@ -82,15 +82,13 @@ impl<'a> Parts<'a> {
             put("request", self.request());
         }
         if let Some(object) = &review.object
-            && (reads.touches(&["images"]) || reads.touches(&["workload"]))
+            && reads.touches(&["workload"])
             && let Some((path, template)) = workload::find(&review.header, object)?
         {
-            if reads.touches(&["workload"]) {
-                put("workload", template_value(&path, template)?);
-            }
-            put("images", images(review, reads, &path, template)?);
-        } else if reads.touches(&["images"]) {
-            put("images", Value::new_array());
+            put("workload", template_value(&path, template)?);
+        }
+        if reads.touches(&["images"]) {
+            put("images", images(review, reads)?);
         }
         Ok(Value::from(BTreeMap::from_iter(input)))
     }
@@ -183,8 +181,12 @@ fn template_value(path: &str, template: &Value) -> Result<Value, ShapeError> {
     Ok(Value::from(value))
 }
 
-fn images(review: &Review, reads: &Reads, path: &str, template: &Value) -> Result<Value, ShapeError> {
-    let found = workload::images(path, template)?;
+fn images(review: &Review, reads: &Reads) -> Result<Value, ShapeError> {
+    let Some(object) = &review.object else { return Ok(Value::new_array()) };
+    let found = workload::images_of(&review.header, object)?;
+    if found.is_empty() {
+        return Ok(Value::new_array());
+    }
     let before = before(review)?;
     let same = |image: &Found| {
         before.get(&(image.list, image.container.clone())).is_some_and(|raw| *raw == image.image.raw)
@@ -207,8 +209,7 @@ fn before(review: &Review) -> Result<HashMap<(&'static str, String), String>, Sh
     else {
         return Ok(HashMap::new());
     };
-    let Some((path, template)) = workload::find(&review.header, old)? else { return Ok(HashMap::new()) };
-    let images = workload::images(&path, template)?;
+    let images = workload::images_of(&review.header, old)?;
     Ok(images.into_iter().map(|found| ((found.list, found.container), found.image.raw)).collect())
 }
 

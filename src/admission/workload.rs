@@ -1,4 +1,6 @@
-//! Where pod templates and images are, in every built-in kind.
+//! Where pod templates and images are, in every built-in kind and in Vela's Applications.
+
+mod application;
 
 use crate::policy::Value;
 use crate::policy::engine::analysis::Step;
@@ -6,7 +8,7 @@ use crate::policy::engine::reads::Reads;
 use crate::tenancy::image::Image;
 
 use super::decode::interned;
-use super::review::Header;
+use super::review::{Gvk, Header};
 
 /// The container lists of a pod spec; image volumes are read beside them.
 const LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
@@ -19,7 +21,11 @@ pub fn template(header: &Header) -> Option<&'static [&'static str]> {
     if !matches!(header.subresource.as_str(), "" | "status" | "ephemeralcontainers" | "resize" | "finalize") {
         return None;
     }
-    match (header.resource.group.as_str(), header.resource.resource.as_str()) {
+    template_of(&header.resource)
+}
+
+fn template_of(resource: &Gvk) -> Option<&'static [&'static str]> {
+    match (resource.group.as_str(), resource.resource.as_str()) {
         ("", "pods") => Some(&[]),
         ("", "podtemplates") => Some(&["template"]),
         ("", "replicationcontrollers")
@@ -33,6 +39,9 @@ pub fn template(header: &Header) -> Option<&'static [&'static str]> {
 /// What of the object is needed to answer `input.images` and `input.workload`.
 pub fn reads(header: &Header, input: &Reads) -> Reads {
     let mut object = Reads::nothing();
+    if is_application(header) && input.touches(&["images"]) {
+        return application::reads();
+    }
     let Some(root) = template(header) else { return object };
     let steps = |rest: &[&str]| -> Vec<Step> {
         let name = |part: &&str| if *part == "*" { Step::Any } else { Step::Name((*part).to_owned()) };
@@ -107,14 +116,34 @@ pub fn find<'a>(header: &Header, object: &'a Value) -> Result<Option<(String, &'
     Ok(Some((path, value)))
 }
 
+fn is_application(header: &Header) -> bool {
+    header.resource.group == "core.oam.dev"
+        && header.resource.resource == "applications"
+        && header.subresource.is_empty()
+}
+
+/// Every image of an object, whatever it is; none where nothing of it runs one.
+///
+/// # Errors
+/// A pod template of the wrong shape.
+pub fn images_of(header: &Header, object: &Value) -> Result<Vec<Found>, ShapeError> {
+    if is_application(header) {
+        return Ok(application::find(object));
+    }
+    match find(header, object)? {
+        Some((path, template)) => images(&path, template),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// One image reference of a pod spec.
 #[derive(Debug, Clone)]
 pub struct Found {
     /// `spec.template.spec.containers[0].image`
     pub path: String,
-    /// `containers`, `initContainers`, `ephemeralContainers` or `volumes`.
+    /// `containers`, `initContainers`, `ephemeralContainers` or `volumes`; `components` in an Application.
     pub list: &'static str,
-    /// The container's or volume's name.
+    /// The container's, volume's or component's name; what is below a component has its place after it: `web/traits/0`.
     pub container: String,
     /// The reference, read.
     pub image: Image,

@@ -13,7 +13,7 @@ use crate::admission::review::Review;
 use crate::admission::validate::Inputs;
 use crate::admission::verdict::{Named, Verdict};
 use crate::policy::effective::Effective;
-use crate::policy::{Budget, Plan, Policy, PolicySet, Value};
+use crate::policy::{Budget, Operation, Plan, Policy, PolicySet, Value};
 
 /// What is needed to judge another object in the place of the review's own.
 pub struct Judge<'a> {
@@ -62,7 +62,9 @@ impl Judge<'_> {
     fn denials(&self, object: &Json) -> Vec<Named> {
         let object_value = decode::part(object, &self.review.built.object);
         let mut patched = Review { object: Some(object_value), ..self.review.clone() };
-        if ["changed", "finalizerRemoval"].iter().any(|part| self.plan.reads.touches(&[part])) {
+        // Told of an UPDATE alone, and costly: the object is written out to be read again.
+        let compared = ["changed", "finalizerRemoval"].iter().any(|part| self.plan.reads.touches(&[part]));
+        if compared && self.review.header.operation() == Some(Operation::Update) {
             patched.body = changes::body_with(self.review, object);
         }
         let Ok(inputs) = Inputs::build(self.plan, self.facts, &patched, false) else {

@@ -8,6 +8,8 @@ use crate::Scale;
 
 /// Pods whose labels are new too: to the law, the Pods of a ReplicaSet are one question.
 const NEW: &str = "the gate, new questions";
+/// What every Pod of a tenant goes through before the validating call.
+const MUTATE: &str = "/mutate, labels to add";
 const CONNECTIONS: usize = 8;
 /// Small policies that match, beside the library.
 const MATCHING: usize = 10;
@@ -83,15 +85,20 @@ pub async fn measure(scale: &Scale, table: &mut Table) {
             Server::gate(&world, &["--decision-log", "{dir}/decisions.jsonl"]).await,
         )
         .await,
+        Lane::new(MUTATE, Server::gate(&world, &[]).await).await,
     ];
     for lane in &mut lanes {
         lane.labelled = lane.name.contains("new questions");
     }
     for round in 0..scale.rounds {
         for (size, template, share) in [(0, Template::small(), 1), (1, Template::large(), 4)] {
-            let labelled = template.clone().labelled();
+            let (labelled, unlabelled) = (template.clone().labelled(), template.clone().unlabelled());
             for lane in &mut lanes {
-                let template = if lane.labelled { &labelled } else { &template };
+                let template = match lane.name {
+                    MUTATE => &unlabelled,
+                    _ if lane.labelled => &labelled,
+                    _ => &template,
+                };
                 lane.round(size, template, scale.reviews / share).await;
             }
         }
@@ -104,8 +111,8 @@ pub async fn measure(scale: &Scale, table: &mut Table) {
     }
 }
 
-fn report(lanes: &[Lane; 7], size: usize, body: &str, scale: &Scale, table: &mut Table) {
-    let [nothing, gate, new, full, idle, matching, log] = lanes;
+fn report(lanes: &[Lane; 8], size: usize, body: &str, scale: &Scale, table: &mut Table) {
+    let [nothing, gate, new, full, idle, matching, log, mutate] = lanes;
     let cpu = |lane: &Lane| median(&lane.cpu[size]);
     let pairs = |a: &[f64], b: &[f64], f: fn(f64, f64) -> f64| {
         median(&a.iter().zip(b).map(|(a, b)| f(*a, *b)).collect::<Vec<_>>())
@@ -119,6 +126,7 @@ fn report(lanes: &[Lane; 7], size: usize, body: &str, scale: &Scale, table: &mut
     }
     table.hold(format!("{body}: the gate, times nothing"), ratio(gate, nothing), 2.0, times);
     table.hold(format!("{body}: the gate, new questions, times nothing"), ratio(new, nothing), 2.0, times);
+    table.tell(format!("{body}: {MUTATE}, times nothing"), times(ratio(mutate, nothing)));
     table.hold(format!("{body}: with --full-input, times nothing"), ratio(full, nothing), 2.5, times);
     let n = scale.idle_policies;
     table.hold(

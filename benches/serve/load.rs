@@ -45,6 +45,17 @@ impl Template {
         Self::find([&text[..start], &label, &padding, &text[end..]].concat().into_bytes())
     }
 
+    /// The same Pod on its way to `/mutate`, without the labels that our mutation adds.
+    pub fn unlabelled(self) -> Self {
+        let text = String::from_utf8(self.bytes).unwrap();
+        // Another prefix of the same length, so that the length in the head stays right.
+        Self::find(
+            text.replacen("POST /validate", "POST /mutate", 1)
+                .replace("kubenova.io/", "example9.io/")
+                .into_bytes(),
+        )
+    }
+
     fn new(body: &[u8]) -> Self {
         let head = format!(
             "POST /validate?timeout=3s HTTP/1.1\r\nhost: portcullis.portcullis-system.svc\r\nuser-agent: kube-apiserver-admission\r\n\

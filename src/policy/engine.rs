@@ -6,6 +6,7 @@
 pub mod analysis;
 pub mod builtins;
 mod constants;
+mod depth;
 mod guard;
 pub mod hazards;
 pub mod interpreter;
@@ -187,6 +188,7 @@ pub(crate) fn load(modules: &[&Module]) -> Result<regorus::Engine, Problem> {
     engine.set_rego_v0(false);
     engine.set_strict_builtin_errors(true);
     for module in modules {
+        depth::check(module)?;
         engine
             .add_policy(module.path.clone(), module.text.clone())
             .map_err(|error| Problem::from_engine(&module.path, &format!("{error:#}")))?;

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Learns in which order the functions of the release binary should lie, and writes it beside this file:
 
-    deploy/layout/learn.py      (wants valgrind, curl and nm)
+    deploy/layout/learn.py              (wants valgrind, curl and nm)
+    deploy/layout/learn.py --check      says how much of the order still fits the binary that is there
 
 The kernel maps a program's text in windows of 64 KiB, so that one function that runs makes fifteen pages resident that
 nobody asked for. A gate is started under callgrind, which notes every function that runs; what serves a review comes
@@ -13,6 +14,7 @@ release. A name that is gone is passed over: the layout is worse by it, and noth
 import json
 import os
 import pathlib
+import platform
 import re
 import shutil
 import signal
@@ -140,14 +142,33 @@ def learn(work):
     return dict.fromkeys(asked + scrape + rest + start + list(named(both, {})))
 
 
-def main():
-    subprocess.run(["cargo", "build", "--locked", "--release", "--bin", "portcullis"], check=True, cwd=ROOT)
+def without_number(name):
+    """The number that link-time optimisation gives is another one in each folder."""
+    return re.sub(r"\.llvm\.\d+$", ".llvm.*", name)
+
+
+def defined():
     listed = subprocess.run(["nm", "--defined-only", BINARY], check=True, capture_output=True, text=True).stdout
-    ours = {line.split(" ", 2)[2] for line in listed.splitlines()}
+    return {line.split(" ", 2)[2] for line in listed.splitlines()}
+
+
+def check():
+    """Says it and no more: an old order costs memory, and nobody who only changes a dependency should need valgrind."""
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        return
+    ours, order = {without_number(name) for name in defined()}, ORDER.read_text().split()
+    fits = 100 * sum(name in ours for name in order) // len(order)
+    print(f"layout: {fits} % of the order is there" + ("" if fits >= 90 else "; `make layout` learns it anew"))
+
+
+def main():
+    if "--check" in sys.argv[1:]:
+        return check()
+    subprocess.run(["cargo", "build", "--locked", "--release", "--bin", "portcullis"], check=True, cwd=ROOT)
+    ours = defined()
     with tempfile.TemporaryDirectory() as work:
         ran = [name for name in learn(pathlib.Path(work)) if name in ours]
-    # The number that link-time optimisation gives is another one in each folder.
-    order = dict.fromkeys(re.sub(r"\.llvm\.\d+$", ".llvm.*", name) for name in ran)
+    order = dict.fromkeys(without_number(name) for name in ran)
     ORDER.write_text("".join(f"{name}\n" for name in order))
     print(f"{len(order)} functions in {ORDER}")
 

@@ -12,7 +12,6 @@ const ORDER: &str = "deploy/layout/x86_64-unknown-linux-gnu.order";
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed={ORDER}");
     let is = |key: &str, value: &str| std::env::var(key).is_ok_and(|found| found == value);
     let linux = is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu");
     let native = std::env::var("HOST").ok() == std::env::var("TARGET").ok();
@@ -40,6 +39,7 @@ fn ordered() -> Option<()> {
     let script = format!("SECTIONS {{ .text.ordered : {{\n{patterns}}} }} INSERT BEFORE .text;\n");
     std::fs::write(out.join("ordered.ld"), script).ok()?;
     std::fs::write(out.join("ordered.txt"), plain.join("\n") + "\n").ok()?;
+    println!("cargo:rerun-if-changed={ORDER}");
     println!("cargo:rustc-link-arg-bins=-Wl,-T,{}", out.join("ordered.ld").display());
     println!("cargo:rustc-link-arg-bins=-Wl,--symbol-ordering-file={}", out.join("ordered.txt").display());
     println!("cargo:rustc-link-arg-bins=-Wl,--no-warn-symbol-ordering");

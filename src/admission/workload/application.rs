@@ -2,7 +2,7 @@
 //! what is not understood here is passed over.
 //!
 //! Components and traits say `image` in their properties (webservice, worker, task, cron-task, daemon, statefulset;
-//! sidecar, init-container, container-image), an `override` policy says them again, and `k8s-objects` holds whole objects
+//! sidecar, init-container, container-image), an `override` policy says them again, `raw` and `k8s-objects` hold whole objects
 //! (<https://kubevela.io/docs/end-user/components/references/>).
 
 use crate::policy::Value;
@@ -42,7 +42,12 @@ fn components(holder: Option<&Value>, place: &str, found: &mut Vec<Found>) {
         {
             properties(part, &path, &format!("{name}/traits/{index}"), found);
         }
-        let objects = member(component, "properties").and_then(|properties| member(properties, "objects"));
+        // `raw` is one object, `k8s-objects` a list of them.
+        let inner = member(component, "properties");
+        if let Some(object) = inner {
+            whole(object, &format!("{path}.properties"), name, found);
+        }
+        let objects = inner.and_then(|properties| member(properties, "objects"));
         for (index, (path, object)) in items(objects, &format!("{path}.properties.objects")).enumerate() {
             whole(object, &path, &format!("{name}/objects/{index}"), found);
         }

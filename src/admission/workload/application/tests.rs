@@ -49,6 +49,10 @@ fn a_policy_that_overrides_components_names_images() {
 #[test]
 fn objects_are_searched_by_their_kind() {
     let pod = json!({"containers": [{"name": "a", "image": "x/a"}]});
+    check(
+        &json!({"components": [{"name": "one", "type": "raw", "properties": {"apiVersion": "v1", "kind": "Pod", "spec": pod}}]}),
+        &[("spec.components[0].properties.spec.containers[0].image", "one/containers/a", "x/a")],
+    );
     let objects = json!([
         {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"template": {"spec": pod}}},
         {"apiVersion": "v1", "kind": "Pod", "spec": pod},

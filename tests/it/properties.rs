@@ -157,7 +157,7 @@ fn rules() -> impl Strategy<Value = String> {
     let condition = select(
         &[
             "true",
-            "false",
+            "input.request.name == \"nobody\"",
             "input.request.operation == \"CREATE\"",
             "not input.request.object.metadata.labels",
             "input.request.object.metadata.name == \"web\"",

@@ -23,7 +23,7 @@ use portcullis::admission::{
 use portcullis::policy::select::Wanted;
 use portcullis::policy::set::Options;
 use portcullis::policy::source::embedded;
-use portcullis::policy::{Budget, Operation, PolicySet, Query, Value};
+use portcullis::policy::{Budget, Meter, Operation, PolicySet, Query, Value};
 use portcullis::tenancy::snapshot::Snapshot;
 use serde::de::IgnoredAny;
 
@@ -138,7 +138,14 @@ const STAGES: [(&str, &str); 11] = [
 ];
 
 fn query(facts: &Facts) -> Query<'static> {
-    Query { operation: Operation::Create, group: "", resource: "pods", subresource: "", kind: facts.kind }
+    Query {
+        operation: Operation::Create,
+        group: "",
+        resource: "pods",
+        subresource: "",
+        kind: facts.kind,
+        layout: Some(&[]),
+    }
 }
 
 /// Microseconds of one call, best of several runs.
@@ -183,7 +190,11 @@ fn main() {
             let cost = |bench: &Bench| {
                 let policy = bench.law.planned(&plan).nth(at).unwrap();
                 best(times, || {
-                    drop(policy.findings(rule, &bench.input, &bench.data, Budget::default()).unwrap());
+                    drop(
+                        policy
+                            .findings(rule, &bench.input, &bench.data, &mut Meter::new(Budget::default()))
+                            .unwrap(),
+                    );
                 })
             };
             let name = format!(

@@ -32,7 +32,8 @@ pub use gate::Gate;
 pub use review::{Endpoint, Header, Review};
 pub use verdict::{Outcome, Verdict};
 
-use crate::policy::{Budget, Operation, PolicySet, Query};
+use crate::policy::{Budget, Meter, Operation, PolicySet};
+use crate::tenancy::requester::Class;
 use crate::tenancy::snapshot::Kind;
 
 /// Judges a review under a law, given its surroundings.
@@ -53,15 +54,8 @@ pub fn decide(law: &PolicySet, facts: &Facts, review: &Review, budget: Budget) -
         verdict.fail("", "shape", format!("{operation} without `request.{missing}`"));
         return verdict;
     }
-    let header = &review.header;
-    let query = Query {
-        operation,
-        group: &header.resource.group,
-        resource: &header.resource.resource,
-        subresource: &header.subresource,
-        kind: facts.kind,
-    };
-    let plan = law.plan(&query);
+    let mut meter = Meter::new(budget);
+    let plan = law.plan(&review.header.query(operation, facts.kind));
     let whole;
     // A review that was decoded for another plan lacks what this one reads, and what is missing must not pass for absent.
     let review = if review.covers(&plan) {
@@ -82,12 +76,19 @@ pub fn decide(law: &PolicySet, facts: &Facts, review: &Review, budget: Budget) -
         verdict.fail("", "shape", format!("the object cannot be judged: {error}"));
         return verdict;
     }
+    let matched = judged(facts.kind) || !plan.policies.is_empty();
+    if matched && review.cut && !passes_cut(review, facts, operation) {
+        verdict.too_deep(decode::DEPTH_MAX);
+        return verdict;
+    }
     for broken in plan.broken.iter().filter_map(|at| law.broken.get(*at)) {
         verdict.broken(broken);
     }
     match review.endpoint {
-        Endpoint::Validate => validate::run(law, &plan, facts, review, budget, &mut verdict),
-        Endpoint::Mutate => mutate::run(law, &plan, facts, review, budget, &mut verdict),
+        Endpoint::Validate => validate::run(law, &plan, facts, review, &mut meter, &mut verdict),
+        Endpoint::Mutate => changes::with_stack(review, || {
+            mutate::run(law, &plan, facts, review, &mut meter, &mut verdict);
+        }),
     }
     if review.endpoint == Endpoint::Validate {
         leave::apply(facts, &mut verdict);
@@ -98,6 +99,14 @@ pub fn decide(law: &PolicySet, facts: &Facts, review: &Review, budget: Budget) -
 /// Namespaces that are ours to judge; elsewhere what no policy matches is let through.
 const fn judged(kind: Kind) -> bool {
     matches!(kind, Kind::App | Kind::Sandbox | Kind::Unregistered)
+}
+
+/// Whether a request goes on although a part that a policy reads is missing, because it lies too deep. Otherwise what
+/// exists could neither be deleted nor cleaned up by the garbage collector.
+fn passes_cut(review: &Review, facts: &Facts, operation: Operation) -> bool {
+    operation == Operation::Delete
+        || facts.requester.class == Class::System
+        || changes::finalizer_removal(review)
 }
 
 /// The object that the operation must carry and does not.

@@ -1,15 +1,28 @@
-//! What an UPDATE changes. Read from the body again, and only where somebody asks: the decoder has thrown most of it away.
+//! What an UPDATE changes. Read from the body again, and only where a policy asks: the decoder has skipped most of it.
+//!
+//! Objects are a tenant's, so everything here takes time in proportion to their bytes.
+
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
+use super::decode::DEPTH_MAX;
 use super::review::Review;
 use super::workload::member;
 use crate::policy::{Operation, Value};
 
-/// Pointers told at most; the law asks whether something changed, not for a full diff of a large object.
+/// Pointers listed at most; policies ask whether something changed, not for a full diff of a large object.
 const POINTERS_MAX: usize = 1000;
+
+/// Bytes of all pointers together: a thousand of them can begin with the same key of a megabyte.
+const POINTER_BYTES_MAX: usize = 256 << 10;
+
+/// Stack for an object of 10,000 levels, at some 1 KiB a level in a release and six in a debug build. Only what is used
+/// of it takes memory.
+const STACK: usize = 96 << 20;
 
 #[derive(Deserialize)]
 struct Body {
@@ -25,6 +38,11 @@ struct Objects {
     old_object: Json,
 }
 
+/// Runs what reads objects whole with a stack that is large enough for them.
+pub fn with_stack<T>(review: &Review, run: impl FnOnce() -> T) -> T {
+    if review.depth <= DEPTH_MAX { run() } else { stacker::grow(STACK, run) }
+}
+
 /// The new object alone, whole; null where it is no object that can be read.
 pub fn object(review: &Review) -> Json {
     #[derive(Deserialize)]
@@ -36,17 +54,24 @@ pub fn object(review: &Review) -> Json {
         #[serde(default)]
         object: Json,
     }
-    serde_json::from_slice::<Body>(&review.body).map_or(Json::Null, |body| body.request.object)
+    read::<Body>(&review.body).map_or(Json::Null, |body| body.request.object)
 }
 
 /// Object and old object, whole.
-pub fn objects(review: &Review) -> (Json, Json) {
+fn objects(review: &Review) -> (Json, Json) {
     // It has been decoded once, so it decodes; were it not to, two nulls differ from nothing and nothing is exempt.
-    serde_json::from_slice::<Body>(&review.body)
+    read::<Body>(&review.body)
         .map_or((Json::Null, Json::Null), |body| (body.request.object, body.request.old_object))
 }
 
-/// A body with another object in the place of the review's own, for those who read from it what has changed.
+/// A body whose depth the decoder has measured; see [`with_stack`].
+fn read<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    reader.disable_recursion_limit();
+    T::deserialize(&mut reader)
+}
+
+/// A body with another object in the place of the review's own, for reading from it what has changed.
 pub fn body_with(review: &Review, object: &Json) -> Bytes {
     let (_, old) = objects(review);
     Bytes::from(json!({"request": {"object": object, "oldObject": old}}).to_string())
@@ -54,14 +79,16 @@ pub fn body_with(review: &Review, object: &Json) -> Bytes {
 
 /// JSON pointers (RFC 6901) that differ between the old object and the new, in order; the last is `…` where there are more.
 pub fn changed(review: &Review) -> Vec<String> {
-    let (new, old) = objects(review);
-    let mut found = Vec::new();
-    differ(&old, &new, &mut String::new(), &mut found);
-    if found.len() > POINTERS_MAX {
-        found.truncate(POINTERS_MAX - 1);
-        found.push("…".to_owned());
-    }
-    found
+    with_stack(review, || {
+        let (new, old) = objects(review);
+        let mut found = Pointers::default();
+        differ(&old, &new, &mut String::new(), &mut found);
+        if found.full() {
+            found.list.truncate(POINTERS_MAX - 1);
+            found.list.push("…".to_owned());
+        }
+        found.list
+    })
 }
 
 /// Whether an UPDATE does nothing but take finalizers off an object that is being deleted. Such an update is never
@@ -70,11 +97,37 @@ pub fn finalizer_removal(review: &Review) -> bool {
     if review.header.operation() != Some(Operation::Update) || !deleting(review.old_object.as_ref()) {
         return false;
     }
-    let (mut new, mut old) = objects(review);
-    let (before, after) = (take_finalizers(&mut old), take_finalizers(&mut new));
-    let (Some(before), Some(after)) = (before, after) else { return false };
-    let removed = after.len() < before.len() && after.iter().all(|name| before.contains(name));
-    removed && new == old && !new.is_null()
+    with_stack(review, || {
+        let (mut new, mut old) = objects(review);
+        let (before, after) = (take_finalizers(&mut old), take_finalizers(&mut new));
+        let (Some(before), Some(after)) = (before, after) else { return false };
+        let known: HashSet<&Json> = before.iter().collect();
+        let removed = after.len() < before.len() && after.iter().all(|name| known.contains(name));
+        removed && new == old && !new.is_null()
+    })
+}
+
+/// Pointers within their bounds.
+#[derive(Default)]
+struct Pointers {
+    list: Vec<String>,
+    bytes: usize,
+}
+
+impl Pointers {
+    fn push(&mut self, pointer: &str) {
+        self.bytes += pointer.len();
+        if !self.full() {
+            self.list.push(pointer.to_owned());
+        } else if self.list.len() == POINTERS_MAX {
+            // The one that makes it full is counted, not kept.
+            self.bytes = POINTER_BYTES_MAX + 1;
+        }
+    }
+
+    fn full(&self) -> bool {
+        self.list.len() > POINTERS_MAX || self.bytes > POINTER_BYTES_MAX
+    }
 }
 
 fn deleting(old: Option<&Value>) -> bool {
@@ -95,8 +148,8 @@ fn take_finalizers(object: &mut Json) -> Option<Vec<Json>> {
     }
 }
 
-fn differ(old: &Json, new: &Json, path: &mut String, found: &mut Vec<String>) {
-    if found.len() > POINTERS_MAX || old == new {
+fn differ(old: &Json, new: &Json, path: &mut String, found: &mut Pointers) {
+    if found.full() {
         return;
     }
     match (old, new) {
@@ -112,15 +165,19 @@ fn differ(old: &Json, new: &Json, path: &mut String, found: &mut Vec<String>) {
         }
         (Json::Array(a), Json::Array(b)) => {
             for index in 0..a.len().max(b.len()) {
+                if found.full() {
+                    return;
+                }
                 step(path, &index.to_string(), |path| match (a.get(index), b.get(index)) {
                     (Some(old), Some(new)) => differ(old, new, path, found),
                     // An element too many is a change also where it is null.
-                    _ if found.len() <= POINTERS_MAX => found.push(path.clone()),
-                    _ => {}
+                    _ => found.push(path),
                 });
             }
         }
-        _ => found.push(path.clone()),
+        // Of two kinds, or without parts: an object here is compared with something else, and not twice.
+        _ if old != new => found.push(path),
+        _ => {}
     }
 }
 

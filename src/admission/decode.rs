@@ -12,15 +12,40 @@ use super::json::{Error, Kind, Number, Reader};
 use crate::policy::Value;
 use crate::policy::engine::reads::Reads;
 
+/// Objects and lists around a value that is built, itself included, from the top of the review. What lies deeper is
+/// built as null, and [`Built::cut`] says so.
+pub const DEPTH_MAX: u16 = 127;
+
+/// An engine value, and whether something that `reads` names lies too deep in it.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// What was built.
+    pub value: Value,
+    /// Whether something is missing.
+    pub cut: bool,
+}
+
 /// An engine value of what `reads` names of the next value.
 ///
 /// # Errors
 /// What is read is no JSON, or says a thing twice.
-pub fn build(reader: &mut Reader<'_>, reads: &Reads) -> Result<Value, Error> {
-    Ok(match reader.kind()? {
+pub fn build(reader: &mut Reader<'_>, reads: &Reads) -> Result<Built, Error> {
+    let mut cut = false;
+    let value = value(reader, reads, &mut cut)?;
+    Ok(Built { value, cut })
+}
+
+fn value(reader: &mut Reader<'_>, reads: &Reads, cut: &mut bool) -> Result<Value, Error> {
+    let kind = reader.kind()?;
+    if reader.depth() >= DEPTH_MAX && matches!(kind, Kind::Object | Kind::List) {
+        *cut |= !reads.is_nothing();
+        reader.skip()?;
+        return Ok(Value::Null);
+    }
+    Ok(match kind {
         Kind::Text => Value::String(reader.text()?.read().as_ref().into()),
-        Kind::Object => object(reader, reads)?,
-        Kind::List => list(reader, reads)?,
+        Kind::Object => object(reader, reads, cut)?,
+        Kind::List => list(reader, reads, cut)?,
         Kind::Number => match reader.number()? {
             Number::Unsigned(value) => Value::from(value),
             Number::Signed(value) => Value::from(value),
@@ -34,11 +59,11 @@ pub fn build(reader: &mut Reader<'_>, reads: &Reads) -> Result<Value, Error> {
     })
 }
 
-fn list(reader: &mut Reader<'_>, reads: &Reads) -> Result<Value, Error> {
+fn list(reader: &mut Reader<'_>, reads: &Reads, cut: &mut bool) -> Result<Value, Error> {
     let mut built = Vec::new();
     match reads.element() {
         Some(below) => reader.elements(|reader| {
-            built.push(build(reader, below)?);
+            built.push(value(reader, below, cut)?);
             Ok(())
         })?,
         // No policy looks at an element, so none can tell this from the real one.
@@ -47,13 +72,13 @@ fn list(reader: &mut Reader<'_>, reads: &Reads) -> Result<Value, Error> {
     Ok(Value::from(built))
 }
 
-fn object(reader: &mut Reader<'_>, reads: &Reads) -> Result<Value, Error> {
+fn object(reader: &mut Reader<'_>, reads: &Reads, cut: &mut bool) -> Result<Value, Error> {
     let mut built = Vec::new();
     reader.members(|reader, key| {
         let key = key.read();
         let Some((known, below)) = reads.key(&key) else { return reader.skip() };
         let known = known.cloned().unwrap_or_else(|| interned(&key));
-        built.push((known, build(reader, below)?));
+        built.push((known, value(reader, below, cut)?));
         Ok(())
     })?;
     // Of the objects of a Pod every second is `{}`.

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::cluster::view::{Namespaces, Seen, View};
+use sha2::{Digest as _, Sha256};
+
 use crate::policy::Value;
+use crate::policy::verdicts::{self, Digest};
 use crate::tenancy::requester::{Class, Requester, classify};
 use crate::tenancy::snapshot::{Changes, Kind, Map, Namespace, PolicySet, Snapshot, Unit};
 
@@ -23,8 +26,22 @@ pub struct World {
     pub leaves: Arc<Leaves>,
     /// What the cluster says of its Namespaces.
     pub view: View,
-    settings: Value,
-    tenants: Map<Value>,
+    settings: Prepared,
+    tenants: Map<Prepared>,
+}
+
+/// A document of the snapshot as policies see it, and its digest.
+#[derive(Debug, Clone)]
+struct Prepared {
+    value: Value,
+    digest: Digest,
+}
+
+impl From<serde_json::Value> for Prepared {
+    fn from(document: serde_json::Value) -> Self {
+        let value = Value::from(document);
+        Self { digest: verdicts::digest(&value), value }
+    }
 }
 
 impl World {
@@ -36,7 +53,7 @@ impl World {
         }
         let leaves = Arc::new(Leaves::of(&snapshot, &Emergencies::default()));
         Self {
-            settings: Value::from(snapshot.settings_document()),
+            settings: Prepared::from(snapshot.settings_document()),
             tenants,
             leaves,
             view: View::default(),
@@ -60,7 +77,7 @@ impl World {
             prepare(&snapshot, slug, &mut tenants);
         }
         let settings =
-            if changes.settings { Value::from(snapshot.settings_document()) } else { self.settings.clone() };
+            if changes.settings { snapshot.settings_document().into() } else { self.settings.clone() };
         let (leaves, view) = (Arc::clone(&self.leaves), self.view.clone());
         Self { settings, tenants, leaves, view, snapshot }
     }
@@ -71,15 +88,34 @@ impl World {
         Self { view, ..self }
     }
 
+    /// `data.tenancy` of some tenants, and its digest.
+    fn tenancy(&self, slugs: &[&str]) -> (Value, Digest) {
+        let tenants: BTreeMap<&str, &Prepared> =
+            slugs.iter().filter_map(|slug| Some((*slug, self.tenants.get(slug)?))).collect();
+        let mut digest = Sha256::new_with_prefix(self.settings.digest);
+        for (slug, tenant) in &tenants {
+            digest.update((slug.len() as u64).to_le_bytes());
+            digest.update(slug.as_bytes());
+            digest.update(tenant.digest);
+        }
+        let key = super::decode::interned;
+        let tenants = tenants.into_iter().map(|(slug, tenant)| (key(slug), tenant.value.clone()));
+        let tenancy = BTreeMap::from([
+            (key("settings"), self.settings.value.clone()),
+            (key("tenants"), Value::from(tenants.collect::<BTreeMap<_, _>>())),
+        ]);
+        (Value::from(tenancy), digest.finalize().into())
+    }
+
     /// The kind of the namespace a header is about; [`Kind::Cluster`] where there is none.
     pub fn kind(&self, header: &Header) -> Kind {
         self.snapshot.kind(&header.namespace)
     }
 }
 
-fn prepare(snapshot: &Snapshot, slug: &Arc<str>, tenants: &mut Map<Value>) {
+fn prepare(snapshot: &Snapshot, slug: &Arc<str>, tenants: &mut Map<Prepared>) {
     match snapshot.tenant_document(slug) {
-        Some(document) => drop(tenants.insert(Arc::clone(slug), Value::from(document))),
+        Some(document) => drop(tenants.insert(Arc::clone(slug), document.into())),
         None => drop(tenants.remove(slug)),
     }
 }
@@ -105,6 +141,8 @@ pub struct Facts {
     pub label_prefix: Arc<str>,
     /// `data.tenancy`, of this review's tenants only.
     pub tenancy: Value,
+    /// Its digest.
+    pub tenancy_digest: Digest,
     /// What the cluster says of its Namespaces; `None` where nobody knows.
     pub seen: Option<Arc<Namespaces>>,
     /// Policy sets of the namespace's tenant, in the order in which they apply.
@@ -135,14 +173,7 @@ impl Facts {
         slugs.extend(known.as_ref().map(|known| -> &str { &known.tenant }));
         let claimed = claimed_tenants(snapshot, review)?;
         slugs.extend(claimed.iter().map(String::as_str));
-        let tenants: BTreeMap<Value, Value> = slugs
-            .iter()
-            .filter_map(|slug| Some((super::decode::interned(slug), world.tenants.get(slug)?.clone())))
-            .collect();
-        let tenancy = BTreeMap::from([
-            (super::decode::interned("settings"), world.settings.clone()),
-            (super::decode::interned("tenants"), Value::from(tenants)),
-        ]);
+        let (tenancy, tenancy_digest) = world.tenancy(&slugs);
         let owner = known.as_ref().and_then(|known| snapshot.tenants.get(&known.tenant));
         Ok(Self {
             policy_sets: owner.map(|tenant| Arc::clone(&tenant.policy_sets)).unwrap_or_default(),
@@ -155,7 +186,8 @@ impl Facts {
             known,
             requester,
             label_prefix: Arc::from(snapshot.settings.label_prefix.as_ref() as &str),
-            tenancy: Value::from(tenancy),
+            tenancy,
+            tenancy_digest,
             seen: world.view.load(),
             revision: snapshot.revision,
         })

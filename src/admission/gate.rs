@@ -131,13 +131,11 @@ impl Gate {
         Ok(Decoded { review, law, facts, started })
     }
 
-    /// Judges what was decoded, and tells of it. `deadline` is what is left of the caller's patience.
+    /// Judges what was decoded, and records it. `deadline` is how long the caller waits, from when the review was there.
     pub fn decide(&self, decoded: Decoded, deadline: Option<Duration>, peer_verified: bool) -> Verdict {
         let Decoded { review, law, facts, started } = decoded;
-        let budget = Budget {
-            review: deadline.map_or(self.budget.review, |left| left.min(self.budget.review)),
-            ..self.budget
-        };
+        let deadline = deadline.unwrap_or(self.budget.deadline).saturating_sub(started.elapsed());
+        let budget = Budget { deadline, ..self.budget };
         let (facts, verdict) = match facts {
             Ok(facts) => {
                 let verdict = super::decide(&law, &facts, &review, budget);

@@ -2,7 +2,7 @@
 //!
 //! Skipping is most of what the gate does with a review, and no library checks what it skips; so this is our own. It
 //! must never fail open: no key twice in one object, because two readers of the same text could disagree about which
-//! value counts; nesting as deep as serde_json reads it and no deeper, because the rest of the gate reads with that; no
+//! value counts; nesting as deep as Kubernetes reads it and no deeper; no
 //! lone surrogate, no control character, no number that 64 bits cannot hold, nothing behind the end. The text is UTF-8
 //! before it comes here. Errors say what serde_json says, at the place where it says it: a test compares the two.
 
@@ -21,8 +21,12 @@ pub use text::Text;
 
 use keys::Keys;
 
-/// Objects and lists around a value, itself included; the 128th is refused.
-const DEPTH_MAX: u8 = 127;
+/// Objects and lists around a value, itself included. Kubernetes' decoder (`sigs.k8s.io/json`, after Go's `encoding/json`)
+/// reads 10,000; an object of a review stands in two more.
+const DEPTH_MAX: u16 = 10_002;
+
+/// Up to here nothing is counted: no object of a built-in kind is half as deep, and serde_json reads no deeper either.
+const SHALLOW: u16 = 127;
 
 const EOF_VALUE: &str = "EOF while parsing a value";
 const EOF_OBJECT: &str = "EOF while parsing an object";
@@ -33,7 +37,9 @@ pub struct Reader<'a> {
     text: &'a str,
     at: usize,
     /// Objects and lists that are open.
-    depth: u8,
+    depth: u16,
+    /// The most that were, where that is more than [`SHALLOW`].
+    deepest: u16,
     keys: Keys,
 }
 
@@ -57,7 +63,7 @@ pub enum Kind {
 impl<'a> Reader<'a> {
     /// At the beginning of a text.
     pub fn new(text: &'a str) -> Self {
-        Self { text, at: 0, depth: 0, keys: Keys::default() }
+        Self { text, at: 0, depth: 0, deepest: 0, keys: Keys::default() }
     }
 
     /// What comes next, which stays to be read.
@@ -71,6 +77,16 @@ impl<'a> Reader<'a> {
             b'n' => Kind::Null,
             _ => return Err(self.fault("expected value")),
         })
+    }
+
+    /// How many objects and lists are open.
+    pub const fn depth(&self) -> u16 {
+        self.depth
+    }
+
+    /// The most objects and lists that were open; 0 where it were at most 127.
+    pub const fn deepest(&self) -> u16 {
+        self.deepest
     }
 
     /// Where the next value begins, for [`Reader::again`].

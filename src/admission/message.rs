@@ -36,7 +36,7 @@ pub fn line(named: &Named) -> String {
     line.push_str(&clean(&finding.msg, LINE_MAX));
     if !finding.allowed.is_empty() {
         line.push_str(" (allowed: ");
-        line.push_str(&allowed(&finding.allowed));
+        line.push_str(&allowed(&finding.allowed, finding.allowed_omitted));
         line.push(')');
     }
     if let Some(fix) = &finding.fix {
@@ -46,15 +46,16 @@ pub fn line(named: &Named) -> String {
     cut(line, LINE_MAX)
 }
 
-fn allowed(entries: &[String]) -> String {
+fn allowed(entries: &[String], omitted: usize) -> String {
     let mut text = entries
         .iter()
         .take(ALLOWED_MAX)
         .map(|entry| clean(entry, OBSERVED_MAX))
         .collect::<Vec<_>>()
         .join(", ");
-    if entries.len() > ALLOWED_MAX {
-        let _ = write!(text, " and {} more", entries.len() - ALLOWED_MAX);
+    let more = entries.len().saturating_sub(ALLOWED_MAX) + omitted;
+    if more > 0 {
+        let _ = write!(text, " and {more} more");
     }
     text
 }

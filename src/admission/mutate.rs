@@ -18,7 +18,7 @@ use super::validate::{self, Inputs};
 use super::verdict::Verdict;
 use crate::policy::effective::Effective;
 use crate::policy::engine::EvalError;
-use crate::policy::{Budget, Mode, Operation, Plan, Policy, PolicySet, Value};
+use crate::policy::{Meter, Mode, Operation, Plan, Policy, PolicySet, Value};
 use crate::telemetry::words::Outcome;
 
 /// Runs the plan's patching policies and keeps what of it stands.
@@ -27,7 +27,7 @@ pub fn run(
     plan: &Plan,
     facts: &Facts,
     review: &Review,
-    budget: Budget,
+    meter: &mut Meter,
     verdict: &mut Verdict,
 ) {
     let patchable = matches!(review.header.operation(), Some(Operation::Create | Operation::Update))
@@ -44,11 +44,13 @@ pub fn run(
     let mut composed = Composed::new(changes::object(review));
     let mut before = Instant::now();
     let mut answered = Vec::new();
-    for (policy, mode) in
-        enforced(law, plan, facts, effective.as_ref()).filter(|(policy, _)| policy.patches())
+    for (at, policy, mode) in
+        enforced(law, plan, facts, effective.as_ref()).filter(|(_, policy, _)| policy.patches())
     {
         verdict.evaluated += 1;
-        match add(policy, inputs.of(policy, review), &data, budget, &mut composed) {
+        validate::misfit(policy, mode, effective.as_ref(), verdict);
+        meter.enter(at);
+        match add(policy, inputs.of(policy, review), &data, meter, &mut composed) {
             Ok(()) => answered.push((policy, mode)),
             Err(Refused::Failed(error)) => {
                 said(policy, mode, Outcome::Error, verdict);
@@ -64,17 +66,9 @@ pub fn run(
         before = now;
     }
     if composed.parts.iter().any(|(_, part)| !part.is_empty()) {
-        let judge = Judge {
-            law,
-            plan,
-            facts,
-            review,
-            budget,
-            effective: effective.as_ref(),
-            data: &data,
-            inputs: &inputs,
-        };
-        composed = judge.without_harm(composed, verdict);
+        let judge =
+            Judge { law, plan, facts, review, effective: effective.as_ref(), data: &data, inputs: &inputs };
+        composed = judge.without_harm(composed, meter, verdict);
     }
     if verdict.failures.iter().any(|failure| failure.denies) {
         composed.parts.clear();
@@ -115,21 +109,22 @@ fn enforced<'a>(
     plan: &'a Plan,
     facts: &'a Facts,
     effective: Option<&'a Arc<Effective>>,
-) -> impl Iterator<Item = (&'a Policy, Mode)> {
-    law.planned(plan)
-        .map(move |policy| (policy, validate::mode(policy, facts, effective)))
-        .filter(|(_, mode)| *mode == Mode::Enforce)
+) -> impl Iterator<Item = (usize, &'a Policy, Mode)> {
+    let planned = plan.policies.iter().filter_map(|at| Some((*at, law.policies.get(*at)?)));
+    planned
+        .map(move |(at, policy)| (at, policy, validate::mode(policy, facts, effective)))
+        .filter(|(.., mode)| *mode == Mode::Enforce)
 }
 
 fn add(
     policy: &Policy,
     input: &Value,
     data: &Value,
-    budget: Budget,
+    meter: &mut Meter,
     composed: &mut Composed,
 ) -> Result<(), Refused> {
-    let merges = policy.documents("merge", input, data, budget)?;
-    let patches = policy.documents("patch", input, data, budget)?;
+    let merges = policy.documents("merge", input, data, meter)?;
+    let patches = policy.documents("patch", input, data, meter)?;
     let mut operations = patch::from_operations(patches)?;
     let mut merged: Option<Json> = None;
     let fragments = merges.len();

@@ -1,10 +1,18 @@
 //! Patches: merge fragments and operations of policies → RFC 6902 that applies.
 
+use std::collections::{BTreeMap, HashSet};
+
 use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, ReplaceOperation};
 use serde_json::{Map, Value as Json};
 
 /// Bytes of a composed patch; the whole of it goes to the API server's audit log.
 pub const PATCH_BYTES_MAX: usize = 256 * 1024;
+
+/// Operations of a composed patch: each may move every element of a list.
+pub const OPERATIONS_MAX: usize = 1000;
+
+/// Bytes of one pointer, each of whose parents is looked up.
+const POINTER_BYTES_MAX: usize = 4096;
 
 /// Why a policy's patch was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +40,12 @@ pub enum PatchError {
     /// Too large.
     #[error("it has more than {PATCH_BYTES_MAX} bytes")]
     Size,
+    /// Too many operations.
+    #[error("it has more than {OPERATIONS_MAX} operations")]
+    Operations,
+    /// A pointer that is too long.
+    #[error("it has a pointer of more than {POINTER_BYTES_MAX} bytes")]
+    Pointer,
 }
 
 /// RFC 7396 → RFC 6902 against an object: parents are created, equal values cost nothing, so a second time is empty.
@@ -100,19 +114,24 @@ pub fn from_operations(documents: Vec<Json>) -> Result<Vec<PatchOperation>, Patc
     serde_json::from_value(Json::Array(documents)).map_err(|error| PatchError::Operation(error.to_string()))
 }
 
-/// Whose operations were taken, in order, and the object they lead to.
+/// The operations that were taken, by policy, and the object they lead to.
 #[derive(Debug, Clone)]
 pub struct Composed {
     /// The object with everything applied.
     pub object: Json,
-    /// Operations a policy.
+    /// Operations a policy, in order.
     pub parts: Vec<(String, Vec<PatchOperation>)>,
+    /// Every operation as text.
+    known: HashSet<String>,
+    /// What was written, and by which of the parts first.
+    written: BTreeMap<String, usize>,
+    bytes: usize,
 }
 
 impl Composed {
     /// Nothing applied yet.
-    pub const fn new(object: Json) -> Self {
-        Self { object, parts: Vec::new() }
+    pub fn new(object: Json) -> Self {
+        Self { object, parts: Vec::new(), known: HashSet::new(), written: BTreeMap::new(), bytes: 0 }
     }
 
     /// Adds a policy's operations, or leaves everything as it was. What an earlier policy has done word for word is done.
@@ -120,25 +139,30 @@ impl Composed {
     /// # Errors
     /// Forbidden, in conflict with an earlier policy, too large, or not applicable.
     pub fn add(&mut self, policy: &str, mut operations: Vec<PatchOperation>) -> Result<(), PatchError> {
-        // A second time it would append twice, or find nothing to remove.
-        operations.retain(|operation| !self.parts.iter().any(|(_, earlier)| earlier.contains(operation)));
-        for path in operations.iter().flat_map(written) {
-            for (other, earlier) in &self.parts {
-                if earlier.iter().flat_map(written).any(|done| self.clash(path, done)) {
-                    return Err(PatchError::Conflict { path: path.to_owned(), other: other.clone() });
-                }
-            }
+        if self.known.len() + operations.len() > OPERATIONS_MAX {
+            return Err(PatchError::Operations);
         }
-        let size = self
-            .parts
-            .iter()
-            .map(|(_, part)| part)
-            .chain([&operations])
-            .filter_map(|part| serde_json::to_vec(part).ok())
-            .map(|json| json.len())
-            .sum::<usize>();
-        if size > PATCH_BYTES_MAX {
+        let mut texts = Vec::with_capacity(operations.len());
+        // A second time it would append twice, or find nothing to remove.
+        operations.retain(|operation| {
+            let text = serde_json::to_string(operation).unwrap_or_default();
+            let new = !self.known.contains(&text);
+            if new {
+                texts.push(text);
+            }
+            new
+        });
+        let bytes = self.bytes + texts.iter().map(|text| text.len() + 1).sum::<usize>();
+        if bytes > PATCH_BYTES_MAX {
             return Err(PatchError::Size);
+        }
+        for path in operations.iter().flat_map(written) {
+            if path.len() > POINTER_BYTES_MAX {
+                return Err(PatchError::Pointer);
+            }
+            if let Some((other, _)) = self.clash(path).and_then(|at| self.parts.get(at)) {
+                return Err(PatchError::Conflict { path: path.to_owned(), other: other.clone() });
+            }
         }
         let operations = Patch(operations);
         let near = |path: &str| FORBIDDEN.iter().any(|owned| within(path, owned) || within(owned, path));
@@ -154,15 +178,23 @@ impl Composed {
             self.object = before;
             return Err(PatchError::Forbidden((*owned).to_owned()));
         }
+        for path in operations.iter().flat_map(written) {
+            self.written.entry(path.to_owned()).or_insert(self.parts.len());
+        }
+        self.known.extend(texts);
+        self.bytes = bytes;
         self.parts.push((policy.to_owned(), operations.0));
         Ok(())
     }
 
-    fn clash(&self, path: &str, done: &str) -> bool {
-        let below = within(path, done);
+    /// The first part that has written to a place, above it or below it.
+    fn clash(&self, path: &str) -> Option<usize> {
+        let below = self.written.range(format!("{path}/")..).take_while(|(done, _)| within(done, path));
+        let parents = path.char_indices().filter(|(_, letter)| *letter == '/').map(|(at, _)| at);
         // Adding a sibling below a parent that another policy has created is no clash.
-        let sibling = below && path != done && self.object.pointer(path).is_none();
-        (below || within(done, path)) && !sibling
+        let sibling = self.object.pointer(path).is_none();
+        let above = parents.filter(|_| !sibling).filter_map(|at| self.written.get(path.get(..at)?));
+        below.map(|(_, at)| at).chain(above).chain(self.written.get(path)).min().copied()
     }
 
     /// All operations in order.

@@ -8,8 +8,10 @@ use bytes::Bytes;
 
 use self::read::Request;
 use super::json;
+use super::workload;
 use crate::policy::select::Wanted;
-use crate::policy::{Operation, Plan, Value};
+use crate::policy::{Operation, Plan, Query, Value};
+use crate::tenancy::snapshot::Kind as NamespaceKind;
 
 pub use crate::telemetry::words::Endpoint;
 
@@ -59,6 +61,18 @@ pub struct Header {
 }
 
 impl Header {
+    /// What policies are looked up by, for a namespace of a kind.
+    pub fn query(&self, operation: Operation, kind: NamespaceKind) -> Query<'_> {
+        Query {
+            operation,
+            group: &self.resource.group,
+            resource: &self.resource.resource,
+            subresource: &self.subresource,
+            kind,
+            layout: workload::layout(self),
+        }
+    }
+
     /// The operation, if it is one we know.
     pub fn operation(&self) -> Option<Operation> {
         Operation::parse(&self.operation)
@@ -81,7 +95,7 @@ pub enum DecodeError {
     /// Not UTF-8.
     #[error("the body is not UTF-8 at byte {0}")]
     Utf8(usize),
-    /// Not JSON, nested beyond 128, a key twice, a number out of range, or a field of the wrong type.
+    /// Not JSON, nested beyond 10,000, a name longer than Kubernetes' bound, a key twice, a number out of range, or a field of the wrong type.
     #[error("the body is no AdmissionReview: {0}")]
     Json(#[from] json::Error),
     /// Another kind or version.
@@ -112,6 +126,10 @@ pub struct Review {
     pub body: Bytes,
     /// What of the body was built.
     pub built: Arc<Wanted>,
+    /// Objects and lists that are open at once somewhere in the body; 0 where it were at most 127.
+    pub depth: u16,
+    /// Whether something of what was to be built lies too deep, and is null.
+    pub cut: bool,
 }
 
 impl Review {
@@ -150,8 +168,9 @@ pub fn decode(
     if request.header.uid.is_empty() || request.header.uid.len() > 256 {
         return Err(DecodeError::NoUid);
     }
-    let Request { header, object, old_object, fields, built } = request;
-    Ok(Review { header, endpoint, object, old_object, fields, body, built })
+    let Request { header, object, old_object, fields, built, cut } = request;
+    let depth = found.depth;
+    Ok(Review { header, endpoint, object, old_object, fields, body, built, depth, cut })
 }
 
 fn shorten(text: &str) -> String {

@@ -52,7 +52,15 @@ pub(super) fn decided(law: &PolicySet, review: &Review) -> Verdict {
 pub(super) fn decided_in(snapshot: Snapshot, law: &PolicySet, review: &Review) -> Verdict {
     let world = World::new(std::sync::Arc::new(snapshot));
     let facts = Facts::gather(&world, review, "d-1".to_owned(), "2030-01-01T00:00:00Z".to_owned()).unwrap();
-    decide(law, &facts, review, Budget { time: std::time::Duration::from_secs(5), ..Budget::default() })
+    let seconds = std::time::Duration::from_secs;
+    let budget = Budget { time: seconds(5), review: seconds(20), deadline: seconds(60), ..Budget::default() };
+    decide(law, &facts, review, budget)
+}
+
+pub(super) fn decided_within(law: &PolicySet, review: &Review, budget: Budget) -> Verdict {
+    let world = World::new(std::sync::Arc::new(crate::tenancy::snapshot::tests::world()));
+    let facts = Facts::gather(&world, review, "d-1".to_owned(), "2030-01-01T00:00:00Z".to_owned()).unwrap();
+    decide(law, &facts, review, budget)
 }
 
 /// A verdict with nothing found.
@@ -144,4 +152,109 @@ fn a_set_of_the_platform_that_does_not_fit_denies_by_the_policy_it_is_for() {
         let (snapshot, _) = crate::tenancy::snapshot::tests::world().apply(&patch, 43).unwrap();
         assert_eq!(decided_in(snapshot, &law, &review).outcome(), expected, "{most}");
     }
+}
+
+/// An object whose `spec` nests so deep, and has a field beside it.
+fn deep(levels: usize) -> String {
+    format!(
+        r#"{{"metadata": {{}}, "spec": {{"a": 1, "deep": {}{}}}}}"#,
+        "[".repeat(levels),
+        "]".repeat(levels)
+    )
+}
+
+/// What is said of a deep object under a law that reads `reads`.
+fn judge_deep(endpoint: Endpoint, operation: &str, user: &str, reads: &str) -> Verdict {
+    let law = law(&[("reads", &format!("deny contains \"no\" if input.request.{reads} == \"x\""))]);
+    let (object, old) = match operation {
+        "CREATE" => (deep(5_000), "null".to_owned()),
+        "DELETE" => ("null".to_owned(), deep(5_000)),
+        _ => (deep(5_000), deep(5_000)),
+    };
+    let groups = if user.starts_with("system:serviceaccount:kube-system") {
+        r#"["system:serviceaccounts", "system:serviceaccounts:kube-system"]"#
+    } else {
+        r#"["acme-devs"]"#
+    };
+    let body = format!(
+        r#"{{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {{"uid": "u",
+        "resource": {{"group": "example.com", "version": "v1", "resource": "things"}}, "namespace": "{NAMESPACE}",
+        "operation": "{operation}", "userInfo": {{"username": "{user}", "groups": {groups}}},
+        "object": {object}, "oldObject": {old}}}}}"#
+    );
+    let world = World::new(std::sync::Arc::new(crate::tenancy::snapshot::tests::world()));
+    let wanted = |header: &Header| wanted::wanted(&law, &world, header);
+    let review = review::decode(body.into_bytes().into(), endpoint, &wanted).unwrap();
+    decided(&law, &review)
+}
+
+#[test]
+fn an_object_may_be_as_deep_as_kubernetes_reads_where_no_policy_reads_it() {
+    let (alice, collector) = ("alice@acme.io", "system:serviceaccount:kube-system:generic-garbage-collector");
+    for (operation, user, reads, expected) in [
+        ("CREATE", alice, "object.spec.a", Outcome::Allow),
+        ("UPDATE", alice, "object.spec.a", Outcome::Allow),
+        ("DELETE", alice, "oldObject.spec.a", Outcome::Allow),
+        ("CREATE", alice, "object.spec", Outcome::Deny),
+        ("CREATE", alice, "object", Outcome::Deny),
+        ("UPDATE", alice, "oldObject.spec.deep", Outcome::Deny),
+        ("DELETE", alice, "oldObject", Outcome::Allow),
+        ("UPDATE", collector, "object.spec", Outcome::Allow),
+    ] {
+        let verdict = judge_deep(Endpoint::Validate, operation, user, reads);
+        assert_eq!(verdict.outcome(), expected, "{operation} {user} {reads}: {:?}", verdict.failures);
+        let says = "[protocol] a part of the object that a policy reads is nested more than 127 levels deep";
+        assert_eq!(message::denial(&verdict).contains(says), expected == Outcome::Deny);
+    }
+    let patched = judge_deep(Endpoint::Mutate, "CREATE", alice, "object.spec");
+    assert!(patched.allowed() && patched.patch.is_empty(), "{patched:?}");
+}
+
+#[test]
+fn a_deep_object_is_patched() {
+    let law = law(&[("label", "merge contains {\"metadata\": {\"labels\": {\"a\": \"1\"}}}")]);
+    let body = format!(
+        r#"{{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {{"uid": "u",
+        "resource": {{"group": "example.com", "version": "v1", "resource": "things"}}, "namespace": "{NAMESPACE}",
+        "operation": "CREATE", "userInfo": {{"username": "alice@acme.io", "groups": ["acme-devs"]}},
+        "object": {}}}}}"#,
+        deep(9_990)
+    );
+    let world = World::new(std::sync::Arc::new(crate::tenancy::snapshot::tests::world()));
+    let wanted = |header: &Header| wanted::wanted(&law, &world, header);
+    let review = review::decode(body.into_bytes().into(), Endpoint::Mutate, &wanted).unwrap();
+    assert_eq!(decided(&law, &review).patch.len(), 1);
+}
+
+#[test]
+fn a_review_beyond_the_bounds_of_kubernetes_is_refused() {
+    let long = |length: usize| "x".repeat(length);
+    let many = |count: usize| serde_json::to_string(&vec!["g"; count]).unwrap();
+    let of = |field: &str, value: &str| {
+        let text = format!(
+            r#"{{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {{"uid": "u", "{field}": {value}}}}}"#
+        );
+        let decoded = review::decode(text.into_bytes().into(), Endpoint::Validate, &|_| Wanted::everything());
+        decoded.map(drop).map_err(|error| error.to_string())
+    };
+    let resource = |part: &str, length| format!(r#"{{"{part}": "{}"}}"#, long(length));
+    for (field, fits, too_long) in [
+        ("resource", resource("resource", 63), resource("resource", 64)),
+        ("resource", resource("group", 253), resource("group", 254)),
+        ("resource", resource("version", 63), resource("version", 64)),
+        ("kind", resource("kind", 63), resource("kind", 12 << 20)),
+        ("subResource", format!("\"{}\"", long(63)), format!("\"{}\"", long(64))),
+        ("namespace", format!("\"{}\"", long(63)), format!("\"{}\"", long(64))),
+        ("operation", format!("\"{}\"", long(63)), format!("\"{}\"", long(64))),
+        ("name", format!("\"{}\"", long(4096)), format!("\"{}\"", long(4097))),
+        ("userInfo", resource("username", 4096), resource("username", 4097)),
+        ("userInfo", format!(r#"{{"groups": {}}}"#, many(5000)), format!(r#"{{"groups": {}}}"#, many(5001))),
+    ] {
+        assert_eq!(of(field, &fits), Ok(()), "{field}");
+        let said = of(field, &too_long).unwrap_err();
+        assert!(said.contains(&format!("request.{field}")) && said.len() < 300, "{said}");
+    }
+    let fields = |count: usize| (0..count).map(|at| format!("\"f{at}\": 1")).collect::<Vec<_>>().join(", ");
+    assert_eq!(of("x", &format!("1, {}", fields(60))), Ok(()));
+    assert!(of("x", &format!("1, {}", fields(100))).unwrap_err().contains("more than 64 fields"));
 }

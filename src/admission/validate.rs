@@ -9,9 +9,12 @@ use super::review::Review;
 use super::verdict::{Named, Verdict};
 use crate::policy::effective::Effective;
 use crate::policy::engine::{EvalError, Object};
-use crate::policy::memo::{Found, Question};
-use crate::policy::{Budget, Finding, Mode, Plan, Policy, PolicySet, Value};
+use crate::policy::verdicts::{Found, Question};
+use crate::policy::{Finding, Meter, Mode, Plan, Policy, PolicySet, Value};
 use crate::telemetry::words::Outcome;
+
+/// Bytes of a question up to which each policy is looked up by itself too: every one of them digests what it reads.
+const ALONE_MAX: usize = 64 << 10;
 
 /// Runs the plan's policies and adds what they say.
 pub fn run(
@@ -19,17 +22,14 @@ pub fn run(
     plan: &Plan,
     facts: &Facts,
     review: &Review,
-    budget: Budget,
+    meter: &mut Meter,
     verdict: &mut Verdict,
 ) {
     let effective = effective(law, facts);
     let effective = effective.as_ref();
     let asked = asked(law, plan, facts, effective);
     for (_, policy, mode) in &asked {
-        if let Some(why) = effective.and_then(|effective| effective.broken(&policy.manifest.id)) {
-            crate::telemetry::metrics::policy_error(&policy.manifest.id, "params");
-            verdict.failed_policy(policy, *mode, "params", why.to_owned());
-        }
+        misfit(policy, *mode, effective, verdict);
     }
     let policies: Vec<usize> = asked.iter().map(|(at, ..)| *at).collect();
     if policies.is_empty() {
@@ -39,12 +39,12 @@ pub fn run(
     let parts = input::Parts::gather(review, facts, &plan.reads, false);
     let values = parts.values();
     let cluster = facts.cluster(plan.cluster);
-    let (tenancy, seen) = (&facts.tenancy, &cluster);
+    let (tenancy, seen) = (&facts.tenancy_digest, &cluster);
     let question =
         Question { plan: plan.id, policies: &policies, parts: &values, tenancy, cluster: seen, effective };
     // A policy that sees Secret values is asked each time: nothing of theirs is kept.
-    let place = if with_clear { None } else { law.memo.place(&question) };
-    if let Some(known) = place.and_then(|place| law.memo.recall(place, &question)) {
+    let key = if with_clear { None } else { question.key() };
+    if let Some(known) = key.and_then(|key| law.verdicts.get(&key)) {
         for (found, (_, policy, mode)) in known.iter().zip(&asked) {
             tell(policy, *mode, found.clone(), verdict);
         }
@@ -54,27 +54,38 @@ pub fn run(
         Ok(inputs) => inputs,
         Err(error) => return verdict.fail("", "shape", format!("the object cannot be judged: {error}")),
     };
-    let alone = Alone { law, facts, cluster: seen, effective, remember: place.is_some() && !plan.whole };
+    let remember = !plan.whole && key.is_some_and(|key| key.size <= ALONE_MAX);
+    let alone = Alone { law, facts, cluster: seen, effective, remember };
     let data = data(law, facts, effective, seen);
     let mut all = Vec::with_capacity(asked.len());
-    let started = Instant::now();
-    let mut before = started;
+    let mut before = Instant::now();
     for (at, policy, mode) in &asked {
         let input = inputs.of(policy, review);
+        meter.enter(*at);
         let found = alone.ask(*at, policy, input, |input| {
-            let found = ask(*at, policy, *mode, input, &data, budget.after(before - started), verdict);
+            let found = ask(*at, policy, *mode, input, &data, meter, verdict);
             let now = Instant::now();
             policy.metrics.took(now.duration_since(before));
             before = now;
             found
         });
         if let Some(found) = found {
-            all.push(found.clone());
+            if key.is_some() {
+                all.push(found.clone());
+            }
             tell(policy, *mode, found, verdict);
         }
     }
-    if let Some(place) = place.filter(|_| all.len() == asked.len()) {
-        law.memo.keep(place, &question, all);
+    if let Some(key) = key.filter(|_| all.len() == asked.len()) {
+        law.verdicts.insert(key, all);
+    }
+}
+
+/// Notes that a policy cannot be asked, because a policy set gives it a parameter that its schema refuses.
+pub fn misfit(policy: &Policy, mode: Mode, effective: Option<&Arc<Effective>>, verdict: &mut Verdict) {
+    if let Some(why) = effective.and_then(|effective| effective.broken(&policy.manifest.id)) {
+        crate::telemetry::metrics::policy_error(&policy.manifest.id, "params");
+        verdict.failed_policy(policy, mode, "params", why.to_owned());
     }
 }
 
@@ -101,15 +112,15 @@ impl Alone<'_> {
         if !self.remember || policy.reads.values(input, &mut parts).is_none() {
             return evaluate(input);
         }
-        let (tenancy, effective) = (&self.facts.tenancy, self.effective);
+        let (tenancy, effective) = (&self.facts.tenancy_digest, self.effective);
         let cluster = if policy.reads_cluster { self.cluster } else { &Value::Null };
         let question = Question { plan: 0, policies: &[at], parts: &parts, tenancy, cluster, effective };
-        let Some(place) = self.law.memo.place(&question) else { return evaluate(input) };
-        if let Some(known) = self.law.memo.recall(place, &question) {
+        let Some(key) = question.key() else { return evaluate(input) };
+        if let Some(known) = self.law.verdicts.get(&key) {
             return known.first().cloned();
         }
         let found = evaluate(input)?;
-        self.law.memo.keep(place, &question, vec![found.clone()]);
+        self.law.verdicts.insert(key, vec![found.clone()]);
         Some(found)
     }
 }
@@ -135,11 +146,11 @@ fn ask(
     mode: Mode,
     input: &Value,
     data: &Value,
-    budget: Budget,
+    meter: &mut Meter,
     verdict: &mut Verdict,
 ) -> Option<Found> {
-    let deny = policy.findings("deny", input, data, budget);
-    let warn = policy.findings("warn", input, data, budget);
+    let deny = policy.findings("deny", input, data, meter);
+    let warn = policy.findings("warn", input, data, meter);
     match (deny, warn) {
         (Ok(deny), Ok(warn)) => Some(Found { policy: at, deny, warn }),
         (deny, warn) => {

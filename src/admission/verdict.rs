@@ -11,7 +11,7 @@ use super::review::{Endpoint, Review};
 pub use crate::telemetry::words::Verdict as Outcome;
 
 /// A finding, and whose.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Named {
     /// The policy's id.
     pub policy: String,
@@ -144,7 +144,23 @@ impl Verdict {
             msg: "is no operation that this gate can judge".to_owned(),
             observed: Some(operation.to_owned()),
             allowed: Operation::ALL.iter().map(ToString::to_string).collect(),
+            allowed_omitted: 0,
             fix: Some("upgrade the gate before the API server".to_owned()),
+        };
+        self.denials.push(Named { policy: "protocol".to_owned(), finding });
+    }
+
+    /// Denies an object of which a policy reads a part that is too deep to be handed to it.
+    pub fn too_deep(&mut self, max: u16) {
+        if self.endpoint == Endpoint::Mutate {
+            let message =
+                format!("a policy reads a part of the object that is nested more than {max} levels deep");
+            return self.fail("", "shape", message);
+        }
+        let finding = Finding {
+            msg: format!("a part of the object that a policy reads is nested more than {max} levels deep"),
+            fix: Some("nest it less deep".to_owned()),
+            ..Finding::default()
         };
         self.denials.push(Named { policy: "protocol".to_owned(), finding });
     }

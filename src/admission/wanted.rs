@@ -6,10 +6,10 @@ use super::facts::World;
 use super::review::Header;
 use super::shape;
 use super::workload;
+use crate::policy::PolicySet;
 use crate::policy::engine::analysis::Step;
 use crate::policy::engine::reads::Reads;
 use crate::policy::select::Wanted;
-use crate::policy::{PolicySet, Query};
 
 /// What the policies that can match read, and what the gate itself needs to answer them.
 pub fn wanted(law: &PolicySet, world: &World, header: &Header) -> Arc<Wanted> {
@@ -17,14 +17,7 @@ pub fn wanted(law: &PolicySet, world: &World, header: &Header) -> Arc<Wanted> {
     let Some(operation) = header.operation().filter(|_| !header.is_namespace()) else {
         return Wanted::everything();
     };
-    let query = Query {
-        operation,
-        group: &header.resource.group,
-        resource: &header.resource.resource,
-        subresource: &header.subresource,
-        kind: world.kind(header),
-    };
-    let plan = law.plan(&query);
+    let plan = law.plan(&header.query(operation, world.kind(header)));
     let make = || if plan.whole { Wanted::everything() } else { Arc::new(from_reads(header, &plan.reads)) };
     Arc::clone(plan.wanted.get_or_init(make))
 }

@@ -24,6 +24,11 @@ pub fn template(header: &Header) -> Option<&'static [&'static str]> {
     template_of(&header.resource)
 }
 
+/// What tells apart the resources of which different parts are built; see [`reads`].
+pub fn layout(header: &Header) -> Option<&'static [&'static str]> {
+    if is_application(header) { Some(&["spec", "components"]) } else { template(header) }
+}
+
 fn template_of(resource: &Gvk) -> Option<&'static [&'static str]> {
     match (resource.group.as_str(), resource.resource.as_str()) {
         ("", "pods") => Some(&[]),

@@ -14,7 +14,7 @@ use crate::admission::wanted::wanted;
 use crate::admission::{self, Endpoint, Facts, Review, Verdict, World, cases};
 use crate::policy::set::Options;
 use crate::policy::source::{dir, embedded};
-use crate::policy::{Budget, Bundle, Mode, PolicySet, Problems, Query};
+use crate::policy::{Budget, Bundle, Mode, PolicySet, Problems};
 use crate::tenancy::snapshot::Snapshot;
 
 /// The example world, in which the embedded library's cases are told.
@@ -169,9 +169,13 @@ pub struct Judged {
 }
 
 impl Judge {
-    /// A law and a world, and the gate's own budget.
+    /// Policies and a snapshot, and the gate's own budget; only the deadline is longer, because no caller waits.
     pub fn new(law: impl Into<Arc<PolicySet>>, world: Arc<World>) -> Self {
-        Self { law: law.into(), world, budget: Budget::default() }
+        Self {
+            law: law.into(),
+            world,
+            budget: Budget { deadline: Duration::from_secs(30), ..Budget::default() },
+        }
     }
 
     /// Asks as the webhook does, from the bytes on.
@@ -199,14 +203,7 @@ impl Judge {
     fn asked(&self, review: &Review, facts: &Facts) -> Vec<String> {
         let header = &review.header;
         let Some(operation) = header.operation() else { return Vec::new() };
-        let (group, resource) = (header.resource.group.as_str(), header.resource.resource.as_str());
-        let plan = self.law.plan(&Query {
-            operation,
-            group,
-            resource,
-            subresource: &header.subresource,
-            kind: facts.kind,
-        });
+        let plan = self.law.plan(&header.query(operation, facts.kind));
         let effective = validate::effective(&self.law, facts);
         let asked = self.law.planned(&plan).filter(|policy| {
             match (review.endpoint, validate::mode(policy, facts, effective.as_ref())) {

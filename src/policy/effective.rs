@@ -4,6 +4,7 @@
 //! ledger refuses what does not, and should the value above it change later, the join still never goes beyond it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::{Map, Value as Json};
@@ -20,11 +21,16 @@ const KNOWN_MAX: usize = 4096;
 /// Parameters and modes as they hold somewhere.
 #[derive(Debug)]
 pub struct Effective {
+    /// No two of a process have the same; never 0.
+    pub id: u64,
     /// `data.params`.
     pub params: Value,
     modes: BTreeMap<String, Override>,
     broken: BTreeMap<String, String>,
 }
+
+/// The next [`Effective::id`].
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// What sets say of one policy's mode.
 #[derive(Debug, Clone, Copy, Default)]
@@ -140,7 +146,7 @@ fn effective(law: &PolicySet, sets: &[Attached], project: Option<&str>) -> Effec
             modes.insert(id.clone(), said);
         }
     }
-    Effective { params: Value::from(params), modes, broken }
+    Effective { id: NEXT.fetch_add(1, Ordering::Relaxed), params: Value::from(params), modes, broken }
 }
 
 fn fold(said: Override, set: &Attached, rule: &Rule) -> Override {

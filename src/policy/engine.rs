@@ -4,6 +4,7 @@
 //! Verdicts are the same on both, which a differential test holds.
 
 pub mod analysis;
+mod budget;
 pub mod builtins;
 mod constants;
 mod depth;
@@ -21,6 +22,7 @@ pub mod uses;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+pub use budget::{Budget, Meter};
 pub use regorus::Value;
 /// The engine's map, keyed by values.
 pub use regorus::value::Object;
@@ -30,34 +32,6 @@ use rvm::Machine;
 
 use super::bundle::Module;
 use super::problem::Problem;
-
-/// How much one evaluation may spend before it is stopped as an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
-    /// Wall clock of one policy; checked between instructions.
-    pub time: Duration,
-    /// Wall clock of all policies of one review together; what is left of it bounds each.
-    pub review: Duration,
-    /// Instructions of one policy on the register machine. Its own default, 25,000, is less than a Pod of 500
-    /// containers needs.
-    pub instructions: usize,
-}
-
-impl Default for Budget {
-    /// 50 ms a policy, 2 s a review and ten million instructions: the validating call has three seconds, and a healthy
-    /// policy needs microseconds.
-    fn default() -> Self {
-        Self { time: Duration::from_millis(50), review: Duration::from_secs(2), instructions: 10_000_000 }
-    }
-}
-
-impl Budget {
-    /// What one policy may spend when the review has been at it for a while.
-    #[must_use]
-    pub fn after(self, spent: Duration) -> Self {
-        Self { time: self.time.min(self.review.saturating_sub(spent)), ..self }
-    }
-}
 
 /// Why an evaluation gave no answer. The words are the `reason` label of `portcullis_policy_errors_total`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +59,20 @@ impl EvalError {
             Self::Data(_) => "data",
             Self::Panic(_) => "panic",
         }
+    }
+}
+
+/// Why an engine stopped.
+enum Interrupted {
+    /// The wall clock that it was given has passed.
+    Clock,
+    /// Anything else.
+    Failed(EvalError),
+}
+
+impl From<EvalError> for Interrupted {
+    fn from(error: EvalError) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -145,7 +133,7 @@ impl Compiled {
         }
     }
 
-    /// Evaluates the rule at `index` of those given to [`Compiled::new`].
+    /// Evaluates the rule at `index` of those given to [`Compiled::new`]. `own` is the policy's own bound on its time.
     ///
     /// # Errors
     /// Budget spent, a failing builtin, a panic; never a quiet undefined.
@@ -154,13 +142,17 @@ impl Compiled {
         index: usize,
         input: &Value,
         data: &Value,
-        budget: Budget,
+        own: Option<Duration>,
+        meter: &mut Meter,
     ) -> Result<Value, EvalError> {
-        let run = std::panic::AssertUnwindSafe(|| match self {
-            Self::Machine(machine) => machine.evaluate(index, input, data, budget),
-            Self::Interpreter(interpreter, _) => interpreter.evaluate(index, input, data, budget),
-        });
-        std::panic::catch_unwind(run).unwrap_or_else(|panic| Err(EvalError::Panic(said(panic.as_ref()))))
+        meter.run(own, |wall, instructions| {
+            let run = std::panic::AssertUnwindSafe(|| match self {
+                Self::Machine(machine) => machine.evaluate(index, input, data, wall, instructions),
+                Self::Interpreter(interpreter, _) => interpreter.evaluate(index, input, data, wall),
+            });
+            std::panic::catch_unwind(run)
+                .unwrap_or_else(|panic| Err(EvalError::Panic(said(panic.as_ref())).into()))
+        })
     }
 
     /// Why it runs on the interpreter; `None` on the register machine.

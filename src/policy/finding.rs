@@ -2,8 +2,17 @@
 
 use super::engine::Value;
 
-/// One violation or warning, as a policy put it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+/// Bytes of one text of a finding. A denial shows 1,000 characters of it, a line of the decision log 512 bytes.
+const TEXT_MAX: usize = 2 << 10;
+
+/// Entries of `allowed`; a denial shows eight.
+const ALLOWED_MAX: usize = 32;
+
+/// Findings of one rule; a denial shows twenty.
+const FINDINGS_MAX: usize = 1000;
+
+/// One violation or warning, as a policy put it. Texts of more than 2 KiB are cut, and end in `…`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Finding {
     /// Where in the object, as `spec.containers[0].image`; empty for the request as a whole.
     pub field: String,
@@ -11,10 +20,21 @@ pub struct Finding {
     pub msg: String,
     /// What was found there.
     pub observed: Option<String>,
-    /// What would have passed; only ever of the namespace's own tenant.
+    /// What would have passed, the first 32; only ever of the namespace's own tenant.
     pub allowed: Vec<String>,
+    /// How many more would have passed.
+    pub allowed_omitted: usize,
     /// What to do about it.
     pub fix: Option<String>,
+}
+
+impl Finding {
+    /// Bytes that it holds.
+    pub fn bytes(&self) -> usize {
+        let texts = [&self.field, &self.msg].into_iter().chain(&self.observed).chain(&self.fix);
+        let allowed = self.allowed.iter().map(|entry| size_of::<String>() + entry.len());
+        size_of::<Self>() + texts.map(String::len).sum::<usize>() + allowed.sum::<usize>()
+    }
 }
 
 /// The keys of a finding that is an object.
@@ -33,12 +53,17 @@ pub fn findings(rule: &str, value: &Value) -> Result<Vec<Finding>, String> {
     };
     let mut found = found?;
     found.sort();
+    let more = found.len().saturating_sub(FINDINGS_MAX);
+    if more > 0 {
+        found.truncate(FINDINGS_MAX);
+        found.push(Finding { msg: format!("and {more} more findings of this policy"), ..Finding::default() });
+    }
     Ok(found)
 }
 
 fn finding(rule: &str, value: &Value) -> Result<Finding, String> {
     let fields = match value {
-        Value::String(msg) => return Ok(Finding { msg: msg.to_string(), ..Finding::default() }),
+        Value::String(msg) => return Ok(Finding { msg: cut(msg), ..Finding::default() }),
         Value::Object(fields) => fields,
         other => {
             return Err(format!(
@@ -54,7 +79,7 @@ fn finding(rule: &str, value: &Value) -> Result<Finding, String> {
             Ok("field") => finding.field = text(rule, "field", value)?,
             Ok("observed") => finding.observed = Some(text(rule, "observed", value)?),
             Ok("fix") => finding.fix = Some(text(rule, "fix", value)?),
-            Ok("allowed") => finding.allowed = texts(rule, value)?,
+            Ok("allowed") => (finding.allowed, finding.allowed_omitted) = texts(rule, value)?,
             _ => return Err(format!("`{rule}` holds a finding with the key {key}; the keys are {KEYS}")),
         }
     }
@@ -66,12 +91,25 @@ fn finding(rule: &str, value: &Value) -> Result<Finding, String> {
 
 fn text(rule: &str, key: &str, value: &Value) -> Result<String, String> {
     match value {
-        Value::String(text) => Ok(text.to_string()),
+        Value::String(text) => Ok(cut(text)),
         other => Err(format!("`{rule}` holds a finding whose {key} is {}, not a string", kind(other))),
     }
 }
 
-fn texts(rule: &str, value: &Value) -> Result<Vec<String>, String> {
+/// A copy of a text, cut at a character's boundary: a finding for each container, each with the longest annotation, is
+/// more than a gate has memory for.
+fn cut(text: &str) -> String {
+    if text.len() <= TEXT_MAX {
+        return text.to_owned();
+    }
+    let end = (0..=TEXT_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let mut short = text.get(..end).unwrap_or_default().to_owned();
+    short.push('…');
+    short
+}
+
+/// The first of a list of texts, and how many more there are.
+fn texts(rule: &str, value: &Value) -> Result<(Vec<String>, usize), String> {
     let items: Vec<&Value> = match value {
         Value::Array(items) => items.iter().collect(),
         Value::Set(items) => items.iter().collect(),
@@ -82,7 +120,9 @@ fn texts(rule: &str, value: &Value) -> Result<Vec<String>, String> {
             ));
         }
     };
-    items.into_iter().map(|item| text(rule, "allowed", item)).collect()
+    let more = items.len().saturating_sub(ALLOWED_MAX);
+    let first = items.into_iter().take(ALLOWED_MAX).map(|item| text(rule, "allowed", item));
+    Ok((first.collect::<Result<_, _>>()?, more))
 }
 
 /// Reads the value of `patch` or `merge`: JSON values in a stable order.

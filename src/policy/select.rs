@@ -1,8 +1,11 @@
 //! Which policies apply to a request: an index, so that what does not match costs nothing.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
+
+use quick_cache::sync::Cache;
 
 use super::engine::reads::Reads;
 use super::manifest::{Match, Operation};
@@ -22,6 +25,9 @@ pub struct Query<'a> {
     pub subresource: &'a str,
     /// Kind of the namespace.
     pub kind: Kind,
+    /// Where an object of this resource holds a pod template, for callers that keep a [`Plan::wanted`]: plans are shared
+    /// only by resources of one layout.
+    pub layout: Option<&'static [&'static str]>,
 }
 
 /// What applies to a query.
@@ -171,37 +177,70 @@ fn exact_key(group: &str, resource: &str, subresource: &str) -> String {
     key
 }
 
-/// Plans already made. Resources come from the API server, so a few hundred are ever seen; a caller who invents
-/// them costs planning time and no memory beyond this bound.
-const PLANS_MAX: usize = 4096;
+/// Resources by name whose plan is known, each under 1 KiB. A cluster serves some hundred, each with a few operations.
+const NAMES_MAX: usize = 4096;
 
-type Made = HashMap<Box<str>, Arc<Plan>>;
+/// Plans, at some 50 KiB where much of a Pod is read. There are as many as `match` blocks that differ.
+const PLANS_MAX: usize = 256;
 
-/// A memory of plans.
-#[derive(Debug, Default)]
-pub struct Plans(RwLock<HashMap<(Operation, Kind), Made>>);
+/// The longest name whose plan is kept: a resource, a group and a subresource at Kubernetes' bounds.
+const NAME_BYTES_MAX: usize = 512;
+
+/// What a plan is made of. Names that select the same share one, so an invented name costs no plan.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Selection {
+    policies: Vec<usize>,
+    broken: Vec<usize>,
+    layout: Option<&'static [&'static str]>,
+}
+
+/// Plans by what they select, and names by their plan. Both are bounded, and names that are asked once are evicted
+/// before those that are asked again.
+#[derive(Debug)]
+pub struct Plans {
+    names: Cache<Box<str>, Arc<Plan>>,
+    plans: Cache<Selection, Arc<Plan>>,
+}
+
+impl Default for Plans {
+    fn default() -> Self {
+        Self { names: Cache::new(NAMES_MAX), plans: Cache::new(PLANS_MAX) }
+    }
+}
 
 impl Plans {
-    /// The plan of a query, made once.
-    pub fn get(&self, query: &Query<'_>, make: impl FnOnce() -> Plan) -> Arc<Plan> {
-        let bucket = (query.operation, query.kind);
-        let key = exact_key(query.group, query.resource, query.subresource);
-        let known = self
-            .0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&bucket)
-            .and_then(|plans| plans.get(key.as_str()).cloned());
-        if let Some(plan) = known {
+    /// The plan of a query. `find` looks up the policies and the broken policies that match it, `make` makes a plan of
+    /// them.
+    pub fn get(
+        &self,
+        query: &Query<'_>,
+        find: impl FnOnce() -> (Vec<usize>, Vec<usize>),
+        make: impl FnOnce(Vec<usize>, Vec<usize>) -> Plan,
+    ) -> Arc<Plan> {
+        let key = name_key(query);
+        if let Some(plan) = self.names.get(key.as_str()) {
             return plan;
         }
-        let plan = Arc::new(make());
-        let mut plans = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if plans.values().map(HashMap::len).sum::<usize>() < PLANS_MAX {
-            plans.entry(bucket).or_default().insert(key.into(), Arc::clone(&plan));
+        let (policies, broken) = find();
+        let selection = Selection { policies, broken, layout: query.layout };
+        let made = self.plans.get_or_insert_with(&selection, || {
+            Ok::<_, Infallible>(Arc::new(make(selection.policies.clone(), selection.broken.clone())))
+        });
+        let Ok(plan) = made;
+        if key.len() <= NAME_BYTES_MAX {
+            self.names.insert(key.into(), Arc::clone(&plan));
         }
         plan
     }
+}
+
+fn name_key(query: &Query<'_>) -> String {
+    let mut key = exact_key(query.group, query.resource, query.subresource);
+    for part in [query.operation.as_str(), query.kind.as_str()].iter().chain(query.layout.unwrap_or(&["-"])) {
+        key.push('\0');
+        key.push_str(part);
+    }
+    key
 }
 
 #[cfg(test)]

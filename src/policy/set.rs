@@ -10,13 +10,13 @@ use super::Bundle;
 use super::bundle::BuiltIn;
 use super::effective::Known;
 use super::engine::reads::Reads;
-use super::engine::{Budget, Compiled, EvalError, Value};
+use super::engine::{Compiled, EvalError, Meter, Value};
 use super::finding::{self, Finding};
 use super::manifest::{Manifest, Match, Mode, OnError};
-use super::memo::Memo;
 use super::params::Modes;
 use super::problem::Problems;
 use super::select::{Index, Plan, Plans, Query};
+use super::verdicts::VerdictCache;
 use crate::telemetry::metrics::PolicyMetrics;
 use crate::tenancy::snapshot::Kind;
 
@@ -78,8 +78,8 @@ pub struct PolicySet {
     plans: Plans,
     /// What holds for tenants with policy sets of their own.
     pub effective: Known,
-    /// What was found for inputs that come again.
-    pub memo: Memo,
+    /// What was found for input that comes again.
+    pub verdicts: VerdictCache,
 }
 
 /// How to compile.
@@ -122,19 +122,15 @@ impl PolicySet {
             analyses,
             plans: Plans::default(),
             effective: Known::default(),
-            memo: Memo::default(),
+            verdicts: VerdictCache::default(),
         }
     }
 
     /// What applies to a request.
     pub fn plan(&self, query: &Query<'_>) -> Arc<Plan> {
-        self.plans.get(query, || {
-            let mut plan = Plan {
-                policies: self.index.find(query),
-                broken: self.broken_index.find(query),
-                whole: self.full_input,
-                ..Plan::default()
-            };
+        let find = || (self.index.find(query), self.broken_index.find(query));
+        self.plans.get(query, find, |policies, broken| {
+            let mut plan = Plan { policies, broken, whole: self.full_input, ..Plan::default() };
             for policy in plan.policies.iter().filter_map(|at| self.policies.get(*at)) {
                 plan.reads.merge(&policy.reads);
                 plan.patches |= policy.patches();
@@ -190,9 +186,9 @@ impl Policy {
         rule: &str,
         input: &Value,
         data: &Value,
-        budget: Budget,
+        meter: &mut Meter,
     ) -> Result<Vec<Finding>, EvalError> {
-        match self.value(rule, input, data, budget)? {
+        match self.value(rule, input, data, meter)? {
             Some(value) => finding::findings(rule, &value).map_err(EvalError::Engine),
             None => Ok(Vec::new()),
         }
@@ -207,9 +203,9 @@ impl Policy {
         rule: &str,
         input: &Value,
         data: &Value,
-        budget: Budget,
+        meter: &mut Meter,
     ) -> Result<Vec<serde_json::Value>, EvalError> {
-        match self.value(rule, input, data, budget)? {
+        match self.value(rule, input, data, meter)? {
             Some(value) => finding::documents(rule, &value).map_err(EvalError::Engine),
             None => Ok(Vec::new()),
         }
@@ -220,15 +216,14 @@ impl Policy {
         rule: &str,
         input: &Value,
         data: &Value,
-        budget: Budget,
+        meter: &mut Meter,
     ) -> Result<Option<Value>, EvalError> {
         let Some(index) = self.rules.iter().position(|known| *known == rule) else { return Ok(None) };
         // What is not known is an error: undefined, a rule that waits for a label would be silent.
         if self.reads_cluster && !lint::has_cluster(data) {
             return Err(EvalError::Data("what the cluster says of the namespace is not known".to_owned()));
         }
-        let time = self.manifest.budget.map_or(budget.time, |own| own.min(budget.time));
-        self.compiled.evaluate(index, input, data, Budget { time, ..budget }).map(Some)
+        self.compiled.evaluate(index, input, data, self.manifest.budget, meter).map(Some)
     }
 }
 

@@ -36,7 +36,12 @@ pub fn judge(law: &PolicySet, world: &World, endpoint: Endpoint, body: &[u8]) ->
             law,
             &facts,
             &review,
-            portcullis::policy::Budget { time: std::time::Duration::from_secs(5), ..Default::default() },
+            portcullis::policy::Budget {
+                time: std::time::Duration::from_secs(5),
+                review: std::time::Duration::from_secs(20),
+                deadline: std::time::Duration::from_secs(60),
+                ..Default::default()
+            },
         ),
         Err(error) => Verdict::failed(&review, "0".into(), "shape", error.to_string()),
     })

@@ -138,3 +138,51 @@ fn only_an_update_is_a_removal() {
     removal(&old, &Json::Null, false);
     removal(&Json::Null, &new, false);
 }
+
+#[test]
+fn a_removal_among_very_many_finalizers_is_found() {
+    // Compared one by one they would take hours.
+    let names = |count: usize| json!((0..count).map(|at| format!("example.com/{at}")).collect::<Vec<_>>());
+    removal(&dying(&names(300_000)), &dying(&names(299_999)), true);
+    let mut other = names(299_999);
+    other[7] = json!("example.com/new");
+    removal(&dying(&names(300_000)), &dying(&other), false);
+}
+
+#[test]
+fn pointers_are_bounded_in_bytes() {
+    let key = "k".repeat(POINTER_BYTES_MAX / 10);
+    let of = |value: u32| json!({ key.clone(): vec![value; 500] });
+    let found = changed(&update(&of(1), &of(2)));
+    assert_eq!((found.len(), found.last().map(String::as_str)), (10, Some("…")));
+    assert!(found.iter().map(String::len).sum::<usize>() <= POINTER_BYTES_MAX);
+}
+
+/// `value` below so many objects.
+fn nested(levels: usize, value: &str) -> String {
+    format!("{}{value}{}", "{\"a\":".repeat(levels), "}".repeat(levels))
+}
+
+#[test]
+fn objects_as_deep_as_kubernetes_reads_them_are_compared() {
+    let of = |operation: &str, metadata: &str, old: &str, new: &str| {
+        let object = |spec: &str| format!(r#"{{"metadata": {metadata}, "spec": {}}}"#, nested(9_998, spec));
+        let text = format!(
+            r#"{{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {{"uid": "u",
+            "resource": {{"group": "x.io", "version": "v1", "resource": "things"}}, "operation": "{operation}",
+            "object": {}, "oldObject": {}}}}}"#,
+            object(new),
+            object(old).replace("[]", r#"["a"]"#),
+        );
+        let wanted = |_: &crate::admission::Header| crate::policy::select::Wanted::everything();
+        crate::admission::review::decode(text.into_bytes().into(), Endpoint::Validate, &wanted).unwrap()
+    };
+    let dying = r#"{"deletionTimestamp": "2030-01-01T00:00:00Z", "finalizers": []}"#;
+    let removed = of("UPDATE", dying, "1", "1");
+    assert!(removed.cut && removed.depth > DEPTH_MAX);
+    assert!(finalizer_removal(&removed));
+    assert_eq!(changed(&removed), ["/metadata/finalizers/0"]);
+    let changed_too = of("UPDATE", dying, "1", "2");
+    assert!(!finalizer_removal(&changed_too));
+    assert_eq!(changed(&changed_too).len(), 2);
+}

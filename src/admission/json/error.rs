@@ -61,6 +61,12 @@ impl Reader<'_> {
         }
     }
 
+    /// What was just read is JSON and cannot be part of a review.
+    #[cold]
+    pub fn refuse(&self, what: &str) -> Error {
+        self.meaning(what, self.at)
+    }
+
     fn found(&mut self) -> Result<String, Error> {
         let kind = self.kind()?;
         let start = self.at;

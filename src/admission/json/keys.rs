@@ -64,8 +64,9 @@ impl Keys {
     #[inline]
     pub(super) fn leave(&mut self) {
         self.hashes.truncate(self.object.start);
-        if !self.tables.is_empty() {
-            self.tables.retain(|(start, _)| *start < self.object.start);
+        // Those of outer objects stand before: there may be one for each level.
+        while self.tables.last().is_some_and(|(start, _)| *start >= self.object.start) {
+            self.tables.pop();
         }
         self.object = self.around.pop().unwrap_or_default();
     }

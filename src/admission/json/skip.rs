@@ -2,12 +2,17 @@
 
 use super::{EOF_LIST, EOF_OBJECT, EOF_VALUE, Error, Kind, Reader};
 
+/// Levels that a word holds.
+const LEVELS: u16 = 128;
+
 impl Reader<'_> {
     /// Passes a value.
     pub fn skip(&mut self) -> Result<(), Error> {
         let around = self.depth;
-        // Which of the objects and lists that are open within the value are objects, innermost first.
+        // Which of the objects and lists that are open within the value are objects, innermost first; those of outer
+        // levels lie in `outer`, 128 each.
         let mut objects: u128 = 0;
+        let mut outer: Vec<u128> = Vec::new();
         loop {
             match self.peek(EOF_VALUE)? {
                 b'"' => drop(self.pass_text(&mut ())?),
@@ -16,6 +21,7 @@ impl Reader<'_> {
                     if self.peek(EOF_OBJECT)? == b'}' {
                         self.close();
                     } else {
+                        self.spill(around, &mut objects, &mut outer);
                         objects = objects << 1 | 1;
                         self.keys.enter();
                         self.key()?;
@@ -27,6 +33,7 @@ impl Reader<'_> {
                     if self.peek(EOF_LIST)? == b']' {
                         self.close();
                     } else {
+                        self.spill(around, &mut objects, &mut outer);
                         objects <<= 1;
                         continue;
                     }
@@ -49,7 +56,21 @@ impl Reader<'_> {
                 }
                 objects >>= 1;
                 self.close();
+                if (self.depth - around).is_multiple_of(LEVELS)
+                    && let Some(level) = outer.pop()
+                {
+                    objects = level;
+                }
             }
+        }
+    }
+
+    /// Makes room for the level that was just opened.
+    #[inline]
+    fn spill(&self, around: u16, objects: &mut u128, outer: &mut Vec<u128>) {
+        let open = self.depth - around - 1;
+        if open > 0 && open.is_multiple_of(LEVELS) {
+            outer.push(std::mem::take(objects));
         }
     }
 

@@ -8,8 +8,6 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::Value as Json;
 
-use strict::Strict;
-
 use super::*;
 use crate::admission::decode::build;
 use crate::policy::Value;
@@ -30,18 +28,25 @@ fn told(error: &str) -> &str {
     placeless.and_then(|end| error.get(..=end)).unwrap_or(error)
 }
 
-/// What is left of a document where only this is read of it.
+/// What is left of a document where only this is read of it, and nothing deeper than is built.
 fn projected(json: &Json, reads: &Reads) -> Value {
+    project(json, reads, 0)
+}
+
+fn project(json: &Json, reads: &Reads, depth: u16) -> Value {
     match json {
+        Json::Array(_) | Json::Object(_) if depth >= crate::admission::decode::DEPTH_MAX => Value::Null,
         Json::Array(items) => {
             let below = reads.element().into_iter();
             Value::from(
-                below.flat_map(|below| items.iter().map(|item| projected(item, below))).collect::<Vec<_>>(),
+                below
+                    .flat_map(|below| items.iter().map(|item| project(item, below, depth + 1)))
+                    .collect::<Vec<_>>(),
             )
         }
         Json::Object(fields) => {
             let entry = |(key, value): (&String, &Json)| {
-                Some((Value::from(key.as_str()), projected(value, reads.key(key)?.1)))
+                Some((Value::from(key.as_str()), project(value, reads.key(key)?.1, depth + 1)))
             };
             Value::from(fields.iter().filter_map(entry).collect::<BTreeMap<_, _>>())
         }
@@ -60,8 +65,7 @@ fn reads(paths: &[&str]) -> Reads {
 
 /// What differs between the two, if anything, where all is read, nothing, or a part.
 fn difference(text: &str, part: &Reads) -> Option<String> {
-    let theirs =
-        serde_json::from_str::<Strict>(text).map(|Strict(json)| json).map_err(|error| error.to_string());
+    let theirs = strict::read(text).map_err(|error| error.to_string());
     let skipped = read(text, |reader: &mut Reader<'_>| reader.skip()).map(|()| Value::Null);
     let said = |ours: &Result<Value, String>, expected: &dyn Fn(&Json) -> Value| match (ours, &theirs) {
         (Ok(ours), Ok(theirs)) => *ours == expected(theirs),
@@ -71,7 +75,7 @@ fn difference(text: &str, part: &Reads) -> Option<String> {
     let mut same = said(&skipped, &|_| Value::Null);
     let mut built = Vec::new();
     for reads in [&Reads::everything(), &Reads::nothing(), part] {
-        let ours = read(text, |reader| build(reader, reads));
+        let ours = read(text, |reader| Ok(build(reader, reads)?.value));
         same &= said(&ours, &|theirs| projected(theirs, reads));
         built.push(ours);
     }
@@ -235,7 +239,7 @@ fn a_value_is_read_again_where_it_stood() {
         })
         .unwrap();
     let again = reader.again(place.unwrap(), |reader| build(reader, &Reads::everything())).unwrap();
-    assert_eq!(again, Value::from_json_str(r#"[1, {"a": 2}]"#).unwrap());
+    assert_eq!(again.value, Value::from_json_str(r#"[1, {"a": 2}]"#).unwrap());
     reader.end().unwrap();
 }
 
@@ -255,4 +259,23 @@ fn what_is_not_expected_is_named() {
     }
     let said = Reader::new("[1,").unexpected("a wonder").within("x").to_string();
     assert_eq!(said, "EOF while parsing a value at line 1 column 3");
+}
+
+#[test]
+fn depth_is_bounded_as_in_kubernetes() {
+    for (open, close, levels) in [("[", "]", 1), ("{\"a\":", "}", 1), ("[{\"b\":[", "]}]", 3)] {
+        let text = |depth: usize| format!("{}0{}", open.repeat(depth / levels), close.repeat(depth / levels));
+        for (depth, read) in [(9_999, true), (10_002, true), (10_005, false), (1_000_000, false)] {
+            let (text, mut reader) = (text(depth), Reader::new(""));
+            reader.text = &text;
+            let skipped = reader.skip().and_then(|()| reader.end()).map_err(|error| error.to_string());
+            let deepest = reader.deepest();
+            assert_eq!(skipped.is_ok(), read, "{depth} {skipped:?}");
+            assert!(!read || usize::from(deepest) == depth / levels * levels, "{depth} {deepest}");
+        }
+    }
+    let (mut shallow, flat) = (Reader::new(""), "[".repeat(100) + &"]".repeat(100));
+    shallow.text = &flat;
+    shallow.skip().unwrap();
+    assert_eq!(shallow.deepest(), 0);
 }

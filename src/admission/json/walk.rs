@@ -1,6 +1,6 @@
 //! Objects and lists: member by member, element by element.
 
-use super::{DEPTH_MAX, EOF_LIST, EOF_OBJECT, EOF_VALUE, Error, Reader, Text};
+use super::{DEPTH_MAX, EOF_LIST, EOF_OBJECT, EOF_VALUE, Error, Reader, SHALLOW, Text};
 
 impl<'a> Reader<'a> {
     /// Reads an object, which must come next: `member` is called for each, at its value, with its key.
@@ -88,11 +88,20 @@ impl<'a> Reader<'a> {
 
     #[inline(always)]
     pub(super) fn open(&mut self) -> Result<(), Error> {
-        if self.depth == DEPTH_MAX {
-            return Err(self.fault("recursion limit exceeded"));
+        if self.depth >= SHALLOW {
+            self.deeper()?;
         }
         self.depth += 1;
         self.at += 1;
+        Ok(())
+    }
+
+    #[cold]
+    fn deeper(&mut self) -> Result<(), Error> {
+        if self.depth == DEPTH_MAX {
+            return Err(self.fault("recursion limit exceeded"));
+        }
+        self.deepest = self.deepest.max(self.depth + 1);
         Ok(())
     }
 

@@ -120,7 +120,17 @@ fn in_emergency(verifier: &Verifier, entry: Entry, review: &Review) -> Verdict {
 
 fn judged(world: &World, review: &Review) -> Verdict {
     let facts = Facts::gather(world, review, "d-1".to_owned(), "2030-01-01T00:00:00Z".to_owned()).unwrap();
-    decide(&laws(), &facts, review, Budget { time: Duration::from_secs(5), ..Budget::default() })
+    decide(
+        &laws(),
+        &facts,
+        review,
+        Budget {
+            time: Duration::from_secs(5),
+            review: Duration::from_secs(20),
+            deadline: Duration::from_mins(1),
+            ..Budget::default()
+        },
+    )
 }
 
 #[test]

@@ -26,6 +26,7 @@ fn a_finding_is_one_line_and_leaves_out_what_is_absent() {
         msg: "is no".to_owned(),
         observed: Some("x".to_owned()),
         allowed: vec!["b".to_owned(), "c".to_owned()],
+        allowed_omitted: 0,
         fix: Some("do".to_owned()),
     };
     check(all.clone(), "[p] spec.a: \"x\" is no (allowed: b, c); fix: do");
@@ -101,6 +102,7 @@ fn control_and_bidirectional_characters_are_escaped_everywhere() {
             msg: text.to_owned(),
             observed: Some(text.to_owned()),
             allowed: vec![text.to_owned()],
+            allowed_omitted: 0,
             fix: Some(text.to_owned()),
         };
         check(

@@ -1,5 +1,6 @@
 //! Whether a patch of ours would be what denies a request.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -13,7 +14,7 @@ use crate::admission::review::Review;
 use crate::admission::validate::Inputs;
 use crate::admission::verdict::{Named, Verdict};
 use crate::policy::effective::Effective;
-use crate::policy::{Budget, Operation, Plan, Policy, PolicySet, Value};
+use crate::policy::{Meter, Operation, Plan, Policy, PolicySet, Value};
 
 /// What is needed to judge another object in the place of the review's own.
 pub struct Judge<'a> {
@@ -21,7 +22,6 @@ pub struct Judge<'a> {
     pub plan: &'a Plan,
     pub facts: &'a Facts,
     pub review: &'a Review,
-    pub budget: Budget,
     pub effective: Option<&'a Arc<Effective>>,
     pub data: &'a Value,
     /// Of the review's own object.
@@ -30,24 +30,29 @@ pub struct Judge<'a> {
 
 impl Judge<'_> {
     /// Drops the patches that make a denial of a request that would have passed.
-    pub fn without_harm(&self, composed: Composed, verdict: &mut Verdict) -> Composed {
-        let after = self.denials(&composed.object);
+    pub fn without_harm(&self, composed: Composed, meter: &mut Meter, verdict: &mut Verdict) -> Composed {
+        let after = self.denials(&composed.object, meter);
         if after.is_empty() {
             return composed;
         }
         let original = changes::object(self.review);
-        let before = self.found(self.inputs, self.review, |_| true);
+        let before: HashSet<Named> =
+            self.found(self.inputs, self.review, meter, |_| true).into_iter().collect();
         if after.iter().all(|named| before.contains(named)) {
             return composed;
         }
         let mut kept = Composed::new(original);
         for (policy, operations) in composed.parts {
+            if let Err(error) = meter.check() {
+                drop_patch(verdict, &policy, error.to_string());
+                continue;
+            }
             let mut with = kept.clone();
             if let Err(error) = with.add(&policy, operations) {
                 drop_patch(verdict, &policy, error.to_string());
                 continue;
             }
-            match self.denials(&with.object).into_iter().find(|named| !before.contains(named)) {
+            match self.denials(&with.object, meter).into_iter().find(|named| !before.contains(named)) {
                 Some(named) => {
                     drop_patch(verdict, &policy, format!("{} would deny its result", named.policy))
                 }
@@ -59,7 +64,7 @@ impl Judge<'_> {
 
     /// What `deny` says of an object in the place of the review's own, of the policies that can tell the two apart. What
     /// the others say, they say of both.
-    fn denials(&self, object: &Json) -> Vec<Named> {
+    fn denials(&self, object: &Json, meter: &mut Meter) -> Vec<Named> {
         let object_value = decode::part(object, &self.review.built.object);
         let mut patched = Review { object: Some(object_value), ..self.review.clone() };
         // Told of an UPDATE alone, and costly: the object is written out to be read again.
@@ -70,7 +75,7 @@ impl Judge<'_> {
         let Ok(inputs) = Inputs::build(self.plan, self.facts, &patched, false) else {
             return vec![unknown("portcullis")];
         };
-        self.found(&inputs, &patched, |policy| {
+        self.found(&inputs, &patched, meter, |policy| {
             // Where the whole input is to be judged, what a policy is known to read is not relied on.
             self.plan.whole
                 || differ(policy, self.inputs.of(policy, self.review), inputs.of(policy, &patched))
@@ -78,13 +83,20 @@ impl Judge<'_> {
     }
 
     /// What the policies that enforce find. A failure counts as a denial: the patch is not known to be harmless.
-    fn found(&self, inputs: &Inputs, review: &Review, asked: impl Fn(&Policy) -> bool) -> Vec<Named> {
+    fn found(
+        &self,
+        inputs: &Inputs,
+        review: &Review,
+        meter: &mut Meter,
+        asked: impl Fn(&Policy) -> bool,
+    ) -> Vec<Named> {
         let mut found = Vec::new();
         let denying = enforced(self.law, self.plan, self.facts, self.effective)
-            .filter(|(policy, _)| policy.defines("deny") && asked(policy));
-        for (policy, _) in denying {
+            .filter(|(_, policy, _)| policy.defines("deny") && asked(policy));
+        for (at, policy, _) in denying {
             let id = &policy.manifest.id;
-            match policy.findings("deny", inputs.of(policy, review), self.data, self.budget) {
+            meter.enter(at);
+            match policy.findings("deny", inputs.of(policy, review), self.data, meter) {
                 Ok(findings) => {
                     found.extend(findings.into_iter().map(|finding| Named { policy: id.clone(), finding }));
                 }

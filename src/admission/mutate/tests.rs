@@ -219,3 +219,48 @@ fn an_object_that_cannot_be_read_gets_no_patch() {
         "no patch was made: the object cannot be judged: `spec.containers[0].image` is a number"
     ));
 }
+
+const SPINS: &str = "merge contains {\"a\": x} if {\n some x in numbers.range(1, 1000)\n some y in numbers.range(1, 1000)\n some z in numbers.range(1, 1000)\n x * y * z == 0\n}";
+
+#[test]
+fn all_patches_of_a_review_have_one_budget() {
+    let policies = ["a", "b", "c", "d", "e", "f"].map(|id| (id, SPINS));
+    let object = json!({"metadata": {}});
+    let review = review(Endpoint::Mutate, "CREATE", "configmaps", &object, &Json::Null);
+    let ms = std::time::Duration::from_millis;
+    let failed = |budget: crate::policy::Budget| {
+        let verdict = crate::admission::tests::decided_within(&law(&policies), &review, budget);
+        assert!(verdict.allowed() && verdict.patch.is_empty());
+        verdict.failures.into_iter().map(|failure| failure.message).collect::<Vec<_>>()
+    };
+    let budget = crate::policy::Budget {
+        time: ms(20),
+        review: ms(50),
+        deadline: ms(20_000),
+        instructions: usize::MAX,
+    };
+    let said = failed(budget);
+    assert_eq!(said[0], "stopped at its budget: 20ms of processor time");
+    assert_eq!(said[5], "stopped at its budget: 50ms of processor time of all policies");
+    assert!(failed(crate::policy::Budget { deadline: ms(1), ..budget })[5].ends_with("the deadline of 1ms"));
+}
+
+#[test]
+fn a_parameter_that_does_not_fit_stops_the_patch() {
+    let schema = "#   params_schema: {type: object, properties: {most: {type: integer}}}\n#   match:";
+    let text = format!(
+        "# METADATA\n# title: t\n# custom:\n#   id: most\n{schema} [{{operations: [CREATE], resources: ['*/*']}}]\npackage portcullis.most\n{LABEL}\n"
+    );
+    let files = [("most.rego".to_owned(), text.into_bytes())];
+    let bundle = crate::policy::Bundle::from_files(files).unwrap();
+    let law = PolicySet::compile(&bundle, crate::policy::set::Options::default(), None).unwrap();
+    let review = review(Endpoint::Mutate, "CREATE", "configmaps", &json!({"metadata": {}}), &Json::Null);
+    for (most, operations) in [(json!(5), 1), (json!("five"), 0)] {
+        let set = json!([{"name": "s", "origin": "platform", "rules": [{"policy": "most", "params": {"most": most}}]}]);
+        let patch = json!({"tenants": {"acme": {"policySets": set}}});
+        let (snapshot, _) = crate::tenancy::snapshot::tests::world().apply(&patch, 43).unwrap();
+        let verdict = crate::admission::tests::decided_in(snapshot, &law, &review);
+        assert_eq!(verdict.patch.len(), operations, "{most}: {:?}", verdict.failures);
+        assert_eq!(verdict.warning_lines().is_empty(), operations == 1, "{:?}", verdict.warning_lines());
+    }
+}

@@ -10,6 +10,28 @@ use crate::policy::Value;
 use crate::policy::engine::reads::Reads;
 use crate::policy::select::Wanted;
 
+/// A label, a resource, a subresource, a version, a kind (RFC 1123, RFC 1035; `apimachinery`'s validation).
+const LABEL_MAX: usize = 63;
+
+/// A group is a DNS subdomain (RFC 1123).
+const SUBDOMAIN_MAX: usize = 253;
+
+/// A name is a subdomain for most kinds, and for some (Role, for one) a segment of a path, for which Kubernetes has no
+/// bound.
+const NAME_MAX: usize = 4096;
+
+/// A user or a group: Kubernetes has no bound, and authenticators none that is longer.
+const USER_MAX: usize = 4096;
+
+/// Groups of a user. An API server gets them with a certificate, a token or headers, each of some 10 to 100 KiB.
+const GROUPS_MAX: usize = 5000;
+
+/// Read whole to be refused for its length in bytes; a uid that is sent back has at most 256.
+const UID_MAX: usize = 4096;
+
+/// Fields of a request; AdmissionReview v1 has 15.
+const FIELDS_MAX: usize = 64;
+
 /// What is wanted, once the header is known.
 pub(super) type Want<'a> = &'a dyn Fn(&Header) -> Arc<Wanted>;
 
@@ -19,6 +41,7 @@ pub(super) struct Envelope {
     pub(super) api_version: String,
     pub(super) kind: String,
     pub(super) request: Option<Request>,
+    pub(super) depth: u16,
 }
 
 /// A request as far as it was wanted.
@@ -29,6 +52,7 @@ pub(super) struct Request {
     pub(super) old_object: Option<Value>,
     pub(super) fields: Vec<(Value, Value)>,
     pub(super) built: Arc<Wanted>,
+    pub(super) cut: bool,
 }
 
 /// Where things stand that can be read only when the header is known.
@@ -48,8 +72,8 @@ pub(super) fn envelope(text: &str, want: Want<'_>) -> Result<Envelope, Error> {
     let mut found = Envelope::default();
     reader.members(|reader, key| {
         match key.read().as_ref() {
-            "apiVersion" => found.api_version = string(reader)?,
-            "kind" => found.kind = string(reader)?,
+            "apiVersion" => found.api_version = string(reader, SUBDOMAIN_MAX)?,
+            "kind" => found.kind = string(reader, SUBDOMAIN_MAX)?,
             "request" => match reader.kind()? {
                 Kind::Null => reader.null()?,
                 Kind::Object => found.request = Some(request(reader, want)?),
@@ -60,6 +84,7 @@ pub(super) fn envelope(text: &str, want: Want<'_>) -> Result<Envelope, Error> {
         Ok(())
     })?;
     reader.end()?;
+    found.depth = reader.deepest();
     Ok(found)
 }
 
@@ -78,6 +103,9 @@ fn request(reader: &mut Reader<'_>, want: Want<'_>) -> Result<Request, Error> {
             _ => {
                 late |= field(reader, &key, &mut request.header)? && wanted.is_some();
                 places.fields.push((key, place));
+                if places.fields.len() > FIELDS_MAX {
+                    return Err(reader.refuse(&format!("request: more than {FIELDS_MAX} fields")));
+                }
                 return Ok(());
             }
         };
@@ -90,9 +118,9 @@ fn request(reader: &mut Reader<'_>, want: Want<'_>) -> Result<Request, Error> {
         }
         let wanted = wanted.get_or_insert_with(|| want(header));
         if key == "object" {
-            request.object = object(reader, &wanted.object)?;
+            request.object = object(reader, &wanted.object, &mut request.cut)?;
         } else {
-            request.old_object = object(reader, &wanted.old_object)?;
+            request.old_object = object(reader, &wanted.old_object, &mut request.cut)?;
         }
         Ok(())
     })?;
@@ -100,38 +128,46 @@ fn request(reader: &mut Reader<'_>, want: Want<'_>) -> Result<Request, Error> {
         wanted
     } else {
         let wanted = want(&request.header);
+        request.cut = false;
         let mut read = |place: Option<usize>, reads| {
-            place.map_or(Ok(None), |place| reader.again(place, |reader| object(reader, reads)))
+            let cut = &mut request.cut;
+            place.map_or(Ok(None), |place| reader.again(place, |reader| object(reader, reads, cut)))
         };
-        request.object = read(places.object, &wanted.object)?;
-        request.old_object = read(places.old_object, &wanted.old_object)?;
+        let object = read(places.object, &wanted.object)?;
+        let old_object = read(places.old_object, &wanted.old_object)?;
+        (request.object, request.old_object) = (object, old_object);
         wanted
     };
     for (key, place) in places.fields {
         if let Some((known, reads)) = request.built.request.key(&key).filter(|(_, reads)| !reads.is_nothing())
         {
             let name = known.cloned().unwrap_or_else(|| interned(&key));
-            request.fields.push((name, reader.again(place, |reader| build(reader, reads))?));
+            let built = reader.again(place, |reader| build(reader, reads))?;
+            request.cut |= built.cut;
+            request.fields.push((name, built.value));
         }
     }
     Ok(request)
 }
 
 /// An object; null is none.
-fn object(reader: &mut Reader<'_>, reads: &Reads) -> Result<Option<Value>, Error> {
-    Ok(Some(build(reader, reads)?).filter(|value| *value != Value::Null))
+fn object(reader: &mut Reader<'_>, reads: &Reads, cut: &mut bool) -> Result<Option<Value>, Error> {
+    let built = build(reader, reads)?;
+    *cut |= built.cut;
+    Ok(Some(built.value).filter(|value| *value != Value::Null))
 }
 
 /// Reads a field that is no object into the header, or passes it; whether the plan may hang on it.
 fn field(reader: &mut Reader<'_>, key: &str, header: &mut Header) -> Result<bool, Error> {
     let read = match key {
-        "uid" => string_or_null(reader).map(|value| header.uid = value),
+        // Its length is looked at with what else makes an answer impossible.
+        "uid" => string_or_null(reader, UID_MAX).map(|value| header.uid = value),
         "kind" => gvk(reader).map(|value| header.kind = value),
         "resource" => gvk(reader).map(|value| header.resource = value),
-        "subResource" => string_or_null(reader).map(|value| header.subresource = value),
-        "name" => string_or_null(reader).map(|value| header.name = value),
-        "namespace" => string_or_null(reader).map(|value| header.namespace = value),
-        "operation" => string_or_null(reader).map(|value| header.operation = value),
+        "subResource" => string_or_null(reader, LABEL_MAX).map(|value| header.subresource = value),
+        "name" => string_or_null(reader, NAME_MAX).map(|value| header.name = value),
+        "namespace" => string_or_null(reader, LABEL_MAX).map(|value| header.namespace = value),
+        "operation" => string_or_null(reader, LABEL_MAX).map(|value| header.operation = value),
         "userInfo" => user(reader).map(|value| header.user = value),
         // Go writes it behind the objects.
         "dryRun" => {
@@ -151,10 +187,10 @@ fn gvk(reader: &mut Reader<'_>) -> Result<Gvk, Error> {
     let mut gvk = Gvk::default();
     members_or_null(reader, |reader, key| {
         match key {
-            "group" => gvk.group = string(reader)?,
-            "version" => gvk.version = string(reader)?,
-            "kind" => gvk.kind = string(reader)?,
-            "resource" => gvk.resource = string(reader)?,
+            "group" => gvk.group = string(reader, SUBDOMAIN_MAX)?,
+            "version" => gvk.version = string(reader, LABEL_MAX)?,
+            "kind" => gvk.kind = string(reader, LABEL_MAX)?,
+            "resource" => gvk.resource = string(reader, LABEL_MAX)?,
             _ => reader.skip()?,
         }
         Ok(())
@@ -166,11 +202,14 @@ fn user(reader: &mut Reader<'_>) -> Result<UserInfo, Error> {
     let mut user = UserInfo::default();
     members_or_null(reader, |reader, key| {
         match key {
-            "username" => user.username = string(reader)?,
+            "username" => user.username = string(reader, USER_MAX)?,
             "groups" => match reader.kind()? {
                 Kind::Null => reader.null()?,
                 Kind::List => reader.elements(|reader| {
-                    user.groups.push(string(reader)?);
+                    user.groups.push(string(reader, USER_MAX)?);
+                    if user.groups.len() > GROUPS_MAX {
+                        return Err(reader.refuse(&format!("more than {GROUPS_MAX} groups")));
+                    }
                     Ok(())
                 })?,
                 _ => return Err(reader.unexpected("a list of strings")),
@@ -194,10 +233,10 @@ fn members_or_null<'a>(
     }
 }
 
-fn string_or_null(reader: &mut Reader<'_>) -> Result<String, Error> {
+fn string_or_null(reader: &mut Reader<'_>, max: usize) -> Result<String, Error> {
     match reader.kind()? {
         Kind::Null => reader.null().map(|()| String::new()),
-        _ => string(reader),
+        _ => string(reader, max),
     }
 }
 
@@ -209,9 +248,16 @@ fn boolean_or_null(reader: &mut Reader<'_>) -> Result<bool, Error> {
     }
 }
 
-fn string(reader: &mut Reader<'_>) -> Result<String, Error> {
+/// A string of at most `max` bytes.
+fn string(reader: &mut Reader<'_>, max: usize) -> Result<String, Error> {
     match reader.kind()? {
-        Kind::Text => Ok(reader.text()?.read().into_owned()),
+        Kind::Text => {
+            let text = reader.text()?.read();
+            if text.len() > max {
+                return Err(reader.refuse(&format!("{} bytes, and at most {max} are allowed", text.len())));
+            }
+            Ok(text.into_owned())
+        }
         _ => Err(reader.unexpected("a string")),
     }
 }

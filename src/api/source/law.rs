@@ -56,7 +56,13 @@ fn ask(law: &PolicySet, world: &World, namespace: &str, images: &[Found]) -> Res
     let now = format!("{:.3}", jiff::Timestamp::now());
     let facts = Facts::gather(world, &review, gate::decision_id(), now).map_err(|error| failed(&error))?;
     // Nobody's Pod waits for this answer, and a busy machine must not make it a failure.
-    let budget = Budget { time: Duration::from_secs(1), ..Budget::default() };
+    let deadline = Duration::from_secs(10);
+    let budget = Budget {
+        time: Duration::from_secs(1),
+        review: Duration::from_secs(2),
+        deadline,
+        ..Budget::default()
+    };
     Ok(admission::decide(law, &facts, &review, budget))
 }
 

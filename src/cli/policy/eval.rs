@@ -21,7 +21,7 @@ use crate::admission::validate::{self, Inputs};
 use crate::admission::verdict::Named;
 use crate::admission::{Endpoint, Facts};
 use crate::policy::set::Options;
-use crate::policy::{Policy, Query, Value};
+use crate::policy::{Meter, Policy, Value};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -115,15 +115,8 @@ impl See<'_> {
         let header = &whole.header;
         let operation = header.operation();
         let Some(operation) = operation else { bail!("operation `{}` is none", header.operation) };
-        let (group, resource) = (header.resource.group.as_str(), header.resource.resource.as_str());
         let law = &self.judge.law;
-        let plan = law.plan(&Query {
-            operation,
-            group,
-            resource,
-            subresource: &header.subresource,
-            kind: facts.kind,
-        });
+        let plan = law.plan(&header.query(operation, facts.kind));
         let inputs = Inputs::build(&plan, facts, &whole, true)?;
         let data = validate::data(
             law,
@@ -208,12 +201,13 @@ impl See<'_> {
     fn rule(&self, policy: &Policy, rule: &str, input: &Value, data: &Value) -> (Vec<String>, Duration) {
         let budget = self.judge.budget;
         let run = || -> Result<Vec<String>, crate::policy::engine::EvalError> {
+            let meter = &mut Meter::new(budget);
             if matches!(rule, "deny" | "warn") {
                 let name = |finding| message::line(&Named { policy: rule.to_owned(), finding });
-                return Ok(policy.findings(rule, input, data, budget)?.into_iter().map(name).collect());
+                return Ok(policy.findings(rule, input, data, meter)?.into_iter().map(name).collect());
             }
             Ok(policy
-                .documents(rule, input, data, budget)?
+                .documents(rule, input, data, meter)?
                 .iter()
                 .map(|document| format!("[{rule}] {document}"))
                 .collect())

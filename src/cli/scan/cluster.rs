@@ -81,7 +81,8 @@ fn wanted(listed: &Listed, laws: &[&PolicySet]) -> bool {
         return false;
     }
     let speaks = |law: &PolicySet, kind: Kind| {
-        let query = Query { operation: Operation::Create, group, resource, subresource: "", kind };
+        let query =
+            Query { operation: Operation::Create, group, resource, subresource: "", kind, layout: None };
         let plan = law.plan(&query);
         !plan.broken.is_empty()
             || law.planned(&plan).any(|policy| policy.defines("deny") || policy.defines("warn"))

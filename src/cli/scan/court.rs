@@ -85,5 +85,10 @@ pub fn court(
 /// What one policy may spend: its instructions are counted as in the gate, but nobody waits for an answer, and a busy
 /// machine is no reason for a finding.
 pub fn patient() -> Budget {
-    Budget { time: Duration::from_secs(5), review: Duration::from_secs(20), ..Budget::default() }
+    Budget {
+        time: Duration::from_secs(5),
+        review: Duration::from_secs(20),
+        deadline: Duration::from_mins(1),
+        ..Budget::default()
+    }
 }

@@ -47,7 +47,7 @@ pub struct LawArgs {
     #[arg(long, env = "PORTCULLIS_STATE", value_name = "DIR")]
     pub state: Option<PathBuf>,
 
-    /// Wall clock that one policy may spend on one review; a policy may set less in its METADATA
+    /// Processor time that one policy may spend on one review; a policy may set less in its METADATA
     #[arg(long, env = "PORTCULLIS_POLICY_BUDGET", value_name = "TIME", default_value = "50ms")]
     policy_budget: Span,
 

@@ -2,12 +2,13 @@
 
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
 
 use super::rvm::last_line;
-use super::{Budget, EvalError};
+use super::{EvalError, Interrupted};
 use crate::policy::problem::Problem;
 
 const IDLE_MAX: usize = 16;
@@ -40,25 +41,23 @@ impl Interpreter {
         Ok(Self { prepared: engine, entries, idle: Mutex::new(Vec::new()) })
     }
 
-    /// Evaluates one entry point.
+    /// Evaluates one entry point, until `wall` has passed.
     ///
     /// # Errors
     /// Budget spent or evaluation failed.
-    pub fn evaluate(
+    pub(super) fn evaluate(
         &self,
         index: usize,
         input: &Value,
         data: &Value,
-        budget: Budget,
-    ) -> Result<Value, EvalError> {
+        wall: Duration,
+    ) -> Result<Value, Interrupted> {
         let entry =
             self.entries.get(index).ok_or_else(|| EvalError::Engine(format!("no rule at {index}")))?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut engine = idle.unwrap_or_else(|| self.prepared.clone());
-        engine.set_execution_timer_config(ExecutionTimerConfig {
-            limit: budget.time,
-            check_interval: CLOCK_INTERVAL,
-        });
+        engine
+            .set_execution_timer_config(ExecutionTimerConfig { limit: wall, check_interval: CLOCK_INTERVAL });
         engine.clear_data();
         engine.add_data(data.clone()).map_err(|error| EvalError::Engine(last_line(&format!("{error:#}"))))?;
         engine.set_input(input.clone());
@@ -66,11 +65,7 @@ impl Interpreter {
         engine.set_gather_prints(true);
         let value = engine.eval_rule(entry.clone()).map_err(|error| {
             let text = last_line(&format!("{error:#}"));
-            if text.contains("time limit") {
-                EvalError::Budget(format!("{:?}", budget.time))
-            } else {
-                EvalError::Engine(text)
-            }
+            if text.contains("time limit") { Interrupted::Clock } else { EvalError::Engine(text).into() }
         })?;
         engine.set_input(Value::Undefined);
         let _ = engine.take_prints();

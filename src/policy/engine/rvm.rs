@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use regorus::Value;
 use regorus::languages::rego::compiler::Compiler;
@@ -10,7 +11,7 @@ use regorus::rvm::program::Program;
 use regorus::rvm::vm::VmError;
 use regorus::utils::limits::ExecutionTimerConfig;
 
-use super::{Budget, EvalError, guard, light};
+use super::{EvalError, Interrupted, guard, light};
 use crate::policy::problem::Problem;
 
 /// Idle machines kept a policy. A machine is some 2 KiB; more than the worker threads are never in use at once.
@@ -72,34 +73,35 @@ impl Machine {
         }
     }
 
-    /// Evaluates one entry point. A machine whose run failed or panicked is thrown away.
+    /// Evaluates one entry point, until `wall` has passed. A machine whose run failed or panicked is thrown away.
     ///
     /// # Errors
     /// Budget spent or evaluation failed.
-    pub fn evaluate(
+    pub(super) fn evaluate(
         &self,
         index: usize,
         input: &Value,
         data: &Value,
-        budget: Budget,
-    ) -> Result<Value, EvalError> {
+        wall: Duration,
+        instructions: usize,
+    ) -> Result<Value, Interrupted> {
         let mut machine = self.take();
-        machine.set_max_instructions(budget.instructions);
+        machine.set_max_instructions(instructions);
         machine.set_execution_timer_config(Some(ExecutionTimerConfig {
-            limit: budget.time,
+            limit: wall,
             check_interval: CLOCK_INTERVAL,
         }));
         machine.set_data(data.clone()).map_err(|error| EvalError::Engine(error.to_string()))?;
         machine.set_input(input.clone());
         let value = machine.execute_entry_point_by_index(index).map_err(|error| match error {
+            VmError::TimeLimitExceeded { .. } => Interrupted::Clock,
             VmError::RegexSizeLimitExceeded { .. } => {
-                guard::take().map_or_else(|| EvalError::Budget(error.to_string()), EvalError::Engine)
+                guard::take().map_or_else(|| EvalError::Budget(error.to_string()), EvalError::Engine).into()
             }
             VmError::InstructionLimitExceeded { limit, .. } => {
-                EvalError::Budget(format!("{limit} instructions"))
+                EvalError::Budget(format!("{limit} instructions")).into()
             }
-            VmError::TimeLimitExceeded { limit, .. } => EvalError::Budget(format!("{limit:?}")),
-            other => EvalError::Engine(last_line(&other.to_string())),
+            other => EvalError::Engine(last_line(&other.to_string())).into(),
         })?;
         self.give_back(machine);
         Ok(value)

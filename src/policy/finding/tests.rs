@@ -30,6 +30,7 @@ fn a_finding_is_a_string_or_an_object() {
         msg: "is no".to_owned(),
         observed: Some("x".to_owned()),
         allowed: vec!["b".to_owned(), "a".to_owned()],
+        allowed_omitted: 0,
         fix: Some("do".to_owned()),
     };
     check(&set(&[whole]), Ok(vec![expected]));
@@ -116,4 +117,26 @@ fn documents_are_a_set_of_json_in_a_stable_order() {
     assert!(documents("merge", &Value::Undefined).unwrap().is_empty());
     let said = documents("patch", &value(r#"{"op": "add"}"#)).unwrap_err();
     assert!(said.starts_with("`patch` is an object, not a set"), "{said}");
+}
+
+#[test]
+fn a_finding_is_cut_to_its_bounds() {
+    let long = "ä".repeat(TEXT_MAX);
+    let allowed: Vec<String> = (0..100).map(|at| format!("\"{at}\"")).collect();
+    let whole = format!(
+        r#"{{"msg": "{long}", "field": "{long}", "observed": "{long}", "fix": "{long}", "allowed": [{}]}}"#,
+        allowed.join(", ")
+    );
+    let found = findings("deny", &set(&[&whole])).unwrap().remove(0);
+    for text in [&found.msg, &found.field, found.observed.as_ref().unwrap(), found.fix.as_ref().unwrap()] {
+        assert!(text.len() <= TEXT_MAX + '…'.len_utf8() && text.starts_with("ää") && text.ends_with("ä…"));
+    }
+    assert_eq!((found.allowed.len(), found.allowed_omitted), (32, 68));
+    let many: Vec<String> = (0..5000).map(|at| format!("\"{at:04}\"")).collect();
+    let found = findings("deny", &set(&many.iter().map(String::as_str).collect::<Vec<_>>())).unwrap();
+    assert_eq!(found.len(), FINDINGS_MAX + 1);
+    assert_eq!(
+        (found[999].msg.as_str(), found[1000].msg.as_str()),
+        ("0999", "and 4000 more findings of this policy")
+    );
 }

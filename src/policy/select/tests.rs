@@ -13,7 +13,7 @@ fn entry(operations: &[Operation], patterns: &[&str], kinds: &[Kind]) -> Match {
 fn query(text: &str) -> Query<'_> {
     let (whole, subresource) = text.split_once('/').unwrap_or((text, ""));
     let (resource, group) = whole.split_once('.').unwrap_or((whole, ""));
-    Query { operation: Operation::Update, group, resource, subresource, kind: Kind::App }
+    Query { operation: Operation::Update, group, resource, subresource, kind: Kind::App, layout: None }
 }
 
 fn index(items: &[&[&str]]) -> Index {
@@ -114,12 +114,68 @@ fn names_that_read_alike_are_not_the_same_plan() {
     );
     let plans = Plans::default();
     let made = |query: &Query<'_>, item: usize| {
-        plans.get(query, || Plan { policies: vec![item], ..Plan::default() }).policies.clone()
+        let make = |policies, broken| Plan { policies, broken, ..Plan::default() };
+        plans.get(query, || (vec![item], vec![]), make).policies.clone()
     };
     assert_eq!(made(&forged, 7), [7]);
     assert_eq!(made(&real, 1), [1]);
     assert_eq!(made(&real, 2), [1], "a plan is made once");
     assert_eq!(made(&forged, 2), [7]);
+}
+
+#[test]
+fn invented_names_share_a_plan_and_do_not_evict_real_ones() {
+    let plans = Plans::default();
+    let (finds, makes) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+    let get = |query: &Query<'_>| {
+        let find = || {
+            finds.set(finds.get() + 1);
+            (vec![1], vec![])
+        };
+        plans.get(query, find, |policies, broken| {
+            makes.set(makes.get() + 1);
+            Plan { policies, broken, ..Plan::default() }
+        })
+    };
+    let real: Vec<String> = (0..300).map(|at| format!("real{at}")).collect();
+    for _ in 0..3 {
+        real.iter().for_each(|name| drop(get(&query(name))));
+    }
+    let known = finds.get();
+    assert_eq!((known, makes.get()), (300, 1));
+    let first = get(&query("real0"));
+    for at in 0..50_000 {
+        let name = format!("invented{at}");
+        assert!(Arc::ptr_eq(&first, &get(&query(&name))));
+        get(&query(&real[at % real.len()]));
+    }
+    assert_eq!(makes.get(), 1, "a plan is made once, whatever the names are");
+    assert_eq!(finds.get(), known + 50_000, "what is asked again stays known");
+    assert!(plans.names.len() <= NAMES_MAX, "{}", plans.names.len());
+    let long = "x".repeat(12 << 20);
+    get(&query(&long));
+    get(&query(&long));
+    assert_eq!(finds.get(), known + 50_002, "a name beyond Kubernetes' bounds is not kept");
+}
+
+#[test]
+fn resources_of_two_layouts_share_no_plan() {
+    let plans = Plans::default();
+    let get = |layout| {
+        let query = Query { layout, ..query("pods") };
+        plans.get(
+            &query,
+            || (vec![1], vec![]),
+            |policies, broken| Plan { policies, broken, ..Plan::default() },
+        )
+    };
+    let layouts: [Option<&'static [&'static str]>; 4] =
+        [None, Some(&[]), Some(&["template"]), Some(&["spec", "template"])];
+    for (at, one) in layouts.iter().enumerate() {
+        for (other_at, other) in layouts.iter().enumerate() {
+            assert_eq!(Arc::ptr_eq(&get(*one), &get(*other)), at == other_at, "{one:?} {other:?}");
+        }
+    }
 }
 
 proptest! {

@@ -5,6 +5,10 @@ use super::*;
 use crate::policy::Operation;
 
 /// A module with a METADATA block of six lines, so that `package` stands in the seventh and the body begins in the eighth.
+fn meter() -> crate::policy::Meter {
+    crate::policy::Meter::new(crate::policy::Budget::default())
+}
+
 fn policy(id: &str, body: &str) -> String {
     let package = id.replace('-', "_");
     format!(
@@ -35,7 +39,7 @@ fn check(files: &[(&str, &str)], expected: &[&str]) {
 fn asked(set: &PolicySet, id: &str, name: &str) -> Vec<String> {
     let input = Value::from(serde_json::json!({"request": {"name": name}}));
     let policy = set.policy(id).unwrap();
-    let found = policy.findings("deny", &input, &Value::new_object(), Budget::default()).unwrap();
+    let found = policy.findings("deny", &input, &Value::new_object(), &mut meter()).unwrap();
     found.into_iter().map(|finding| finding.msg).collect()
 }
 
@@ -231,9 +235,16 @@ fn one_broken_file_refuses_a_bundle_and_leaves_the_good_ones_at_a_start() {
     let ids: Vec<&str> = set.broken.iter().map(|broken| broken.id.as_str()).collect();
     assert_eq!((set.policies.len(), ids.as_slice()), (1, &["broken", "unread.rego"][..]));
     let asked = |resource, kind| {
-        set.plan(&Query { operation: Operation::Create, group: "", resource, subresource: "", kind })
-            .broken
-            .clone()
+        set.plan(&Query {
+            operation: Operation::Create,
+            group: "",
+            resource,
+            subresource: "",
+            kind,
+            layout: None,
+        })
+        .broken
+        .clone()
     };
     // What names itself answers for its match; what cannot be read answers for everything of tenants.
     assert_eq!(asked("pods", Kind::App), [0, 1]);

@@ -39,7 +39,10 @@ fn within<'a>(nature: Nature, kind: &str, observed: &'a str) -> Cow<'a, str> {
     let Ok(mut value) = serde_json::from_str::<Value>(observed) else {
         // A part of an object, or an object in another notation: only what can hold no secret may pass.
         let marks = ["env", "ecret", "oken", "stringData", LAST_APPLIED, "\"value\""];
-        let open = nature == Nature::Plain && !marks.iter().any(|mark| text.contains(mark));
+        // What was cut may have had a mark behind the cut.
+        let open = nature == Nature::Plain
+            && !observed.ends_with('…')
+            && !marks.iter().any(|mark| text.contains(mark));
         return if open { Cow::Borrowed(observed) } else { whole(observed) };
     };
     let before = value.clone();

@@ -1,7 +1,7 @@
 //! What fails in a policy is an error on both engines, never a quiet allow.
 
 use portcullis::policy::set::Options;
-use portcullis::policy::{Budget, Value};
+use portcullis::policy::{Budget, Meter, Value};
 
 use super::policy;
 
@@ -123,8 +123,13 @@ fn outcome(rules: &str, interpreter: bool) -> (String, bool) {
     let data =
         Value::from_json_str(r#"{"params": {}, "tenancy": {"settings": {}, "tenants": {}}, "cluster": {}}"#)
             .unwrap();
-    let budget = Budget { time: std::time::Duration::from_secs(5), ..Budget::default() };
-    let said = match probe.findings("deny", &input, &data, budget) {
+    let budget = Budget {
+        time: std::time::Duration::from_secs(5),
+        review: std::time::Duration::from_secs(20),
+        deadline: std::time::Duration::from_secs(60),
+        ..Budget::default()
+    };
+    let said = match probe.findings("deny", &input, &data, &mut Meter::new(budget)) {
         Ok(findings) => format!("{findings:?}"),
         Err(_) => "error".to_owned(),
     };

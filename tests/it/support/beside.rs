@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use portcullis::admission::decode::DEPTH_MAX;
 use portcullis::admission::review::{self, DecodeError, Gvk, Header, UserInfo};
 use portcullis::admission::{Endpoint, Review};
 use portcullis::policy::Value;
 use portcullis::policy::select::Wanted;
 use serde_json::{Map, Value as Json};
 
-use super::strict::Strict;
+use super::strict;
 
 /// Whether a body is a review for both, and the same one; `Err` says what differs.
 pub fn judged(body: &[u8]) -> Result<bool, String> {
@@ -17,7 +18,8 @@ pub fn judged(body: &[u8]) -> Result<bool, String> {
         review::decode(body.to_vec().into(), Endpoint::Validate, &|_| Arc::clone(&wanted))
     };
     let (whole, nothing) = (decode(Wanted::everything()), decode(Arc::default()));
-    let theirs = serde_json::from_slice::<Strict>(body).map(|Strict(json)| json);
+    let theirs =
+        std::str::from_utf8(body).map_err(|_| ()).and_then(|text| strict::read(text).map_err(|_| ()));
     let expected = theirs.as_ref().ok().and_then(header);
     let ours = [&whole, &nothing].map(|review| review.as_ref().map(|review| &review.header));
     let of_text = |error: &DecodeError| matches!(error, DecodeError::Utf8(_) | DecodeError::Json(_));
@@ -31,7 +33,18 @@ pub fn judged(body: &[u8]) -> Result<bool, String> {
         return Err(format!("ours {ours:?}\ntheirs {theirs:?}"));
     }
     let (Ok(whole), Ok(theirs)) = (whole, theirs) else { return Ok(false) };
+    let theirs = cut(theirs, 0);
     same(&whole, &theirs["request"]).map(|()| true)
+}
+
+/// A document of which nothing stands deeper than the gate hands to a policy.
+fn cut(json: Json, depth: u16) -> Json {
+    match json {
+        Json::Array(_) | Json::Object(_) if depth >= DEPTH_MAX => Json::Null,
+        Json::Array(items) => items.into_iter().map(|item| cut(item, depth + 1)).collect(),
+        Json::Object(fields) => fields.into_iter().map(|(key, value)| (key, cut(value, depth + 1))).collect(),
+        other => other,
+    }
 }
 
 fn same(ours: &Review, theirs: &Json) -> Result<(), String> {
@@ -63,7 +76,7 @@ pub fn engine(json: &Json) -> Value {
 /// The header of a review; `None` where the document is none.
 fn header(json: &Json) -> Option<Header> {
     let top = json.as_object()?;
-    let request = top.get("request")?.as_object()?;
+    let request = top.get("request")?.as_object().filter(|request| request.len() <= 64)?;
     if top.get("apiVersion") != Some(&"admission.k8s.io/v1".into())
         || top.get("kind") != Some(&"AdmissionReview".into())
     {
@@ -71,13 +84,13 @@ fn header(json: &Json) -> Option<Header> {
     }
     let (kind, resource) = (gvk(request.get("kind"))?, gvk(request.get("resource"))?);
     let header = Header {
-        uid: text(request, "uid", true)?,
+        uid: text(request, "uid", true, 256)?,
         kind,
         resource,
-        subresource: text(request, "subResource", true)?,
-        name: text(request, "name", true)?,
-        namespace: text(request, "namespace", true)?,
-        operation: text(request, "operation", true)?,
+        subresource: text(request, "subResource", true, 63)?,
+        name: text(request, "name", true, 4096)?,
+        namespace: text(request, "namespace", true, 63)?,
+        operation: text(request, "operation", true, 63)?,
         user: user(request.get("userInfo"))?,
         dry_run: match request.get("dryRun") {
             None | Some(Json::Null) => false,
@@ -87,12 +100,12 @@ fn header(json: &Json) -> Option<Header> {
     (1..=256).contains(&header.uid.len()).then_some(header)
 }
 
-/// A string, empty where it is absent or, if that may be, null.
-fn text(object: &Map<String, Json>, key: &str, nullable: bool) -> Option<String> {
+/// A string of at most `max` bytes, empty where it is absent or, if that may be, null.
+fn text(object: &Map<String, Json>, key: &str, nullable: bool, max: usize) -> Option<String> {
     match object.get(key) {
         None => Some(String::new()),
         Some(Json::Null) if nullable => Some(String::new()),
-        Some(value) => value.as_str().map(str::to_owned),
+        Some(value) => value.as_str().filter(|text| text.len() <= max).map(str::to_owned),
     }
 }
 
@@ -105,12 +118,12 @@ fn object(value: Option<&Json>) -> Option<Map<String, Json>> {
 
 fn gvk(value: Option<&Json>) -> Option<Gvk> {
     let parts = object(value)?;
-    let part = |key| text(&parts, key, false);
+    let part = |key, max| text(&parts, key, false, max);
     Some(Gvk {
-        group: part("group")?,
-        version: part("version")?,
-        kind: part("kind")?,
-        resource: part("resource")?,
+        group: part("group", 253)?,
+        version: part("version", 63)?,
+        kind: part("kind", 63)?,
+        resource: part("resource", 63)?,
     })
 }
 
@@ -119,8 +132,10 @@ fn user(value: Option<&Json>) -> Option<UserInfo> {
     let groups = match user.get("groups") {
         None | Some(Json::Null) => Vec::new(),
         Some(groups) => {
-            groups.as_array()?.iter().map(|group| group.as_str().map(str::to_owned)).collect::<Option<_>>()?
+            let groups = groups.as_array().filter(|groups| groups.len() <= 5000)?;
+            let group = |group: &Json| group.as_str().filter(|text| text.len() <= 4096).map(str::to_owned);
+            groups.iter().map(group).collect::<Option<_>>()?
         }
     };
-    Some(UserInfo { username: text(&user, "username", false)?, groups })
+    Some(UserInfo { username: text(&user, "username", false, 4096)?, groups })
 }

@@ -6,6 +6,15 @@ use serde_json::Value as Json;
 /// What a text holds; an error where a key stands twice.
 pub struct Strict(pub Json);
 
+/// Reads a text of any depth.
+pub fn read(text: &str) -> serde_json::Result<Json> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    reader.disable_recursion_limit();
+    let Strict(json) = Strict::deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(json)
+}
+
 struct Visit;
 
 impl<'de> Deserialize<'de> for Strict {

@@ -27,7 +27,7 @@ fn a_policy_on_which_the_engine_panics_fails_each_time_and_alone() {
         for _ in 0..3 {
             let input = Value::from_json_str(r#"{"request": {"name": "a"}}"#).unwrap();
             let ask = |id: &str| {
-                set.policy(id).unwrap().findings("deny", &input, &Value::new_object(), Budget::default())
+                set.policy(id).unwrap().findings("deny", &input, &Value::new_object(), &mut meter())
             };
             let error = ask("b").unwrap_err();
             assert!(matches!(&error, EvalError::Panic(said) if said.contains("digit")), "{error}");

@@ -79,8 +79,7 @@ fn what_is_legal_is_taken_and_finds_what_opa_finds() {
                 continue;
             }
         };
-        let found =
-            set.policy("a").unwrap().findings("deny", &input, &Value::new_object(), Budget::default());
+        let found = set.policy("a").unwrap().findings("deny", &input, &Value::new_object(), &mut meter());
         let found = found.map(|found| found.into_iter().map(|finding| finding.msg).collect::<Vec<_>>());
         if found.as_ref().ok() != Some(&case.finds) {
             let _ = writeln!(wrong, "{}: {:?}, not {found:?}", case.law, case.finds);

@@ -86,7 +86,7 @@ fn told(error: &str) -> Outcome {
 
 fn verdict(law: &PolicySet, world: &World, review: &portcullis::admission::Review) -> Verdict {
     match Facts::gather(world, review, "0".into(), "2026-01-01T00:00:00.000Z".into()) {
-        Ok(facts) => decide(law, &facts, review, Budget { time: std::time::Duration::from_secs(5), ..Budget::default() }),
+        Ok(facts) => decide(law, &facts, review, Budget { time: std::time::Duration::from_secs(5), review: std::time::Duration::from_secs(20), deadline: std::time::Duration::from_secs(60), ..Budget::default() }),
         Err(error) => Verdict::failed(review, "0".into(), "shape", error.to_string()),
     }
 }

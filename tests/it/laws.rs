@@ -39,7 +39,7 @@ pub fn judge(law: &PolicySet, world: &World, endpoint: Endpoint, body: &[u8]) ->
             portcullis::policy::Budget {
                 time: std::time::Duration::from_secs(5),
                 review: std::time::Duration::from_secs(20),
-                deadline: std::time::Duration::from_secs(60),
+                deadline: std::time::Duration::from_mins(1),
                 ..Default::default()
             },
         ),

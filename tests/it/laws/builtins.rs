@@ -126,7 +126,7 @@ fn outcome(rules: &str, interpreter: bool) -> (String, bool) {
     let budget = Budget {
         time: std::time::Duration::from_secs(5),
         review: std::time::Duration::from_secs(20),
-        deadline: std::time::Duration::from_secs(60),
+        deadline: std::time::Duration::from_mins(1),
         ..Budget::default()
     };
     let said = match probe.findings("deny", &input, &data, &mut Meter::new(budget)) {

@@ -26,7 +26,7 @@ pub fn judged(body: &[u8]) -> Result<bool, String> {
     let agree = ours.iter().all(|ours| match (ours, &theirs) {
         (Ok(ours), _) => Some(*ours) == expected.as_ref(),
         // What stands in a review is looked at only where the text is good to its end.
-        (Err(error), Err(_)) => of_text(error),
+        (Err(error), Err(())) => of_text(error),
         (Err(_), Ok(_)) => expected.is_none(),
     });
     if !agree {

@@ -244,7 +244,7 @@ fn a_review_beyond_the_bounds_of_kubernetes_is_refused() {
         ("resource", resource("version", 63), resource("version", 64)),
         ("kind", resource("kind", 63), resource("kind", 12 << 20)),
         ("subResource", format!("\"{}\"", long(63)), format!("\"{}\"", long(64))),
-        ("namespace", format!("\"{}\"", long(63)), format!("\"{}\"", long(64))),
+        ("namespace", format!("\"{}\"", long(4096)), format!("\"{}\"", long(4097))),
         ("operation", format!("\"{}\"", long(63)), format!("\"{}\"", long(64))),
         ("name", format!("\"{}\"", long(4096)), format!("\"{}\"", long(4097))),
         ("userInfo", resource("username", 4096), resource("username", 4097)),

@@ -17,7 +17,7 @@ const LABEL_MAX: usize = 63;
 const SUBDOMAIN_MAX: usize = 253;
 
 /// A name is a subdomain for most kinds, and for some (Role, for one) a segment of a path, for which Kubernetes has no
-/// bound.
+/// bound. A namespace has at most 63, and what is longer is denied by name.
 const NAME_MAX: usize = 4096;
 
 /// A user or a group: Kubernetes has no bound, and authenticators none that is longer.
@@ -166,7 +166,7 @@ fn field(reader: &mut Reader<'_>, key: &str, header: &mut Header) -> Result<bool
         "resource" => gvk(reader).map(|value| header.resource = value),
         "subResource" => string_or_null(reader, LABEL_MAX).map(|value| header.subresource = value),
         "name" => string_or_null(reader, NAME_MAX).map(|value| header.name = value),
-        "namespace" => string_or_null(reader, LABEL_MAX).map(|value| header.namespace = value),
+        "namespace" => string_or_null(reader, NAME_MAX).map(|value| header.namespace = value),
         "operation" => string_or_null(reader, LABEL_MAX).map(|value| header.operation = value),
         "userInfo" => user(reader).map(|value| header.user = value),
         // Go writes it behind the objects.

@@ -209,7 +209,7 @@ fn what_is_json_and_no_review() {
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table, a line or a few a row")]
 fn what_is_too_deep_or_says_a_thing_twice_or_beyond_all_numbers() {
-    let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(10_000), close.repeat(10_000));
+    let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(11_000), close.repeat(11_000));
     let limit = "the body is no AdmissionReview: *";
     let twice = "the body is no AdmissionReview: key `";
     let key = |key: &'static str| -> &'static str {
@@ -217,7 +217,7 @@ fn what_is_too_deep_or_says_a_thing_twice_or_beyond_all_numbers() {
     };
     let within = |from: &str, to: &str| Ask::default().with(from, to);
     refused(&[
-        ("10,000 lists", deep("[", "]").into_bytes(), limit),
+        ("11,000 lists", deep("[", "]").into_bytes(), limit),
         (
             "a deep object, in a part that is read",
             within("\"app\":\"web\"", &format!("\"app\":{}", deep("{\"a\":", "}"))),

@@ -89,7 +89,7 @@ fn header(json: &Json) -> Option<Header> {
         resource,
         subresource: text(request, "subResource", true, 63)?,
         name: text(request, "name", true, 4096)?,
-        namespace: text(request, "namespace", true, 63)?,
+        namespace: text(request, "namespace", true, 4096)?,
         operation: text(request, "operation", true, 63)?,
         user: user(request.get("userInfo"))?,
         dry_run: match request.get("dryRun") {

@@ -244,10 +244,10 @@ fn a_review_beyond_the_bounds_of_kubernetes_is_refused() {
         ("resource", resource("version", 63), resource("version", 64)),
         ("kind", resource("kind", 63), resource("kind", 12 << 20)),
         ("subResource", format!("\"{}\"", long(63)), format!("\"{}\"", long(64))),
-        ("namespace", format!("\"{}\"", long(4096)), format!("\"{}\"", long(4097))),
+        ("namespace", format!("\"{}\"", long(8192)), format!("\"{}\"", long(8193))),
         ("operation", format!("\"{}\"", long(63)), format!("\"{}\"", long(64))),
-        ("name", format!("\"{}\"", long(4096)), format!("\"{}\"", long(4097))),
-        ("userInfo", resource("username", 4096), resource("username", 4097)),
+        ("name", format!("\"{}\"", long(8192)), format!("\"{}\"", long(8193))),
+        ("userInfo", resource("username", 8192), resource("username", 8193)),
         ("userInfo", format!(r#"{{"groups": {}}}"#, many(5000)), format!(r#"{{"groups": {}}}"#, many(5001))),
     ] {
         assert_eq!(of(field, &fits), Ok(()), "{field}");

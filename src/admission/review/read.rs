@@ -18,16 +18,16 @@ const SUBDOMAIN_MAX: usize = 253;
 
 /// A name is a subdomain for most kinds, and for some (Role, for one) a segment of a path, for which Kubernetes has no
 /// bound. A namespace has at most 63, and what is longer is denied by name.
-const NAME_MAX: usize = 4096;
+const NAME_MAX: usize = 8 << 10;
 
 /// A user or a group: Kubernetes has no bound, and authenticators none that is longer.
-const USER_MAX: usize = 4096;
+const USER_MAX: usize = 8 << 10;
 
 /// Groups of a user. An API server gets them with a certificate, a token or headers, each of some 10 to 100 KiB.
 const GROUPS_MAX: usize = 5000;
 
 /// Read whole to be refused for its length in bytes; a uid that is sent back has at most 256.
-const UID_MAX: usize = 4096;
+const UID_MAX: usize = 8 << 10;
 
 /// Fields of a request; AdmissionReview v1 has 15.
 const FIELDS_MAX: usize = 64;

@@ -88,8 +88,8 @@ fn header(json: &Json) -> Option<Header> {
         kind,
         resource,
         subresource: text(request, "subResource", true, 63)?,
-        name: text(request, "name", true, 4096)?,
-        namespace: text(request, "namespace", true, 4096)?,
+        name: text(request, "name", true, 8192)?,
+        namespace: text(request, "namespace", true, 8192)?,
         operation: text(request, "operation", true, 63)?,
         user: user(request.get("userInfo"))?,
         dry_run: match request.get("dryRun") {
@@ -133,9 +133,9 @@ fn user(value: Option<&Json>) -> Option<UserInfo> {
         None | Some(Json::Null) => Vec::new(),
         Some(groups) => {
             let groups = groups.as_array().filter(|groups| groups.len() <= 5000)?;
-            let group = |group: &Json| group.as_str().filter(|text| text.len() <= 4096).map(str::to_owned);
+            let group = |group: &Json| group.as_str().filter(|text| text.len() <= 8192).map(str::to_owned);
             groups.iter().map(group).collect::<Option<_>>()?
         }
     };
-    Some(UserInfo { username: text(&user, "username", false, 4096)?, groups })
+    Some(UserInfo { username: text(&user, "username", false, 8192)?, groups })
 }

@@ -5,9 +5,10 @@
 //!               │
 //!            handshake ─ TLS with the key of now; plain HTTP is told so; garbage gets an alert
 //!               │
-//!            connection ─ limits: requests in flight of one address, of all ── 503 before the body is read
+//!            connection ─ the whole body, within bounds of time and memory ─── 413, 408, 400, 503
+//!               │         limits: requests in flight of one address, of all ── 503
 //!               │
-//!            the service, which reads its body with `limits::read_body` ────── 413, 408, 400
+//!            the service
 //! ```
 //!
 //! [`ServerArgs::bind`] checks everything that can be wrong and then takes the ports; [`Bound::run`] serves until the
@@ -21,6 +22,7 @@ pub mod limits;
 pub mod listener;
 pub mod port;
 mod pulse;
+mod sending;
 pub mod tls;
 pub mod units;
 
@@ -31,7 +33,7 @@ use std::time::Duration;
 
 use axum::http::Request;
 use axum::response::Response;
-use hyper::body::Incoming;
+use bytes::Bytes;
 use rustls::RootCertStore;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -39,13 +41,13 @@ use tower::Service;
 
 pub use self::admin::Pages;
 pub use self::args::{ClientAuth, ServerArgs, Timeouts};
-pub use self::connection::Peer;
+pub use self::connection::{Arrival, Peer, Refuse};
 pub use self::listener::Drained;
 pub use self::port::{Port, PortSettings};
 
 use self::admin::Admin;
-use self::connection::House;
-use self::limits::{BodyLimits, Callers, Inflight};
+use self::connection::{House, refuse_in_words};
+use self::limits::{BodyLimits, Callers, Inflight, Owner};
 use self::listener::Door;
 use self::tls::clients::Clients;
 use self::tls::keeper::{self, Checked, Handed, Keeper, Seen};
@@ -56,6 +58,7 @@ use crate::certs::pair::{Flags, Pair, PairFiles};
 use crate::lifecycle::drain::Drain;
 use crate::lifecycle::ready::Readiness;
 use crate::lifecycle::tasks::{Died, Tasks};
+use crate::telemetry::metrics;
 
 /// Probes of a kubelet and a handful of scrapers; a page is made in microseconds.
 const ADMIN_CONNECTIONS: usize = 256;
@@ -67,7 +70,6 @@ const TASK_GRACE: Duration = Duration::from_secs(1);
 pub struct Bound {
     args: ServerArgs,
     readiness: Readiness,
-    bodies: BodyLimits,
     webhook: (TcpListener, SocketAddr),
     admin: (TcpListener, SocketAddr),
     acceptor: Acceptor,
@@ -138,6 +140,7 @@ impl ServerArgs {
     pub async fn bind(self, readiness: &Readiness, handed: Option<Handed>) -> Result<Bound, ServerError> {
         let condition = readiness.condition("certificate", "none was handed in yet");
         let Credentials { pair, roots, files, seen, development_ca } = self.credentials(handed.as_ref())?;
+        self.tell_verification(readiness);
         let end = pair.as_ref().map(|pair| pair.not_after);
         let keys = Keys::new("serving", pair);
         let clients = roots.map(|roots| Clients::new(roots, self.client_auth)).transpose()?;
@@ -150,10 +153,25 @@ impl ServerArgs {
         let client_ca = self.client_ca.clone().zip(clients);
         let poll = self.timeouts.reload_poll;
         let keeper = Keeper { files, handed, seen, end, keys, client_ca, condition, poll };
-        let Timeouts { body_stall, body_whole, .. } = self.timeouts;
-        let bodies = BodyLimits::new(self.max_body.0, body_stall, body_whole);
         let readiness = readiness.clone();
-        Ok(Bound { args: self, readiness, bodies, webhook, admin, acceptor, keeper, development_ca })
+        Ok(Bound { args: self, readiness, webhook, admin, acceptor, keeper, development_ca })
+    }
+
+    /// Says how callers are verified, in `/readyz` and as a metric. It is no failure: behind a network policy it is enough.
+    fn tell_verification(&self, readiness: &Readiness) {
+        let callers = readiness.condition("callers", "not known yet");
+        let (mode, caveat) = match (&self.client_ca, self.client_auth) {
+            (Some(_), ClientAuth::Required) => ("required", None),
+            (Some(_), ClientAuth::Optional) => ("optional", Some("--client-auth is optional")),
+            (None, _) => ("off", Some("--client-ca is not set")),
+        };
+        metrics::client_verification(mode);
+        match caveat {
+            None => callers.good(),
+            Some(flag) => callers.good_but(format!(
+                "{flag}: everybody who reaches the webhook port can pass for an API server"
+            )),
+        };
     }
 
     fn credentials(&self, handed: Option<&Handed>) -> Result<Credentials, ServerError> {
@@ -205,26 +223,28 @@ impl Bound {
         self.development_ca.as_deref()
     }
 
-    /// What the service reads bodies with.
-    pub fn body_limits(&self) -> BodyLimits {
-        self.bodies.clone()
-    }
-
     /// Serves until the drain is over. Probes are answered to the last, so that nobody takes a draining gate for a
-    /// dead one.
-    pub async fn run<S>(self, service: S, pages: Pages, drain: Drain) -> Result<Drained, ServerError>
+    /// dead one. `owner` names who a large body belongs to.
+    pub async fn run<S>(
+        self,
+        service: S,
+        owner: Owner,
+        pages: Pages,
+        drain: Drain,
+    ) -> Result<Drained, ServerError>
     where
-        S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+        S: Service<Request<Bytes>, Response = Response, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
     {
-        let Self { args, readiness, bodies, webhook, admin, acceptor, keeper, development_ca: _ } = self;
+        let Self { args, readiness, webhook, admin, acceptor, keeper, development_ca: _ } = self;
         let mut tasks = Tasks::new();
         let timeouts = args.timeouts;
-        tasks.spawn("probes", |stop| probes(admin.0, Admin { readiness, pages }, timeouts, stop));
+        tasks.spawn("probes", |stop| probes(admin.0, Admin::new(readiness, pages), timeouts, stop));
         tasks.spawn("certificate files", |stop| keeper.run(stop));
         let inflight = Inflight::new(args.max_inflight.get(), args.max_inflight_per_address.get());
         let callers = Callers::new(args.max_connections.get(), args.max_connections_per_address.get());
-        let house = House::new(inflight, bodies, timeouts, drain, true);
+        let bodies = BodyLimits::new(args.max_body.0, timeouts, owner);
+        let house = House::new(inflight, bodies, timeouts, drain, true, refuse_in_words);
         let drained = tokio::select! {
             drained = listener::serve(webhook.0, Door::Tls(acceptor), house, callers, service) => drained,
             died = tasks.died() => return Err(died.into()),
@@ -249,7 +269,7 @@ impl Probes {
     /// # Errors
     /// Never; a task that ends is a task that died.
     pub async fn run(self, pages: Pages, stop: CancellationToken) -> Result<(), Infallible> {
-        probes(self.listener, Admin { readiness: self.readiness, pages }, self.timeouts, stop).await
+        probes(self.listener, Admin::new(self.readiness, pages), self.timeouts, stop).await
     }
 }
 
@@ -264,8 +284,8 @@ async fn probes(
     let inflight = Inflight::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS);
     let callers = Callers::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS);
     // No page reads a body.
-    let bodies = BodyLimits::new(0, timeouts.body_stall, timeouts.body_whole);
-    let house = House::new(inflight, bodies, timeouts, drain.clone(), false);
+    let bodies = BodyLimits::new(0, timeouts, |_| None);
+    let house = House::new(inflight, bodies, timeouts, drain.clone(), false, refuse_in_words);
     let serve = listener::serve(listener, Door::Plain, house, callers, admin);
     let mut serve = std::pin::pin!(serve);
     tokio::select! {

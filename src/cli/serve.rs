@@ -42,7 +42,6 @@ use crate::lifecycle::drain::{Conductor, Signals};
 use crate::lifecycle::ready::Readiness;
 use crate::lifecycle::tasks::Tasks;
 use crate::policy::layers::Layers;
-use crate::server::limits::Turns;
 use crate::server::{Pages, ServerArgs};
 use crate::store::mirror::Mirror;
 use crate::store::reaper;
@@ -95,18 +94,15 @@ pub struct Args {
 /// A flag, a file or a port that is no good, before anything is announced; or a task that died.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     telemetry::log::init(&args.telemetry.log)?;
-    let turns = Turns::default();
-    let resting = turns.clone();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.enable_all().thread_name("portcullis").on_thread_park(move || resting.rest());
-    let runtime = runtime.build()?;
-    let done = runtime.block_on(serve(args, turns));
+    let runtime = runtime.enable_all().thread_name("portcullis").build()?;
+    let done = runtime.block_on(serve(args));
     // Whatever still blocks is a task that ignores its stop; the process ends all the same.
     runtime.shutdown_timeout(Duration::from_secs(1));
     done
 }
 
-async fn serve(args: Args, turns: Turns) -> anyhow::Result<Exit> {
+async fn serve(args: Args) -> anyhow::Result<Exit> {
     let Args {
         role,
         ready_file,
@@ -166,7 +162,7 @@ async fn serve(args: Args, turns: Turns) -> anyhow::Result<Exit> {
         tasks.spawn("ready file", |stop| told::announce(path, addresses, readiness, stop));
     }
     let pages = pages(handle, &gate);
-    let work = doors.run(gate, (law.max_inflight_per_tenant, turns), pages, drain);
+    let work = doors.run(gate, law.max_inflight_per_tenant, pages, drain);
     let finished = conductor.conduct(Signals::os()?, tasks.died(), work).await.context("drain aborted")?;
     let drained = finished.output.map_err(anyhow::Error::new)?;
     tasks.stop(Duration::from_secs(1)).await;

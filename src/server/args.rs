@@ -64,7 +64,7 @@ pub struct ServerArgs {
 
     // A review takes some 50 us of CPU: on two cores the last of 1,024 waits 26 ms, far inside the 2 s that an API
     // server gives us.
-    /// The most requests in flight; one more is answered 503 before its body is read
+    /// The most requests in flight, which are those whose bodies are here; one more is answered 503
     #[arg(long, env = "PORTCULLIS_MAX_INFLIGHT", value_name = "N", default_value = "1024")]
     pub max_inflight: NonZeroUsize,
 
@@ -108,8 +108,13 @@ pub struct Timeouts {
     pub head: Duration,
     /// Between two pieces of a body.
     pub body_stall: Duration,
+    /// From when on a body that is not here counts as slow, of which an address has few.
+    pub body_slow: Duration,
     /// For a whole body.
     pub body_whole: Duration,
+    /// For a caller to read an answer that the socket, or a window of HTTP/2, does not take at once. Judged on a tick, as
+    /// `head` is.
+    pub answer: Duration,
     /// Without a request on a connection.
     pub idle: Duration,
     /// How often certificate files are looked at although nobody told of a change.
@@ -122,9 +127,14 @@ impl Default for Timeouts {
             // Go gives up on its side after 10 s too.
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
-            body_stall: Duration::from_secs(10),
-            // As long as the longest `timeoutSeconds` an API server may be given: nobody waits for the answer then.
-            body_whole: Duration::from_secs(30),
+            // Two lost packets in a row, and TCP has sent both again.
+            body_stall: Duration::from_secs(2),
+            // One lost packet. Within the network of a cluster 16 MiB take 20 ms.
+            body_slow: Duration::from_secs(1),
+            // An API server waits three seconds for the answer at most, as the gate is registered.
+            body_whole: Duration::from_secs(5),
+            // A page of the API, 1 MiB at most, at 70 KB a second; reviews are answered within the socket's buffer.
+            answer: Duration::from_secs(15),
             // Go's transport drops an idle connection after 90 s, and does not replay a POST on one that we close
             // at the same moment: ours must be the longer one.
             idle: Duration::from_mins(2),

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use axum::http::{HeaderValue, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -18,9 +19,9 @@ use tokio::time::{Instant, sleep_until};
 use tower::{Service, ServiceExt as _};
 
 use super::args::Timeouts;
-use super::limits::body::expects_continue;
-use super::limits::{BodyLimits, Caller, Inflight, plain};
+use super::limits::{BodyLimits, Caller, Inflight, Rejection, plain, read_body};
 use super::pulse::{Open, Phase, Pulse, Watched, Watcher};
+use super::sending;
 use crate::lifecycle::drain::Drain;
 use crate::telemetry::metrics;
 
@@ -32,6 +33,12 @@ const HTTP2_HEADERS: u32 = 16 * 1024;
 
 /// Twice what Go opens before it takes another connection would be 500; one review at a time needs one.
 const HTTP2_STREAMS: u32 = 250;
+
+/// What a stream may send that is not read yet; at a round trip of 1 ms this lets 64 MB through in a second. Only a body
+/// that waits for memory leaves it unread, of which an address has 72: its connection has room for all of them, so that
+/// they do not hold up the streams beside them.
+const HTTP2_STREAM_WINDOW: u32 = 64 << 10;
+const HTTP2_WINDOW: u32 = 8 << 20;
 
 /// Streams that the peer reset before we took them up. Past this the connection is a rapid reset attack
 /// (CVE-2023-44487) and is closed.
@@ -52,6 +59,13 @@ pub struct Peer {
     pub verified: bool,
 }
 
+/// When the head of a request was here; an extension of each request. What a caller allows for its answer runs from then.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival(pub std::time::Instant);
+
+/// The answer to a request that is not served, in the words of the listener.
+pub type Refuse = fn(&HeaderMap, Rejection) -> Response;
+
 /// What all connections of a listener share.
 pub(super) struct House {
     pub(super) inflight: Inflight,
@@ -60,6 +74,7 @@ pub(super) struct House {
     pub(super) drain: Drain,
     /// Whether requests show in `portcullis_inflight_requests`: reviews do, probes do not.
     pub(super) counted: bool,
+    refuse: Refuse,
     http1: Builder<TokioExecutor>,
     http2: Builder<TokioExecutor>,
 }
@@ -86,6 +101,7 @@ impl House {
         timeouts: Timeouts,
         drain: Drain,
         counted: bool,
+        refuse: Refuse,
     ) -> Arc<Self> {
         // ALPN has already said which of the two it is, so neither guesses from the first bytes: the guess has no
         // deadline, and a client that says nothing would sit in it for ever.
@@ -96,9 +112,11 @@ impl House {
             .http2()
             .max_concurrent_streams(HTTP2_STREAMS)
             .max_header_list_size(HTTP2_HEADERS)
+            .initial_stream_window_size(HTTP2_STREAM_WINDOW)
+            .initial_connection_window_size(HTTP2_WINDOW)
             .max_pending_accept_reset_streams(HTTP2_RESETS)
             .max_local_error_reset_streams(HTTP2_LOCAL_RESETS);
-        Arc::new(Self { inflight, bodies, timeouts, drain, counted, http1, http2 })
+        Arc::new(Self { inflight, bodies, timeouts, drain, counted, refuse, http1, http2 })
     }
 }
 
@@ -112,7 +130,7 @@ pub(super) async fn serve<I, S>(
     service: S,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Bytes>, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
     let pulse = Pulse::new(!http2);
@@ -144,6 +162,9 @@ pub(super) async fn serve<I, S>(
             () = clock.as_mut() => clock.as_mut().reset(Instant::now() + tick),
             () = leave.cancelled(), if !leaving => leaving = true,
         }
+        if watcher.unread() >= house.timeouts.answer {
+            return;
+        }
         let (phase, since) = watcher.look();
         match phase {
             Phase::Head if since >= house.timeouts.head => return,
@@ -165,36 +186,46 @@ pub(super) async fn serve<I, S>(
     }
 }
 
-/// One request. Everything here runs before the body is read.
+/// One request: its body is read, then it takes a place among those in flight, then it is served.
 async fn handle<S>(
     session: Arc<Session>,
     service: S,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
 ) -> Result<Response, Infallible>
 where
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+    S: Service<Request<Bytes>, Response = Response, Error = Infallible>,
 {
     let _open: Open = session.pulse.open();
-    let mut response = match session.house.inflight.enter(&session.caller) {
-        Ok(()) => {
-            let _place = Place::new(session.clone());
-            request.extensions_mut().insert(session.peer);
-            guarded(service.oneshot(request)).await
+    let arrival = Arrival(std::time::Instant::now());
+    let (mut head, body) = request.into_parts();
+    let mut response = match admit(&session, &head.headers, body).await {
+        Ok((bytes, _place)) => {
+            head.extensions.insert(session.peer);
+            head.extensions.insert(arrival);
+            guarded(service.oneshot(Request::from_parts(head, bytes))).await
         }
-        Err(shed) => {
-            metrics::shed(shed.reason());
-            let expects = expects_continue(request.headers());
-            session.house.bodies.discard(expects, request.into_body());
-            shed.into_response()
-        }
+        Err(rejection) => session.refuse(&head.headers, rejection),
     };
     if !session.http2 && session.closing.is_cancelled() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     } else if session.http2 {
         // A handler need not know the protocol to ask for the end of a connection.
         response.headers_mut().remove(header::CONNECTION);
+        response = sending::counted(response, &session.caller, &session.pulse);
     }
     Ok(response)
+}
+
+/// The body of a request, and its place.
+async fn admit(
+    session: &Arc<Session>,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<(Bytes, Place), Rejection> {
+    let house = &session.house;
+    let bytes = read_body(headers, body, &house.bodies, &session.caller).await?;
+    house.inflight.enter(&session.caller).inspect_err(|shed| metrics::shed(shed.reason()))?;
+    Ok((bytes, Place::new(session.clone())))
 }
 
 /// A handler that panics answers 500 and takes nobody with it, not even the other requests of its connection.
@@ -212,6 +243,24 @@ async fn guarded(future: impl Future<Output = Result<Response, Infallible>>) -> 
         tracing::error!("a request handler panicked; the caller was answered 500");
         plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error; nothing was judged\n")
     })
+}
+
+// === impl Session ===
+
+impl Session {
+    fn refuse(&self, headers: &HeaderMap, rejection: Rejection) -> Response {
+        let response = (self.house.refuse)(headers, rejection);
+        // What found no room is counted where it was refused, by its reason.
+        if self.house.counted && response.status() != StatusCode::SERVICE_UNAVAILABLE {
+            metrics::rejected(response.status().as_u16());
+        }
+        response
+    }
+}
+
+/// The answer in plain text.
+pub(super) fn refuse_in_words(_: &HeaderMap, rejection: Rejection) -> Response {
+    rejection.into_response()
 }
 
 // === impl Place ===

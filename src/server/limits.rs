@@ -1,11 +1,17 @@
 //! Bounds on what callers may take: requests in flight, of one address, of one key, and bytes of body.
 //!
-//! None of them queues. A review that waits for a permit is a review that times out at the API server with nothing
-//! said; one that is refused at once is an answer, and is counted. Each check is an atomic addition.
+//! Requests in flight do not queue. A review that waits for a permit is a review that times out at the API server with
+//! nothing said; one that is refused at once is an answer, and is counted. Each check is an atomic addition. Large bodies
+//! wait for memory, which is bounded by the time that a whole body may take.
 
 pub mod body;
 pub mod fair;
-pub mod turns;
+mod memory;
+mod queues;
+mod rejection;
+pub mod slots;
+pub mod spending;
+mod unfinished;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -13,13 +19,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use tokio::sync::Semaphore;
 
-pub use body::{BodyLimits, Rejection, read_body};
+pub use body::Owner;
+pub(super) use body::{BodyLimits, read_body};
 pub use fair::{Fair, Guard};
-pub use turns::Turns;
+pub use memory::SMALL;
+pub use rejection::Rejection;
+pub use slots::Slots;
+pub use spending::{Pace, Spending};
+pub(super) use unfinished::Untaken;
 
-/// The requests in flight on one listener.
+/// An API server keeps one connection over HTTP/2, and a handful while it changes the certificate that it shows.
+const FEW: usize = 16;
+
+/// The requests in flight on one listener: those whose bodies are here.
 pub(super) struct Inflight {
     open: AtomicUsize,
     max: usize,
@@ -27,9 +42,19 @@ pub(super) struct Inflight {
 }
 
 /// One address: shared by its connections, gone with the last of them.
-#[derive(Default)]
 pub(super) struct Caller {
+    /// Requests in flight.
     open: AtomicUsize,
+    /// Bodies that are waited for, and those of them that are slow.
+    coming: AtomicUsize,
+    slow: AtomicUsize,
+    /// Bytes of small unfinished bodies.
+    small: AtomicUsize,
+    /// Larger bodies that wait for memory, and those on their way.
+    waiting: AtomicUsize,
+    large: Arc<Semaphore>,
+    /// Answers that it has not taken yet.
+    unsent: AtomicUsize,
 }
 
 /// A request in flight that was refused, or a connection.
@@ -50,6 +75,13 @@ pub(super) struct Callers {
     by_address: HashMap<IpAddr, Arc<Caller>>,
     max_connections: usize,
     max_connections_per_address: usize,
+}
+
+impl Default for Caller {
+    fn default() -> Self {
+        let [open, coming, slow, small, waiting, unsent] = std::array::from_fn(|_| AtomicUsize::new(0));
+        Self { open, coming, slow, small, waiting, unsent, large: Arc::new(Semaphore::new(memory::ADDRESS)) }
+    }
 }
 
 // === impl Inflight ===
@@ -95,9 +127,12 @@ impl Callers {
         Self { by_address: HashMap::new(), max_connections, max_connections_per_address }
     }
 
-    /// Takes a connection in, where `open` others are.
+    /// Takes a connection in, where `open` others are. The last eighth is for addresses that have few, so that five
+    /// addresses with all that one may have do not shut out a sixth.
     pub(super) fn connect(&mut self, open: usize, address: IpAddr) -> Result<Arc<Caller>, Shed> {
-        if open >= self.max_connections {
+        let held = self.by_address.get(&key(address)).map_or(0, |caller| Arc::strong_count(caller) - 1);
+        let kept = if held < FEW { 0 } else { self.max_connections / 8 };
+        if open >= self.max_connections - kept {
             return Err(Shed::Connections);
         }
         let caller = self.by_address.entry(key(address)).or_default();
@@ -139,18 +174,6 @@ impl Shed {
     }
 }
 
-impl IntoResponse for Shed {
-    /// Never with `Retry-After`: client-go would repeat the call up to ten times inside its deadline, and send the
-    /// load that was just shed again.
-    fn into_response(self) -> Response {
-        let sentence = match self {
-            Self::Address => "too many requests in flight from this address; nothing was judged\n",
-            _ => "too many requests in flight; nothing was judged\n",
-        };
-        plain(StatusCode::SERVICE_UNAVAILABLE, sentence)
-    }
-}
-
 /// A sentence as an answer.
 pub(super) fn plain(status: StatusCode, sentence: impl Into<axum::body::Body>) -> Response {
     let mut response = Response::new(sentence.into());
@@ -185,6 +208,12 @@ mod tests {
         assert_eq!(callers.connect(2, address("2001:db8::2")).err(), Some(Shed::AddressConnections));
         held.push(callers.connect(2, address("10.0.0.1")).unwrap());
         assert_eq!(callers.connect(3, address("10.0.0.2")).err(), Some(Shed::Connections));
+        drop(held);
+        let mut callers = Callers::new(160, 2_000);
+        let mut held: Vec<_> = (0..140).map(|n| callers.connect(n, address("10.0.0.1")).unwrap()).collect();
+        assert_eq!(callers.connect(140, address("10.0.0.1")).err(), Some(Shed::Connections));
+        held.extend((140..156).map(|n| callers.connect(n, address("10.0.0.2")).unwrap()));
+        assert_eq!(callers.connect(156, address("10.0.0.2")).err(), Some(Shed::Connections));
         drop(held);
         for n in 0..200_u8 {
             callers.connect(0, IpAddr::from([10, 0, 0, n])).unwrap();

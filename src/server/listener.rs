@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::http::Request;
 use axum::response::Response;
-use hyper::body::Incoming;
+use bytes::Bytes;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower::Service;
@@ -48,7 +48,7 @@ pub(super) async fn serve<S>(
     service: S,
 ) -> Drained
 where
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Bytes>, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
     let stopping = house.drain.stopping();
@@ -92,7 +92,7 @@ async fn welcome<S>(
     address: SocketAddr,
     service: S,
 ) where
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Bytes>, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
     // Without it a small answer waits for the acknowledgement of the one before: 40 ms on a kept-alive connection.

@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 
 use axum::http::Request;
 use axum::response::Response;
-use hyper::body::Incoming;
+use bytes::Bytes;
 use tokio::net::TcpListener;
 use tower::Service;
 
 use super::args::Timeouts;
-use super::connection::House;
+use super::connection::{House, Refuse};
 use super::limits::{BodyLimits, Callers, Inflight};
 use super::listener::{self, Door, Drained};
 use super::tls::keeper::{self, Checked, Keeper};
@@ -40,6 +40,8 @@ pub struct PortSettings {
     pub max_inflight: (usize, usize),
     /// How long callers may take.
     pub timeouts: Timeouts,
+    /// The answer to a request that is not served.
+    pub refuse: Refuse,
 }
 
 /// The port is taken, nothing is accepted yet.
@@ -47,7 +49,6 @@ pub struct Port {
     settings: PortSettings,
     listener: TcpListener,
     address: SocketAddr,
-    bodies: BodyLimits,
     door: Door,
     keeper: Option<Keeper>,
 }
@@ -55,7 +56,7 @@ pub struct Port {
 impl Port {
     /// Checks the certificate, where there is one, then takes the port.
     pub async fn bind(settings: PortSettings, readiness: &Readiness) -> Result<Self, ServerError> {
-        let Timeouts { body_stall, body_whole, reload_poll: poll, .. } = settings.timeouts;
+        let poll = settings.timeouts.reload_poll;
         let (door, keeper) = match settings.tls.clone() {
             None => (Door::Plain, None),
             Some(files) => {
@@ -74,8 +75,7 @@ impl Port {
             }
         };
         let (listener, address) = listen(settings.flag, settings.address).await?;
-        let bodies = BodyLimits::new(settings.max_body, body_stall, body_whole);
-        Ok(Self { settings, listener, address, bodies, door, keeper })
+        Ok(Self { settings, listener, address, door, keeper })
     }
 
     /// The address that was taken.
@@ -83,25 +83,22 @@ impl Port {
         self.address
     }
 
-    /// What the service reads bodies with.
-    pub fn body_limits(&self) -> BodyLimits {
-        self.bodies.clone()
-    }
-
     /// Serves until the drain is over.
     pub async fn run<S>(self, service: S, drain: Drain) -> Result<Drained, ServerError>
     where
-        S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
+        S: Service<Request<Bytes>, Response = Response, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
     {
-        let Self { settings, listener, address: _, bodies, door, keeper } = self;
+        let Self { settings, listener, address: _, door, keeper } = self;
         let mut tasks = Tasks::new();
         if let Some(keeper) = keeper {
             tasks.spawn("certificate files of a port", |stop| keeper.run(stop));
         }
         let inflight = Inflight::new(settings.max_inflight.0, settings.max_inflight.1);
         let callers = Callers::new(settings.max_connections.0, settings.max_connections.1);
-        let house = House::new(inflight, bodies, settings.timeouts, drain, false);
+        // Whose a body is, is known only once its token is checked, so an address is what is told apart.
+        let bodies = BodyLimits::new(settings.max_body, settings.timeouts, |_| None);
+        let house = House::new(inflight, bodies, settings.timeouts, drain, false, settings.refuse);
         let drained = tokio::select! {
             drained = listener::serve(listener, door, house, callers, service) => drained,
             died = tasks.died() => return Err(died.into()),

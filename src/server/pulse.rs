@@ -19,6 +19,11 @@ pub(super) struct Pulse {
     beat: AtomicU64,
     /// Requests being answered; more than one on HTTP/2 only.
     open: AtomicU32,
+    /// Counts the times that the caller began and ceased to be behind with reading; the lowest bit says that it is.
+    behind: AtomicU64,
+    /// Answers of HTTP/2 that the caller's windows hold up, and how many were sent.
+    unsent: AtomicU32,
+    sent: AtomicU64,
     /// Whether a byte begins a request. On HTTP/2 it may as well be a ping or a window: there a head that does not
     /// end holds up its whole connection, and the idle time ends that.
     heads: bool,
@@ -29,6 +34,8 @@ pub(super) struct Watcher {
     pulse: Arc<Pulse>,
     seen: (u64, Phase),
     since: Instant,
+    unread: Option<(u64, u64)>,
+    unread_since: Instant,
 }
 
 /// What a connection is doing.
@@ -51,11 +58,16 @@ pub(super) struct Watched<I> {
 /// A request being answered, for as long as it lives.
 pub(super) struct Open(Arc<Pulse>);
 
+/// An answer of HTTP/2 that is not sent yet, for as long as it lives.
+pub(super) struct Unsent(Arc<Pulse>);
+
 // === impl Pulse ===
 
 impl Pulse {
     pub(super) fn new(heads: bool) -> Arc<Self> {
-        Arc::new(Self { beat: AtomicU64::new(0), open: AtomicU32::new(0), heads })
+        let [beat, behind, sent] = std::array::from_fn(|_| AtomicU64::new(0));
+        let [open, unsent] = std::array::from_fn(|_| AtomicU32::new(0));
+        Arc::new(Self { beat, open, behind, unsent, sent, heads })
     }
 
     /// A request has come whole, but for its body.
@@ -63,6 +75,26 @@ impl Pulse {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.change(0);
         Open(self.clone())
+    }
+
+    /// An answer is ready, but for its way to the caller.
+    pub(super) fn unsent(self: &Arc<Self>) -> Unsent {
+        self.unsent.fetch_add(1, Ordering::Relaxed);
+        Unsent(self.clone())
+    }
+
+    /// The socket takes no more, or has taken everything. One task writes, so nothing comes between.
+    fn behind(&self, is: bool) {
+        let behind = self.behind.load(Ordering::Relaxed);
+        if (behind & 1 == 1) != is {
+            self.behind.store(behind + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// What changes while a caller reads; none where there is nothing for it to read.
+    fn unread(&self) -> Option<(u64, u64)> {
+        let (behind, sent) = (self.behind.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed));
+        (behind & 1 == 1 || self.unsent.load(Ordering::Relaxed) > 0).then_some((behind, sent))
     }
 
     fn bytes_came(&self) {
@@ -95,12 +127,28 @@ impl Drop for Open {
     }
 }
 
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        self.0.sent.fetch_add(1, Ordering::Relaxed);
+        self.0.unsent.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 // === impl Watcher ===
 
 impl Watcher {
     pub(super) fn new(pulse: Arc<Pulse>) -> Self {
-        let seen = pulse.look();
-        Self { pulse, seen, since: Instant::now() }
+        let (seen, unread, now) = (pulse.look(), pulse.unread(), Instant::now());
+        Self { pulse, seen, since: now, unread, unread_since: now }
+    }
+
+    /// For how long the caller has been seen to leave unread what is sent to it.
+    pub(super) fn unread(&mut self) -> Duration {
+        let now = self.pulse.unread();
+        if now != self.unread {
+            (self.unread, self.unread_since) = (now, Instant::now());
+        }
+        if now.is_some() { self.unread_since.elapsed() } else { Duration::ZERO }
     }
 
     /// What the connection is doing, and for how long it has been seen to do just that.
@@ -142,7 +190,11 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        if written.is_pending() {
+            self.pulse.behind(true);
+        }
+        written
     }
 
     fn poll_write_vectored(
@@ -150,7 +202,11 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
         cx: &mut Context<'_>,
         bufs: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        if written.is_pending() {
+            self.pulse.behind(true);
+        }
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -158,7 +214,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.pulse.behind(flushed.is_pending());
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -195,6 +253,29 @@ mod tests {
         drop(pulse.open());
         let (phase, since) = watcher.look();
         assert!(phase == Phase::Idle && since < Duration::from_mins(1));
+    }
+
+    #[test]
+    fn caller_that_reads_nothing_is_seen_and_one_that_reads_starts_the_time_again() {
+        let pulse = Pulse::new(true);
+        let mut watcher = Watcher::new(pulse.clone());
+        let minute = Duration::from_mins(1);
+        let mut unread_for_a_minute = || {
+            watcher.unread();
+            watcher.unread_since -= minute;
+            watcher.unread() >= minute
+        };
+        assert!(!unread_for_a_minute(), "there is nothing to read");
+        pulse.behind(true);
+        assert!(unread_for_a_minute());
+        pulse.behind(false);
+        assert!(!unread_for_a_minute());
+        let (first, second) = (pulse.unsent(), pulse.unsent());
+        assert!(unread_for_a_minute());
+        drop(first);
+        assert!(watcher.unread() < minute, "one was sent");
+        drop(second);
+        assert_eq!(watcher.unread(), Duration::ZERO);
     }
 
     #[test]

@@ -101,6 +101,11 @@ pub fn certificate_trusted(configuration: &'static str, trusted: bool) {
     state::CERTIFICATE_TRUSTED.with(&[configuration]).set(f64::from(u8::from(trusted)));
 }
 
+/// Tells whether callers of the webhook show a certificate: `off`, `optional` or `required`.
+pub fn client_verification(mode: &'static str) {
+    state::CLIENT_VERIFICATION.only(&[mode]).set(1.0);
+}
+
 // === the law ===
 
 /// Counts an attempt to load the policies, and says whether the last one succeeded.

@@ -11,6 +11,7 @@ mod memory; // an end for want of memory
 mod overload; // more than there is capacity for
 mod replica; // a gate as a process
 mod report; // the tables
+mod soak; // hostile tenants beside an innocent one
 mod stage; // all of it together
 mod through; // writes through the API server
 mod world; // the world of the cases, in a ledger
@@ -38,6 +39,8 @@ pub struct Scale {
     pub freeze: Duration,
     /// How long too much is asked for.
     pub overload: Duration,
+    /// How long hostile tenants go on.
+    pub soak: Duration,
 }
 
 /// In minutes, on a machine that does other things too.
@@ -49,6 +52,7 @@ const SHORT: Scale = Scale {
     outage: Duration::from_secs(3),
     freeze: Duration::from_secs(1),
     overload: Duration::from_secs(4),
+    soak: Duration::from_secs(8),
 };
 
 const WHOLE: Scale = Scale {
@@ -59,7 +63,16 @@ const WHOLE: Scale = Scale {
     outage: Duration::from_mins(1),
     freeze: Duration::from_secs(10),
     overload: Duration::from_secs(20),
+    soak: Duration::from_mins(1),
 };
+
+impl Scale {
+    /// The whole of it where the document is to be written, and whether it is.
+    fn asked_for() -> (Self, Option<std::ffi::OsString>) {
+        let written = std::env::var_os("PORTCULLIS_PROOF");
+        (if written.is_some() { WHOLE } else { SHORT }, written)
+    }
+}
 
 /// A count among figures that are none.
 fn number(count: usize) -> f64 {
@@ -131,8 +144,7 @@ async fn all(stage: &mut Stage, scale: &Scale) -> Vec<Row> {
 
 #[test]
 fn no_verdict_is_wrong_and_no_request_fails() {
-    let written = std::env::var_os("PORTCULLIS_PROOF");
-    let scale = if written.is_some() { WHOLE } else { SHORT };
+    let (scale, written) = Scale::asked_for();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (rows, capacity, shares) = runtime.block_on(async {
         let mut stage = Stage::set().await;
@@ -153,5 +165,20 @@ fn no_verdict_is_wrong_and_no_request_fails() {
     assert!(flaws.is_empty(), "{} flaws:\n{}", flaws.len(), flaws.join("\n"));
     if let Some(file) = written {
         report::write(file.as_ref(), &tables);
+    }
+}
+
+#[test]
+fn hostile_tenants_exhaust_nothing() {
+    let (scale, written) = Scale::asked_for();
+    // A debug build on a machine that compiles at the same time takes twenty times as long for the same policy.
+    let slow: &[&str] = if written.is_some() { &[] } else { &["--policy-budget", "1s"] };
+    let soak = soak::run(scale.soak, slow);
+    let table = report::soak(&soak);
+    eprintln!("{table}");
+    let flaws = soak.flaws(written.is_some());
+    assert!(flaws.is_empty(), "{} flaws:\n{}", flaws.len(), flaws.join("\n"));
+    if let Some(file) = written {
+        report::write_soak(file.as_ref(), &table);
     }
 }

@@ -14,4 +14,6 @@ mod http2;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod patience; // who sends or reads slowly
+#[cfg(test)]
 mod requests;

@@ -128,3 +128,12 @@ https://{{ include "portcullis.name" . }}-api.{{ .Release.Namespace }}.svc
   | replace "\"-devs\"" (printf "%q" $w.tenantSuffix)
   | replace ".portcullis.kubenova.io" (printf ".%s" $w.domain) -}}
 {{- end -}}
+
+{{- /* An open port lets every Pod play an API server: ask what the policies say, and spend the gate's time. */ -}}
+{{- define "portcullis.checkCallers" -}}
+{{- $addresses := and .Values.networkPolicy.enabled .Values.networkPolicy.controlPlaneCIDRs -}}
+{{- $certificates := and .Values.clientAuth.enabled (eq .Values.clientAuth.mode "required") -}}
+{{- if not (or $addresses $certificates .Values.webhook.allowAnyCaller) -}}
+{{- fail "every Pod could call the webhook port: set networkPolicy.controlPlaneCIDRs to the addresses of the API servers, or clientAuth.enabled with clientAuth.mode required, or accept it with webhook.allowAnyCaller=true (docs/operations.md, Who may call)" -}}
+{{- end -}}
+{{- end -}}

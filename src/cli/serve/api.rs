@@ -4,13 +4,14 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request};
 use axum::response::Response;
-use hyper::body::Incoming;
+use bytes::Bytes;
 use tower::util::service_fn;
 use tower::{Service, ServiceExt as _};
 
@@ -25,7 +26,6 @@ use crate::certs::pair::{Flags, PairFiles};
 use crate::lifecycle::drain::Drain;
 use crate::lifecycle::ready::Readiness;
 use crate::policy::layers::Layers;
-use crate::server::limits::{BodyLimits, read_body};
 use crate::server::{Drained, Peer, Port, PortSettings, ServerError, Timeouts};
 use crate::store::Ledger;
 use crate::store::mirror::Mirror;
@@ -36,6 +36,9 @@ const CONNECTIONS: (usize, usize) = (4096, 1024);
 
 /// Requests in flight, likewise. A long poll is in flight all the time.
 const INFLIGHT: (usize, usize) = (2048, 1024);
+
+/// For a whole body, which is [`BODY_MAX`] at most.
+const BODY_WHOLE: Duration = Duration::from_secs(15);
 
 /// Flags of the API.
 #[derive(Debug, Clone, clap::Args)]
@@ -126,7 +129,9 @@ pub async fn api(
         max_body: BODY_MAX,
         max_connections: CONNECTIONS,
         max_inflight: INFLIGHT,
-        timeouts: Timeouts::default(),
+        // People are further away than API servers: 1 MiB within 15 s is 70 KB a second.
+        timeouts: Timeouts { body_whole: BODY_WHOLE, ..Timeouts::default() },
+        refuse: |headers, rejection| api::refused(headers, rejection.status()),
     };
     let port = Port::bind(settings, readiness).await.context("the API cannot be served")?;
     Ok(BoundApi { port, router, ledger })
@@ -144,7 +149,7 @@ impl BoundApi {
     /// A task of the listener that died.
     pub async fn run(self, drain: Drain) -> Result<Drained, ServerError> {
         let Self { port, router, ledger } = self;
-        let service = service(router, port.body_limits());
+        let service = service(router);
         let drained = tokio::select! {
             drained = port.run(service, drain) => drained,
             never = chores::keep(ledger.clone()) => match never {},
@@ -154,26 +159,15 @@ impl BoundApi {
     }
 }
 
-/// Reads the body within its bounds before the router sees the request, so that whoever sends too much, or too slowly,
-/// still reads the answer.
+/// Tells the router where a request comes from.
 fn service(
     router: Router,
-    bodies: BodyLimits,
-) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+) -> impl Service<Request<Bytes>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
-    service_fn(move |request: Request<Incoming>| {
-        let (router, bodies) = (router.clone(), bodies.clone());
-        async move {
-            let (mut head, body) = request.into_parts();
-            if let Some(peer) = head.extensions.get::<Peer>().copied() {
-                head.extensions.insert(Remote(peer.address.ip()));
-            }
-            match read_body(&head, body, &bodies).await {
-                Ok(bytes) => router.oneshot(Request::from_parts(head, Body::from(bytes))).await,
-                // The connection stays for as long as the rest of the body is read and thrown away: closed now, it
-                // would be reset under a caller that still writes, and the answer lost.
-                Err(rejection) => Ok(api::refused(&head.headers, rejection.status())),
-            }
+    service_fn(move |mut request: Request<Bytes>| {
+        if let Some(peer) = request.extensions().get::<Peer>().copied() {
+            request.extensions_mut().insert(Remote(peer.address.ip()));
         }
+        router.clone().oneshot(request.map(Body::from))
     })
 }

@@ -11,7 +11,6 @@ use super::webhook;
 use crate::admission::Gate;
 use crate::lifecycle::drain::Drain;
 use crate::lifecycle::ready::Readiness;
-use crate::server::limits::Turns;
 use crate::server::tls::keeper::Handed;
 use crate::server::{Bound, Drained, Pages, Probes, ServerArgs, ServerError};
 
@@ -66,15 +65,15 @@ impl Doors {
     pub(super) async fn run(
         self,
         gate: Arc<Gate>,
-        (per_tenant, turns): (usize, Turns),
+        per_tenant: usize,
         pages: Pages,
         drain: Drain,
     ) -> Result<Drained, ServerError> {
         let api = run_api(self.api, drain.clone());
         match self.ports {
             Ports::Webhook(bound) => {
-                let service = webhook::service(gate, bound.body_limits(), per_tenant, turns);
-                let (reviews, api) = tokio::try_join!(bound.run(service, pages, drain), api)?;
+                let reviews = bound.run(webhook::service(gate, per_tenant), webhook::namespace, pages, drain);
+                let (reviews, api) = tokio::try_join!(reviews, api)?;
                 Ok(Drained { cut: reviews.cut + api.cut })
             }
             Ports::Probes(probes) => {

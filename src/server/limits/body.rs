@@ -1,84 +1,62 @@
 //! Reading a body within bounds of size, time and memory, and refusing one so that the caller sees the answer.
+//!
+//! A body that is here when it is first looked at costs a poll. One that has to be waited for counts against its address,
+//! and never against what other addresses may have in flight.
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::http::{HeaderValue, StatusCode, header, request::Parts};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use hyper::body::Body;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 
-use super::plain;
+use super::Caller;
+use super::memory::{Pools, Reserved, SMALL, SmallBytes};
+use super::rejection::Rejection;
+use super::unfinished::Unfinished;
+use crate::server::args::Timeouts;
 use crate::telemetry::metrics;
-
-/// Bodies up to this size are not counted against the memory of all: 1,024 in flight are 64 MiB at worst, and
-/// nearly every review is smaller.
-const SMALL: usize = 64 * 1024;
-
-/// What larger bodies may hold together, 16 of the largest; buffers grow by doubling, so up to twice that.
-const BODIES: usize = 16;
 
 /// What is read and thrown away after a refusal: four of the largest bodies, or as much as comes within 5 s. Past
 /// that a caller is not confused but hostile.
 const DISCARD: usize = 4;
 const DISCARD_TIME: Duration = Duration::from_secs(5);
 
-/// The bounds of bodies; all clones are one.
+/// The slowest that a body over [`SMALL`] may come after its first second: 16 MiB take four seconds more.
+const BYTES_PER_SECOND: usize = 4 << 20;
+
+/// Names who a body belongs to by its first 64 KiB, so that those with many large bodies wait for each other alone.
+pub type Owner = fn(&[u8]) -> Option<&[u8]>;
+
+/// The bounds of the bodies of one listener; all clones are one.
 #[derive(Clone)]
-pub struct BodyLimits(Arc<Inner>);
+pub(in crate::server) struct BodyLimits(Arc<Inner>);
 
 struct Inner {
     max: usize,
-    stall: Duration,
-    whole: Duration,
-    /// Bytes that larger bodies hold, until the last reference to each is dropped.
-    held: AtomicUsize,
+    times: Timeouts,
+    pools: Pools,
+    owner: Owner,
     discards: TaskTracker,
-}
-
-/// Why there is no body; as a response, the answer to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
-    /// 413
-    #[error("the body is longer than the {max} bytes that are read here")]
-    TooLong {
-        /// The bound.
-        max: usize,
-    },
-    /// 408
-    #[error("the body came too slowly")]
-    Slow,
-    /// 400
-    #[error("the body ended before its end")]
-    Broken,
-    /// 503
-    #[error("too many large bodies at once; nothing was judged")]
-    Memory,
 }
 
 // === impl BodyLimits ===
 
 impl BodyLimits {
-    /// At most `max` bytes, with at most `stall` between two pieces and `whole` altogether.
-    pub fn new(max: usize, stall: Duration, whole: Duration) -> Self {
-        Self(Arc::new(Inner { max, stall, whole, held: AtomicUsize::new(0), discards: TaskTracker::new() }))
-    }
-
-    /// The bound in bytes.
-    pub fn max(&self) -> usize {
-        self.0.max
+    /// At most `max` bytes, as fast as `times` says.
+    pub(in crate::server) fn new(max: usize, times: Timeouts, owner: Owner) -> Self {
+        Self(Arc::new(Inner { max, times, pools: Pools::new(max), owner, discards: TaskTracker::new() }))
     }
 
     /// Reads on and throws away, so that the caller can finish writing and look at the answer; a connection that
     /// is closed over unread bytes is reset, and the answer lost. Whoever waits for `100 Continue` has sent nothing,
     /// and polling the body would ask for it.
-    pub(in crate::server) fn discard<B>(&self, expects: bool, mut body: B)
+    fn discard<B>(&self, expects: bool, mut body: B)
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
@@ -103,64 +81,120 @@ impl BodyLimits {
 }
 
 /// Whether the caller sends the body only after a `100 Continue`.
-pub(in crate::server) fn expects_continue(headers: &header::HeaderMap) -> bool {
+fn expects_continue(headers: &HeaderMap) -> bool {
     headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// Reads the whole body. Costs no copy where it came in one piece and no timer where it is already here.
-pub async fn read_body<B>(head: &Parts, body: B, limits: &BodyLimits) -> Result<Bytes, Rejection>
+pub(in crate::server) async fn read_body<B>(
+    headers: &HeaderMap,
+    body: B,
+    limits: &BodyLimits,
+    caller: &Arc<Caller>,
+) -> Result<Bytes, Rejection>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
 {
-    let inner = &limits.0;
-    let expects = expects_continue(&head.headers);
+    let inner = &*limits.0;
     let declared = body.size_hint().exact().and_then(|n| usize::try_from(n).ok());
     if declared.is_some_and(|n| n > inner.max) || body.size_hint().lower() > inner.max as u64 {
-        limits.discard(expects, body);
+        limits.discard(expects_continue(headers), body);
         return Err(Rejection::TooLong { max: inner.max });
     }
-    let mut reader = Reader { body, clock: None, limits: inner };
-    let first = match reader.next().await? {
-        Some(first) if first.len() <= inner.max => first,
-        Some(_) => return Err(reader.refuse(limits, Rejection::TooLong { max: inner.max })),
-        None => return Ok(Bytes::new()),
-    };
-    if reader.body.is_end_stream() {
-        return Ok(first);
+    let mut reader = Reader { body, wait: None, inner, caller };
+    let whole = reader.whole(declared).await;
+    match whole {
+        // What is sent on purpose, or in good faith, is read on; what is slow has had its time.
+        Err(Rejection::TooLong { .. } | Rejection::Memory) => limits.discard(false, reader.body),
+        _ => {}
     }
-    let mut memory = Held { inner: inner.clone(), bytes: 0 };
-    let mut whole = BytesMut::with_capacity(declared.unwrap_or(0).min(SMALL).max(first.len()));
-    whole.extend_from_slice(&first);
-    while let Some(piece) = reader.next().await? {
-        let length = whole.len() + piece.len();
-        if length > inner.max {
-            return Err(reader.refuse(limits, Rejection::TooLong { max: inner.max }));
-        }
-        if length > SMALL && !memory.grow(length) {
-            metrics::shed("memory");
-            return Err(reader.refuse(limits, Rejection::Memory));
-        }
-        whole.extend_from_slice(&piece);
+    if let Err(rejection) = &whole
+        && let Some(reason) = rejection.shed()
+    {
+        metrics::shed(reason);
     }
-    Ok(if memory.bytes == 0 { whole.freeze() } else { Bytes::from_owner(Kept { whole, _held: memory }) })
+    whole
 }
 
 // === impl Reader ===
 
-/// The body with its clock, which is made only when there is something to wait for.
+/// The body, and how it is waited for once there is something to wait for.
 struct Reader<'a, B> {
     body: B,
-    clock: Option<Clock>,
-    limits: &'a Inner,
+    wait: Option<Wait>,
+    inner: &'a Inner,
+    caller: &'a Arc<Caller>,
 }
 
-struct Clock {
+/// A body that is waited for, with its clock.
+struct Wait {
     timer: Pin<Box<Sleep>>,
+    /// When it counts as slow; none once it does.
+    slow: Option<Instant>,
     end: Instant,
     progress: Instant,
+    unfinished: Unfinished,
+}
+
+/// A larger body together with what it holds of the memory of all.
+struct Kept {
+    whole: BytesMut,
+    _reserved: Reserved,
 }
 
 impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Reader<'_, B> {
+    async fn whole(&mut self, declared: Option<usize>) -> Result<Bytes, Rejection> {
+        let max = self.inner.max;
+        let mut piece = match self.next().await? {
+            None => return Ok(Bytes::new()),
+            Some(first) if first.len() <= max && self.body.is_end_stream() => return Ok(first),
+            Some(first) => first,
+        };
+        let mut whole = BytesMut::with_capacity(declared.unwrap_or(0).min(SMALL).max(piece.len()));
+        let mut small = Some(SmallBytes::new(&self.inner.pools, self.caller));
+        let mut reserved = None;
+        loop {
+            let length = whole.len() + piece.len();
+            if length > max {
+                return Err(Rejection::TooLong { max });
+            }
+            if length > SMALL && reserved.is_none() {
+                small = None;
+                reserved = Some(self.reserve(&whole, declared.unwrap_or(max)).await?);
+                // Exact, so that a body takes its own size and not twice that while it grows.
+                whole.reserve(declared.unwrap_or(length).max(length) - whole.len());
+            }
+            if small.as_mut().is_some_and(|small| !small.grow(length)) {
+                return Err(Rejection::Memory);
+            }
+            whole.extend_from_slice(&piece);
+            piece = match self.next().await? {
+                Some(piece) => piece,
+                None => break,
+            };
+        }
+        Ok(match reserved {
+            None => whole.freeze(),
+            Some(reserved) => Bytes::from_owner(Kept { whole, _reserved: reserved.arrived() }),
+        })
+    }
+
+    /// Waits until a body of `bytes` has its place in memory, and gives it the time that its size needs.
+    async fn reserve(&mut self, begun: &[u8], bytes: usize) -> Result<Reserved, Rejection> {
+        let owner = (self.inner.owner)(begun);
+        let pools = &self.inner.pools;
+        let (caller, end) = (self.caller, self.wait()?.end);
+        let reserved = timeout_at(end, pools.reserve(caller, owner, bytes)).await;
+        let reserved = reserved.ok().flatten().ok_or(Rejection::Memory)?;
+        let now = Instant::now();
+        let more = Duration::from_millis((bytes.saturating_mul(1_000) / BYTES_PER_SECOND) as u64);
+        let needs = now + self.inner.times.body_slow + more;
+        let wait = self.wait()?;
+        wait.end = wait.end.min(needs);
+        wait.progress = now;
+        Ok(reserved)
+    }
+
     /// The next piece; trailers are none of our business.
     async fn next(&mut self) -> Result<Option<Bytes>, Rejection> {
         let mut waited = false;
@@ -169,15 +203,16 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Reader<'_, B> {
                 Poll::Ready(frame) => Poll::Ready(Ok(frame)),
                 Poll::Pending => {
                     waited = true;
-                    let limits = self.limits;
-                    let clock = self.clock.get_or_insert_with(|| Clock::new(limits));
-                    ready!(clock.poll_expired(cx, limits));
-                    Poll::Ready(Err(Rejection::Slow))
+                    let stall = self.inner.times.body_stall;
+                    match self.wait() {
+                        Ok(wait) => wait.poll_over(cx, stall).map(Err),
+                        Err(rejection) => Poll::Ready(Err(rejection)),
+                    }
                 }
             })
             .await?;
-            if let (true, Some(clock)) = (waited, &mut self.clock) {
-                clock.progress = Instant::now();
+            if let (true, Some(wait)) = (waited, &mut self.wait) {
+                wait.progress = Instant::now();
             }
             match frame {
                 None => return Ok(None),
@@ -190,91 +225,49 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Reader<'_, B> {
         }
     }
 
-    /// The body is refused although more of it is on the way.
-    fn refuse(self, limits: &BodyLimits, rejection: Rejection) -> Rejection {
-        // Bytes have come, so nobody waits for `100 Continue` any more.
-        limits.discard(false, self.body);
-        rejection
-    }
-}
-
-impl Clock {
-    fn new(limits: &Inner) -> Self {
-        let now = Instant::now();
-        let end = now + limits.whole;
-        Self { timer: Box::pin(sleep_until(end.min(now + limits.stall))), end, progress: now }
-    }
-
-    /// The timer is moved when it fires, not at each piece: a body of a thousand pieces costs one timer.
-    fn poll_expired(&mut self, cx: &mut std::task::Context<'_>, limits: &Inner) -> Poll<()> {
-        loop {
-            ready!(self.timer.as_mut().poll(cx));
-            let deadline = self.end.min(self.progress + limits.stall);
-            if deadline <= Instant::now() {
-                return Poll::Ready(());
+    fn wait(&mut self) -> Result<&mut Wait, Rejection> {
+        match &mut self.wait {
+            Some(wait) => Ok(wait),
+            none => {
+                let unfinished = Unfinished::begin(self.caller).ok_or(Rejection::Unfinished)?;
+                Ok(none.insert(Wait::new(&self.inner.times, unfinished)))
             }
-            self.timer.as_mut().reset(deadline);
         }
     }
 }
 
-// === impl Held ===
-
-/// What one larger body holds of the memory of all.
-struct Held {
-    inner: Arc<Inner>,
-    bytes: usize,
-}
-
-/// A larger body together with what it holds.
-struct Kept {
-    whole: BytesMut,
-    _held: Held,
-}
-
-impl Held {
-    /// Grows to `bytes` altogether, or says that there is no room. Counts what has come, not what was declared:
-    /// a caller cannot fill the memory of all with promises.
-    fn grow(&mut self, bytes: usize) -> bool {
-        let more = bytes.saturating_sub(self.bytes);
-        let before = self.inner.held.fetch_add(more, Ordering::Relaxed);
-        self.bytes += more;
-        before + more <= BODIES.saturating_mul(self.inner.max)
+impl Wait {
+    fn new(times: &Timeouts, unfinished: Unfinished) -> Self {
+        let now = Instant::now();
+        let (slow, end) = (now + times.body_slow, now + times.body_whole);
+        let first = slow.min(end).min(now + times.body_stall);
+        Self { timer: Box::pin(sleep_until(first)), slow: Some(slow), end, progress: now, unfinished }
     }
-}
 
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.inner.held.fetch_sub(self.bytes, Ordering::Relaxed);
+    /// Ready with why it is not waited for any longer. The timer is moved when it fires, not at each piece: a body of a
+    /// thousand pieces costs one timer.
+    fn poll_over(&mut self, cx: &mut Context<'_>, stall: Duration) -> Poll<Rejection> {
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            let now = Instant::now();
+            let deadline = self.end.min(self.progress + stall);
+            if deadline <= now {
+                return Poll::Ready(Rejection::Slow);
+            }
+            if self.slow.is_some_and(|slow| slow <= now) {
+                self.slow = None;
+                if !self.unfinished.slow() {
+                    return Poll::Ready(Rejection::Unfinished);
+                }
+            }
+            self.timer.as_mut().reset(self.slow.map_or(deadline, |slow| slow.min(deadline)));
+        }
     }
 }
 
 impl AsRef<[u8]> for Kept {
     fn as_ref(&self) -> &[u8] {
         &self.whole
-    }
-}
-
-// === impl Rejection ===
-
-impl Rejection {
-    /// The status of the answer.
-    pub fn status(self) -> StatusCode {
-        match self {
-            Self::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Slow => StatusCode::REQUEST_TIMEOUT,
-            Self::Broken => StatusCode::BAD_REQUEST,
-            Self::Memory => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-}
-
-impl IntoResponse for Rejection {
-    /// The connection is closed after it: what is left of the body is not worth a second request.
-    fn into_response(self) -> Response {
-        let mut response = plain(self.status(), format!("{self}\n"));
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        response
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) static SNAPSHOT_CONFIRMED: Mutex<Option<Instant>> = Mutex::new(None);
 pub(super) static DECISIONS_DROPPED: Counter = Counter::new();
 pub(super) static CERTIFICATE_EXPIRY: Family<Gauge> = Family::new(&["name"]);
 pub(super) static CERTIFICATE_TRUSTED: Family<Gauge> = Family::new(&["configuration"]);
+pub(super) static CLIENT_VERIFICATION: Family<Gauge> = Family::new(&["mode"]);
 pub(super) static INFLIGHT: Level = Level::new();
 pub(super) static CONNECTIONS: Level = Level::new();
 pub(super) static SHED: Family<Counter> = Family::new(&["reason"]);

@@ -231,5 +231,12 @@ fn what_is_no_http_and_what_lies_about_its_length_harms_nobody() {
     assert!(short.is_empty() || short.starts_with("HTTP/1.1 400"), "{short}");
     let long = say(b"POST /api/v1/clusters HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999\r\n\r\n{}");
     assert!(long.starts_with("HTTP/1.1 413") && long.contains("PAYLOAD_TOO_LARGE"), "{long}");
+    // And what does not come is not waited for.
+    let mut slow = TcpStream::connect(server.address).unwrap();
+    slow.write_all(b"POST /api/v1/clusters HTTP/1.1\r\nhost: x\r\ncontent-length: 50\r\n\r\n{").unwrap();
+    slow.set_read_timeout(Some(std::time::Duration::from_mins(1))).unwrap();
+    let mut said = [0; 12];
+    slow.read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"HTTP/1.1 408");
     server.nobody().get("/api/v1/version").ok(200);
 }

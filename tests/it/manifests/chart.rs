@@ -16,8 +16,15 @@ use crate::support::root;
 
 const VALUES: [&str; 3] = ["dev", "staging", "prod"];
 
-/// Renders the chart; `None` where there is no Go to build helm with.
+/// The addresses of the API servers, without which nothing renders.
+const ADDRESSES: [&str; 2] = ["--set", "networkPolicy.controlPlaneCIDRs={10.0.0.0/28}"];
+
+/// Renders the chart for these API servers; `None` where there is no Go to build helm with.
 fn render(words: &[&str]) -> Option<String> {
+    render_alone(&[&ADDRESSES, words].concat())
+}
+
+fn render_alone(words: &[&str]) -> Option<String> {
     let done = helm(words)?;
     assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
     Some(String::from_utf8(done.stdout).unwrap())
@@ -414,9 +421,28 @@ fn what_would_not_work_is_refused_before_it_is_installed() {
         (&["tenancy.source=ledger", "ledger.url=http://ledger"], "url"),
     ] {
         let words: Vec<&str> = words.iter().flat_map(|word| ["--set", word]).collect();
-        let Some(done) = helm(&words) else { return };
+        let Some(done) = helm(&[&ADDRESSES, &words[..]].concat()) else { return };
         let said = String::from_utf8_lossy(&done.stderr);
         assert!(!done.status.success() && said.contains(sentence), "{words:?}: {said}");
+    }
+}
+
+#[test]
+fn chart_without_a_bound_on_callers_does_not_render() {
+    let tenancy = ["--set", "tenancy.existingConfigMap=t"];
+    for (words, renders) in [
+        ("clientAuth.enabled=false", false),
+        ("clientAuth.enabled=true,clientAuth.mode=optional", false),
+        ("networkPolicy.enabled=false,networkPolicy.controlPlaneCIDRs={10.0.0.0/28}", false),
+        ("clientAuth.enabled=true", true),
+        ("networkPolicy.controlPlaneCIDRs={10.0.0.0/28}", true),
+        ("webhook.allowAnyCaller=true", true),
+    ] {
+        let Some(done) = helm(&[&tenancy[..], &["--set", words]].concat()) else { return };
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.success(), renders, "{words}: {said}");
+        let named = ["networkPolicy.controlPlaneCIDRs", "clientAuth.enabled", "webhook.allowAnyCaller"];
+        assert!(renders || named.iter().all(|value| said.contains(value)), "{words}: {said}");
     }
 }
 
@@ -424,12 +450,13 @@ fn what_would_not_work_is_refused_before_it_is_installed() {
 #[test]
 fn plain_manifests_are_the_charts() {
     let enabled = [
+        "webhook.allowAnyCaller=true",
         "tenancy.existingConfigMap=portcullis-tenancy",
         "monitoring.serviceMonitor.enabled=true",
         "monitoring.rules.enabled=true",
     ];
     let words: Vec<&str> = enabled.iter().flat_map(|word| ["--set", word]).collect();
-    let Some(text) = render(&words) else { return };
+    let Some(text) = render_alone(&words) else { return };
     let chart: Vec<Value> = documents(&text).into_iter().map(plain).collect();
     let mut names = Vec::new();
     for file in ["gate.yaml", "monitoring.yaml"] {

@@ -8,7 +8,7 @@ use portcullis::admission::cases::{Answer, Case, Word};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -114,7 +114,7 @@ impl Caller {
 }
 
 /// The head in lower case, and the body.
-async fn answer(stream: &mut TlsStream<TcpStream>) -> std::io::Result<(String, Vec<u8>)> {
+pub(super) async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<(String, Vec<u8>)> {
     let mut bytes = Vec::with_capacity(4096);
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {

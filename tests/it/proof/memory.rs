@@ -39,7 +39,8 @@ pub fn bound(pid: u32) -> Bound {
     Bound::Limit
 }
 
-fn status(pid: u32, key: &str) -> u64 {
+/// A size of `/proc/PID/status`, in bytes.
+pub fn status(pid: u32, key: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap();
     line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::Row;
 use super::overload::{Share, rate};
+use super::soak::{P99, RESIDENT, Soak};
 
 /// The table of the events.
 pub fn events(rows: &[Row]) -> String {
@@ -68,12 +69,83 @@ what does not, is tried by `tests/it/controlplane/down.rs`. A short run of all t
 
 ";
 
-/// Writes the document.
+/// The table of the hostile tenants, and what the innocent one noticed.
+pub fn soak(soak: &Soak) -> String {
+    let mut text =
+        "| kind | answered | of them 503 for load | wrong or without an answer |\n|---|--:|--:|--:|\n"
+            .to_owned();
+    for count in soak.hostile.iter().chain([&soak.slow]) {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} |",
+            count.name,
+            count.answered,
+            count.refused,
+            count.flaws.len()
+        );
+    }
+    let milliseconds = |q| soak.innocent.quantile(q).as_secs_f64() * 1e3;
+    let _ = writeln!(
+        text,
+        "\nThe innocent tenant: {} reviews, {} wrong or without an answer; half of them within {:.1} ms, 99 of 100 within {:.1} ms, all \
+         within {:.1} ms. Resident memory of the gate: {} MiB before, at most {} MiB.",
+        soak.innocent.took.len(),
+        soak.innocent.flaws.len(),
+        milliseconds(0.5),
+        milliseconds(0.99),
+        milliseconds(1.0),
+        soak.resident_before >> 20,
+        soak.resident >> 20,
+    );
+    text
+}
+
+const BEGIN: &str = "<!-- soak -->\n";
+const END: &str = "<!-- /soak -->\n";
+
+/// Writes the document, but for what another test writes into it.
 pub fn write(file: &std::path::Path, tables: &[String; 2]) {
     let [events, overload] = tables;
-    let text =
-        format!("{HEAD}## While things go wrong\n\n{events}\n## Twice the load\n\n{OVERLOAD}{overload}");
-    std::fs::write(file, text).unwrap();
+    with_lock(|| {
+        let soak = between(file).unwrap_or_default();
+        let text = format!(
+            "{HEAD}## While things go wrong\n\n{events}\n## Twice the load\n\n{OVERLOAD}{overload}\n{}{BEGIN}{soak}{END}",
+            soak_head()
+        );
+        std::fs::write(file, text).unwrap();
+    });
+}
+
+/// Writes the table of the soak into the document.
+pub fn write_soak(file: &std::path::Path, table: &str) {
+    with_lock(|| {
+        let text = std::fs::read_to_string(file).unwrap();
+        let (before, _) = text.split_once(BEGIN).expect("the marks of the soak");
+        std::fs::write(file, format!("{before}{BEGIN}{table}{END}")).unwrap();
+    });
+}
+
+/// Two tests write the document, and may end at the same moment.
+fn with_lock(write: impl FnOnce()) {
+    static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _held = LOCK.lock().unwrap();
+    write();
+}
+
+fn between(file: &std::path::Path) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    Some(text.split_once(BEGIN)?.1.split_once(END)?.0.to_owned())
+}
+
+fn soak_head() -> String {
+    format!(
+        "## Hostile tenants\n\nOne gate with the tenants of the cases. Hostile tenants send large, distinct, deep and long-listed reviews of \
+         every kind below for a minute, each over two to 64\nconnections at full speed; slow bodies come from two more addresses. Beside them \
+         an innocent tenant sends small Pods. No answer may be wrong or missing,\nthe gate stays below {} MiB, and 99 of 100 innocent \
+         reviews are answered within {} ms.\n\n",
+        RESIDENT >> 20,
+        P99.as_millis()
+    )
 }
 
 const OVERLOAD: &str = "\

@@ -81,7 +81,25 @@ async fn a_bad_pair_leaves_the_old_one_in_place_and_shows_in_readiness() {
     assert_eq!(shown(&gate).await, before);
     put(&server_leaf(&gate.authority), gate.dir.path());
     changed(&gate, &before).await;
-    eventually(async || !gate.admin("/readyz").await.body.contains("reason")).await;
+    let good = r#"{"name":"certificate","ready":true}"#;
+    eventually(async || gate.admin("/readyz").await.body.contains(good)).await;
+}
+
+#[tokio::test]
+async fn readiness_says_how_callers_are_verified() {
+    let open = "everybody who reaches the webhook port can pass for an API server";
+    for (gate, said) in [
+        (Gate::start(&[]).await, format!(r#""ready":true,"reason":"--client-ca is not set: {open}""#)),
+        (
+            with_client_ca(&["--client-auth", "optional"]).await,
+            format!(r#""ready":true,"reason":"--client-auth is optional: {open}""#),
+        ),
+        (with_client_ca(&[]).await, r#""ready":true}"#.to_owned()),
+    ] {
+        let answer = gate.admin("/readyz").await;
+        assert_eq!(answer.status, 200, "it is no failure");
+        assert!(answer.body.contains(&format!(r#"{{"name":"callers",{said}"#)), "{}", answer.body);
+    }
 }
 
 /// A directory that is itself swapped is seen by no watch on it.

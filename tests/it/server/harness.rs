@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::response::Response;
 use axum::routing::{get, post};
+use bytes::Bytes;
 use clap::Parser;
 use portcullis::certs::develop::{Authority, Issued, Use};
 use portcullis::lifecycle::drain::Drain;
 use portcullis::lifecycle::ready::Readiness;
-use portcullis::server::limits::{BodyLimits, read_body};
 use portcullis::server::{Drained, Pages, Peer, ServerArgs, ServerError};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -23,6 +24,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_rustls::client::TlsStream;
+use tower::ServiceExt as _;
 
 /// Long enough for a loaded machine; nothing here measures time, this only ends a test that hangs.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -49,7 +51,6 @@ struct Command {
 
 #[derive(Clone)]
 struct Shared {
-    bodies: BodyLimits,
     slow: Arc<Semaphore>,
     begun: Arc<Semaphore>,
 }
@@ -71,8 +72,17 @@ impl Gate {
         Self::start_with(flags, |_, _| {}).await
     }
 
+    /// With this page of metrics.
+    pub async fn start_with_page(flags: &[&str], page: String) -> Self {
+        Self::start_of(flags, page, |_, _| {}).await
+    }
+
     /// `edit` may change what is no flag, and write into the directory that holds the certificate.
     pub async fn start_with(flags: &[&str], edit: impl FnOnce(&mut ServerArgs, &Authority)) -> Self {
+        Self::start_of(flags, "# nothing\n".to_owned(), edit).await
+    }
+
+    async fn start_of(flags: &[&str], page: String, edit: impl FnOnce(&mut ServerArgs, &Authority)) -> Self {
         let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new("test authority").unwrap());
         let mut args = args(flags);
         let paths = (dir.path().join("tls.crt"), dir.path().join("tls.key"));
@@ -84,13 +94,13 @@ impl Gate {
         let (slow, begun) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
         let bound = args.bind(&readiness, None).await.unwrap();
         let (webhook, admin) = (bound.webhook_address(), bound.admin_address());
-        let (bodies, slow_of, begun_of) = (bound.body_limits(), slow.clone(), begun.clone());
-        let router = router(Shared { bodies, slow: slow_of, begun: begun_of });
+        let router = router(Shared { slow: slow.clone(), begun: begun.clone() });
+        let service = router.map_request(|request: axum::http::Request<Bytes>| request.map(Body::from));
         let pages = Pages {
-            metrics: Arc::new(|| "# nothing\n".to_owned()),
+            metrics: Arc::new(move || page.clone()),
             version: Arc::new(|| serde_json::json!({"version": "0"})),
         };
-        let task = tokio::spawn(bound.run(router, pages, drain.clone()));
+        let task = tokio::spawn(bound.run(service, |_| None, pages, drain.clone()));
         Self { webhook, admin, dir, authority, readiness, drain, slow, begun, task }
     }
 
@@ -215,18 +225,21 @@ pub async fn eventually<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) 
 fn router(shared: Shared) -> Router {
     Router::new()
         .route("/echo", post(echo))
+        .route("/large", get(large))
         .route("/slow", get(slow).post(slow))
         .route("/peer", get(peer))
         .route("/panic", get(async || -> Response { panic!("a handler's own fault") }))
+        .layer(DefaultBodyLimit::disable())
         .with_state(shared)
 }
 
-async fn echo(State(shared): State<Shared>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
-    match read_body(&head, body, &shared.bodies).await {
-        Ok(bytes) => bytes.len().to_string().into_response(),
-        Err(rejection) => rejection.into_response(),
-    }
+async fn echo(body: Bytes) -> String {
+    body.len().to_string()
+}
+
+/// More than a socket takes at once.
+async fn large() -> Vec<u8> {
+    vec![b'x'; 64 << 20]
 }
 
 async fn slow(State(shared): State<Shared>) -> &'static str {

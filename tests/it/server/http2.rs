@@ -126,3 +126,83 @@ async fn too_many_headers_are_refused() {
     assert_ne!(head.payload[0], 0x88, "not 200");
     gate.is_unharmed().await;
 }
+
+/// `SETTINGS_INITIAL_WINDOW_SIZE` of 0: no answer may be sent, so each would be kept.
+#[tokio::test]
+async fn caller_that_opens_no_window_is_cut() {
+    let gate = Gate::start_with(&[], |args, _| {
+        args.timeouts.head = std::time::Duration::from_millis(200);
+        args.timeouts.answer = std::time::Duration::from_millis(300);
+    })
+    .await;
+    let mut stream = connect(&gate).await;
+    stream.write_all(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])).await.unwrap();
+    stream.write_all(&get(1, "/peer", false)).await.unwrap();
+    assert_eq!(next(&mut stream, HEADERS).await.stream, 1);
+    until_closed(&mut stream).await;
+    gate.is_unharmed().await;
+}
+
+/// Answers that wait for a window are bounded for an address; past the bound they are sent without a body.
+#[tokio::test]
+async fn answers_that_an_address_does_not_take_are_bounded() {
+    let gate = Gate::start(&[]).await;
+    let mut held = Vec::new();
+    let mut refused = 0;
+    for _ in 0..3 {
+        let mut stream = connect(&gate).await;
+        stream.write_all(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])).await.unwrap();
+        for n in 0..200 {
+            stream.write_all(&get(2 * n + 1, "/peer", false)).await.unwrap();
+            // HPACK: the first byte of the head is 0x88 for 200; else the status is a literal.
+            refused += usize::from(next(&mut stream, HEADERS).await.payload[0] != 0x88);
+        }
+        held.push(stream);
+    }
+    assert_eq!(refused, 600 - 512);
+    drop(held);
+    eventually(async || {
+        let mut stream = connect(&gate).await;
+        stream.write_all(&get(1, "/peer", false)).await.unwrap();
+        next(&mut stream, HEADERS).await.payload[0] == 0x88
+    })
+    .await;
+}
+
+/// Each stream may have a body that does not come.
+#[tokio::test]
+async fn address_waits_for_512_bodies_at_most() {
+    let long = std::time::Duration::from_mins(5);
+    let gate = Gate::start_with(&["--max-inflight", "8"], |args, _| {
+        (args.timeouts.body_slow, args.timeouts.body_stall, args.timeouts.body_whole) = (long, long, long);
+    })
+    .await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut stream = connect(&gate).await;
+        for n in 0..200 {
+            stream.write_all(&get(2 * n + 1, "/peer", true)).await.unwrap();
+        }
+        // A stream without a body is answered once those before it are known.
+        stream.write_all(&get(401, "/peer", false)).await.unwrap();
+        stream.flush().await.unwrap();
+        let mut refused = 0;
+        loop {
+            let head = next(&mut stream, HEADERS).await;
+            if head.stream == 401 {
+                assert_eq!(head.payload[0], 0x88, "what is here is served");
+                break;
+            }
+            assert_ne!(head.payload[0], 0x88);
+            refused += 1;
+        }
+        held.push((stream, refused));
+    }
+    let refused: Vec<_> = held.iter().map(|(_, refused)| *refused).collect();
+    assert_eq!(refused, [0, 0, 600 - 512]);
+    gate.is_unharmed().await;
+    let first = &mut held[0].0;
+    first.write_all(&frame(DATA, 1, 1, &[])).await.unwrap();
+    let head = next(first, HEADERS).await;
+    assert_eq!((head.stream, head.payload[0]), (1, 0x88), "and so is what comes later");
+}

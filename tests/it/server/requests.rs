@@ -1,8 +1,11 @@
 //! What a well-behaved caller meets.
 
+use std::io::Read as _;
+
 use super::harness::*;
 use portcullis::lifecycle::ready::Readiness;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 const PEER: &str = "GET /peer HTTP/1.1\r\nhost: g\r\n\r\n";
 
@@ -49,6 +52,7 @@ async fn probes_tell_life_from_readiness() {
     assert_eq!(
         answer.body,
         "{\"ready\":false,\"conditions\":[{\"name\":\"certificate\",\"ready\":true},\
+         {\"name\":\"callers\",\"ready\":true,\"reason\":\"--client-ca is not set: everybody who reaches the webhook port can pass for an API server\"},\
          {\"name\":\"tenancy\",\"ready\":false,\"reason\":\"no snapshot yet\"}]}\n"
     );
     assert_eq!(gate.admin("/livez").await.status, 200);
@@ -57,9 +61,51 @@ async fn probes_tell_life_from_readiness() {
     assert_eq!(gate.admin("/metrics").await.body, "# nothing\n");
     assert_eq!(gate.admin("/version").await.body, "{\"version\":\"0\"}\n");
     assert_eq!(gate.admin("/validate").await.status, 404);
-    let mut stream = tokio::net::TcpStream::connect(gate.admin).await.unwrap();
+    let mut stream = TcpStream::connect(gate.admin).await.unwrap();
     let answer = ask(&mut stream, "POST /livez HTTP/1.1\r\nhost: g\r\ncontent-length: 0\r\n\r\n").await;
     assert_eq!(answer.status, 405);
+}
+
+#[tokio::test]
+async fn scrape_is_gzipped_for_who_asks_and_bounded() {
+    let gate = Gate::start(&[]).await;
+    let ask_with = async |more: &str| {
+        let mut stream = TcpStream::connect(gate.admin).await.unwrap();
+        stream.write_all(format!("GET /metrics HTTP/1.1\r\nhost: g\r\n{more}\r\n").as_bytes()).await.unwrap();
+        let mut said = vec![0; 4096];
+        let read = tokio::time::timeout(PATIENCE, stream.read(&mut said)).await.unwrap().unwrap();
+        said.truncate(read);
+        said
+    };
+    let said = ask_with("accept-encoding: gzip\r\n").await;
+    let end = said.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+    let head = String::from_utf8_lossy(&said[..end]).to_lowercase();
+    assert!(
+        head.contains("content-encoding: gzip\r\n") && head.contains("vary: accept-encoding\r\n"),
+        "{head}"
+    );
+    let mut page = String::new();
+    flate2::read::GzDecoder::new(&said[end..]).read_to_string(&mut page).unwrap();
+    assert_eq!(page, "# nothing\n");
+    let plain = ask_with("").await;
+    assert!(plain.ends_with(b"# nothing\n") && !String::from_utf8_lossy(&plain).contains("gzip"));
+}
+
+#[tokio::test]
+async fn scrapes_beyond_four_are_refused_until_one_is_read() {
+    let gate = Gate::start_with_page(&[], "# a line of the page\n".repeat(1 << 19)).await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(gate.admin).await.unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: g\r\n\r\n").await.unwrap();
+        // Its head has come, and the rest is more than the sockets take.
+        stream.read_exact(&mut [0; 12]).await.unwrap();
+        held.push(stream);
+    }
+    assert_eq!(gate.admin("/metrics").await.status, 503);
+    assert_eq!(gate.admin("/readyz").await.status, 200);
+    drop(held.pop());
+    eventually(async || gate.admin("/metrics").await.status == 200).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::Ordering;
 
-use axum::http::Request;
+use axum::response::IntoResponse as _;
 use hyper::body::Frame;
 
 use super::*;
@@ -14,13 +15,13 @@ enum Step {
     Break,
 }
 
-struct Caller {
+struct Sender {
     steps: VecDeque<Step>,
     declared: Option<u64>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Body for Caller {
+impl Body for Sender {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -54,19 +55,33 @@ impl Body for Caller {
 
 const MAX: usize = 200_000;
 
+fn times(stall: Duration, whole: Duration) -> Timeouts {
+    Timeouts { body_stall: stall, body_whole: whole, ..Timeouts::default() }
+}
+
 /// For callers who must not be cut, however loaded the machine is.
 fn limits() -> BodyLimits {
-    BodyLimits::new(MAX, Duration::from_mins(1), Duration::from_mins(1))
+    let minute = Duration::from_mins(1);
+    BodyLimits::new(MAX, Timeouts { body_slow: minute, ..times(minute, minute) }, |_| None)
 }
 
 /// For callers who must be.
 fn impatient() -> BodyLimits {
-    BodyLimits::new(MAX, Duration::from_millis(60), Duration::from_millis(200))
+    BodyLimits::new(MAX, times(Duration::from_millis(60), Duration::from_millis(200)), |_| None)
 }
 
 async fn read(limits: &BodyLimits, declared: Option<u64>, steps: Vec<Step>) -> Result<Bytes, Rejection> {
-    let (head, ()) = Request::new(()).into_parts();
-    read_body(&head, Caller { steps: steps.into(), declared, timer: None }, limits).await
+    read_from(&Arc::default(), limits, declared, steps).await
+}
+
+async fn read_from(
+    caller: &Arc<Caller>,
+    limits: &BodyLimits,
+    declared: Option<u64>,
+    steps: Vec<Step>,
+) -> Result<Bytes, Rejection> {
+    let sender = Sender { steps: steps.into(), declared, timer: None };
+    read_body(&HeaderMap::new(), sender, limits, caller).await
 }
 
 #[tokio::test]
@@ -100,17 +115,69 @@ async fn each_flaw_has_its_answer() {
 }
 
 #[tokio::test]
-async fn large_bodies_share_their_memory_and_give_it_back() {
-    let limits = limits();
-    let big = || read(&limits, None, vec![Step::Send(100_000), Step::Send(100_000)]);
-    let mut kept = Vec::new();
-    for _ in 0..BODIES {
-        kept.push(big().await.unwrap());
-    }
-    assert_eq!(big().await.unwrap_err(), Rejection::Memory);
+async fn large_bodies_wait_for_memory_and_give_it_back() {
+    let limits = BodyLimits::new(8 << 20, Timeouts::default(), |_| None);
+    let length = 8 << 20;
+    let steps = || vec![Step::Send(length - 100_000), Step::Send(100_000)];
+    let big = || read(&limits, Some(length as u64), steps());
+    let mut kept = vec![big().await.unwrap(), big().await.unwrap()];
+    let patience = Duration::from_millis(50);
+    assert!(timeout(patience, big()).await.is_err(), "the third waits");
     assert_eq!(read(&limits, None, vec![Step::Send(6_000)]).await.unwrap().len(), 6_000, "small ones go on");
+    let medium = read(&limits, Some(100_000), vec![Step::Send(50_000), Step::Send(50_000)]).await;
+    assert_eq!(medium.unwrap().len(), 100_000, "and those of medium size");
     let slice = kept.pop().unwrap().slice(..10);
-    assert_eq!(big().await.unwrap_err(), Rejection::Memory, "a slice holds the whole");
-    drop(slice);
-    assert!(big().await.is_ok());
+    assert!(timeout(patience, big()).await.is_err(), "a slice holds the whole");
+    let (next, ()) = tokio::join!(big(), async {
+        tokio::task::yield_now().await;
+        drop(slice);
+    });
+    assert_eq!(next.unwrap().len(), length, "the one that waited");
+}
+
+#[tokio::test]
+async fn body_that_waits_for_memory_too_long_is_refused() {
+    let limits =
+        BodyLimits::new(MAX, times(Duration::from_secs(9), Duration::from_millis(80)), |_| Some(b"a"));
+    let big = || read(&limits, Some(MAX as u64), vec![Step::Send(100_000), Step::Send(100_000)]);
+    let _kept = [big().await.unwrap(), big().await.unwrap()];
+    assert_eq!(big().await.unwrap_err(), Rejection::Memory, "its owner has two already");
+}
+
+#[tokio::test]
+async fn large_body_has_the_time_that_its_size_needs_and_no_more() {
+    let quick = Timeouts {
+        body_slow: Duration::from_millis(50),
+        ..times(Duration::from_secs(9), Duration::from_secs(9))
+    };
+    let limits = BodyLimits::new(MAX, quick, |_| None);
+    let steps = vec![Step::Send(100_000), Step::Hang];
+    let begun = Instant::now();
+    assert_eq!(read(&limits, Some(MAX as u64), steps).await.unwrap_err(), Rejection::Slow);
+    assert!(begun.elapsed() < Duration::from_secs(5), "and not the nine seconds of any body");
+}
+
+#[tokio::test]
+async fn bytes_of_small_unfinished_bodies_are_bounded_for_an_address() {
+    let (limits, caller) = (limits(), Arc::<Caller>::default());
+    let mut waiting = tokio::task::JoinSet::new();
+    let count = 8 * 1024 / 60;
+    for _ in 0..count {
+        let (limits, caller) = (limits.clone(), Arc::clone(&caller));
+        let steps = vec![Step::Send(60 << 10), Step::Hang];
+        waiting.spawn(async move { read_from(&caller, &limits, None, steps).await });
+    }
+    while caller.small.load(Ordering::Relaxed) < count * (60 << 10) {
+        tokio::task::yield_now().await;
+    }
+    let steps = || vec![Step::Send(30_000), Step::Send(30_000)];
+    assert_eq!(read_from(&caller, &limits, None, steps()).await.unwrap_err(), Rejection::Memory);
+    assert_eq!(
+        read_from(&caller, &limits, None, vec![Step::Send(60_000)]).await.unwrap().len(),
+        60_000,
+        "whole"
+    );
+    assert!(read(&limits, None, steps()).await.is_ok(), "another address");
+    waiting.shutdown().await;
+    assert!(read_from(&caller, &limits, None, steps()).await.is_ok(), "given back");
 }

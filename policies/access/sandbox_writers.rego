@@ -59,6 +59,12 @@ permitted if {
 	input.tenancy.requester.class in {"platform", "capsule", "controller"}
 }
 
+permitted if {
+	own
+	input.finalizerRemoval == true
+	input.tenancy.requester.serviceAccountNamespace == input.tenancy.namespace.name
+}
+
 permitted if request.is_namespace
 
 permitted if request.is_virtual

@@ -20,7 +20,13 @@ image(registry, repository, changed) := {
 	"changed": changed,
 }
 
-pod(who, operation, where, images) := object.union(world.review(who, operation, "pods", where, {}, {}), {"images": images})
+pod(who, operation, where, images) := pod_under(world.tenancy, who, operation, where, images)
+
+# Under another tenancy, by whose lists the images are looked up.
+pod_under(tenancy, who, operation, where, images) := object.union(
+	world.review(who, operation, "pods", where, {}, {}),
+	{"images": [world.looked_up(tenancy, where, one) | some one in images]},
+)
 
 # registry, repository, where, denied; a Pod made by its tenant
 rows := [
@@ -61,14 +67,14 @@ test_whoever_asks if {
 test_an_empty_ceiling_admits_nothing if {
 	nothing := object.union(world.tenancy, {"settings": {"registries": {"ceiling": []}}})
 	every where in ["S", "G"] {
-		count(registry_allowlist.deny) == 1 with input as pod("acme-dev", "CREATE", where, [image("docker.io", "istio/proxyv2", true)])
+		count(registry_allowlist.deny) == 1 with input as pod_under(nothing, "acme-dev", "CREATE", where, [image("docker.io", "istio/proxyv2", true)])
 			with data.tenancy as nothing
 	}
 }
 
 test_the_ceiling_binds_the_lists if {
 	wide := object.union(world.tenancy, {"tenants": {"acme": {"registries": ["evil.io"]}}})
-	count(registry_allowlist.deny) == 1 with input as pod("acme-dev", "CREATE", "S", [image("evil.io", "x", true)])
+	count(registry_allowlist.deny) == 1 with input as pod_under(wide, "acme-dev", "CREATE", "S", [image("evil.io", "x", true)])
 		with data.tenancy as wide
 }
 

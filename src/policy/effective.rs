@@ -269,6 +269,10 @@ impl Manifest {
         let Some(property) = schema.get("properties").and_then(|all| all.get(name)) else {
             return Some(format!("policy `{}` has no parameter `{name}`", self.id));
         };
+        if let Some(mut long) = super::params::long_list(value) {
+            long.steps.insert(0, name.to_owned());
+            return Some(long.to_string());
+        }
         let validator = jsonschema::validator_for(property).ok()?;
         validator.validate(value).err().map(|error| error.to_string())
     }

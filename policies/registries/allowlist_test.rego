@@ -143,3 +143,13 @@ test_an_image_of_an_application_is_told_by_its_component if {
 	found := registry_allowlist.deny with input as pod("agent", "CREATE", "A", [named]) with data.tenancy as world.tenancy
 	{finding.msg | some finding in found} == {"of component web is not in an allowed registry"}
 }
+
+test_a_placeholder_passes_in_a_template_alone if {
+	placeholder := object.union(image("docker.io", "other/auto", true), {"raw": "auto"})
+	params := {"registry-allowlist": {"placeholders": ["auto"]}}
+	evil := pod_under(world.tenancy, "acme-dev", "CREATE", "G", [placeholder])
+	template := object.union(evil, {"request": {"resource": {"group": "apps", "version": "v1", "resource": "deployments"}}})
+	count(registry_allowlist.deny) == 1 with input as evil with data.tenancy as world.tenancy with data.params as params
+	count(registry_allowlist.deny) == 0 with input as template with data.tenancy as world.tenancy with data.params as params
+	count(registry_allowlist.deny) == 1 with input as template with data.tenancy as world.tenancy with data.params as {}
+}

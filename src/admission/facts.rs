@@ -188,7 +188,13 @@ impl Facts {
         let owner = known.as_ref().and_then(|known| snapshot.tenants.get(&known.tenant));
         Ok(Self {
             policy_sets: owner.map(|tenant| Arc::clone(&tenant.policy_sets)).unwrap_or_default(),
-            leaves: world.leaves.covering(header, &namespace, known.as_ref(), &Made::of(review, &requester), &now),
+            leaves: world.leaves.covering(
+                header,
+                &namespace,
+                known.as_ref(),
+                &Made::of(review, &requester),
+                &now,
+            ),
             listed: world.lists.of(known.as_ref().map(|known| known.tenant.as_ref())),
             expired: known.as_ref().is_some_and(|known| expired(known, &now)),
             decision_id,
@@ -304,7 +310,8 @@ fn claimed_tenants(snapshot: &Snapshot, review: &Review) -> Result<Vec<String>, 
     if !review.header.is_namespace() {
         return Ok(slugs);
     }
-    let [key, app_key] = ["tenant-id", "app-id"].map(|name| format!("{}/{name}", snapshot.settings.label_prefix));
+    let [key, app_key] =
+        ["tenant-id", "app-id"].map(|name| format!("{}/{name}", snapshot.settings.label_prefix));
     for object in [&review.object, &review.old_object].into_iter().flatten() {
         let Some(metadata) = member(object, "object", "metadata")? else { continue };
         let Some(labels) = member(metadata, "object.metadata", "labels")? else { continue };

@@ -165,9 +165,10 @@ fn requester(review: &Review, requester: &Requester) -> Value {
     // A controller tells in Events how it goes with what it writes.
     let event = resource.resource == "events" && matches!(resource.group.as_str(), "" | "events.k8s.io");
     let writes = requester.class == Class::Controller
-        && requester.writes.iter().any(|pattern| {
-            event || pattern.covers(&resource.group, &resource.resource, &header.subresource)
-        });
+        && requester
+            .writes
+            .iter()
+            .any(|pattern| event || pattern.covers(&resource.group, &resource.resource, &header.subresource));
     let tenants: Vec<Value> = requester.tenants.iter().map(|slug| interned(slug)).collect();
     let account = requester.service_account.as_ref().map_or("", |(namespace, _)| namespace.as_ref());
     Value::from(BTreeMap::from([

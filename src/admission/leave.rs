@@ -104,7 +104,8 @@ impl Leave {
             *user.username == **subject || group
         };
         let named = self.subjects.is_empty() || self.subjects.iter().any(subject);
-        let place = |place: &Place| (named && place.holds(header, namespace)) || made.within(place, namespace);
+        let place =
+            |place: &Place| (named && place.holds(header, namespace)) || made.within(place, namespace);
         self.tenant.as_ref().is_none_or(|tenant| known.is_some_and(|known| known.tenant == *tenant))
             && self.places.iter().any(place)
     }

@@ -63,7 +63,11 @@ impl Lists {
     /// Those that are asked about the images of one namespace.
     pub fn of(&self, tenant: Option<&str>) -> Listed {
         let own = tenant.and_then(|slug| self.tenants.get(slug)).cloned();
-        Listed { ceiling: self.ceiling.clone(), platform: self.platform.clone(), tenant: own.unwrap_or_default() }
+        Listed {
+            ceiling: self.ceiling.clone(),
+            platform: self.platform.clone(),
+            tenant: own.unwrap_or_default(),
+        }
     }
 }
 
@@ -80,9 +84,9 @@ impl Listed {
     /// none does.
     pub fn entries(&self, image: &Image) -> Value {
         let lists = [("ceiling", &self.ceiling), ("platform", &self.platform), ("tenant", &self.tenant)];
-        let found = lists.into_iter().filter_map(|(key, list)| {
-            Some((interned(key), Value::from(list.holding(image)?)))
-        });
+        let found = lists
+            .into_iter()
+            .filter_map(|(key, list)| Some((interned(key), Value::from(list.holding(image)?))));
         Value::from(found.collect::<BTreeMap<_, _>>())
     }
 }

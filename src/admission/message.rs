@@ -36,7 +36,8 @@ impl<'v> Disclosed<'v> {
     fn of(verdict: &'v Verdict) -> Self {
         let refusal = |named: &&Named| REFUSING.contains(&named.policy.as_str());
         let refused = verdict.foreign
-            && (verdict.endpoint == super::Endpoint::Mutate || verdict.denials.iter().any(|named| refusal(&named)));
+            && (verdict.endpoint == super::Endpoint::Mutate
+                || verdict.denials.iter().any(|named| refusal(&named)));
         if refused {
             let denials = verdict.denials.iter().filter(refusal).collect();
             return Self { denials, failures: Vec::new(), warnings: &[], dropped: &[] };

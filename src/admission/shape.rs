@@ -36,7 +36,9 @@ pub fn check(review: &Review) -> Result<(), ShapeError> {
 /// TokenRequest are kinds of their own, which `request.kind` says.
 fn is_what_was_asked(review: &Review, object: &Value) -> Result<(), ShapeError> {
     let header = &review.header;
-    if !matches!(header.operation(), Some(Operation::Create | Operation::Update)) || header.kind.kind.is_empty() {
+    if !matches!(header.operation(), Some(Operation::Create | Operation::Update))
+        || header.kind.kind.is_empty()
+    {
         return Ok(());
     }
     let Gvk { group, version, .. } = &header.kind;
@@ -49,7 +51,9 @@ fn is_what_was_asked(review: &Review, object: &Value) -> Result<(), ShapeError> 
     }
     let Some(metadata) = member(object, "object", "metadata")? else { return Ok(()) };
     match member(metadata, "object.metadata", "name")? {
-        Some(Value::String(name)) if name.is_empty() || header.name.is_empty() || **name == *header.name => Ok(()),
+        Some(Value::String(name)) if name.is_empty() || header.name.is_empty() || **name == *header.name => {
+            Ok(())
+        }
         None => Ok(()),
         Some(other) => Err(ShapeError::new("object.metadata.name", other, "what `request.name` says")),
     }

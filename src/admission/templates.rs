@@ -109,7 +109,8 @@ fn search(
                 let map = key.eq_ignore_ascii_case("labels") || key.eq_ignore_ascii_case("annotations");
                 if map && !selects && matches!(below, Value::Object(_)) {
                     if found.len() >= MAPS_MAX {
-                        let (found, wanted) = ("one more map of labels or annotations", "among the first 1000");
+                        let (found, wanted) =
+                            ("one more map of labels or annotations", "among the first 1000");
                         return Err(ShapeError { path: here, found, wanted });
                     }
                     found.insert(here.clone(), below.clone());

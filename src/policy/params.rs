@@ -36,7 +36,9 @@ pub fn long_list(value: &Json) -> Option<LongList> {
         Some(found)
     };
     match value {
-        Json::Array(items) if items.len() > LIST_MAX => Some(LongList { steps: Vec::new(), length: items.len() }),
+        Json::Array(items) if items.len() > LIST_MAX => {
+            Some(LongList { steps: Vec::new(), length: items.len() })
+        }
         Json::Array(items) => items.iter().enumerate().find_map(|(at, item)| inside(at.to_string(), item)),
         Json::Object(entries) => entries.iter().find_map(|(key, value)| inside(key.clone(), value)),
         _ => None,

@@ -219,7 +219,14 @@ fn finding() -> impl Strategy<Value = Named> {
         prop::collection::vec(text(), 0..12),
         prop::option::of(text()),
     )
-        .prop_map(|(field, msg, observed, allowed, fix)| Finding { field, msg, observed, allowed, fix, ..Finding::default() });
+        .prop_map(|(field, msg, observed, allowed, fix)| Finding {
+            field,
+            msg,
+            observed,
+            allowed,
+            fix,
+            ..Finding::default()
+        });
     ("[a-z][a-z0-9-]{1,62}", finding).prop_map(|(policy, finding)| Named { policy, finding })
 }
 

@@ -67,7 +67,9 @@ fn ancestors(object: &Value) -> Vec<Named> {
         Ok(Some(Value::String(text))) => text.to_string(),
         _ => String::new(),
     };
-    for owner in owners.iter().filter(|owner| matches!(member(owner, "", "controller"), Ok(Some(Value::Bool(true))))) {
+    for owner in
+        owners.iter().filter(|owner| matches!(member(owner, "", "controller"), Ok(Some(Value::Bool(true)))))
+    {
         let (kind, name) = (text(owner, "kind"), text(owner, "name"));
         let api_version = text(owner, "apiVersion");
         let resource = match (api_version.as_str(), kind.as_str()) {
@@ -80,7 +82,8 @@ fn ancestors(object: &Value) -> Vec<Named> {
             ("v1", "ReplicationController") => ("", "replicationcontrollers"),
             _ => continue,
         };
-        let hash = member(metadata, "", "labels").ok().flatten().map(|labels| text(labels, "pod-template-hash"));
+        let hash =
+            member(metadata, "", "labels").ok().flatten().map(|labels| text(labels, "pod-template-hash"));
         let above = match resource {
             ("apps", "replicasets") => {
                 let hash = hash.filter(|hash| !hash.is_empty());

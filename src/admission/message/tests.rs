@@ -181,10 +181,12 @@ fn only_mutating_warns_of_failures_and_dropped_patches() {
 
 #[test]
 fn a_foreign_tenant_reads_the_refusal_and_nothing_more() {
-    let denials = || vec![
-        named("registry-allowlist", "allowed: registry.example.com/tenants/acme"),
-        named("sandbox-writers", "it belongs to another tenant"),
-    ];
+    let denials = || {
+        vec![
+            named("registry-allowlist", "allowed: registry.example.com/tenants/acme"),
+            named("sandbox-writers", "it belongs to another tenant"),
+        ]
+    };
     let verdict = Verdict {
         denials: denials(),
         warnings: vec![named("reserved-metadata", "project p-shop")],

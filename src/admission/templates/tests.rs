@@ -61,7 +61,8 @@ fn the_kinds_of_kubernetes_are_not_searched() {
 #[test]
 fn more_maps_than_can_be_told_are_an_error() {
     let many: Vec<Json> = (0..2000).map(|_| json!({"labels": {"a": "1"}})).collect();
-    let review = review(Endpoint::Validate, "CREATE", "rollouts.argoproj.io", &json!({"spec": many}), &Json::Null);
+    let review =
+        review(Endpoint::Validate, "CREATE", "rollouts.argoproj.io", &json!({"spec": many}), &Json::Null);
     let said = value(&review).unwrap_err().to_string();
     assert!(said.ends_with("is one more map of labels or annotations, not among the first 1000"), "{said}");
 }

@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn an_octal_number_is_what_kubectl_reads() {
-        let documents = parse("x.yaml", "apiVersion: v1\nkind: Pod\nmode: 0644\ntext: \"0644\"\n").expect("reads");
+        let documents =
+            parse("x.yaml", "apiVersion: v1\nkind: Pod\nmode: 0644\ntext: \"0644\"\n").expect("reads");
         assert_eq!(documents[0].value["mode"], 420);
         assert_eq!(documents[0].value["text"], "0644");
     }

@@ -46,10 +46,28 @@ fn what_the_controllers_make_is_exempt_with_what_they_make_it_of() {
         (&here, "deployment-controller", "replicasets.apps", owned("apps/v1", "Deployment", "web"), true),
         (&here, "replicaset-controller", "pods", replica_set.clone(), true),
         (&here, "replicaset-controller", "pods", json!({"name": "x"}), true),
-        (&deployment, "deployment-controller", "replicasets.apps", owned("apps/v1", "Deployment", "web"), true),
-        (&deployment, "deployment-controller", "replicasets.apps", owned("apps/v1", "Deployment", "other"), false),
+        (
+            &deployment,
+            "deployment-controller",
+            "replicasets.apps",
+            owned("apps/v1", "Deployment", "web"),
+            true,
+        ),
+        (
+            &deployment,
+            "deployment-controller",
+            "replicasets.apps",
+            owned("apps/v1", "Deployment", "other"),
+            false,
+        ),
         (&deployment, "replicaset-controller", "pods", replica_set.clone(), true),
-        (&deployment, "replicaset-controller", "pods", owned("apps/v1", "ReplicaSet", "web-other-5d9c"), false),
+        (
+            &deployment,
+            "replicaset-controller",
+            "pods",
+            owned("apps/v1", "ReplicaSet", "web-other-5d9c"),
+            false,
+        ),
         (&deployment, "replicaset-controller", "pods", owned("apps/v1", "ReplicaSet", "web-1234"), false),
         (&deployment, "replicaset-controller", "pods", json!({"name": "x"}), false),
         // Others in kube-system make what nobody judged under a person's name.
@@ -57,7 +75,11 @@ fn what_the_controllers_make_is_exempt_with_what_they_make_it_of() {
         (&here, "replicaset-controller", "configmaps", replica_set.clone(), false),
         (&json!({"namespace": "tn-acme-shop-sbx-002"}), "replicaset-controller", "pods", replica_set, false),
     ] {
-        assert_eq!(lifted(objects, who, resource, &metadata), expected, "{objects} {who} {resource} {metadata}");
+        assert_eq!(
+            lifted(objects, who, resource, &metadata),
+            expected,
+            "{objects} {who} {resource} {metadata}"
+        );
     }
 }
 

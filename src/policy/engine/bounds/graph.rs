@@ -29,13 +29,20 @@ pub fn reachable(args: &[Value]) -> Result<Cost, String> {
 /// All paths from some nodes, as OPA has them: a path ends where there is no edge, or where it meets itself.
 pub fn paths(args: &[Value]) -> Result<Value, String> {
     const NAME: &str = "graph.reachable_paths";
-    let (Some(Value::Object(graph)), Some(Value::Array(_) | Value::Set(_))) = (args.first(), args.get(1)) else {
+    let (Some(Value::Object(graph)), Some(Value::Array(_) | Value::Set(_))) = (args.first(), args.get(1))
+    else {
         return Err(format!("builtin `{NAME}` takes an object, and an array or a set"));
     };
     let mut starts = Vec::new();
     each(args.get(1), |start| starts.push(start));
-    let mut followed =
-        Followed { graph, path: Vec::new(), on_path: BTreeSet::new(), paths: BTreeSet::new(), built: Built::new(NAME), steps: 0 };
+    let mut followed = Followed {
+        graph,
+        path: Vec::new(),
+        on_path: BTreeSet::new(),
+        paths: BTreeSet::new(),
+        built: Built::new(NAME),
+        steps: 0,
+    };
     for start in starts {
         followed.visit(start)?;
     }
@@ -65,7 +72,10 @@ impl<'a> Followed<'a> {
             return self.end();
         }
         if self.path.len() >= PATH_MAX {
-            return Err(format!("builtin `{}` would follow a path of more than {PATH_MAX} nodes", self.built.name));
+            return Err(format!(
+                "builtin `{}` would follow a path of more than {PATH_MAX} nodes",
+                self.built.name
+            ));
         }
         let mut next = Vec::new();
         match neighbours {

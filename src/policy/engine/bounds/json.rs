@@ -26,8 +26,12 @@ pub fn number(args: &[Value]) -> Result<Cost, String> {
 
 fn exponent(text: &str) -> Result<(), String> {
     let Some((_, power)) = text.split_once(['e', 'E']) else { return Ok(()) };
-    let digits: String =
-        power.trim_start_matches(['+', '-']).chars().filter(|c| *c != '_').take_while(char::is_ascii_digit).collect();
+    let digits: String = power
+        .trim_start_matches(['+', '-'])
+        .chars()
+        .filter(|c| *c != '_')
+        .take_while(char::is_ascii_digit)
+        .collect();
     match digits.trim_start_matches('0').parse::<usize>() {
         Ok(power) if power > DIGITS_MAX => {
             Err(format!("a number with the exponent {power} is not read; at most {DIGITS_MAX} is allowed"))
@@ -57,7 +61,9 @@ pub fn read(args: &[Value]) -> Result<Cost, String> {
                 end
             }
             '0'..='9' | '-' => {
-                let end = rest.find(|c| !matches!(c, '0'..='9' | '+' | '-' | '.' | 'e' | 'E')).unwrap_or(rest.len());
+                let end = rest
+                    .find(|c| !matches!(c, '0'..='9' | '+' | '-' | '.' | 'e' | 'E'))
+                    .unwrap_or(rest.len());
                 number(&[Value::from(rest.get(..end).unwrap_or_default())])?;
                 end
             }

@@ -14,12 +14,17 @@ const GLOB_STATES: usize = 8;
 pub fn glob(args: &[Value]) -> Result<Cost, String> {
     let (pattern, text) = (text_at(args, 0), text_at(args, 2));
     if pattern.len() > GLOB_BYTES_MAX {
-        return Err(format!("a glob of {} bytes is not read; at most {GLOB_BYTES_MAX} are allowed", pattern.len()));
+        return Err(format!(
+            "a glob of {} bytes is not read; at most {GLOB_BYTES_MAX} are allowed",
+            pattern.len()
+        ));
     }
     let mut delimiters = 0;
     each(args.get(1), |_| delimiters += 1);
     if delimiters > DELIMITERS_MAX {
-        return Err(format!("`glob.match` takes at most {DELIMITERS_MAX} delimiters, and is given {delimiters}"));
+        return Err(format!(
+            "`glob.match` takes at most {DELIMITERS_MAX} delimiters, and is given {delimiters}"
+        ));
     }
     let longer = text.len().saturating_mul(1 + 2 * delimiters);
     let states = pattern.len().saturating_mul(GLOB_STATES * (1 + 2 * delimiters));
@@ -56,7 +61,9 @@ fn states(hir: &Hir) -> usize {
         HirKind::Class(_) => 4,
         HirKind::Repetition(repetition) => {
             let times = repetition.max.unwrap_or(repetition.min.saturating_add(1)).max(1);
-            states(&repetition.sub).saturating_mul(usize::try_from(times).unwrap_or(usize::MAX)).saturating_add(1)
+            states(&repetition.sub)
+                .saturating_mul(usize::try_from(times).unwrap_or(usize::MAX))
+                .saturating_add(1)
         }
         HirKind::Capture(capture) => states(&capture.sub).saturating_add(2),
         HirKind::Concat(parts) | HirKind::Alternation(parts) => {

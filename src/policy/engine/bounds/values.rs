@@ -84,9 +84,9 @@ fn windows(whole: &Value, part: &Value) -> usize {
         (Value::Object(whole), Value::Object(part)) => part.iter().fold(part.len(), |sum, (key, part)| {
             sum.saturating_add(whole.get(key).map_or(0, |whole| windows(whole, part)))
         }),
-        (Value::Array(whole), Value::Array(part)) => {
-            whole.len().saturating_mul(part.iter().fold(1, |sum, item| sum.saturating_add(nodes(item, STEPS_MAX))))
-        }
+        (Value::Array(whole), Value::Array(part)) => whole
+            .len()
+            .saturating_mul(part.iter().fold(1, |sum, item| sum.saturating_add(nodes(item, STEPS_MAX)))),
         _ => len(whole).saturating_add(len(part)),
     }
 }
@@ -104,7 +104,9 @@ pub fn nodes(value: &Value, max: usize) -> usize {
             Value::Array(items) => waiting.extend(items.iter().filter(|item| len(item) > 0)),
             Value::Set(items) => waiting.extend(items.iter().filter(|item| len(item) > 0)),
             Value::Object(entries) => {
-                waiting.extend(entries.iter().flat_map(|(key, value)| [key, value]).filter(|item| len(item) > 0));
+                waiting.extend(
+                    entries.iter().flat_map(|(key, value)| [key, value]).filter(|item| len(item) > 0),
+                );
             }
             _ => {}
         }

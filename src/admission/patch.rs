@@ -222,7 +222,8 @@ impl Composed {
         };
         // Each policy counted from the list as it was: only what is put at the end is where it was meant to be.
         let same = self.lists.get(list).filter(|(_, moved)| from.is_some() && moved.is_some());
-        let follows = |done: &str| index_below(done, list).is_some_and(|at| from.is_some_and(|from| at >= from));
+        let follows =
+            |done: &str| index_below(done, list).is_some_and(|at| from.is_some_and(|from| at >= from));
         let mut below = self.written.range(format!("{list}/")..).take_while(|(done, _)| within(done, list));
         same.map(|(part, _)| *part)
             .or_else(|| self.moved(list))
@@ -232,7 +233,8 @@ impl Composed {
 
     /// The part that has put something before a place into a list that it lies in, or taken it from there.
     fn moved(&self, path: &str) -> Option<usize> {
-        let lists = path.char_indices().filter(|(_, letter)| *letter == '/').filter_map(|(at, _)| path.get(..at));
+        let lists =
+            path.char_indices().filter(|(_, letter)| *letter == '/').filter_map(|(at, _)| path.get(..at));
         lists.into_iter().find_map(|list| match self.lists.get(list)? {
             (part, Some(from)) if index_below(path, list)? >= *from => Some(*part),
             _ => None,

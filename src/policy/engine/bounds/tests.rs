@@ -3,19 +3,19 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::policy::bundle::Module;
-use crate::policy::engine::{Budget, Choice, Compiled, EvalError, builtins};
+use crate::policy::engine::{Budget, Choice, Compiled, EvalError, Meter, builtins};
 
 /// Evaluates `answer := {expression}` on both engines, which must say the same.
 fn evaluate(expression: &str, input: &Value) -> Result<Value, String> {
     let text = format!("package portcullis.p\n\nanswer := {expression}\n");
     let module = Module { path: "p.rego".to_owned(), text };
-    let budget =
-        Budget { time: Duration::from_secs(60), review: Duration::from_secs(60), instructions: 100_000_000 };
+    let minute = Duration::from_mins(1);
+    let budget = Budget { time: minute, review: minute, deadline: minute, instructions: 100_000_000 };
     let said = [Choice::Auto, Choice::Interpreter("asked for".to_owned())].map(|choice| {
         let compiled = Compiled::new("data.portcullis.p", &["answer"], &[&module], &choice, &BTreeSet::new())
             .unwrap_or_else(|problem| panic!("{expression}: {problem}"));
         let before = Instant::now();
-        let said = compiled.evaluate(0, input, &Value::new_object(), budget);
+        let said = compiled.evaluate(0, input, &Value::new_object(), None, &mut Meter::new(budget));
         assert!(before.elapsed() < Duration::from_secs(10), "{expression} took {:?}", before.elapsed());
         said.map_err(|error| match error {
             EvalError::Engine(said) => said,

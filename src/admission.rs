@@ -14,6 +14,7 @@ pub mod http;
 pub mod input;
 pub mod json;
 pub mod leave;
+mod listed;
 pub mod mask;
 pub mod message;
 pub mod mutate;
@@ -22,6 +23,7 @@ pub mod record;
 pub mod response;
 pub mod review;
 pub mod shape;
+mod templates;
 pub mod validate;
 pub mod verdict;
 pub mod wanted;
@@ -43,7 +45,8 @@ use crate::tenancy::snapshot::Kind;
 pub fn decide(law: &PolicySet, facts: &Facts, review: &Review, budget: Budget) -> Verdict {
     let mut verdict = Verdict::new(law, facts, review);
     let Some(operation) = review.header.operation() else {
-        if judged(facts.kind) {
+        // Policies are about what has no namespace and about Namespaces, too.
+        if judged(facts.kind) || facts.kind == Kind::Cluster || review.header.is_namespace() {
             verdict.unknown_operation(&review.header.operation);
         }
         return verdict;

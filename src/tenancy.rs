@@ -12,6 +12,8 @@ pub mod image;
 
 pub mod settings;
 
+pub mod registered;
+
 pub mod registries;
 
 pub mod source;

@@ -4,7 +4,7 @@
 #   In a sandbox its own tenant writes what it likes, from any of its sandboxes too, until it expires: from then on it can
 #   only be read, until the platform has removed it. The manager and Capsule write the
 #   few kinds that make a namespace usable (params), controllers the kinds their setting names, the system whatever
-#   controllers do. Other tenants and unknown requesters write nothing. Vela is judged by no-vela-in-sandboxes.
+#   controllers do. Other tenants, unknown requesters and Vela write nothing.
 # custom:
 #   id: sandbox-writers
 #   severity: high
@@ -35,7 +35,13 @@ own if {
 
 expired if input.tenancy.namespace.expired == true
 
-permitted if input.tenancy.requester.class in {"system", "node", "admin", "vela"}
+permitted if input.tenancy.requester.class in {"system", "node", "admin"}
+
+# What Vela made before there was a sandbox it may still take away.
+permitted if {
+	input.tenancy.requester.class == "vela"
+	input.request.operation == "DELETE"
+}
 
 permitted if {
 	input.tenancy.requester.class == "platform"
@@ -56,7 +62,13 @@ permitted if {
 # Whoever put a finalizer on an object must be able to let it go, or the namespace never goes away.
 permitted if {
 	input.finalizerRemoval == true
-	input.tenancy.requester.class in {"platform", "capsule", "controller"}
+	input.tenancy.requester.class in {"platform", "capsule", "controller", "vela"}
+}
+
+permitted if {
+	own
+	input.finalizerRemoval == true
+	input.tenancy.requester.serviceAccountNamespace == input.tenancy.namespace.name
 }
 
 permitted if request.is_namespace
@@ -83,6 +95,11 @@ reason := {
 	"fix": "let the tenant write it, or use an app namespace; the kinds are listed in params/sandbox-writers",
 } if {
 	input.tenancy.requester.class in {"platform", "capsule"}
+} else := {
+	"msg": sprintf("Vela may not %s %s in sandbox %s: Vela never writes into a sandbox", [request.operation, request.resource, request.namespace]),
+	"fix": "take the namespace out of the Application; it deploys into its own",
+} if {
+	input.tenancy.requester.class == "vela"
 } else := {
 	"msg": sprintf("%s may not %s %s in sandbox %s: the requester is not known to the platform, and unknown means untrusted", [request.username, request.operation, request.resource, request.namespace]),
 	"fix": sprintf("if it is a controller of the cluster, an operator adds it to settings.identities with class controller and writes [%s]; if it is a person, check the groups of the tenant", [request.resource]),

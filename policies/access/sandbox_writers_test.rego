@@ -30,6 +30,10 @@ rows := [
 	["system", "CREATE", "pods", "S", false],
 	["node", "UPDATE", "pods/status", "S", false],
 	["root", "DELETE", "pods", "S", false],
+	["vela", "CREATE", "deployments.apps", "S", true],
+	["vela", "UPDATE", "applications.core.oam.dev", "S", true],
+	["vela", "CONNECT", "pods/exec", "S", true],
+	["vela", "DELETE", "deployments.apps", "S", false],
 	["acme-dev", "CREATE", "pods", "X", true],
 	["acme-dev", "UPDATE", "pods", "X", true],
 	["acme-dev", "DELETE", "pods", "X", true],
@@ -54,6 +58,14 @@ test_who_writes if {
 		count(found) > 0 != row[4]
 	}
 	wrong == set()
+}
+
+test_finalizers_of_an_expired_sandbox if {
+	count(sandbox_writers.deny) == 1 with input as world.letting_go("acme-dev", "configmaps", "X", {}, {})
+	own := object.union(world.letting_go("acme-sa", "configmaps", "X", {}, {}), {"tenancy": {"requester": {"serviceAccountNamespace": "tn-acme-shop-sbx-002"}}})
+	count(sandbox_writers.deny) == 0 with input as own
+	count(sandbox_writers.deny) == 1 with input as object.union(own, {"finalizerRemoval": false})
+	count(sandbox_writers.deny) == 1 with input as world.letting_go("acme-sa", "configmaps", "X", {}, {})
 }
 
 test_finalizers_are_let_go if {

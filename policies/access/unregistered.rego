@@ -34,6 +34,13 @@ permitted if {
 	input.tenancy.requester.class in {"platform", "vela", "capsule", "controller"}
 }
 
+# What the namespace's own operators still have to let go of, or it would stay Terminating.
+permitted if {
+	input.finalizerRemoval == true
+	input.tenancy.requester.class == "tenant"
+	input.tenancy.requester.serviceAccountNamespace == input.tenancy.namespace.name
+}
+
 permitted if request.is_namespace
 
 permitted if request.is_virtual

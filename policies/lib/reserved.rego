@@ -5,6 +5,15 @@
 #   finalizers and the apiVersion of an owner, which all begin with a domain and a slash.
 package portcullis.lib.reserved
 
+# Who may write reserved keys. Configured controllers copy templates and metadata out of objects that tenants write, so
+# they are tenants here, but for those that an operator names.
+trusted_writer if input.tenancy.requester.class in {"platform", "vela", "capsule", "system", "node", "admin"}
+
+trusted_writer if {
+	input.tenancy.requester.class == "controller"
+	input.tenancy.requester.name in data.params["reserved-metadata"].writers
+}
+
 # Keys joined by newlines that hold nothing reserved but `times` keys under the platform's own prefix: decided by a few
 # builtins and no loop, for it is the usual case. Split at slashes, each key's domain ends a piece, so the suffixes find
 # every reserved domain, and few others. It must be shown: where settings or parameters lack, nothing is clean.
@@ -36,7 +45,7 @@ is_legacy(key) if {
 	not contains(key, "/")
 }
 
-of_family(domain) if domain == data.tenancy.settings.labelPrefix
+of_family(domain) if within(domain, data.tenancy.settings.labelPrefix)
 
 of_family(domain) if {
 	some family in data.params["reserved-metadata"].domains
@@ -47,5 +56,37 @@ within(domain, family) if domain == family
 
 within(domain, family) if endswith(domain, concat("", [".", family]))
 
-# What an injector itself leaves on a Pod looks as if its author had written it.
-is_injected(key) if key in data.params["reserved-metadata"].injected
+# What an injector itself leaves on a Pod looks as if its author had written it. A key that ends in `*` is a beginning.
+is_injected(key) if {
+	some entry in data.params["reserved-metadata"].injected
+	not contains(entry, "=")
+	names(entry, key)
+	not says_injected(key)
+}
+
+# The same for a key that passes with one value only: `key=value`.
+is_injected_as(key, value) if {
+	some entry in data.params["reserved-metadata"].injected
+	parts := split(entry, "=")
+	count(parts) > 1
+	names(parts[0], key)
+	value == trim_prefix(entry, concat("", [parts[0], "="]))
+}
+
+# A key by which an injector knows that it has been there: it would not come again, so the sidecar must be there, from the
+# platform's own registries.
+is_injected_as(key, _) if {
+	some image in input.images
+	image.container == data.params["reserved-metadata"].sidecars[key]
+	image.ok == true
+	image.entries.platform != ""
+}
+
+says_injected(key) if data.params["reserved-metadata"].sidecars[key]
+
+names(entry, key) if entry == key
+
+names(entry, key) if {
+	endswith(entry, "*")
+	startswith(key, trim_suffix(entry, "*"))
+}

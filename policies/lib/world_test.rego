@@ -146,3 +146,28 @@ letting_go(who, resource, where, new, old) := object.union(
 	review(who, "UPDATE", resource, where, new, old),
 	{"finalizerRemoval": true},
 )
+
+# An image with what the gate finds in the lists: the narrowest entry of each that holds it.
+looked_up(tenancy, where, image) := object.union(image, {"entries": {list: entry |
+	some list, entries in lists_of(tenancy, namespaces[where])
+	image.ok == true
+	holding := sort([[count(entry), entry] |
+		some entry in entries
+		startswith(concat("/", [image.registry, image.repository, ""]), concat("", [entry, "/"]))
+	])
+	count(holding) > 0
+	entry := holding[count(holding) - 1][1]
+}})
+
+lists_of(tenancy, namespace) := object.union(
+	{
+		"ceiling": tenancy.settings.registries.ceiling,
+		"platform": tenancy.settings.registries.platform,
+	},
+	{"tenant": entries |
+		some slug, tenant in tenancy.tenants
+		slug == namespace.tenant
+		entries := tenant.registries
+		is_array(entries)
+	},
+)

@@ -33,12 +33,20 @@ stamped_kind if {
 	not request.is_virtual
 	not unowned
 	not housekeeping
+	not mirror
 }
 
 # The labels of a Binding are merged into its Pod, and the scheduler is the only one to speak there.
 unowned if {
 	input.request.resource.resource == "bindings"
 	input.request.resource.group == ""
+}
+
+# The kubelet's own picture of a static Pod: it compares the two, and would make it anew each time.
+mirror if {
+	input.request.resource.resource == "pods"
+	input.request.object.metadata.annotations["kubernetes.io/config.mirror"]
+	input.tenancy.requester.class == "node"
 }
 
 # Written by the system without pause, found through what they belong to, and not sent to the gate by the webhook

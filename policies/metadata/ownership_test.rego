@@ -37,6 +37,9 @@ test_not_everything if {
 	stamped("system", "endpointslices.discovery.k8s.io", "S", {}) == set()
 	stamped("system", "events", "S", {}) == set()
 	count(stamped("app-sa", "events", "A", {})) == 1
+	mirror := {"metadata": {"annotations": {"kubernetes.io/config.mirror": "5d9c"}}}
+	stamped("node", "pods", "S", mirror) == set()
+	count(stamped("acme-dev", "pods", "S", mirror)) == 1
 }
 
 test_nothing_is_made_up if {

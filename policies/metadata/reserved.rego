@@ -3,7 +3,8 @@
 # description: >-
 #   Labels, annotations, finalizers and owners under the platform's, Vela's, Capsule's, Pod Security's and injectors'
 #   keys drive machines with more rights than a tenant has. A tenant neither sets, changes nor removes them, on any
-#   object and any subresource. What stays as it was passes, and so do the namespace's own ownership labels.
+#   object and any subresource, and neither does a controller, which copies what tenants write; but for those that the
+#   parameters name. What stays as it was passes, and so do the namespace's own ownership labels.
 # custom:
 #   id: reserved-metadata
 #   severity: high
@@ -15,6 +16,8 @@
 #       domains: {type: array, items: {type: string}, combine: union}
 #       injected: {type: array, items: {type: string}, combine: intersect}
 #       capsule: {type: array, items: {type: string}, combine: intersect}
+#       writers: {type: array, items: {type: string}, combine: intersect}
+#       sidecars: {type: object, additionalProperties: {type: string}, combine: platform-only}
 #   match:
 #     - operations: [CREATE, UPDATE]
 #       resources: ["*/*"]
@@ -26,18 +29,11 @@ import data.portcullis.lib.reserved
 
 deny contains finding if {
 	not trusted
-	may_come_here
 	not clean
 	some finding in findings
 }
 
-# In an app namespace a tenant's own workloads are the only ones who may write anything; the others are told once, by
-# app-namespace-read-only.
-may_come_here if not input.tenancy.namespace.kind == "app"
-
-may_come_here if input.tenancy.requester.serviceAccountNamespace == input.tenancy.namespace.name
-
-trusted if request.trusts(input.tenancy.requester.class)
+trusted if reserved.trusted_writer
 
 # Labels of a Binding end in the Pod without an update of it (LB-10): nobody but the scheduler and its like may speak.
 deny contains finding if {
@@ -150,6 +146,7 @@ findings contains finding if {
 	not old_labels[key] == value
 	not own[key] == value
 	not by_capsule(key, value)
+	not injected(key, value)
 	finding := {
 		"field": concat(".", ["metadata.labels", key]),
 		"observed": sprintf("%v", [value]),
@@ -174,6 +171,7 @@ findings contains finding if {
 	some key, value in annotations
 	reserved.is_reserved(key)
 	not old_annotations[key] == value
+	not injected(key, value)
 	finding := {
 		"field": concat(".", ["metadata.annotations", key]),
 		"observed": sprintf("%v", [value]),
@@ -225,6 +223,11 @@ findings contains finding if {
 		"msg": sprintf("names owners that are not a tenant's to give or take: %s", [concat(", ", changed_owners)]),
 		"fix": "leave references to the platform's, Vela's and Capsule's objects as they were",
 	}
+}
+
+injected(key, value) if {
+	input.request.operation == "CREATE"
+	reserved.is_injected_as(key, value)
 }
 
 # Capsule's webhook labels every object in the namespaces of its Tenants, under the name of whoever writes the object, and

@@ -2,8 +2,8 @@
 # title: Reserved metadata is not a tenant's to write into a template either
 # description: >-
 #   A controller copies a template's labels and annotations to what it makes, and controllers are trusted: so a tenant
-#   sets, changes and removes no reserved key in the template of a Pod, Job or volume claim. Selectors are free, they
-#   never reach beyond their namespace.
+#   sets, changes and removes no reserved key in the template of a Pod, Job or volume claim, nor in any map of labels or
+#   annotations within a custom resource. Selectors are free, they never reach beyond their namespace.
 # custom:
 #   id: reserved-template-metadata
 #   severity: high
@@ -24,10 +24,12 @@
 #     - operations: [CREATE]
 #       resources: [pods]
 #       namespaces: [app, sandbox]
+#     - operations: [CREATE, UPDATE]
+#       resources: ["*"]
+#       namespaces: [app, sandbox]
 package portcullis.reserved_template_metadata
 
 import data.portcullis.lib.lists
-import data.portcullis.lib.request
 import data.portcullis.lib.reserved
 
 deny contains finding if {
@@ -38,6 +40,7 @@ deny contains finding if {
 	not reserved_key(key) == false
 	not part.old[key] == value
 	not own[key] == value
+	not reserved.is_injected_as(key, value)
 	finding := {
 		"field": concat(".", [part.field, key]),
 		"observed": sprintf("%v", [value]),
@@ -70,7 +73,7 @@ plain_pod if {
 
 makes_claims if input.workload.spec.volumes[_].ephemeral
 
-trusted if request.trusts(input.tenancy.requester.class)
+trusted if reserved.trusted_writer
 
 own := input.tenancy.namespace.labels
 
@@ -80,6 +83,9 @@ reserved_key(key) := reserved.is_reserved(key) if {
 } else := false if {
 	reserved.known
 }
+
+# Wherever a custom resource has labels and annotations for what its controller makes.
+parts contains {"field": map.field, "entries": map.entries, "old": map.old} if some map in input.templates
 
 # Each map of keys that a controller copies, with what it held before.
 parts contains {

@@ -64,3 +64,21 @@ test_the_trusted_pass if {
 	count(created("agent", "deployments.apps", "spec.template", deployment(forged), template(forged))) == 0
 	count(created("unknown", "deployments.apps", "spec.template", deployment(forged), template(forged))) == 1
 }
+
+told(who, maps) := {finding.field | some finding in findings} if {
+	review := world.review(who, "UPDATE", "rollouts.argoproj.io", "S", {}, {})
+	findings := reserved_template_metadata.deny with input as object.union(review, {"templates": maps}) with data.tenancy as world.tenancy
+}
+
+map(entries, old) := {"field": "spec.template.metadata.labels", "entries": entries, "old": old}
+
+test_maps_within_a_custom_resource if {
+	key := "app.oam.dev/name"
+	every who in ["acme-dev", "controller", "unknown"] {
+		told(who, [map({key: "x"}, {})]) == {sprintf("spec.template.metadata.labels.%s", [key])}
+		told(who, [map({}, {key: "x"})]) == {sprintf("spec.template.metadata.labels.%s", [key])}
+		told(who, [map({key: "x"}, {key: "x"})]) == set()
+		told(who, [map({"app": "x", "kubenova.io/tenant-id": "t-acme"}, {})]) == set()
+	}
+	told("system", [map({key: "x"}, {})]) == set()
+}

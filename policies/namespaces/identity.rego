@@ -16,6 +16,7 @@
 package portcullis.namespace_identity
 
 import data.portcullis.lib.request
+import data.portcullis.lib.reserved
 
 deny contains finding if {
 	not may_write
@@ -73,6 +74,37 @@ may_write if {
 	input.finalizerRemoval == true
 	input.tenancy.requester.class in {"platform", "controller"}
 }
+
+# A controller whose `writes` name namespaces notes there what it knows of them, and nothing of what they are.
+may_write if {
+	input.request.operation == "UPDATE"
+	input.tenancy.requester.class == "controller"
+	input.tenancy.requester.writes == true
+	not input.tenancy.namespace.kind == "platform"
+	only_notes
+}
+
+only_notes if {
+	object.get(input.request.object.metadata, "ownerReferences", []) == object.get(input.request.oldObject.metadata, "ownerReferences", [])
+	object.get(input.request.object.metadata, "finalizers", []) == object.get(input.request.oldObject.metadata, "finalizers", [])
+	reserved.known
+	count(touched) == 0
+}
+
+touched contains key if {
+	some pair in [[labels, old_labels], [annotations, old_annotations]]
+	some key in object.keys(pair[0]) | object.keys(pair[1])
+	object.get(pair[0], key, null) != object.get(pair[1], key, null)
+	reserved.is_reserved(key)
+}
+
+default annotations := {}
+
+annotations := input.request.object.metadata.annotations if is_object(input.request.object.metadata.annotations)
+
+default old_annotations := {}
+
+old_annotations := input.request.oldObject.metadata.annotations if is_object(input.request.oldObject.metadata.annotations)
 
 default labels := {}
 

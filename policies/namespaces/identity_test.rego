@@ -21,7 +21,8 @@ rows := [
 	["vela", "namespaces", true],
 	["agent", "namespaces", true],
 	["node", "namespaces/status", true],
-	["controller", "namespaces", true],
+	["elsewhere", "namespaces", true],
+	["controller", "namespaces", false],
 	["mgr", "namespaces", false],
 	["capsule", "namespaces", false],
 	["system", "namespaces/finalize", false],
@@ -35,6 +36,27 @@ test_who_changes if {
 		count(written(row[0], row[1], "S", object.union(sandbox, {"team": "b"}), sandbox)) > 0 != row[2]
 	}
 	wrong == set()
+}
+
+noted(metadata) := findings if {
+	old := {"metadata": {"name": "x", "labels": sandbox, "annotations": {"a": "b"}}}
+	new := {"metadata": object.union({"name": "x", "labels": sandbox, "annotations": {"a": "b"}}, metadata)}
+	findings := namespace_identity.deny with input as world.review("controller", "UPDATE", "namespaces", "S", new, old) with data.tenancy as world.tenancy
+}
+
+test_a_controller_notes_what_is_free if {
+	count(noted({"annotations": {"field.cattle.io/projectId": "c-1"}})) == 0
+	count(noted({"labels": {"field.cattle.io/projectId": "c-1"}})) == 0
+	every metadata in [
+		{"labels": {"kubenova.io/plan": "gold"}},
+		{"labels": {"pod-security.kubernetes.io/enforce": "privileged"}},
+		{"annotations": {"capsule.clastix.io/x": "y"}},
+		{"annotations": {"kubenova.io/plan": "gold"}},
+		{"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "1"}]},
+		{"finalizers": ["example.com/x"]},
+	] {
+		count(noted(metadata)) > 0
+	}
 }
 
 # new labels, denied for the manager, denied for Capsule

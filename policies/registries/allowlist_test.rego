@@ -20,7 +20,13 @@ image(registry, repository, changed) := {
 	"changed": changed,
 }
 
-pod(who, operation, where, images) := object.union(world.review(who, operation, "pods", where, {}, {}), {"images": images})
+pod(who, operation, where, images) := pod_under(world.tenancy, who, operation, where, images)
+
+# Under another tenancy, by whose lists the images are looked up.
+pod_under(tenancy, who, operation, where, images) := object.union(
+	world.review(who, operation, "pods", where, {}, {}),
+	{"images": [world.looked_up(tenancy, where, one) | some one in images]},
+)
 
 # registry, repository, where, denied; a Pod made by its tenant
 rows := [
@@ -61,14 +67,14 @@ test_whoever_asks if {
 test_an_empty_ceiling_admits_nothing if {
 	nothing := object.union(world.tenancy, {"settings": {"registries": {"ceiling": []}}})
 	every where in ["S", "G"] {
-		count(registry_allowlist.deny) == 1 with input as pod("acme-dev", "CREATE", where, [image("docker.io", "istio/proxyv2", true)])
+		count(registry_allowlist.deny) == 1 with input as pod_under(nothing, "acme-dev", "CREATE", where, [image("docker.io", "istio/proxyv2", true)])
 			with data.tenancy as nothing
 	}
 }
 
 test_the_ceiling_binds_the_lists if {
 	wide := object.union(world.tenancy, {"tenants": {"acme": {"registries": ["evil.io"]}}})
-	count(registry_allowlist.deny) == 1 with input as pod("acme-dev", "CREATE", "S", [image("evil.io", "x", true)])
+	count(registry_allowlist.deny) == 1 with input as pod_under(wide, "acme-dev", "CREATE", "S", [image("evil.io", "x", true)])
 		with data.tenancy as wide
 }
 
@@ -136,4 +142,14 @@ test_an_image_of_an_application_is_told_by_its_component if {
 	named := object.union(image("evil.io", "miner", true), {"list": "components", "container": "web", "path": "spec.components[0].properties.image"})
 	found := registry_allowlist.deny with input as pod("agent", "CREATE", "A", [named]) with data.tenancy as world.tenancy
 	{finding.msg | some finding in found} == {"of component web is not in an allowed registry"}
+}
+
+test_a_placeholder_passes_in_a_template_alone if {
+	placeholder := object.union(image("docker.io", "other/auto", true), {"raw": "auto"})
+	params := {"registry-allowlist": {"placeholders": ["auto"]}}
+	evil := pod_under(world.tenancy, "acme-dev", "CREATE", "G", [placeholder])
+	template := object.union(evil, {"request": {"resource": {"group": "apps", "version": "v1", "resource": "deployments"}}})
+	count(registry_allowlist.deny) == 1 with input as evil with data.tenancy as world.tenancy with data.params as params
+	count(registry_allowlist.deny) == 0 with input as template with data.tenancy as world.tenancy with data.params as params
+	count(registry_allowlist.deny) == 1 with input as template with data.tenancy as world.tenancy with data.params as {}
 }

@@ -19,6 +19,7 @@
 #       namespaces: [app, unregistered]
 package portcullis.vela_application_scope
 
+import data.portcullis.lib.applications
 import data.portcullis.lib.lists
 import data.portcullis.lib.request
 
@@ -38,7 +39,7 @@ deny contains finding if {
 
 deny contains finding if {
 	not unchanged
-	some policy in policies
+	some policy in applications.policies
 	not policy.type in allowed_policies
 	finding := {
 		"field": concat(".", [policy.field, "type"]),
@@ -51,7 +52,7 @@ deny contains finding if {
 
 deny contains finding if {
 	not unchanged
-	some part in parts
+	some part in applications.parts
 	some kind in ["volumeMounts", "volumes", "hostPath"]
 	on_node(kind, part.of)
 	finding := {
@@ -76,170 +77,87 @@ unchanged if {
 	input.finalizerRemoval == true
 }
 
-# Policies of an Application, and a Policy object, which is one policy.
-policies contains {"field": sprintf("spec.policies[%d]", [index]), "type": text(policy), "of": found} if {
-	some index, policy in lists.each(input.request.object.spec.policies)
-	policy.properties
-	found := policy.properties
-}
-
-policies contains {"field": sprintf("spec.policies[%d]", [index]), "type": text(policy), "of": nothing} if {
-	some index, policy in lists.each(input.request.object.spec.policies)
-	not policy.properties
-}
-
-policies contains {"field": "(policy)", "type": policy_type, "of": policy_properties} if {
-	input.request.resource.resource == "policies"
-}
-
-nothing := {}
-
-default policy_type := ""
-
-policy_type := input.request.object.type
-
-default policy_properties := {}
-
-policy_properties := input.request.object.properties
-
-# A policy without a type is no policy that we know.
-text(policy) := policy.type if {
-	is_string(policy.type)
-} else := ""
-
-steps contains {"field": sprintf("spec.workflow.steps[%d]", [index]), "step": step} if {
-	some index, step in lists.each(input.request.object.spec.workflow.steps)
-}
-
-steps contains {"field": sprintf("spec.workflowSpec.steps[%d]", [index]), "step": step} if {
-	some index, step in lists.each(input.request.object.spec.workflowSpec.steps)
-}
-
-steps contains {"field": sprintf("steps[%d]", [index]), "step": step} if {
-	some index, step in lists.each(input.request.object.steps)
-}
-
-# Whatever has `properties`: components and their traits, policies and the components they override, steps and theirs.
-# Bound in the body and never in the head: the interpreter loses the whole set when one head is undefined, and the
-# register machine does not stop at an undefined `:=`, hence the bare line before each.
-parts contains {"field": concat(".", [policy.field, "properties"]), "of": policy.of} if {
-	some policy in policies
-}
-
-parts contains {"field": concat(".", [at.field, "properties"]), "of": found} if {
-	some at in steps
-	at.step.properties
-	found := at.step.properties
-}
-
-parts contains {"field": sprintf("%s.subSteps[%d].properties", [at.field, index]), "of": found} if {
-	some at in steps
-	some index, sub in lists.each(at.step.subSteps)
-	sub.properties
-	found := sub.properties
-}
-
-parts contains {"field": sprintf("spec.components[%d].properties", [index]), "of": found} if {
-	some index, component in lists.each(input.request.object.spec.components)
-	component.properties
-	found := component.properties
-}
-
-parts contains {"field": sprintf("spec.components[%d].traits[%d].properties", [index, at]), "of": found} if {
-	some index, component in lists.each(input.request.object.spec.components)
-	some at, trait in lists.each(component.traits)
-	trait.properties
-	found := trait.properties
-}
-
-parts contains {"field": sprintf("%s.properties.components[%d].properties", [policy.field, index]), "of": found} if {
-	some policy in policies
-	some index, component in lists.each(policy.of.components)
-	component.properties
-	found := component.properties
-}
-
-parts contains {"field": sprintf("%s.properties.components[%d].traits[%d].properties", [policy.field, index, at]), "of": found} if {
-	some policy in policies
-	some index, component in lists.each(policy.of.components)
-	some at, trait in lists.each(component.traits)
-	trait.properties
-	found := trait.properties
-}
-
 # Where such a part may name a namespace: a property, the metadata of a manifest (raw, json-merge-patch), the manifests
 # of k8s-objects and their Lists, the references of ref-objects, the value of apply-object, an environment's placement.
 places contains {"field": concat(".", [part.field, "namespace"]), "namespace": found} if {
-	some part in parts
+	some part in applications.parts
 	part.of.namespace
 	found := part.of.namespace
 }
 
 places contains {"field": concat(".", [part.field, "targetNamespace"]), "namespace": found} if {
-	some part in parts
+	some part in applications.parts
 	part.of.targetNamespace
 	found := part.of.targetNamespace
 }
 
 places contains {"field": concat(".", [part.field, "metadata.namespace"]), "namespace": found} if {
-	some part in parts
+	some part in applications.parts
 	part.of.metadata.namespace
 	found := part.of.metadata.namespace
 }
 
 places contains {"field": concat(".", [part.field, "value.metadata.namespace"]), "namespace": found} if {
-	some part in parts
+	some part in applications.parts
 	part.of.value.metadata.namespace
 	found := part.of.value.metadata.namespace
 }
 
 places contains {"field": concat(".", [part.field, "release.namespace"]), "namespace": found} if {
-	some part in parts
+	some part in applications.parts
 	part.of.release.namespace
 	found := part.of.release.namespace
 }
 
 places contains {"field": sprintf("%s.objects[%d].namespace", [part.field, index]), "namespace": found} if {
-	some part in parts
+	some part in applications.parts
 	some index, one in lists.each(part.of.objects)
 	one.namespace
 	found := one.namespace
 }
 
 places contains {"field": sprintf("%s.objects[%d].metadata.namespace", [part.field, index]), "namespace": found} if {
-	some part in parts
+	some part in applications.parts
 	some index, one in lists.each(part.of.objects)
 	one.metadata.namespace
 	found := one.metadata.namespace
 }
 
 places contains {"field": sprintf("%s.items[%d].metadata.namespace", [part.field, index]), "namespace": found} if {
-	some part in parts
+	some part in applications.parts
 	some index, one in lists.each(part.of.items)
 	one.metadata.namespace
 	found := one.metadata.namespace
 }
 
 places contains {"field": sprintf("%s.envs[%d].placement.namespaceSelector.name", [part.field, index]), "namespace": found} if {
-	some part in parts
+	some part in applications.parts
 	some index, one in lists.each(part.of.envs)
 	one.placement.namespaceSelector.name
 	found := one.placement.namespaceSelector.name
 }
 
 places contains {"field": sprintf("%s.objects[%d].items[%d].metadata.namespace", [part.field, index, at]), "namespace": found} if {
-	some part in parts
+	some part in applications.parts
 	some index, one in lists.each(part.of.objects)
 	some at, item in lists.each(one.items)
 	item.metadata.namespace
 	found := item.metadata.namespace
 }
 
-# A JSON patch may move the object as well; an empty path replaces it whole.
-places contains {"field": sprintf("%s.operations[%d].path", [part.field, index]), "namespace": concat("", ["(patch of ", operation.path, ")"])} if {
-	some part in parts
+# A JSON patch may move the object as well. Vela's library drops what stands before the first slash, and an empty path
+# replaces the object whole, so only these parts of an object are patched.
+places contains {"field": sprintf("%s.operations[%d].%s", [part.field, index, key]), "namespace": sprintf("(patch of %v)", [operation[key]])} if {
+	some part in applications.parts
 	some index, operation in lists.each(part.of.operations)
-	operation.path in {"", "/", "/metadata", "/metadata/namespace"}
+	some key in ["path", "from"]
+	operation[key] != null
+	not patchable(operation[key]) == true
+}
+
+patchable(path) if {
+	is_string(path)
+	strings.any_prefix_match(path, ["/spec/", "/data/", "/stringData/", "/metadata/labels/", "/metadata/annotations/"])
 }
 
 on_node("hostPath", part) if count(part.hostPath) > 0

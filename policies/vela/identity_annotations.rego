@@ -1,5 +1,5 @@
 # METADATA
-# title: Nobody tells Vela whom to impersonate
+# title: Annotations do not tell Vela whom to impersonate, nor which labels to leave out
 # description: >-
 #   Vela deploys as whoever the annotations `app.oam.dev/username`, `/group` and `/service-account-name` of an
 #   Application name, and believes them from anyone (kubevela #7139): `system:masters` makes a cluster administrator.
@@ -31,6 +31,23 @@ deny contains finding if {
 		"fix": "remove the annotation; Vela then deploys as itself, into the Application's own namespace only",
 	}
 }
+
+# What Vela leaves out of its objects' labels the gate cannot judge them by.
+deny contains finding if {
+	some key, value in input.request.object.metadata.annotations
+	filters(lower(upper(key)))
+	not input.request.oldObject.metadata.annotations[key] == value
+	finding := {
+		"field": concat(".", ["metadata.annotations", key]),
+		"observed": sprintf("%v", [value]),
+		"msg": sprintf("would keep labels from what Vela makes of %s, and by them it is known whose it is", [request.resource]),
+		"fix": "remove the annotation",
+	}
+}
+
+filters(key) if startswith(key, "filter.oam.dev/")
+
+filters(key) if contains(key, ".filter.oam.dev/")
 
 says_who_asks("app.oam.dev/username", value) if {
 	data.params["vela-identity-annotations"].authentication == true

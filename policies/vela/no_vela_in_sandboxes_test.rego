@@ -21,6 +21,8 @@ rows := [
 	["root", "configmaps", {"app.oam.dev/name": "x"}, true],
 	["mgr", "serviceaccounts", {"kubenova.io/managed-by": "vela"}, true],
 	["mgr", "serviceaccounts", {"kubenova.io/managed-by": "platform"}, false],
+	["acme-dev", "configmaps", {"app.oam.dev/name": "x"}, true],
+	["unknown", "configmaps", {"kubenova.io/managed-by": "vela"}, true],
 	["root", "configmaps", null, false],
 	["system", "endpoints", {"app.oam.dev/name": "x"}, false],
 ]

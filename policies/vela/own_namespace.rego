@@ -71,18 +71,28 @@ own_kind if {
 	input.request.resource.group in {"", "events.k8s.io"}
 }
 
-# Where a workflow keeps what its steps hand on.
+# Where a workflow keeps what its steps hand on: owned by the Application or WorkflowRun that it is called after.
 own_kind if {
 	input.request.resource.group == ""
 	input.request.resource.resource == "configmaps"
 	workflow_context
 }
 
-workflow_context if startswith(input.request.object.metadata.name, "workflow-")
-
 workflow_context if {
 	input.request.operation == "DELETE"
-	startswith(input.request.oldObject.metadata.name, "workflow-")
+	is_context(input.request.oldObject.metadata)
+}
+
+workflow_context if {
+	input.request.operation in {"CREATE", "UPDATE"}
+	is_context(input.request.object.metadata)
+}
+
+is_context(metadata) if {
+	some owner in metadata.ownerReferences
+	startswith(owner.apiVersion, "core.oam.dev/")
+	owner.kind in {"Application", "WorkflowRun"}
+	metadata.name == concat("", ["workflow-", owner.name, "-context"])
 }
 
 default said := "(no label)"

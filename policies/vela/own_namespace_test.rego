@@ -11,7 +11,12 @@ theirs := of("tn-globex-web-app-api")
 
 plain := {"metadata": {"name": "web"}}
 
-handed_on := {"metadata": {"name": "workflow-web-context"}}
+owned_by(kind, name) := {"metadata": {
+	"name": "workflow-web-context",
+	"ownerReferences": [{"apiVersion": "core.oam.dev/v1beta1", "kind": kind, "name": name, "uid": "1", "controller": true}],
+}}
+
+handed_on := owned_by("Application", "web")
 
 # who, operation, resource, object, old, denied
 rows := [
@@ -32,6 +37,11 @@ rows := [
 	["vela", "CREATE", "events", plain, null, false],
 	["vela", "CREATE", "configmaps", handed_on, null, false],
 	["vela", "DELETE", "configmaps", null, handed_on, false],
+	["vela", "DELETE", "configmaps", null, {"metadata": {"name": "workflow-web-context"}}, true],
+	["vela", "CREATE", "configmaps", owned_by("WorkflowRun", "web"), null, false],
+	["vela", "CREATE", "configmaps", {"metadata": {"name": "workflow-web-context"}}, null, true],
+	["vela", "CREATE", "configmaps", owned_by("Application", "other"), null, true],
+	["vela", "CREATE", "configmaps", owned_by("Deployment", "web"), null, true],
 	["vela", "CREATE", "configmaps", plain, null, true],
 	["agent", "CREATE", "deployments.apps", plain, null, false],
 	["system", "CREATE", "pods", plain, null, false],

@@ -10,14 +10,14 @@ created(resource, object) := findings if {
 }
 
 test_listed_steps if {
-	every type in ["deploy", "suspend", "step-group", "depends-on-app", "print-message-in-status"] {
+	every type in ["deploy", "suspend", "step-group", "print-message-in-status"] {
 		count(created("applications.core.oam.dev", application([{"name": "s", "type": type}]))) == 0
 	}
 	count(created("applications.core.oam.dev", {"spec": {"components": []}})) == 0
 }
 
 test_other_steps if {
-	every type in ["apply-object", "read-object", "export2secret", "vela-cli", "request", "webhook", "build-push-image", "", 7] {
+	every type in ["apply-object", "depends-on-app", "read-object", "export2secret", "vela-cli", "request", "webhook", "build-push-image", "", 7] {
 		count(created("applications.core.oam.dev", application([{"name": "s", "type": type}]))) == 1
 	}
 	count(created("applications.core.oam.dev", application([{"name": "s"}]))) == 1

@@ -13,7 +13,8 @@ use crate::policy::verdicts::{self, Digest};
 use crate::tenancy::requester::{Class, Requester, classify};
 use crate::tenancy::snapshot::{Changes, Kind, Map, Namespace, PolicySet, Snapshot, Unit};
 
-use super::leave::{Emergencies, Leave, Leaves};
+use super::leave::{Emergencies, Leave, Leaves, Made};
+use super::listed::{Listed, Lists};
 use super::review::{Header, Review};
 use super::workload::{ShapeError, member, text};
 
@@ -28,6 +29,7 @@ pub struct World {
     pub view: View,
     settings: Prepared,
     tenants: Map<Prepared>,
+    lists: Lists,
 }
 
 /// A document of the snapshot as policies see it, and its digest.
@@ -48,13 +50,16 @@ impl World {
     /// Prepares a snapshot; once a snapshot, not once a review.
     pub fn new(snapshot: Arc<Snapshot>) -> Self {
         let mut tenants = Map::default();
+        let mut lists = Lists::default().shared(&snapshot.settings);
         for (slug, _) in snapshot.tenants.iter() {
             prepare(&snapshot, slug, &mut tenants);
+            lists.prepare(&snapshot, slug);
         }
         let leaves = Arc::new(Leaves::of(&snapshot, &Emergencies::default()));
         Self {
             settings: Prepared::from(snapshot.settings_document()),
             tenants,
+            lists,
             leaves,
             view: View::default(),
             snapshot,
@@ -72,14 +77,18 @@ impl World {
         if changes.everything {
             return Self::new(snapshot);
         }
-        let mut tenants = self.tenants.clone();
+        let (mut tenants, mut lists) = (self.tenants.clone(), self.lists.clone());
+        if changes.settings {
+            lists = lists.shared(&snapshot.settings);
+        }
         for slug in &changes.tenants {
             prepare(&snapshot, slug, &mut tenants);
+            lists.prepare(&snapshot, slug);
         }
         let settings =
             if changes.settings { snapshot.settings_document().into() } else { self.settings.clone() };
         let (leaves, view) = (Arc::clone(&self.leaves), self.view.clone());
-        Self { settings, tenants, leaves, view, snapshot }
+        Self { settings, tenants, lists, leaves, view, snapshot }
     }
 
     /// The same where the cluster says this of its Namespaces.
@@ -143,6 +152,8 @@ pub struct Facts {
     pub tenancy: Value,
     /// Its digest.
     pub tenancy_digest: Digest,
+    /// The lists of registries that hold or do not hold its images.
+    pub listed: Listed,
     /// What the cluster says of its Namespaces; `None` where nobody knows.
     pub seen: Option<Arc<Namespaces>>,
     /// Policy sets of the namespace's tenant, in the order in which they apply.
@@ -177,7 +188,14 @@ impl Facts {
         let owner = known.as_ref().and_then(|known| snapshot.tenants.get(&known.tenant));
         Ok(Self {
             policy_sets: owner.map(|tenant| Arc::clone(&tenant.policy_sets)).unwrap_or_default(),
-            leaves: world.leaves.covering(header, &namespace, known.as_ref(), &now),
+            leaves: world.leaves.covering(
+                header,
+                &namespace,
+                known.as_ref(),
+                &Made::of(review, &requester),
+                &now,
+            ),
+            listed: world.lists.of(known.as_ref().map(|known| known.tenant.as_ref())),
             expired: known.as_ref().is_some_and(|known| expired(known, &now)),
             decision_id,
             now,
@@ -292,14 +310,21 @@ fn claimed_tenants(snapshot: &Snapshot, review: &Review) -> Result<Vec<String>, 
     if !review.header.is_namespace() {
         return Ok(slugs);
     }
-    let key = format!("{}/tenant-id", snapshot.settings.label_prefix);
+    let [key, app_key] =
+        ["tenant-id", "app-id"].map(|name| format!("{}/{name}", snapshot.settings.label_prefix));
     for object in [&review.object, &review.old_object].into_iter().flatten() {
         let Some(metadata) = member(object, "object", "metadata")? else { continue };
         let Some(labels) = member(metadata, "object.metadata", "labels")? else { continue };
-        let Some(id) = member(labels, "object.metadata.labels", &key)? else { continue };
-        if let Some((slug, _)) = snapshot.tenant_by_id(text(id, "object.metadata.labels")?) {
+        if let Some(id) = member(labels, "object.metadata.labels", &key)?
+            && let Some((slug, _)) = snapshot.tenant_by_id(text(id, "object.metadata.labels")?)
+        {
             slugs.push(slug.to_owned());
         }
+        // An id of an App may be held by another tenant, and then it is not free.
+        let Some(id) = member(labels, "object.metadata.labels", &app_key)? else { continue };
+        let id = text(id, "object.metadata.labels")?;
+        let holders = snapshot.apps.iter().filter(|(_, app)| *app.id == *id);
+        slugs.extend(holders.filter_map(|(path, _)| Some(path.split_once('/')?.0.to_owned())));
     }
     Ok(slugs)
 }

@@ -14,8 +14,10 @@ use crate::tenancy::snapshot::{Namespace, Unit};
 use super::changes;
 use super::decode::interned;
 use super::facts::Facts;
+use super::listed::Listed;
 use super::mask;
 use super::review::Review;
+use super::templates;
 use super::workload::{self, Found, ShapeError};
 
 /// What an input is made of. Equal parts make equal inputs of one plan, so a question that was asked before is known
@@ -25,6 +27,8 @@ pub struct Parts<'a> {
     reads: &'a Reads,
     object: Option<Value>,
     old_object: Option<Value>,
+    /// What images are looked up in, and whose lists that are.
+    listed: (&'a Listed, Value),
     /// The members that come from elsewhere than the request, by key.
     others: Vec<(Value, Value)>,
 }
@@ -39,7 +43,7 @@ pub fn build(review: &Review, facts: &Facts, reads: &Reads, clear: bool) -> Resu
 
 impl<'a> Parts<'a> {
     /// Gathers what `reads` names.
-    pub fn gather(review: &'a Review, facts: &Facts, reads: &'a Reads, clear: bool) -> Self {
+    pub fn gather(review: &'a Review, facts: &'a Facts, reads: &'a Reads, clear: bool) -> Self {
         let mut others = Vec::new();
         let mut put = |key: &str, value: Value| others.push((interned(key), value));
         if reads.touches(&["tenancy"]) {
@@ -60,14 +64,16 @@ impl<'a> Parts<'a> {
         let [object, old_object] = [&review.object, &review.old_object].map(|object| {
             object.as_ref().map(|object| if secret { mask::secret(object) } else { object.clone() })
         });
-        Self { review, reads, object, old_object, others }
+        let owner = facts.tenant().filter(|_| reads.touches(&["images"])).map_or(Value::Null, Value::from);
+        Self { review, reads, object, old_object, listed: (&facts.listed, owner), others }
     }
 
     /// All of them, in an order that is always the same.
     pub fn values(&self) -> Vec<&Value> {
         let objects = [&self.object, &self.old_object].map(|object| object.as_ref().unwrap_or(&Value::Null));
         let members = self.review.fields.iter().chain(&self.others);
-        objects.into_iter().chain(members.flat_map(|(key, value)| [key, value])).collect()
+        let owner = std::iter::once(&self.listed.1);
+        objects.into_iter().chain(owner).chain(members.flat_map(|(key, value)| [key, value])).collect()
     }
 
     /// Builds the input.
@@ -87,8 +93,11 @@ impl<'a> Parts<'a> {
         {
             put("workload", template_value(&path, template)?);
         }
+        if reads.touches(&["templates"]) {
+            put("templates", templates::value(review)?);
+        }
         if reads.touches(&["images"]) {
-            put("images", images(review, reads)?);
+            put("images", images(review, reads, self.listed.0)?);
         }
         Ok(Value::from(BTreeMap::from_iter(input)))
     }
@@ -153,11 +162,13 @@ fn ownership(known: &Namespace, prefix: &str) -> Value {
 fn requester(review: &Review, requester: &Requester) -> Value {
     let header = &review.header;
     let resource = &header.resource;
+    // A controller tells in Events how it goes with what it writes.
+    let event = resource.resource == "events" && matches!(resource.group.as_str(), "" | "events.k8s.io");
     let writes = requester.class == Class::Controller
         && requester
             .writes
             .iter()
-            .any(|pattern| pattern.matches(&resource.group, &resource.resource, &header.subresource));
+            .any(|pattern| event || pattern.covers(&resource.group, &resource.resource, &header.subresource));
     let tenants: Vec<Value> = requester.tenants.iter().map(|slug| interned(slug)).collect();
     let account = requester.service_account.as_ref().map_or("", |(namespace, _)| namespace.as_ref());
     Value::from(BTreeMap::from([
@@ -181,7 +192,7 @@ fn template_value(path: &str, template: &Value) -> Result<Value, ShapeError> {
     Ok(Value::from(value))
 }
 
-fn images(review: &Review, reads: &Reads) -> Result<Value, ShapeError> {
+fn images(review: &Review, reads: &Reads, listed: &Listed) -> Result<Value, ShapeError> {
     let Some(object) = &review.object else { return Ok(Value::new_array()) };
     let found = workload::images_of(&review.header, object)?;
     if found.is_empty() {
@@ -196,7 +207,7 @@ fn images(review: &Review, reads: &Reads) -> Result<Value, ShapeError> {
     let fields: Vec<(Value, Field)> = IMAGE.iter().filter_map(read).collect();
     let value = |image: &Found| {
         let changed = !same(image);
-        let entry = |(key, field): &(Value, Field)| (key.clone(), field(image, changed));
+        let entry = |(key, field): &(Value, Field)| (key.clone(), field(image, changed, listed));
         Value::from(fields.iter().map(entry).collect::<BTreeMap<_, _>>())
     };
     Ok(Value::from(found.iter().map(value).collect::<Vec<_>>()))
@@ -213,25 +224,26 @@ fn before(review: &Review) -> Result<HashMap<(&'static str, String), String>, Sh
     Ok(images.into_iter().map(|found| ((found.list, found.container), found.image.raw)).collect())
 }
 
-/// A field of an image, which has changed or not.
-type Field = fn(&Found, bool) -> Value;
+/// A field of an image, which has changed or not, and which lists may hold.
+type Field = fn(&Found, bool, &Listed) -> Value;
 
 /// The fields of an image, in the order in which an object holds them.
-const IMAGE: [(&str, Field); 14] = [
-    ("canonical", |found, _| text(&found.image.canonical)),
-    ("changed", |_, changed| Value::Bool(changed)),
-    ("container", |found, _| text(&found.container)),
-    ("digest", |found, _| text(&found.image.digest)),
-    ("list", |found, _| interned(found.list)),
-    ("ok", |found, _| Value::Bool(found.image.ok)),
-    ("path", |found, _| text(&found.path)),
-    ("raw", |found, _| text(&found.image.raw)),
-    ("reason", |found, _| text(found.image.reason.as_ref())),
-    ("registry", |found, _| text(&found.image.registry)),
-    ("repository", |found, _| text(&found.image.repository)),
-    ("tag", |found, _| text(&found.image.tag)),
-    ("tagDefaulted", |found, _| Value::Bool(found.image.tag_defaulted)),
-    ("valid", |found, _| Value::Bool(found.image.valid)),
+const IMAGE: [(&str, Field); 15] = [
+    ("canonical", |found, _, _| text(&found.image.canonical)),
+    ("changed", |_, changed, _| Value::Bool(changed)),
+    ("container", |found, _, _| text(&found.container)),
+    ("digest", |found, _, _| text(&found.image.digest)),
+    ("entries", |found, _, listed| listed.entries(&found.image)),
+    ("list", |found, _, _| interned(found.list)),
+    ("ok", |found, _, _| Value::Bool(found.image.ok)),
+    ("path", |found, _, _| text(&found.path)),
+    ("raw", |found, _, _| text(&found.image.raw)),
+    ("reason", |found, _, _| text(found.image.reason.as_ref())),
+    ("registry", |found, _, _| text(&found.image.registry)),
+    ("repository", |found, _, _| text(&found.image.repository)),
+    ("tag", |found, _, _| text(&found.image.tag)),
+    ("tagDefaulted", |found, _, _| Value::Bool(found.image.tag_defaulted)),
+    ("valid", |found, _, _| Value::Bool(found.image.valid)),
 ];
 
 fn text(text: &str) -> Value {

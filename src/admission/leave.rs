@@ -4,6 +4,7 @@
 //! the leave. One exception is for one policy, and lifts all that this policy found or none of it, so two that each fall
 //! short do not add up to one (GHSA-gg4x-fgg2-h9w9). What failed is lifted by break-glass alone.
 
+mod follow;
 mod prepare;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::telemetry::metrics;
 use crate::tenancy::resource::Pattern;
 use crate::tenancy::snapshot::Namespace;
 
+pub use follow::Made;
 pub use prepare::{Emergencies, Leaves};
 
 /// By what right.
@@ -79,6 +81,7 @@ impl Leaves {
         header: &Header,
         namespace: &str,
         known: Option<&Namespace>,
+        made: &Made,
         now: &str,
     ) -> Vec<Arc<Leave>> {
         if self.is_empty() {
@@ -87,22 +90,24 @@ impl Leaves {
         // A time that cannot be read is within nobody's time.
         let Ok(now) = now.parse::<Timestamp>() else { return Vec::new() };
         let holds = |leave: &&Arc<Leave>| {
-            leave.from <= now && now < leave.until && leave.covers(header, namespace, known)
+            leave.from <= now && now < leave.until && leave.covers(header, namespace, known, made)
         };
         self.iter().filter(holds).cloned().collect()
     }
 }
 
 impl Leave {
-    fn covers(&self, header: &Header, namespace: &str, known: Option<&Namespace>) -> bool {
+    fn covers(&self, header: &Header, namespace: &str, known: Option<&Namespace>, made: &Made) -> bool {
         let user = &header.user;
         let subject = |subject: &Arc<str>| {
             let group = self.kind == Kind::Exception && user.groups.iter().any(|group| **group == **subject);
             *user.username == **subject || group
         };
-        (self.subjects.is_empty() || self.subjects.iter().any(subject))
-            && self.tenant.as_ref().is_none_or(|tenant| known.is_some_and(|known| known.tenant == *tenant))
-            && self.places.iter().any(|place| place.holds(header, namespace))
+        let named = self.subjects.is_empty() || self.subjects.iter().any(subject);
+        let place =
+            |place: &Place| (named && place.holds(header, namespace)) || made.within(place, namespace);
+        self.tenant.as_ref().is_none_or(|tenant| known.is_some_and(|known| known.tenant == *tenant))
+            && self.places.iter().any(place)
     }
 }
 

@@ -20,6 +20,41 @@ const LINE_MAX: usize = 1000;
 /// Entries of `allowed` spelt out.
 const ALLOWED_MAX: usize = 8;
 
+/// Policies that refuse whoever does not belong to the namespace's tenant. What the others found tells of that tenant's
+/// settings, so once one of these denies a foreign requester, the others are in the decision log alone.
+const REFUSING: [&str; 2] = ["app-namespace-read-only", "sandbox-writers"];
+
+/// What of a verdict its requester may read.
+struct Disclosed<'v> {
+    denials: Vec<&'v Named>,
+    failures: Vec<&'v Failure>,
+    warnings: &'v [Named],
+    dropped: &'v [(String, String)],
+}
+
+impl<'v> Disclosed<'v> {
+    fn of(verdict: &'v Verdict) -> Self {
+        let refusal = |named: &&Named| REFUSING.contains(&named.policy.as_str());
+        let refused = verdict.foreign
+            && (verdict.endpoint == super::Endpoint::Mutate
+                || verdict.denials.iter().any(|named| refusal(&named)));
+        if refused {
+            let denials = verdict.denials.iter().filter(refusal).collect();
+            return Self { denials, failures: Vec::new(), warnings: &[], dropped: &[] };
+        }
+        Self {
+            denials: verdict.denials.iter().collect(),
+            failures: verdict.failures.iter().collect(),
+            warnings: &verdict.warnings,
+            dropped: &verdict.dropped,
+        }
+    }
+
+    fn denying(&self) -> impl Iterator<Item = &'v Failure> {
+        self.failures.iter().copied().filter(|failure| failure.denies)
+    }
+}
+
 /// One finding on one line: `[policy] field: "observed" msg (allowed: a, b); fix: do this`.
 pub fn line(named: &Named) -> String {
     let finding = &named.finding;
@@ -78,7 +113,8 @@ pub fn denial(verdict: &Verdict) -> String {
         text.push('\n');
         told += 1;
     }
-    let all = verdict.denials.len() + denying(verdict).count();
+    let disclosed = Disclosed::of(verdict);
+    let all = disclosed.denials.len() + disclosed.denying().count();
     if all > told {
         let _ = writeln!(text, "and {} more", all - told);
     }
@@ -89,9 +125,10 @@ pub fn denial(verdict: &Verdict) -> String {
 /// The lines of a denial that fit, with the finding that each is of; a failure is of none.
 fn spelt_out(verdict: &Verdict) -> Vec<(Option<&Named>, String)> {
     let mut room = MESSAGE_BYTES_MAX.saturating_sub(verdict.decision_id.len() + 100);
-    let findings = verdict.denials.iter().map(|named| (Some(named), line(named)));
+    let disclosed = Disclosed::of(verdict);
+    let findings = disclosed.denials.iter().map(|named| (Some(*named), line(named)));
     findings
-        .chain(denying(verdict).map(|failure| (None, failure_line(failure))))
+        .chain(disclosed.denying().map(|failure| (None, failure_line(failure))))
         .filter(|(_, line)| match room.checked_sub(line.len() + 1) {
             Some(left) => {
                 room = left;
@@ -103,10 +140,6 @@ fn spelt_out(verdict: &Verdict) -> Vec<(Option<&Named>, String)> {
         .collect()
 }
 
-fn denying(verdict: &Verdict) -> impl Iterator<Item = &Failure> {
-    verdict.failures.iter().filter(|failure| failure.denies)
-}
-
 /// The findings that [`denial`] spells out, for `status.details.causes`.
 pub fn told(verdict: &Verdict) -> impl Iterator<Item = &Named> {
     spelt_out(verdict).into_iter().filter_map(|(named, _)| named)
@@ -114,13 +147,14 @@ pub fn told(verdict: &Verdict) -> impl Iterator<Item = &Named> {
 
 /// Warnings: a line each, cleaned, cut, each once.
 pub fn warnings(verdict: &Verdict) -> Vec<String> {
-    let mut lines: Vec<String> = verdict.warnings.iter().map(line).collect();
+    let disclosed = Disclosed::of(verdict);
+    let mut lines: Vec<String> = disclosed.warnings.iter().map(line).collect();
     if verdict.endpoint == super::Endpoint::Mutate {
         lines.extend(
-            verdict.failures.iter().map(|failure| format!("no patch was made: {}", failure_line(failure))),
+            disclosed.failures.iter().map(|failure| format!("no patch was made: {}", failure_line(failure))),
         );
         lines.extend(
-            verdict.dropped.iter().map(|(policy, why)| format!("the patch of {policy} was dropped: {why}")),
+            disclosed.dropped.iter().map(|(policy, why)| format!("the patch of {policy} was dropped: {why}")),
         );
     }
     let mut warnings: Vec<String> = Vec::new();

@@ -1,6 +1,6 @@
 //! Patches: merge fragments and operations of policies → RFC 6902 that applies.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, ReplaceOperation};
 use serde_json::{Map, Value as Json};
@@ -125,13 +125,23 @@ pub struct Composed {
     known: HashSet<String>,
     /// What was written, and by which of the parts first.
     written: BTreeMap<String, usize>,
+    /// Lists into which something was put or from which it was taken, by which of the parts first, and the least index from
+    /// which what follows has moved; `None` where only the end has grown.
+    lists: HashMap<String, (usize, Option<usize>)>,
     bytes: usize,
 }
 
 impl Composed {
     /// Nothing applied yet.
     pub fn new(object: Json) -> Self {
-        Self { object, parts: Vec::new(), known: HashSet::new(), written: BTreeMap::new(), bytes: 0 }
+        Self {
+            object,
+            parts: Vec::new(),
+            known: HashSet::new(),
+            written: BTreeMap::new(),
+            lists: HashMap::new(),
+            bytes: 0,
+        }
     }
 
     /// Adds a policy's operations, or leaves everything as it was. What an earlier policy has done word for word is done.
@@ -156,12 +166,17 @@ impl Composed {
         if bytes > PATCH_BYTES_MAX {
             return Err(PatchError::Size);
         }
-        for path in operations.iter().flat_map(written) {
-            if path.len() > POINTER_BYTES_MAX {
-                return Err(PatchError::Pointer);
-            }
-            if let Some((other, _)) = self.clash(path).and_then(|at| self.parts.get(at)) {
-                return Err(PatchError::Conflict { path: path.to_owned(), other: other.clone() });
+        let mut writes = Vec::with_capacity(operations.len());
+        for operation in &operations {
+            for path in written(operation) {
+                if path.len() > POINTER_BYTES_MAX {
+                    return Err(PatchError::Pointer);
+                }
+                let write = Write::of(operation, path, &self.object);
+                if let Some((other, _)) = self.clash(&write).and_then(|at| self.parts.get(at)) {
+                    return Err(PatchError::Conflict { path: path.to_owned(), other: other.clone() });
+                }
+                writes.push(write);
             }
         }
         let operations = Patch(operations);
@@ -178,17 +193,63 @@ impl Composed {
             self.object = before;
             return Err(PatchError::Forbidden((*owned).to_owned()));
         }
-        for path in operations.iter().flat_map(written) {
-            self.written.entry(path.to_owned()).or_insert(self.parts.len());
-        }
+        writes.into_iter().for_each(|write| self.note(write));
         self.known.extend(texts);
         self.bytes = bytes;
         self.parts.push((policy.to_owned(), operations.0));
         Ok(())
     }
 
+    fn note(&mut self, write: Write) {
+        let part = self.parts.len();
+        let Some((list, from)) = write.list else {
+            self.written.entry(write.path).or_insert(part);
+            return;
+        };
+        // What replaces the list afterwards, or something above it, finds this.
+        self.written.entry(format!("{list}/-")).or_insert(part);
+        let (first, least) = self.lists.entry(list).or_insert((part, from));
+        if let Some(from) = from {
+            *first = if least.is_none() { part } else { *first };
+            *least = Some(least.map_or(from, |least| least.min(from)));
+        }
+    }
+
+    /// The first part that has written to a place, above it or below it, or has moved it.
+    fn clash(&self, write: &Write) -> Option<usize> {
+        let Some((list, from)) = &write.list else {
+            return self.moved(&write.path).or_else(|| self.wrote(&write.path));
+        };
+        // Each policy counted from the list as it was: only what is put at the end is where it was meant to be.
+        let same = self.lists.get(list).filter(|(_, moved)| from.is_some() && moved.is_some());
+        let follows =
+            |done: &str| index_below(done, list).is_some_and(|at| from.is_some_and(|from| at >= from));
+        let mut below = self.written.range(format!("{list}/")..).take_while(|(done, _)| within(done, list));
+        same.map(|(part, _)| *part)
+            .or_else(|| self.moved(list))
+            .or_else(|| below.find(|(done, _)| follows(done)).map(|(_, part)| *part))
+            .or_else(|| from.and_then(|_| self.replaced(list)))
+    }
+
+    /// The part that has put something before a place into a list that it lies in, or taken it from there.
+    fn moved(&self, path: &str) -> Option<usize> {
+        let lists =
+            path.char_indices().filter(|(_, letter)| *letter == '/').filter_map(|(at, _)| path.get(..at));
+        lists.into_iter().find_map(|list| match self.lists.get(list)? {
+            (part, Some(from)) if index_below(path, list)? >= *from => Some(*part),
+            _ => None,
+        })
+    }
+
+    /// The part that has written a place as a whole, or one above it.
+    fn replaced(&self, path: &str) -> Option<usize> {
+        let parents = path.char_indices().filter(|(_, letter)| *letter == '/').map(|(at, _)| at);
+        let above = parents.filter_map(|at| self.written.get(path.get(..at)?));
+        above.chain(self.written.get(path)).min().copied()
+    }
+
     /// The first part that has written to a place, above it or below it.
-    fn clash(&self, path: &str) -> Option<usize> {
+    fn wrote(&self, path: &str) -> Option<usize> {
         let below = self.written.range(format!("{path}/")..).take_while(|(done, _)| within(done, path));
         let parents = path.char_indices().filter(|(_, letter)| *letter == '/').map(|(at, _)| at);
         // Adding a sibling below a parent that another policy has created is no clash.
@@ -222,6 +283,33 @@ fn written(operation: &PatchOperation) -> impl Iterator<Item = &str> {
         other => (None, Some(other.path().as_str())),
     };
     from.into_iter().chain(to)
+}
+
+/// A place that is written.
+struct Write {
+    path: String,
+    /// Where an element is put into a list or taken from it: the list, and the index from which what follows moves; `None`
+    /// at the end.
+    list: Option<(String, Option<usize>)>,
+}
+
+impl Write {
+    /// What an operation does at a path of an object as it is before.
+    fn of(operation: &PatchOperation, path: &str, object: &Json) -> Self {
+        let shifts = || {
+            let (list, last) = path.rsplit_once('/')?;
+            object.pointer(list)?.as_array()?;
+            let from = if last == "-" { None } else { Some(last.parse().ok()?) };
+            Some((list.to_owned(), from))
+        };
+        let list = if matches!(operation, PatchOperation::Replace(_)) { None } else { shifts() };
+        Self { path: path.to_owned(), list }
+    }
+}
+
+/// The index of the element of a list that a path lies in.
+fn index_below(path: &str, list: &str) -> Option<usize> {
+    path.strip_prefix(list)?.strip_prefix('/')?.split('/').next()?.parse().ok()
 }
 
 fn within(path: &str, parent: &str) -> bool {

@@ -2,6 +2,7 @@
 
 use crate::policy::{Broken, Finding, Mode, OnError, Operation, Policy, PolicySet};
 use crate::telemetry::words;
+use crate::tenancy::requester::Class;
 
 use super::facts::Facts;
 use super::leave::Used;
@@ -66,13 +67,16 @@ pub struct Verdict {
     pub leaves: Vec<Used>,
     /// Whether nothing will be stored; such reviews are counted apart.
     pub dry_run: bool,
+    /// Who asks has nothing to do with the tenant whose namespace it is, nor an exemption there.
+    pub foreign: bool,
 }
 
 impl Verdict {
     /// Nothing found yet.
     pub fn new(law: &PolicySet, facts: &Facts, review: &Review) -> Self {
         let digest = law.digest.get(..8).unwrap_or(&law.digest);
-        Self::blank(review, facts.decision_id.clone(), format!("{digest}/{}", facts.revision))
+        let revision = format!("{digest}/{}", facts.revision);
+        Self { foreign: foreign(facts), ..Self::blank(review, facts.decision_id.clone(), revision) }
     }
 
     /// A failure before there was a law or facts to judge by.
@@ -98,6 +102,7 @@ impl Verdict {
             outcomes: Vec::new(),
             leaves: Vec::new(),
             dry_run: review.header.dry_run,
+            foreign: false,
         }
     }
 
@@ -199,6 +204,14 @@ impl Verdict {
         ids.dedup();
         ids
     }
+}
+
+/// Whether a tenant's namespace is under review, and the requester belongs neither to that tenant nor to the platform.
+fn foreign(facts: &Facts) -> bool {
+    let requester = &facts.requester;
+    matches!(requester.class, Class::Tenant | Class::Unknown)
+        && facts.leaves.is_empty()
+        && facts.known.as_ref().is_some_and(|known| !requester.tenants.contains(&known.tenant))
 }
 
 /// At most `max` characters of a text that somebody else wrote, made harmless.

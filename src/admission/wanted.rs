@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::facts::World;
 use super::review::Header;
 use super::shape;
+use super::templates;
 use super::workload;
 use crate::policy::PolicySet;
 use crate::policy::engine::analysis::Step;
@@ -31,10 +32,17 @@ fn from_reads(header: &Header, reads: &Reads) -> Wanted {
         object.add(&path);
         old_object.add(&path);
     }
+    for path in shape::NAMES {
+        object.add(&path.iter().map(|part| Step::Name((*part).to_owned())).collect::<Vec<_>>());
+    }
     let template = workload::reads(header, reads);
     object.merge(&template);
     if reads.touches(&["images"]) {
         old_object.merge(&template);
+    }
+    if reads.touches(&["templates"]) && templates::searched(header) {
+        object.add(&[]);
+        old_object.add(&[]);
     }
     if reads.touches(&["finalizerRemoval"]) {
         old_object.add(&["metadata", "deletionTimestamp"].map(|part| Step::Name(part.to_owned())));

@@ -26,7 +26,11 @@ pub fn template(header: &Header) -> Option<&'static [&'static str]> {
 
 /// What tells apart the resources of which different parts are built; see [`reads`].
 pub fn layout(header: &Header) -> Option<&'static [&'static str]> {
-    if is_application(header) { Some(&["spec", "components"]) } else { template(header) }
+    match () {
+        () if is_application(header) => Some(&["spec", "components"]),
+        () if super::templates::searched(header) => Some(&["anywhere"]),
+        () => template(header),
+    }
 }
 
 fn template_of(resource: &Gvk) -> Option<&'static [&'static str]> {

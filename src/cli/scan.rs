@@ -106,6 +106,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 
 fn scan(args: Args, client: Option<&Client>) -> anyhow::Result<Exit> {
     let Args { files, exclude, namespace, output, limit, doubts, source, law, ledger } = args;
+    let only_directories = files.iter().all(|path| path.is_dir());
     let files = Files::new(files, &exclude)?;
     let reads = ledger.reads(law.tenancy.is_some())?;
     if source.cluster && !reads && law.tenancy.is_none() {
@@ -148,7 +149,10 @@ fn scan(args: Args, client: Option<&Client>) -> anyhow::Result<Exit> {
         if source.cluster {
             bail!("the cluster has no namespace of a tenant; is it the one that the snapshot is about?");
         }
-        bail!("there is no object in what was given; a file holds Kubernetes manifests as YAML or JSON");
+        // A file of comments and the empty list of an empty cluster are what kubectl takes as well.
+        if only_directories {
+            bail!("there is no object in what was given; a file holds Kubernetes manifests as YAML or JSON");
+        }
     }
     report.end(&tally, started.elapsed())?;
     tally.assumed.iter().for_each(output::note);

@@ -149,10 +149,16 @@ fn misread(path: &str, error: &serde_saphyr::Error) -> Problem {
 
 fn parse_params(path: &str, text: &str) -> Result<Json, Problem> {
     let value: Json = serde_saphyr::from_str(text).map_err(|error| misread(path, &error))?;
-    if value.is_object() {
-        return Ok(value);
+    if !value.is_object() {
+        return Err(Problem::of(path, "parameters must be a map, for example `steps: [deploy]`"));
     }
-    Err(Problem::of(path, "parameters must be a map, for example `steps: [deploy]`"))
+    match super::params::long_list(&value) {
+        Some(long) => {
+            let (line, column) = super::params::place_of(text, &long.steps);
+            Err(Problem::at(path, line, column, long.to_string()))
+        }
+        None => Ok(value),
+    }
 }
 
 fn to_u32(value: u64) -> u32 {

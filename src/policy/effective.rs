@@ -140,8 +140,8 @@ fn effective(law: &PolicySet, sets: &[Attached], project: Option<&str>) -> Effec
         {
             all.insert(id.clone(), changed.into());
         }
-        let said =
-            said_of(id, sets, project).fold(Override::default(), |said, (set, rule)| fold(said, set, rule));
+        let said = said_of(&policy.manifest, sets, project)
+            .fold(Override::default(), |said, (set, rule)| fold(said, set, rule));
         if said.replaced.is_some() || said.at_least.is_some() {
             modes.insert(id.clone(), said);
         }
@@ -159,13 +159,16 @@ fn fold(said: Override, set: &Attached, rule: &Rule) -> Override {
 
 /// Every rule about a policy that holds in a project, in the order in which they apply.
 fn said_of<'a>(
-    policy: &'a str,
+    manifest: &'a Manifest,
     sets: &'a [Attached],
     project: Option<&'a str>,
 ) -> impl Iterator<Item = (&'a Attached, &'a Rule)> {
     let here = sets.iter().filter(move |set| set.project.is_none() || set.project.as_deref() == project);
     here.flat_map(move |set| {
-        set.rules.iter().filter(move |rule| *rule.policy == *policy).map(move |rule| (set, rule))
+        // What is locked may be tightened by a tenant for itself, and is nobody's to loosen.
+        let free = !manifest.locked || set.origin == Origin::Tenant;
+        let rules = set.rules.iter().filter(move |rule| free && *rule.policy == *manifest.id);
+        rules.map(move |rule| (set, rule))
     })
 }
 
@@ -181,7 +184,7 @@ pub fn explain(
     if let Some(base) = base.and_then(Json::as_object) {
         found.params.extend(base.iter().map(|(name, value)| (name.clone(), bundle(value))));
     }
-    for (set, rule) in said_of(&manifest.id, sets, project) {
+    for (set, rule) in said_of(manifest, sets, project) {
         let from = format!("{}: {}", set.origin.as_str(), set.name);
         for (name, own) in &rule.params {
             found.add(manifest, set.origin, name, own, &from);
@@ -269,6 +272,10 @@ impl Manifest {
         let Some(property) = schema.get("properties").and_then(|all| all.get(name)) else {
             return Some(format!("policy `{}` has no parameter `{name}`", self.id));
         };
+        if let Some(mut long) = super::params::long_list(value) {
+            long.steps.insert(0, name.to_owned());
+            return Some(long.to_string());
+        }
         let validator = jsonschema::validator_for(property).ok()?;
         validator.validate(value).err().map(|error| error.to_string())
     }

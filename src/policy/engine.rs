@@ -4,11 +4,13 @@
 //! Verdicts are the same on both, which a differential test holds.
 
 pub mod analysis;
+pub mod bounds;
 mod budget;
 pub mod builtins;
 mod constants;
 mod depth;
 mod guard;
+mod guarded;
 pub mod hazards;
 pub mod interpreter;
 mod light;
@@ -146,6 +148,7 @@ impl Compiled {
         meter: &mut Meter,
     ) -> Result<Value, EvalError> {
         meter.run(own, |wall, instructions| {
+            bounds::start();
             let run = std::panic::AssertUnwindSafe(|| match self {
                 Self::Machine(machine) => machine.evaluate(index, input, data, wall, instructions),
                 Self::Interpreter(interpreter, _) => interpreter.evaluate(index, input, data, wall),

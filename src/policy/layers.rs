@@ -1,7 +1,8 @@
 //! One law out of up to three bundles: the gate's own, which is the library or a directory, over it that of ConfigMaps, and
 //! over both the ledger's.
 //!
-//! An upper layer replaces by package and by policy id, parameters by policy id; what is `locked` below stays.
+//! An upper layer replaces by package, by policy id and by file, parameters by policy id; what is `locked` below stays, with
+//! all that it refers to.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sha2::{Digest, Sha256};
 
 use super::bundle::Module;
+use super::engine::analysis;
 use super::live::Reload;
 use super::{Bundle, Live, Manifest, Problem, Problems, metadata};
 
@@ -113,33 +115,19 @@ impl All {
 /// # Errors
 /// What is `locked` below and would be replaced, by file of the upper layer.
 pub fn over(base: &Bundle, upper: &Bundle) -> Result<Bundle, Problems> {
-    let above: BTreeSet<&str> = upper.modules.iter().filter_map(package).collect();
-    let taken: BTreeMap<String, &Module> =
-        upper.modules.iter().filter_map(|module| Some((manifest(module)?.id, module))).collect();
-    let mut problems = Problems::default();
-    let mut dropped = BTreeSet::new();
-    for module in &base.modules {
-        let policy = manifest(module);
-        let by_id = policy.as_ref().and_then(|policy| taken.get(&policy.id));
-        let by_package = package(module).filter(|package| above.contains(package));
-        let by = by_id.copied().or_else(|| {
-            upper.modules.iter().find(|other| by_package.is_some() && package(other) == by_package)
-        });
-        if let (Some(policy), Some(by)) = (policy.as_ref().filter(|policy| policy.locked), by) {
-            problems.0.push(locked(&by.path, policy));
-        }
-        if by.is_some() {
-            dropped.extend(package(module));
-        }
-        if let Some(policy) = policy.filter(|policy| policy.locked)
-            && let Some(file) = upper.params_files.get(&policy.id)
-        {
-            problems.0.push(locked(&file.path, &policy));
+    let below: Vec<Parsed<'_>> = base.modules.iter().map(Parsed::of).collect();
+    let above: Vec<Parsed<'_>> = upper.modules.iter().map(Parsed::of).collect();
+    locked(&below, &above, upper).into_result(())?;
+    let mut dropped: BTreeSet<&[String]> = BTreeSet::new();
+    for module in &below {
+        if above.iter().any(|other| other.replaces(module)) {
+            dropped.insert(&module.package);
         }
     }
-    problems.into_result(())?;
+    let packages: BTreeMap<&str, &[String]> =
+        below.iter().map(|parsed| (parsed.module.path.as_str(), parsed.package.as_slice())).collect();
     let stays = |module: &&Module| {
-        !package(module).is_some_and(|package| dropped.contains(package))
+        !packages.get(module.path.as_str()).is_some_and(|package| dropped.contains(package))
             && !upper.modules.iter().chain(&upper.tests).any(|other| other.path == module.path)
     };
     let join = |below: &[Module], above: &[Module]| {
@@ -158,24 +146,92 @@ pub fn over(base: &Bundle, upper: &Bundle) -> Result<Bundle, Problems> {
     Ok(law)
 }
 
-fn locked(file: &str, policy: &Manifest) -> Problem {
-    Problem::of(
-        file,
-        format!(
-            "policy `{}` of {} is locked: a layer above may not replace it or its parameters",
-            policy.id, policy.place.0
-        ),
-    )
+/// A module as the engine reads it: another spelling of a package is the same package.
+struct Parsed<'m> {
+    module: &'m Module,
+    /// Empty where the text cannot be read, which refuses the law by itself.
+    package: Vec<String>,
+    /// What it refers to, below `data`.
+    refers: Vec<Vec<String>>,
+    policy: Option<Manifest>,
+}
+
+impl<'m> Parsed<'m> {
+    fn of(module: &'m Module) -> Self {
+        let analysis = analysis::analyse(module).unwrap_or_default();
+        let imports = analysis.imports.iter().map(|(_, path)| path.iter().skip(1).cloned().collect());
+        let data = analysis.data.iter().map(|reference| reference.path.clone());
+        Self {
+            module,
+            refers: data.chain(imports).collect(),
+            package: analysis.package,
+            policy: manifest(module),
+        }
+    }
+
+    /// Whether a module of an upper layer takes the place of one below: its package, its policy or its file.
+    fn replaces(&self, below: &Parsed<'_>) -> bool {
+        let id = |parsed: &Parsed<'_>| parsed.policy.as_ref().map(|policy| policy.id.clone());
+        (!self.package.is_empty() && self.package == below.package)
+            || id(self).is_some_and(|own| id(below) == Some(own))
+            || self.module.path == below.module.path
+    }
+
+    fn refers_to(&self, other: &Parsed<'_>) -> bool {
+        !other.package.is_empty()
+            && (self.package == other.package
+                || self.refers.iter().any(|path| path.iter().zip(&other.package).all(|(a, b)| a == b)))
+    }
+}
+
+/// What an upper layer would change of locked policies: their files, packages and ids, their parameters and modes, and the
+/// modules that they refer to, or the package that such a module is of.
+fn locked(below: &[Parsed<'_>], above: &[Parsed<'_>], upper: &Bundle) -> Problems {
+    let mut problems = Problems::default();
+    for holder in below {
+        let Some(policy) = holder.policy.as_ref().filter(|policy| policy.locked) else { continue };
+        let mut problem = |file: &str| {
+            problems.0.push(Problem::of(
+                file,
+                format!(
+                    "policy `{}` of {} is locked: a layer above may not replace it, its parameters and mode, or a module that it refers to",
+                    policy.id, policy.place.0
+                ),
+            ));
+        };
+        let needs = needed(holder, below);
+        let replaced = above.iter().filter(|other| needs.iter().any(|needed| other.replaces(needed)));
+        replaced.for_each(|other| problem(&other.module.path));
+        if let Some(file) = upper.params_files.get(&policy.id) {
+            problem(&file.path);
+        }
+        for (name, set) in &upper.sets {
+            if set.rules.iter().any(|rule| *rule.policy == *policy.id) {
+                problem(&format!("sets/{name}.yaml"));
+            }
+        }
+    }
+    problems
+}
+
+/// A module and all that it refers to, by way of others too.
+fn needed<'a, 'm>(holder: &'a Parsed<'m>, all: &'a [Parsed<'m>]) -> Vec<&'a Parsed<'m>> {
+    let mut found = vec![holder];
+    let mut at = 0;
+    while let Some(next) = found.get(at).copied() {
+        for other in all {
+            let known = found.iter().any(|known| known.module.path == other.module.path);
+            if !known && next.refers_to(other) {
+                found.push(other);
+            }
+        }
+        at += 1;
+    }
+    found
 }
 
 fn manifest(module: &Module) -> Option<Manifest> {
     metadata::parse(&module.path, &metadata::find(&module.text)?).ok().flatten()
-}
-
-/// The package that a module is of, as it is written.
-fn package(module: &Module) -> Option<&str> {
-    let line = module.text.lines().find(|line| line.trim_start().starts_with("package "))?;
-    line.trim_start().strip_prefix("package")?.split('#').next().map(str::trim)
 }
 
 #[cfg(test)]

@@ -12,6 +12,44 @@ use super::manifest::Mode;
 use super::problem::Problem;
 use crate::tenancy::snapshot::Kind;
 
+/// Entries of one list among parameters. A policy goes over a list for each object, image or label of a review, so that
+/// a longer one would spend its budget.
+pub const LIST_MAX: usize = 1000;
+
+/// A list among parameters that is too long.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{}` has {length} entries; a list has at most {LIST_MAX}, since a review goes over it again and again: write a map, whose keys are looked up",
+    .steps.join(".")
+)]
+pub struct LongList {
+    /// The way to it.
+    pub steps: Vec<String>,
+    length: usize,
+}
+
+/// The first list that is too long, if there is one.
+pub fn long_list(value: &Json) -> Option<LongList> {
+    let inside = |step: String, value: &Json| {
+        let mut found = long_list(value)?;
+        found.steps.insert(0, step);
+        Some(found)
+    };
+    match value {
+        Json::Array(items) if items.len() > LIST_MAX => {
+            Some(LongList { steps: Vec::new(), length: items.len() })
+        }
+        Json::Array(items) => items.iter().enumerate().find_map(|(at, item)| inside(at.to_string(), item)),
+        Json::Object(entries) => entries.iter().find_map(|(key, value)| inside(key.clone(), value)),
+        _ => None,
+    }
+}
+
+/// Line and column of a value in a text of parameters; zeros where it cannot be found.
+pub fn place_of(text: &str, steps: &[String]) -> (u32, u32) {
+    place::of(text, steps).unwrap_or_default()
+}
+
 /// Overrides of one policy's mode, the most specific first.
 #[derive(Debug, Clone, Default)]
 pub struct Modes(Vec<Override>);

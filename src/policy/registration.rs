@@ -38,6 +38,8 @@ pub enum Scope {
     Cluster,
     /// In a namespace.
     Namespaced,
+    /// Either.
+    Any,
 }
 
 /// One webhook.
@@ -58,7 +60,7 @@ pub struct Entry {
     /// All must hold, or it is not called.
     pub conditions: &'static [Condition],
     /// Kinds of namespace whose reviews can come through it. Of kind `platform` only Namespace objects do, where a tenant
-    /// asks; of kind `cluster` what tenants and Vela write.
+    /// asks; of kind `cluster` what tenants and Vela write. Empty where the object's label decides, and not its place.
     pub kinds: &'static [Kind],
 }
 
@@ -110,7 +112,27 @@ pub const TABLE: &[Entry] = &[
         conditions: &[Condition::TenantOrVela, Condition::NotVirtualReview, Condition::NotVelasTracker],
         kinds: &[Kind::Cluster],
     },
+    // By any user: KubeVela writes as whoever it is told to be.
+    Entry {
+        name: ELSEWHERE,
+        hook: Hook::Validating,
+        group: "*",
+        resources: &["*"],
+        operations: &[Operation::Create, Operation::Update],
+        scope: Scope::Any,
+        conditions: &[
+            Condition::MadeForATenantsApp,
+            Condition::NotInTenantNamespace,
+            Condition::NotVirtualReview,
+            Condition::NoTracker,
+        ],
+        kinds: &[],
+    },
 ];
+
+/// An entry, and the one policy that is about what comes through it. No other may count on seeing what lies outside
+/// tenant namespaces, because only objects with that label are sent.
+pub const ELSEWHERE: &str = "vela-elsewhere";
 
 impl Hook {
     /// The path that kube-apiserver calls.
@@ -136,6 +158,7 @@ impl Scope {
         match self {
             Self::Cluster => "Cluster",
             Self::Namespaced => "Namespaced",
+            Self::Any => "*",
         }
     }
 }

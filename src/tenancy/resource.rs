@@ -113,6 +113,18 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// Whether who may write the set may write this: what [`Pattern::matches`], and of a whole group also status and
+    /// finalizers, which belong to whoever reconciles its kinds.
+    pub fn covers(&self, group: &str, resource: &str, subresource: &str) -> bool {
+        let own = self.resource.is_none()
+            && self.group != Group::Any
+            && matches!(subresource, "status" | "finalizers")
+            && self.matches(group, resource, "");
+        own || self.matches(group, resource, subresource)
+    }
+}
+
 /// What an index needs to know of a pattern.
 impl Pattern {
     /// Everything, `*/*`.

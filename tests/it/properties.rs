@@ -224,8 +224,8 @@ fn finding() -> impl Strategy<Value = Named> {
             msg,
             observed,
             allowed,
-            allowed_omitted: 0,
             fix,
+            ..Finding::default()
         });
     ("[a-z][a-z0-9-]{1,62}", finding).prop_map(|(policy, finding)| Named { policy, finding })
 }

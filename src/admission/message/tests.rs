@@ -178,3 +178,51 @@ fn only_mutating_warns_of_failures_and_dropped_patches() {
         ]
     );
 }
+
+#[test]
+fn a_foreign_tenant_reads_the_refusal_and_nothing_more() {
+    let denials = || {
+        vec![
+            named("registry-allowlist", "allowed: registry.example.com/tenants/acme"),
+            named("sandbox-writers", "it belongs to another tenant"),
+        ]
+    };
+    let verdict = Verdict {
+        denials: denials(),
+        warnings: vec![named("reserved-metadata", "project p-shop")],
+        failures: vec![failure("vela-own-namespace", true)],
+        ..blank(Endpoint::Validate)
+    };
+    let own = denial(&verdict);
+    assert!(own.contains("tenants/acme") && own.contains("vela-own-namespace"), "{own}");
+    assert_eq!(warnings(&verdict).len(), 1);
+    let foreign = Verdict { foreign: true, ..verdict.clone() };
+    assert_eq!(denial(&foreign), "[sandbox-writers] it belongs to another tenant\ndecision d-1");
+    assert_eq!(told(&foreign).map(|named| named.policy.as_str()).collect::<Vec<_>>(), ["sandbox-writers"]);
+    assert_eq!(warnings(&foreign), Vec::<String>::new());
+    // Where that policy does not deny, the others are all there is to read.
+    let let_in = Verdict { denials: denials().drain(..1).collect(), ..foreign };
+    assert!(denial(&let_in).contains("tenants/acme"), "{}", denial(&let_in));
+}
+
+#[test]
+fn a_foreign_tenant_is_not_told_why_a_patch_was_dropped() {
+    let verdict = Verdict {
+        dropped: vec![("ownership-labels".to_owned(), "of project p-shop".to_owned())],
+        failures: vec![failure("ownership-labels", true)],
+        ..blank(Endpoint::Mutate)
+    };
+    assert_eq!(warnings(&verdict).len(), 2);
+    assert_eq!(warnings(&Verdict { foreign: true, ..verdict }), Vec::<String>::new());
+}
+
+#[test]
+fn what_else_is_allowed_is_counted() {
+    let finding = Finding {
+        msg: "is no".to_owned(),
+        allowed: vec!["a".to_owned(), "b".to_owned()],
+        allowed_omitted: 10_998,
+        ..Finding::default()
+    };
+    check(finding, "[p] is no (allowed: a, b and 10998 more)");
+}

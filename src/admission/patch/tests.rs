@@ -282,3 +282,46 @@ fn a_patch_has_a_size() {
     let half = |path: &str| json!([{"op": "add", "path": path, "value": "x".repeat(PATCH_BYTES_MAX / 2)}]);
     assert_eq!(add(&json!({}), &[half("/a"), half("/b")]).1, Err(PatchError::Size), "all of them together");
 }
+
+#[test]
+fn an_insertion_or_a_removal_writes_what_follows_it_in_the_list() {
+    let object = json!({"c": [{"i": "a"}, {"i": "b"}], "d": [1, 2]});
+    let insert = json!([{"op": "add", "path": "/c/0", "value": {"i": "new"}}]);
+    let remove = json!([{"op": "remove", "path": "/c/0"}]);
+    let replace = |at: usize| json!([{"op": "replace", "path": format!("/c/{at}/i"), "value": "x"}]);
+    for (first, second, path) in [
+        (insert.clone(), replace(1), "/c/1/i"),
+        (remove.clone(), replace(1), "/c/1/i"),
+        (insert.clone(), replace(0), "/c/0/i"),
+        (replace(1), insert.clone(), "/c/0"),
+        (replace(1), remove, "/c/0"),
+        (json!([{"op": "add", "path": "/c/1", "value": 1}]), insert.clone(), "/c/0"),
+        (json!([{"op": "move", "from": "/c/0", "path": "/e"}]), replace(1), "/c/1/i"),
+        (
+            json!([{"op": "add", "path": "/c/-", "value": 1}]),
+            json!([{"op": "replace", "path": "/c", "value": []}]),
+            "/c",
+        ),
+    ] {
+        let (_, last) = add(&object, &[first.clone(), second.clone()]);
+        assert_eq!(last, conflict(path), "{first} {second}");
+    }
+    for (first, second) in [
+        (replace(0), json!([{"op": "add", "path": "/c/1", "value": {"i": "new"}}])),
+        (insert, json!([{"op": "replace", "path": "/d/1", "value": 3}])),
+        (replace(1), json!([{"op": "add", "path": "/c/-", "value": {"i": "new"}}])),
+    ] {
+        let (_, last) = add(&object, &[first.clone(), second.clone()]);
+        assert_eq!(last, Ok(()), "{first} {second}");
+    }
+}
+
+#[test]
+fn what_policies_append_stands_side_by_side() {
+    let append = |value: &str| json!([{"op": "add", "path": "/l/-", "value": value}]);
+    let (object, last) = add(&json!({"l": ["a"]}), &[append("b"), append("c"), append("b")]);
+    assert_eq!((object, last), (json!({"l": ["a", "b", "c"]}), Ok(())));
+    let first = json!([{"op": "add", "path": "/l/0", "value": "first"}]);
+    let (object, last) = add(&json!({"l": ["a"]}), &[append("b"), first]);
+    assert_eq!((object, last), (json!({"l": ["first", "a", "b"]}), Ok(())));
+}

@@ -106,12 +106,17 @@ fn values(name: &str, text: &str) -> anyhow::Result<Vec<Json>> {
             Err(_) => {}
         }
     }
-    let values: Vec<Json> = serde_saphyr::from_multiple(text).map_err(|error| {
+    let values = serde_saphyr::from_multiple_with_options(text, as_kubectl()).map_err(|error| {
         let place =
             error.location().map(|place| format!(":{}:{}", place.line(), place.column())).unwrap_or_default();
         anyhow::anyhow!("`{name}`{place}: {}", error.without_snippet())
     })?;
-    Ok(values.into_iter().filter(|value| !value.is_null()).collect())
+    Ok(values.into_iter().filter(|value: &Json| !value.is_null()).collect())
+}
+
+/// YAML as kubectl reads it: `defaultMode: 0644` is 420.
+fn as_kubectl() -> serde_saphyr::Options {
+    serde_saphyr::options! { legacy_octal_numbers: true }
 }
 
 /// `kind: List` holds whole objects; a typed list as the API answers it leaves kind and version to the list.
@@ -152,6 +157,16 @@ mod tests {
         check("apiVersion: v1\nkind: PodList\nitems: [{metadata: {name: a}}]\n", &["Pod"]);
         check(r#"{"apiVersion":"v1","kind":"Pod"} {"apiVersion":"v1","kind":"Node"}"#, &["Pod", "Node"]);
         check("{apiVersion: v1, kind: Pod}", &["Pod"]);
+        check("---\n# Source: chart/templates/empty.yaml\n---\n", &[]);
+        check(r#"{"apiVersion": "v1", "items": [], "kind": "List"}"#, &[]);
+    }
+
+    #[test]
+    fn an_octal_number_is_what_kubectl_reads() {
+        let documents =
+            parse("x.yaml", "apiVersion: v1\nkind: Pod\nmode: 0644\ntext: \"0644\"\n").expect("reads");
+        assert_eq!(documents[0].value["mode"], 420);
+        assert_eq!(documents[0].value["text"], "0644");
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub fn objects(piece: Piece) -> Vec<Read> {
 fn options() -> serde_saphyr::Options {
     serde_saphyr::options! {
         with_snippet: false,
+        legacy_octal_numbers: true, // as kubectl reads `defaultMode: 0644`
         budget: serde_saphyr::budget! {
             max_nodes: YAML_NODES_MAX,
             max_events: 3 * YAML_NODES_MAX,

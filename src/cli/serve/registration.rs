@@ -16,6 +16,7 @@ use crate::lifecycle::ready::Readiness;
 use crate::lifecycle::tasks::Tasks;
 use crate::lifecycle::watch::{Watch, around};
 use crate::policy::registration::{self, Client, Settings};
+use crate::tenancy::registered::{self, Registered};
 
 /// What is kept, and what is known of it.
 #[derive(Debug, clap::Args)]
@@ -65,6 +66,14 @@ impl RegistrationArgs {
         self.keep_registration.is_some()
     }
 
+    /// Holds the snapshots of this process, none of which has come yet, to what is registered.
+    fn expect(&self) {
+        registered::expect(Registered {
+            tenant_suffix: self.webhook_tenant_suffix.clone(),
+            vela: self.webhook_vela_user.clone(),
+        });
+    }
+
     /// Has it kept. `made` is what callers have to trust, where the certificate is of our own making.
     ///
     /// # Errors
@@ -88,6 +97,7 @@ impl RegistrationArgs {
             ..Settings::default()
         };
         settings.validate().context("--keep-registration")?;
+        self.expect();
         let bundle = match (&self.registration_ca, made) {
             (Some(file), _) => follow(file, tasks)?,
             (None, Some(made)) => made,

@@ -1,4 +1,4 @@
-//! Makes a failing builtin end the evaluation on the register machine.
+//! Makes a failing builtin end the evaluation on the register machine, and holds each to its bounds.
 //!
 //! `strict_builtin_errors` there stops at the nearest rule: the rule's body "does not hold", and a deny rule never
 //! fires (regorus 0.14.1, `rvm/vm/rules.rs`). Only errors of limits pass through. So each builtin of a program is
@@ -11,6 +11,8 @@ use std::sync::OnceLock;
 use regorus::rvm::program::Program;
 use regorus::{LimitError, Value};
 
+use super::bounds::{self, Bound};
+
 /// A builtin as the engine calls it. `S` is its span and `E` its expressions, whose names it keeps to itself.
 type Builtin<S, E> = fn(&S, &[E], &[Value], bool) -> anyhow::Result<Value>;
 
@@ -18,7 +20,14 @@ type Builtin<S, E> = fn(&S, &[E], &[Value], bool) -> anyhow::Result<Value>;
 const MAX: usize = 128;
 
 /// The wrapped builtins: a name has one place for the life of the process.
-static ORIGINALS: [OnceLock<(String, Box<dyn Any + Send + Sync>)>; MAX] = [const { OnceLock::new() }; MAX];
+static ORIGINALS: [OnceLock<Original>; MAX] = [const { OnceLock::new() }; MAX];
+
+/// A wrapped builtin: its name, how it is bounded, and the engine's own function.
+struct Original {
+    name: String,
+    bound: Bound,
+    function: Box<dyn Any + Send + Sync>,
+}
 
 thread_local! {
     static FAILURE: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -38,14 +47,11 @@ pub fn take() -> Option<String> {
 }
 
 fn wrapped<S: 'static, E: 'static>(name: &str, original: Builtin<S, E>) -> Option<Builtin<S, E>> {
-    let mut place = None;
-    for (index, slot) in ORIGINALS.iter().enumerate() {
-        let (owner, _) = slot.get_or_init(|| (name.to_owned(), Box::new(original)));
-        if owner == name {
-            place = Some(index);
-            break;
-        }
-    }
+    let bound = bounds::of(name)?;
+    let place = ORIGINALS.iter().position(|slot| {
+        let new = || Original { name: name.to_owned(), bound, function: Box::new(original) };
+        slot.get_or_init(new).name == name
+    });
     wrapper(place?)
 }
 
@@ -56,11 +62,21 @@ fn call<S: 'static, E: 'static, const I: usize>(
     strict: bool,
 ) -> anyhow::Result<Value> {
     let slot = ORIGINALS.get(I).and_then(OnceLock::get);
-    let Some((name, original)) =
-        slot.and_then(|(name, any)| Some((name, any.downcast_ref::<Builtin<S, E>>()?)))
+    let Some((slot, original)) =
+        slot.and_then(|slot| Some((slot, slot.function.downcast_ref::<Builtin<S, E>>()?)))
     else {
         return fail("a builtin is not what it was when the policy was compiled".to_owned());
     };
+    let name = &slot.name;
+    match slot.bound {
+        Bound::Linear => {}
+        Bound::Measured(measure) => {
+            if let Err(beyond) = measure(arguments).and_then(|cost| bounds::charge(name, cost)) {
+                return fail(beyond);
+            }
+        }
+        Bound::Own(own) => return own(arguments).or_else(fail),
+    }
     original(span, expressions, arguments, strict).or_else(|error| {
         if error.downcast_ref::<LimitError>().is_some() {
             return Err(error);

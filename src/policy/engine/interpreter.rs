@@ -8,7 +8,7 @@ use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
 
 use super::rvm::last_line;
-use super::{EvalError, Interrupted};
+use super::{EvalError, Interrupted, guarded};
 use crate::policy::problem::Problem;
 
 const IDLE_MAX: usize = 16;
@@ -33,6 +33,7 @@ impl Interpreter {
     /// # Errors
     /// What the engine refuses, at its place.
     pub fn new(mut engine: Engine, entries: Vec<String>, file: &str) -> Result<Self, Problem> {
+        guarded::install(&mut engine).map_err(|error| Problem::from_engine(file, &error))?;
         for entry in &entries {
             engine
                 .compile_with_entrypoint(&entry.as_str().into())

@@ -57,16 +57,50 @@ fn parameters_replace_by_policy() {
     assert_eq!(law.params["b"]["name"], "of-b");
 }
 
+fn locked_with_library() -> Bundle {
+    let text = policy("b", "p.b", "#   locked: true\n", "base b")
+        .replace("package p.b\n", "package p.b\n\nimport data.lib.words\n")
+        .replace("input.request.name ==", "words.first(input.request.name) ==");
+    bundle(&[
+        ("b.rego", text),
+        (
+            "lib/words.rego",
+            "package lib.words\n\nimport data.lib.more\n\nfirst(text) := more.same(text)\n".to_owned(),
+        ),
+        ("lib/more.rego", "package lib.more\n\nsame(text) := text\n".to_owned()),
+        ("lib/free.rego", "package lib.free\n\nsame(text) := text\n".to_owned()),
+    ])
+}
+
 #[test]
-fn what_is_locked_is_neither_replaced_nor_retuned() {
+fn locked_policy_cannot_be_replaced() {
+    let set = "description: d\nrules: [{policy: b, mode: 'off'}]\n".to_owned();
     for upper in [
         bundle(&[("other.rego", policy("b", "q.b", "", "upper"))]),
         bundle(&[("other.rego", policy("z", "p.b", "", "upper"))]),
+        bundle(&[("other.rego", policy("z", "p[\"b\"]", "", "upper"))]),
+        bundle(&[("other.rego", policy("z", "q.z", "", "upper").replace("package q.z", "package\tp.b"))]),
+        bundle(&[("other.rego", "package p.b # as it was\n\nextra := 1\n".to_owned())]),
+        bundle(&[("b.rego", policy("z", "q.z", "", "upper"))]),
+        bundle(&[("b.rego", "package q.z\n\nextra := 1\n".to_owned())]),
         bundle(&[("params/b/data.yaml", "name: z".to_owned())]),
+        bundle(&[("params/b/data.yml", "modes: [{mode: 'off'}]".to_owned())]),
+        bundle(&[("sets/soft.yaml", set)]),
+        bundle(&[("other.rego", "package lib.words\n\nfirst(text) := \"x\"\n".to_owned())]),
+        bundle(&[("other.rego", "package lib[\"more\"]\n\nsame(text) := \"x\"\n".to_owned())]),
+        bundle(&[("lib/more.rego", "package lib.other\n\nsame(text) := \"x\"\n".to_owned())]),
     ] {
-        let problems = over(&base(), &upper).unwrap_err().to_string();
-        assert!(problems.contains("policy `b` of b.rego is locked"), "{problems}");
+        let said = over(&locked_with_library(), &upper).map(drop).expect_err(&format!("{:?}", upper.modules));
+        assert!(said.to_string().contains("policy `b` of b.rego is locked"), "{said}");
     }
+}
+
+#[test]
+fn what_no_locked_policy_refers_to_is_free() {
+    let upper = bundle(&[("other.rego", "package lib.free\n\nsame(text) := \"x\"\n".to_owned())]);
+    let law = over(&locked_with_library(), &upper).unwrap();
+    assert!(law.modules.iter().any(|module| module.path == "other.rego"));
+    assert!(!law.modules.iter().any(|module| module.path == "lib/free.rego"));
 }
 
 #[test]

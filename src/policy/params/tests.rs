@@ -96,3 +96,27 @@ fn unknown_words_and_keys_are_refused() {
     refused("modes: {acme: warn}", "modes: ");
     refused("modes: warn", "an entry is `{mode: warn, tenant: acme, namespaceKind: sandbox}`");
 }
+
+#[test]
+fn a_list_that_is_walked_for_each_object_has_a_bound() {
+    let list = |length: usize| serde_json::json!({"a": {"b": vec!["x"; length]}});
+    assert_eq!(long_list(&list(LIST_MAX)), None);
+    let said = long_list(&list(11_000)).unwrap().to_string();
+    assert_eq!(
+        said,
+        "`a.b` has 11000 entries; a list has at most 1000, since a review goes over it again and again: write a map, whose keys are looked up"
+    );
+    let map: serde_json::Map<String, Json> = (0..11_000).map(|n| (n.to_string(), Json::Bool(true))).collect();
+    assert_eq!(long_list(&Json::Object(map)), None);
+}
+
+#[test]
+fn a_bundle_with_a_long_list_says_where_it_is() {
+    let text = format!("a: 1\nlist: [{}]\n", vec!["x"; 11_000].join(","));
+    let files = [("params/p/data.yaml".to_owned(), text.into_bytes())];
+    let said = crate::policy::Bundle::from_files(files).unwrap_err().to_string();
+    assert!(
+        said.contains("params/p/data.yaml:2:1: `list` has 11000 entries; a list has at most 1000"),
+        "{said}"
+    );
+}

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::known::{Group, Parts, Subresource};
-use super::{Entry, Hook, Scope, TABLE};
+use super::{ELSEWHERE, Entry, Hook, Scope, TABLE};
 use crate::policy::manifest::{Match, Operation};
 use crate::policy::problem::Problem;
 use crate::policy::set::{Policy, PolicySet};
@@ -19,6 +19,9 @@ pub fn check(set: &PolicySet) -> Vec<Problem> {
 
 fn of_policy(policy: &Policy) -> Vec<Problem> {
     let manifest = &policy.manifest;
+    if manifest.id == ELSEWHERE {
+        return Vec::new();
+    }
     let judges = policy.defines("deny") || policy.defines("warn");
     let (file, line) = &manifest.place;
     let messages = of_matches(&manifest.matches, judges, policy.patches());
@@ -123,7 +126,8 @@ fn covers(row: &Entry, operation: Operation, parts: &Parts<'_>, kind: Kind) -> b
 /// What is registered, in words.
 fn registered(hooks: &[Hook]) -> String {
     let mut text = String::from("registered is");
-    for (at, row) in TABLE.iter().filter(|row| hooks.contains(&row.hook)).enumerate() {
+    let rows = TABLE.iter().filter(|row| hooks.contains(&row.hook) && !row.kinds.is_empty());
+    for (at, row) in rows.enumerate() {
         let resources: Vec<String> = row.resources.iter().map(|resource| format!("`{resource}`")).collect();
         let kinds: Vec<&str> = row.kinds.iter().map(|kind| kind.as_str()).collect();
         let (joint, path) = (if at == 0 { "" } else { ";" }, row.hook.path());

@@ -19,6 +19,12 @@ pub enum Condition {
     NotVirtualReview,
     /// Not what the cluster's own controllers and nodes report about what runs.
     NotUpkeep,
+    /// An object that KubeVela makes for an App of a tenant, by its label.
+    MadeForATenantsApp,
+    /// The object does not lie in a namespace that is named like a tenant's.
+    NotInTenantNamespace,
+    /// Not KubeVela's own ledger, whoever writes it.
+    NoTracker,
     /// Not KubeVela's own ledger, or all of KubeVela stops with the gate.
     NotVelasTracker,
 }
@@ -36,6 +42,9 @@ impl Condition {
             Self::TenantOrVela => "a-tenant-or-vela",
             Self::NotVirtualReview => "not-a-review-of-access",
             Self::NotUpkeep => "not-upkeep-by-the-cluster",
+            Self::MadeForATenantsApp => "made-for-an-app-of-a-tenant",
+            Self::NotInTenantNamespace => "not-in-a-tenant-namespace",
+            Self::NoTracker => "no-resource-tracker",
             Self::NotVelasTracker => "not-a-resource-tracker-of-vela",
         }
     }
@@ -55,6 +64,19 @@ impl Condition {
                 r#"!(request.resource.group in ["authentication.k8s.io", "authorization.k8s.io"])"#.to_owned()
             }
             Self::NotUpkeep => not_upkeep(),
+            Self::MadeForATenantsApp => format!(
+                "object != null && has(object.metadata) && has(object.metadata.labels) &&\n\
+                 \"app.oam.dev/namespace\" in object.metadata.labels &&\n\
+                 object.metadata.labels[\"app.oam.dev/namespace\"].startsWith(\"{}-\")",
+                settings.prefix
+            ),
+            Self::NotInTenantNamespace => {
+                format!(r#"!has(request.namespace) || !request.namespace.startsWith("{}-")"#, settings.prefix)
+            }
+            Self::NoTracker => {
+                r#"!(request.resource.group == "core.oam.dev" && request.resource.resource == "resourcetrackers")"#
+                    .to_owned()
+            }
             Self::NotVelasTracker => format!(
                 "!(request.resource.group == \"core.oam.dev\" && request.resource.resource == \"resourcetrackers\") ||\n{}",
                 tenant(settings)

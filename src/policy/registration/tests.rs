@@ -116,7 +116,7 @@ fn a_patch_goes_where_mutate_is_called() {
 fn the_configurations_are_what_the_reference_asks_for() {
     let [mutating, validating] = &rendered(&Settings::default())[..] else { panic!("two configurations") };
     assert_eq!(mutating["webhooks"].as_array().unwrap().len(), 1);
-    assert_eq!(validating["webhooks"].as_array().unwrap().len(), 3);
+    assert_eq!(validating["webhooks"].as_array().unwrap().len(), 4);
     for (configuration, policy, seconds) in [(mutating, "Ignore", 2), (validating, "Fail", 3)] {
         for webhook in configuration["webhooks"].as_array().unwrap() {
             assert_eq!(webhook["failurePolicy"], policy);
@@ -141,6 +141,8 @@ fn every_condition_guards_what_may_be_absent() {
             "request.userInfo.groups",
             "request.userInfo.username",
             "request.subResource",
+            "object.metadata",
+            "object.metadata.labels",
         ] {
             let guarded = format!("has({field})");
             assert!(!text.contains(field) || text.contains(&guarded), "{}: {field}", condition.name());

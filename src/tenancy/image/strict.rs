@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::grammar::{Parts, bracketed, is_lower_hex, split_port};
+use super::grammar::{Parts, bracketed, split_port};
 
 /// Longest DNS label.
 const LABEL_MAX: usize = 63;
@@ -36,10 +36,11 @@ fn is_port(port: &str) -> bool {
     !port.starts_with('0') && port.parse::<u16>().is_ok()
 }
 
-/// `sha256:<64 hex>` is a tag to the grammar and the id of a cached image to containerd, which then runs it unseen.
+/// `sha256:6567` is a tag to the grammar and to containerd the beginning of a cached image's id (`digestset.Lookup`), which
+/// it then runs unseen, however short.
 fn is_local_image_id(parts: &Parts<'_>) -> bool {
     parts.registry == "docker.io"
         && parts.path_prefix.len() + parts.path.len() == "library/sha256".len()
         && matches!(parts.path, "sha256" | "library/sha256")
-        && parts.tag.is_some_and(|tag| tag.len() == 64 && is_lower_hex(tag))
+        && parts.tag.is_some_and(|tag| tag.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }

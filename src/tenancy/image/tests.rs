@@ -40,7 +40,7 @@ fn rows() -> Vec<Row> {
 fn the_vectors_hold() {
     let entries = ENTRIES.map(|(name, entry)| (name, Entry::parse(entry).unwrap()));
     let rows = rows();
-    assert_eq!(rows.len(), 103);
+    assert_eq!(rows.len(), 105);
     for row in rows {
         let image = Image::parse(&row.image);
         let allow: Vec<_> =
@@ -91,6 +91,12 @@ fn more_references() {
     check(&format!("docker.io/acme/{}", "a".repeat(250)), "");
     check(&format!("sha256:{hex}"), "local-image-id");
     check(&format!("library/sha256:{hex}"), "local-image-id");
+    for cut in ["6", "6567", "ABCDEF0", "0123456789abcdef0123456789abcdef"] {
+        check(&format!("sha256:{cut}"), "local-image-id");
+        check(&format!("docker.io/library/sha256:{cut}"), "local-image-id");
+        check(&format!("acme/sha256:{cut}"), "");
+    }
+    check("sha256:latest", "");
     check(&format!("acme/sha256:{hex}"), "");
     check(&digest(&format!("sha256:{}", hex.to_uppercase())), "digest-invalid-format");
     check(&digest(&format!("sha256:{}", hex.replacen('0', "", 1))), "digest-invalid-length");

@@ -168,6 +168,10 @@ impl Checker<'_> {
                 self.problems.add(at, found, "no group of Kubernetes itself, none of class admin");
             } else if groups.iter().take(index).any(|earlier| earlier == group) {
                 self.problems.add(at, format_args!("{} stands here twice", quoted(group)), "once");
+            } else if let Some((found, allowed)) =
+                crate::tenancy::registered::get().and_then(|registered| registered.unseen_group(group))
+            {
+                self.problems.add(at, found, allowed);
             }
         }
         groups.into_iter().map(Into::into).collect()

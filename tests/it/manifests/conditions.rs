@@ -70,6 +70,14 @@ fn review(
     }
     // The one thing kube-apiserver tells by the kind: what no webhook is shown.
     let kind = if plural == "mutatingadmissionpolicies" { "MutatingAdmissionPolicy" } else { "Any" };
+    let mut object = object.clone();
+    if operation != "CONNECT"
+        && let Some(fields) = object.as_object_mut()
+    {
+        let version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
+        fields.insert("apiVersion".to_owned(), version.into());
+        fields.insert("kind".to_owned(), kind.into());
+    }
     let mut request = json!({
         "uid": "0", "kind": {"group": group, "version": "v1", "kind": kind},
         "resource": {"group": group, "version": "v1", "resource": plural},
@@ -163,6 +171,37 @@ fn who_is_called_for_what() {
     let Some(called) = called(&reviews) else { return };
     for (row, called) in ROWS.iter().zip(called) {
         assert_eq!(called.join(" "), row.4, "{row:?}");
+    }
+}
+
+/// What KubeVela makes for a tenant's App is seen wherever it lies, whoever writes it; what has no such label never is.
+#[test]
+fn what_vela_makes_elsewhere_is_seen() {
+    let labelled = |labels: Value| json!({"metadata": {"name": "x", "labels": labels}});
+    let ours = labelled(json!({"app.oam.dev/namespace": "tn-acme-shop-app-frontend"}));
+    let nothing = Value::Null;
+    #[rustfmt::skip] // a table is read down its columns
+    let rows: Vec<(&str, &str, &str, &str, Value, Value, &str)> = vec![
+        ("root", "CREATE", "rolebindings.rbac.authorization.k8s.io", "kube-system", ours.clone(), nothing.clone(), "vela-elsewhere"),
+        ("no-groups", "UPDATE", "configmaps", "default", ours.clone(), ours.clone(), "vela-elsewhere"),
+        ("vela", "CREATE", "configmaps", "vela-system", ours.clone(), nothing.clone(), "vela-elsewhere"),
+        ("root", "CREATE", "clusterroles.rbac.authorization.k8s.io", "", ours.clone(), nothing.clone(), "vela-elsewhere"),
+        ("vela", "CREATE", "clusterroles.rbac.authorization.k8s.io", "", ours.clone(), nothing.clone(), "cluster-writes vela-elsewhere"),
+        ("vela", "CREATE", "configmaps", SANDBOX, ours.clone(), nothing.clone(), "defaults tenant-writes"),
+        ("vela", "UPDATE", "configmaps", "vela-system", named("x"), ours.clone(), ""),
+        ("vela", "DELETE", "configmaps", "vela-system", nothing.clone(), ours.clone(), ""),
+        ("vela", "CREATE", "resourcetrackers.core.oam.dev", "", ours.clone(), nothing.clone(), ""),
+        ("root", "CREATE", "configmaps", "default", labelled(json!({"app.oam.dev/namespace": "default"})), nothing.clone(), ""),
+        ("root", "CREATE", "configmaps", "default", labelled(json!({"app": "x"})), nothing.clone(), ""),
+        ("root", "CREATE", "configmaps", "default", json!({"metadata": {}}), nothing.clone(), ""),
+        ("root", "CREATE", "configmaps", "default", json!({}), nothing.clone(), ""),
+        ("root", "CREATE", "configmaps", "default", nothing.clone(), nothing, ""),
+    ];
+    let reviews: Vec<Vec<u8>> =
+        rows.iter().map(|row| review(row.0, row.1, row.2, row.3, &row.4, &row.5)).collect();
+    let Some(called) = called(&reviews) else { return };
+    for (row, called) in rows.iter().zip(called) {
+        assert_eq!(called.join(" "), row.6, "{row:?}");
     }
 }
 

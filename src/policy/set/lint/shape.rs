@@ -26,6 +26,7 @@ const NAMES: &[(&str, &Shape)] = &[
     ("tenancy", &TENANCY),
     ("workload", &WORKLOAD),
     ("images", &List(&IMAGE)),
+    ("templates", &List(&TEMPLATE)),
     ("changed", &List(&Scalar)),
     ("finalizerRemoval", &Scalar),
     ("now", &Scalar),
@@ -95,7 +96,10 @@ static IMAGE: Shape = Object(&[
     ("digest", &Scalar),
     ("canonical", &Scalar),
     ("changed", &Scalar),
+    ("entries", &ENTRIES),
 ]);
+static TEMPLATE: Shape = Object(&[("field", &Scalar), ("entries", &Any), ("old", &Any)]);
+static ENTRIES: Shape = Object(&[("ceiling", &Scalar), ("platform", &Scalar), ("tenant", &Scalar)]);
 
 /// The names directly below `input`.
 pub fn input_names() -> Vec<&'static str> {

@@ -5,6 +5,7 @@ use super::super::error::Problems;
 use super::super::wire;
 use super::LABEL;
 use super::settings::{is_everybody, name_objection, patterns};
+use crate::tenancy::registered;
 use crate::tenancy::requester::{BUILT_IN, Class, NODE, SERVICE_ACCOUNT, service_account};
 use crate::tenancy::text::{is_dns_label, quoted};
 
@@ -37,9 +38,28 @@ pub(super) fn check(wire: Vec<wire::Identity>, prefix: &str, problems: &mut Prob
             let found = format_args!("has the username and group of {}", quoted(&earlier.name));
             problems.add(&at, found, "one entry for one identity");
         }
+        if identity.class == Class::Vela {
+            check_vela(&at, &identity, &identities, problems);
+        }
         identities.push(identity);
     }
     identities
+}
+
+/// What is registered asks for one username, so a second KubeVela would write unseen.
+fn check_vela(at: &str, identity: &Identity, earlier: &[Identity], problems: &mut Problems) {
+    if let Some(other) = earlier.iter().find(|earlier| earlier.class == Class::Vela) {
+        let found = format_args!("is of class `vela`, as {} is", quoted(&other.name));
+        problems.add(
+            format_args!("{at}.class"),
+            found,
+            "one identity of class `vela`, for which webhooks are called",
+        );
+    }
+    let unseen = registered::get().zip(identity.username.as_deref());
+    if let Some((found, allowed)) = unseen.and_then(|(registered, name)| registered.unseen_vela(name)) {
+        problems.add(format_args!("{at}.username"), found, allowed);
+    }
 }
 
 fn class(at: &str, class: &str, problems: &mut Problems) -> Option<Class> {

@@ -10,11 +10,17 @@ fn identities() {
     let classes = "(allowed: `platform`, `vela`, `capsule`, `controller`, `admin`)";
     add(json!({"name": "x", "class": "system", "username": "u"}), &format!("{at}.class: `system` {classes}"));
     add(
+        json!({"name": "x", "class": "vela", "username": "u"}),
+        &format!(
+            "{at}.class: is of class `vela`, as `vela` is (allowed: one identity of class `vela`, for which webhooks are called)"
+        ),
+    );
+    add(
         json!({"name": "x", "class": "admin"}),
         &format!("{at}: neither `username` nor `group` (allowed: at least one)"),
     );
     add(
-        json!({"name": "x", "class": "vela", "group": "g"}),
+        json!({"name": "x", "class": "capsule", "group": "g"}),
         &format!("{at}: the group `g` alone (allowed: a bare group only with class `admin`; add `username`)"),
     );
     add(
@@ -22,15 +28,15 @@ fn identities() {
         &format!("{at}.writes: a controller without `writes` (allowed: at least one resource)"),
     );
     add(
-        json!({"name": "x", "class": "vela", "username": "u", "writes": ["pods"]}),
+        json!({"name": "x", "class": "capsule", "username": "u", "writes": ["pods"]}),
         &format!("{at}.writes: is given (allowed: only with class `controller`)"),
     );
     add(
-        json!({"name": "x", "class": "vela", "username": "u", "createsNamespaces": true}),
+        json!({"name": "x", "class": "capsule", "username": "u", "createsNamespaces": true}),
         &format!("{at}.createsNamespaces: `true` (allowed: only with class `platform`)"),
     );
     add(
-        json!({"name": "masters", "class": "vela", "username": "u"}),
+        json!({"name": "masters", "class": "capsule", "username": "u"}),
         &format!("{at}.name: `masters` stands here twice (allowed: once)"),
     );
     add(
@@ -44,15 +50,15 @@ fn identities() {
         add(json!({"name": "x", "class": "admin", "group": group}), &expected);
     }
     add(
-        json!({"name": "x", "class": "vela", "username": "system:node:n1"}),
+        json!({"name": "x", "class": "capsule", "username": "system:node:n1"}),
         &format!("{at}.username: `system:node:n1` is built in (allowed: not listed)"),
     );
     add(
-        json!({"name": "x", "class": "vela", "username": "system:serviceaccount:flux:f", "group": "flux"}),
+        json!({"name": "x", "class": "capsule", "username": "system:serviceaccount:flux:f", "group": "flux"}),
         &format!("{at}.group: `flux` (allowed: its own, `system:serviceaccounts:flux`)"),
     );
     add(
-        json!({"name": "x", "class": "vela", "username": "system:serviceaccount:tn-a:f", "group": "system:serviceaccounts:tn-a"}),
+        json!({"name": "x", "class": "capsule", "username": "system:serviceaccount:tn-a:f", "group": "system:serviceaccounts:tn-a"}),
         &format!(
             "{at}.username: `system:serviceaccount:tn-a:f` is a service account of a tenant namespace (allowed: always a tenant, so it cannot be listed)"
         ),

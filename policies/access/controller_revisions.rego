@@ -1,0 +1,69 @@
+# METADATA
+# title: ControllerRevisions are their controllers'
+# description: >-
+#   The StatefulSet controller merges a revision's data into the whole set, its namespace included, and makes Pods of it
+#   with its own rights, there and with whatever the template says. So only the controllers that keep revisions write
+#   them, and no revision says anything of its owner's metadata that the owner itself does not have. Deletion passes.
+# custom:
+#   id: controller-revisions
+#   severity: critical
+#   mode: enforce
+#   on_error: deny
+#   match:
+#     - operations: [CREATE, UPDATE]
+#       resources: [controllerrevisions.apps]
+#       namespaces: [app, sandbox, unregistered]
+package portcullis.controller_revisions
+
+import data.portcullis.lib.request
+
+deny contains finding if {
+	not permitted
+	finding := {
+		"msg": sprintf("%s may not %s %s: a revision becomes Pods without a review of its template", [request.username, request.operation, request.resource]),
+		"fix": "change the StatefulSet or DaemonSet, whose controller writes its revisions",
+	}
+}
+
+permitted if input.tenancy.requester.class in {"system", "vela", "admin"}
+
+permitted if {
+	input.tenancy.requester.class == "controller"
+	input.tenancy.requester.writes == true
+}
+
+permitted if input.finalizerRemoval == true
+
+deny contains finding if {
+	some key, value in input.request.object.data
+	lower(upper(key)) == "metadata"
+	not value == input.request.oldObject.data[key]
+	some finding in said_of(key, value)
+}
+
+said_of(key, value) := {finding |
+	some name, said in value
+	not owned(key, name, said)
+	finding := {
+		"field": sprintf("data.%s.%s", [key, name]),
+		"observed": sprintf("%v", [said]),
+		"msg": "would become the owner's when the revision is applied, and is not what the owner has",
+		"fix": "leave the metadata out of the revision",
+	}
+} if {
+	is_object(value)
+} else := {{
+	"field": concat(".", ["data", key]),
+	"msg": "is no metadata of the revision's owner",
+	"fix": "leave the metadata out of the revision",
+}}
+
+owned("metadata", "namespace", said) if said == input.tenancy.namespace.name
+
+owned("metadata", "name", said) if {
+	some owner in input.request.object.metadata.ownerReferences
+	owner.name == said
+}
+
+# A time that nobody set, as serialisers write it.
+owned("metadata", "creationTimestamp", said) if said == null

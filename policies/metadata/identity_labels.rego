@@ -1,0 +1,52 @@
+# METADATA
+# title: What an object says of its owner is true, whoever writes it
+# description: >-
+#   Quota, billing and audit go by the ids of tenant, project and app in an object's labels, and controllers and the
+#   scheduler copy labels. So the ids that an object names are those of its namespace, for every writer, labels of a
+#   Binding included, but for administrators, who repair. What stays as it was passes, and so does an object that names
+#   none.
+# custom:
+#   id: identity-labels
+#   severity: high
+#   mode: enforce
+#   on_error: deny
+#   match:
+#     - operations: [CREATE, UPDATE]
+#       resources: ["*/*"]
+#       namespaces: [app, sandbox]
+package portcullis.identity_labels
+
+import data.portcullis.lib.request
+
+deny contains finding if {
+	not own
+	not repairs
+	not is_namespace
+	some name in ["tenant-id", "project-id", "app-id"]
+	key := concat("", [data.tenancy.settings.labelPrefix, "/", name])
+	input.request.object.metadata.labels[key] != null
+	value := input.request.object.metadata.labels[key]
+	not value == input.tenancy.namespace.labels[key]
+	not value == input.request.oldObject.metadata.labels[key]
+	finding := {
+		"field": concat(".", ["metadata.labels", key]),
+		"observed": sprintf("%v", [value]),
+		"msg": sprintf("is not what namespace %s is labelled with: an object belongs to the owner of its namespace%s", [request.namespace, expected(key)]),
+		"fix": "leave the label out, and the platform sets it",
+	}
+}
+
+# The usual case: as the gate itself labels it.
+own if {
+	count(input.tenancy.namespace.labels) == 3
+	object.union(input.request.object.metadata.labels, input.tenancy.namespace.labels) == input.request.object.metadata.labels
+}
+
+repairs if input.tenancy.requester.class == "admin"
+
+# A Namespace has policies of its own.
+is_namespace if request.is_namespace
+
+expected(key) := sprintf(" (here it is %s)", [input.tenancy.namespace.labels[key]]) if {
+	input.tenancy.namespace.labels[key]
+} else := ""

@@ -1,0 +1,44 @@
+package portcullis.identity_labels_test
+
+import data.portcullis.identity_labels
+import data.portcullis.lib.world
+
+found(who, operation, resource, where, labels, old) := {finding.field | some finding in findings} if {
+	findings := identity_labels.deny with input as world.review(who, operation, resource, where, {"metadata": {"labels": labels}}, {"metadata": {"labels": old}})
+		with data.tenancy as world.tenancy
+}
+
+# where, labels, the fields that are wrong
+rows := [
+	["S", {}, set()],
+	["S", {"app": "x"}, set()],
+	["S", {"kubenova.io/tenant-id": "t-acme"}, set()],
+	["S", {"kubenova.io/tenant-id": "t-acme", "kubenova.io/project-id": "p-shop"}, set()],
+	["S", {"kubenova.io/tenant-id": "t-globex"}, {"metadata.labels.kubenova.io/tenant-id"}],
+	["S", {"kubenova.io/tenant-id": ""}, {"metadata.labels.kubenova.io/tenant-id"}],
+	["S", {"kubenova.io/app-id": "a-frontend"}, {"metadata.labels.kubenova.io/app-id"}],
+	["A", {"kubenova.io/app-id": "a-frontend"}, set()],
+	["A", {"kubenova.io/tenant-id": "t-acme", "kubenova.io/project-id": "p-shop", "kubenova.io/app-id": "a-frontend"}, set()],
+	["A", {"kubenova.io/app-id": "a-api", "kubenova.io/project-id": "p-web"}, {"metadata.labels.kubenova.io/app-id", "metadata.labels.kubenova.io/project-id"}],
+]
+
+test_whoever_writes if {
+	wrong := {[who, resource, row] |
+		some who in object.keys(world.people)
+		who != "root"
+		some resource in ["configmaps", "pods", "pods/binding"]
+		some row in rows
+		found(who, "CREATE", resource, row[0], row[1], {}) != row[2]
+	}
+	wrong == set()
+}
+
+test_administrators_repair if {
+	found("root", "UPDATE", "pods", "S", {"kubenova.io/tenant-id": "t-globex"}, {}) == set()
+}
+
+test_what_stays_passes if {
+	foreign := {"kubenova.io/tenant-id": "t-globex"}
+	found("system", "UPDATE", "pods/status", "S", foreign, foreign) == set()
+	found("system", "UPDATE", "pods", "S", foreign, {}) == {"metadata.labels.kubenova.io/tenant-id"}
+}

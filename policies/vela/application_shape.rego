@@ -1,0 +1,284 @@
+# METADATA
+# title: An Application says what it means, in words that every reader understands alike
+# description: >-
+#   KubeVela reads keys without regard to their case, and its definitions decide what a type means. So the types of
+#   components and traits are on lists (params), a key that other policies look for is written as they look for it, the
+#   properties of policies and steps are those that are known, no input fills in a namespace, no manifest comes from a
+#   URL or brings a definition, and no volume is a path of the node, however deep it stands. What has not changed passes.
+# custom:
+#   id: vela-application-shape
+#   severity: critical
+#   mode: enforce
+#   on_error: deny
+#   params_schema:
+#     type: object
+#     properties:
+#       components: {type: array, items: {type: string}, combine: intersect}
+#       traits: {type: array, items: {type: string}, combine: intersect}
+#     required: [components, traits]
+#     additionalProperties: false
+#   match:
+#     - operations: [CREATE, UPDATE]
+#       resources: [applications.core.oam.dev, policies.core.oam.dev, workflows.core.oam.dev, workflowruns.core.oam.dev]
+#       namespaces: [app, unregistered]
+package portcullis.vela_application_shape
+
+import data.portcullis.lib.applications
+import data.portcullis.lib.lists
+
+deny contains finding if {
+	not unchanged
+	some finding in findings
+}
+
+unchanged if {
+	input.request.operation == "UPDATE"
+	input.request.object.spec == input.request.oldObject.spec
+	input.request.resource.resource == "applications"
+}
+
+unchanged if {
+	input.request.operation == "UPDATE"
+	input.finalizerRemoval == true
+}
+
+# A definition in the App's own namespace goes before the one of KubeVela, so a type is known by its name alone.
+findings contains finding if {
+	some component in typed
+	not component.type in known.components
+	finding := {
+		"field": concat(".", [component.field, "type"]),
+		"observed": component.type,
+		"msg": "is not a type of component that Applications may use",
+		"allowed": known.components,
+		"fix": "use another type, or an operator adds it to params/vela-application-shape",
+	}
+}
+
+findings contains finding if {
+	some trait in applications.traits
+	not trait.type in known.traits
+	finding := {
+		"field": concat(".", [trait.field, "type"]),
+		"observed": trait.type,
+		"msg": "is not a type of trait that Applications may use",
+		"allowed": known.traits,
+		"fix": "leave the trait out, or an operator adds it to params/vela-application-shape",
+	}
+}
+
+typed contains component if some component in applications.components
+
+typed contains component if {
+	some component in applications.overridden
+	component.of.type
+}
+
+default known := {"components": [], "traits": []}
+
+known := data.params["vela-application-shape"]
+
+# Keys as the policies look for them. Go reads them without regard to case, and folds `ſ` to `s` and `K` to `k`.
+spelling := {
+	"components": "components", "policies": "policies", "workflow": "workflow", "steps": "steps",
+	"substeps": "subSteps", "name": "name", "type": "type", "properties": "properties", "traits": "traits",
+	"inputs": "inputs", "outputs": "outputs", "parameterkey": "parameterKey", "namespace": "namespace",
+	"targetnamespace": "targetNamespace", "metadata": "metadata", "value": "value", "release": "release",
+	"objects": "objects", "items": "items", "envs": "envs", "placement": "placement",
+	"namespaceselector": "namespaceSelector", "operations": "operations", "path": "path", "from": "from",
+	"hostpath": "hostPath", "volumes": "volumes", "volumemounts": "volumeMounts", "urls": "urls",
+	"apiversion": "apiVersion", "kind": "kind", "image": "image", "ref": "ref",
+}
+
+findings contains finding if {
+	some level in levels
+	is_object(level.of)
+	some key, _ in level.of
+	word := spelling[lower(upper(key))]
+	word != key
+	finding := {
+		"field": concat(".", [level.field, key]),
+		"observed": key,
+		"msg": sprintf("is read by KubeVela as `%s`, and would be looked at by no policy", [word]),
+		"fix": sprintf("write it `%s`", [word]),
+	}
+}
+
+# The properties of the policies and steps that are known. Of those that an operator adds, all are.
+properties_of := {
+	"policy": {
+		"apply-once": {"enable", "rules"},
+		"garbage-collect": {"applicationRevisionLimit", "keepLegacyResource", "continueOnFailure", "rules"},
+		"override": {"components", "selector"},
+		"read-only": {"rules"},
+		"replication": {"keys", "selector"},
+		"resource-update": {"rules"},
+		"topology": {"clusters", "clusterLabelSelector", "clusterSelector", "allowEmpty", "namespace"},
+	},
+	"step": {
+		"deploy": {"auto", "policies", "parallelism", "ignoreTerraformComponent"},
+		"suspend": {"duration", "message"},
+		"step-group": set(),
+		"print-message-in-status": {"message"},
+		"depends-on-app": {"name", "namespace"},
+	},
+}
+
+findings contains finding if {
+	some part in applications.parts
+	names := properties_of[part.kind][part.type]
+	is_object(part.of)
+	some key, _ in part.of
+	not key in names
+	finding := {
+		"field": concat(".", [part.field, key]),
+		"observed": key,
+		"msg": sprintf("is not a property of %s", [part.type]),
+		"allowed": sort(names),
+		"fix": "leave it out",
+	}
+}
+
+# An input is filled in when the workflow runs, after every review.
+findings contains finding if {
+	some entry in applications.inputs
+	some key in [object.get(entry.of, "parameterKey", "")]
+	not harmless(key) == true
+	finding := {
+		"field": concat(".", [entry.field, "parameterKey"]),
+		"observed": sprintf("%v", [key]),
+		"msg": "would be filled in after the review, and may name a namespace or hold manifests",
+		"fix": "write the value out, or fill in another property",
+	}
+}
+
+harmless(key) if key == ""
+
+harmless(key) if {
+	is_string(key)
+	regex.match(`^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+|\[[0-9]+\])*\z`, key)
+	not strings.any_prefix_match(lower(key), filling)
+	not contains(lower(key), "namespace")
+	not contains(lower(key), "hostpath")
+}
+
+filling := [
+	"metadata", "value", "release", "objects", "items", "envs", "operations", "components", "policies", "url", "kind",
+	"apiversion", "volumes", "volumemounts", "cluster", "properties", "traits",
+]
+
+findings contains finding if {
+	some part in applications.parts
+	part.of.urls
+	finding := {
+		"field": concat(".", [part.field, "urls"]),
+		"msg": "loads manifests from elsewhere, which no review sees",
+		"fix": "write the objects out",
+	}
+}
+
+findings contains finding if {
+	some part in applications.parts
+	some index, one in manifests(part.of)
+	regex.match(`(^|\.)oam\.dev/`, lower(one.apiVersion))
+	finding := {
+		"field": sprintf("%s.objects[%d].apiVersion", [part.field, index]),
+		"observed": one.apiVersion,
+		"msg": "is a kind of KubeVela's own, which no Application brings along",
+		"fix": "leave the object out",
+	}
+}
+
+manifests(of) := array.concat(lists.each(of.objects), [item | some one in lists.each(of.objects); some item in lists.each(one.items)]) if {
+	of.objects
+} else := [of]
+
+# However deep, in a manifest or in a patch. Texts hold their quotes escaped, so no text looks like a key.
+findings contains finding if {
+	some part in applications.parts
+	text := lower(upper(json.marshal(part.of)))
+	on_node(text)
+	finding := {
+		"field": part.field,
+		"msg": "mounts a path of the node, which no App may",
+		"fix": "use emptyDir, a PersistentVolumeClaim, a ConfigMap or a Secret",
+	}
+}
+
+on_node(text) if contains(text, `"hostpath":{`)
+
+on_node(text) if contains(text, `"hostpath":[{`)
+
+on_node(text) if regex.match(`"path":"[^"]*/hostpath`, text)
+
+# Wherever the policies look for a key.
+levels contains {"field": "spec", "of": found} if {
+	input.request.object.spec
+	found := input.request.object.spec
+}
+
+levels contains {"field": "spec.workflow", "of": found} if {
+	input.request.object.spec.workflow
+	found := input.request.object.spec.workflow
+}
+
+levels contains {"field": "(object)", "of": {key: true | some key, _ in found}} if {
+	found := input.request.object
+	is_object(found)
+}
+
+levels contains level if some level in applications.all_components
+
+levels contains level if some level in applications.traits
+
+levels contains level if some level in applications.all_steps
+
+levels contains level if some level in applications.inputs
+
+levels contains {"field": sprintf("spec.policies[%d]", [index]), "of": found} if {
+	some index, found in lists.each(input.request.object.spec.policies)
+}
+
+levels contains {"field": part.field, "of": part.of} if some part in applications.parts
+
+levels contains {"field": concat(".", [part.field, key]), "of": found} if {
+	some part in applications.parts
+	some key in ["metadata", "value", "release", "volumeMounts"]
+	part.of[key]
+	found := part.of[key]
+}
+
+levels contains {"field": concat(".", [part.field, "value.metadata"]), "of": found} if {
+	some part in applications.parts
+	part.of.value.metadata
+	found := part.of.value.metadata
+}
+
+levels contains {"field": sprintf("%s.%s[%d]", [part.field, key, index]), "of": found} if {
+	some part in applications.parts
+	some key in ["objects", "items", "envs", "operations", "volumes"]
+	some index, found in lists.each(part.of[key])
+}
+
+levels contains {"field": sprintf("%s.%s[%d].%s", [part.field, key, index, below]), "of": found} if {
+	some part in applications.parts
+	some key in ["objects", "items", "envs"]
+	some index, one in lists.each(part.of[key])
+	some below in ["metadata", "placement"]
+	one[below]
+	found := one[below]
+}
+
+levels contains {"field": sprintf("%s.objects[%d].items[%d]", [part.field, index, at]), "of": found} if {
+	some part in applications.parts
+	some index, one in lists.each(part.of.objects)
+	some at, found in lists.each(one.items)
+}
+
+levels contains {"field": sprintf("%s.objects[%d].items[%d].metadata", [part.field, index, at]), "of": found} if {
+	some part in applications.parts
+	some index, one in lists.each(part.of.objects)
+	some at, item in lists.each(one.items)
+	item.metadata
+	found := item.metadata
+}

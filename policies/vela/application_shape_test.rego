@@ -1,0 +1,106 @@
+package portcullis.vela_application_shape_test
+
+import data.portcullis.lib.world
+import data.portcullis.vela_application_shape
+
+params := {"vela-application-shape": {
+	"components": ["webservice", "worker", "k8s-objects", "ref-objects", "raw", "helmchart"],
+	"traits": ["json-patch", "json-merge-patch", "scaler", "storage"],
+}}
+
+fields(resource, object) := {finding.field | some finding in found} if {
+	found := vela_application_shape.deny with input as world.review("agent", "CREATE", resource, "A", object, null)
+		with data.params as params
+}
+
+app(spec) := {"spec": spec}
+
+policy(type, properties) := app({"policies": [{"name": "p", "type": type, "properties": properties}]})
+
+component(type, properties) := app({"components": [{"name": "c", "type": type, "properties": properties}]})
+
+trait(type, properties) := app({"components": [{"name": "c", "type": "webservice", "traits": [{"type": type, "properties": properties}]}]})
+
+step(type, properties) := app({"workflow": {"steps": [{"name": "s", "type": type, "properties": properties}]}})
+
+filled(key) := app({"components": [{"name": "c", "type": "raw", "inputs": [{"from": "x", "parameterKey": key}]}]})
+
+# object, the field that is wrong ("": none)
+rows := [
+	[component("webservice", {"image": "x", "env": [{"name": "NAMESPACE", "value": "x"}]}), ""],
+	[component("k8s-objects", {"objects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"NAMESPACE": "x", "Path": "y", "hostPath": "/tmp"}}]}), ""],
+	[component("evil", {}), "spec.components[0].type"],
+	[app({"components": [{"name": "c"}]}), "spec.components[0].type"],
+	[trait("evil", {}), "spec.components[0].traits[0].type"],
+	[trait("scaler", {"replicas": 2}), ""],
+	[policy("override", {"components": [{"name": "web", "properties": {"image": "x"}}]}), ""],
+	[policy("override", {"components": [{"name": "web", "type": "evil"}]}), "spec.policies[0].properties.components[0].type"],
+	[policy("override", {"components": [{"name": "web", "traits": [{"type": "evil"}]}]}), "spec.policies[0].properties.components[0].traits[0].type"],
+	[policy("topology", {"clusters": ["local"], "namespace": "x"}), ""],
+	[policy("topology", {"clusterlabels": {}}), "spec.policies[0].properties.clusterlabels"],
+	[policy("topology", {"Namespace": "kube-system"}), "spec.policies[0].properties.Namespace"],
+	[policy("topology", {"nameſpace": "kube-system"}), "spec.policies[0].properties.nameſpace"],
+	[policy("override", {"Components": []}), "spec.policies[0].properties.Components"],
+	[policy("of-the-platform", {"anything": 1}), ""],
+	[component("ref-objects", {"Objects": [{"Namespace": "x"}]}), "spec.components[0].properties.Objects"],
+	[component("ref-objects", {"objects": [{"Namespace": "x"}]}), "spec.components[0].properties.objects[0].Namespace"],
+	[component("k8s-objects", {"objects": [{"metadata": {"NAMESPACE": "x"}}]}), "spec.components[0].properties.objects[0].metadata.NAMESPACE"],
+	[component("k8s-objects", {"objects": [{"items": [{"Metadata": {}}]}]}), "spec.components[0].properties.objects[0].items[0].Metadata"],
+	[component("raw", {"Metadata": {"namespace": "x"}}), "spec.components[0].properties.Metadata"],
+	[component("raw", {"\u212Aind": "x"}), "spec.components[0].properties.\u212Aind"],
+	[component("helmchart", {"Release": {"namespace": "x"}}), "spec.components[0].properties.Release"],
+	[component("ref-objects", {"urls": ["https://evil.example"]}), "spec.components[0].properties.urls"],
+	[component("k8s-objects", {"objects": [{"apiVersion": "core.oam.dev/v1beta1", "kind": "ComponentDefinition"}]}), "spec.components[0].properties.objects[0].apiVersion"],
+	[component("k8s-objects", {"objects": [{"kind": "List", "items": [{"apiVersion": "core.oam.dev/v1beta1"}]}]}), "spec.components[0].properties.objects[1].apiVersion"],
+	[component("k8s-objects", {"objects": [{"kind": "Pod", "spec": {"volumes": [{"hostPath": {"path": "/"}}]}}]}), "spec.components[0].properties"],
+	[trait("json-merge-patch", {"spec": {"template": {"spec": {"volumes": [{"HostPath": {"path": "/"}}]}}}}), "spec.components[0].traits[0].properties"],
+	[trait("json-patch", {"operations": [{"op": "add", "path": "/spec/volumes/0/hostPath", "value": {"path": "/"}}]}), "spec.components[0].traits[0].properties"],
+	[trait("json-patch", {"operations": [{"op": "add", "path": "/spec/replicas", "value": 2}]}), ""],
+	[trait("json-patch", {"operations": [{"op": "add", "Path": "/spec/replicas"}]}), "spec.components[0].traits[0].properties.operations[0].Path"],
+	[step("deploy", {"policies": []}), ""],
+	[step("deploy", {"namespace": "x"}), "spec.workflow.steps[0].properties.namespace"],
+	[app({"workflow": {"steps": [{"name": "s", "Type": "apply-object"}]}}), "spec.workflow.steps[0].Type"],
+	[app({"workflow": {"Steps": []}}), "spec.workflow.Steps"],
+	[app({"Components": []}), "spec.Components"],
+	[filled("image"), ""],
+	[filled("env[0].value2"), ""],
+	[filled(""), ""],
+	[filled("namespace"), "spec.components[0].inputs[0].parameterKey"],
+	[filled("metadata.namespace"), "spec.components[0].inputs[0].parameterKey"],
+	[filled("objects"), "spec.components[0].inputs[0].parameterKey"],
+	[filled("Objects[0].data"), "spec.components[0].inputs[0].parameterKey"],
+	[filled("[\"namespace\"]"), "spec.components[0].inputs[0].parameterKey"],
+	[filled(7), "spec.components[0].inputs[0].parameterKey"],
+	[app({"components": [{"name": "c", "type": "raw", "Inputs": []}]}), "spec.components[0].Inputs"],
+]
+
+test_applications if {
+	wrong := {[row, found] |
+		some row in rows
+		found := fields("applications.core.oam.dev", row[0])
+		expected := {field | some field in [row[1]]; field != ""}
+		count(expected - found) + count({1 | count(expected) == 0; count(found) > 0}) > 0
+	}
+	wrong == set()
+}
+
+test_objects_of_their_own if {
+	fields("policies.core.oam.dev", {"type": "topology", "properties": {"Namespace": "x"}}) == {"(policy).properties.Namespace"}
+	fields("policies.core.oam.dev", {"type": "topology", "Properties": {"namespace": "x"}}) == {"(object).Properties"}
+	fields("workflows.core.oam.dev", {"Steps": []}) == {"(object).Steps"}
+	fields("workflows.core.oam.dev", {"steps": [{"type": "deploy", "properties": {"value": {}}}]}) == {"steps[0].properties.value"}
+}
+
+test_unchanged_passes if {
+	old := component("evil", {})
+	count(vela_application_shape.deny) == 0 with input as world.review("vela", "UPDATE", "applications.core.oam.dev", "A", old, old)
+		with data.params as params
+	count(vela_application_shape.deny) == 1 with input as world.review("vela", "UPDATE", "applications.core.oam.dev", "A", old, app({}))
+		with data.params as params
+}
+
+test_without_parameters_no_type_is_known if {
+	found := vela_application_shape.deny with input as world.review("agent", "CREATE", "applications.core.oam.dev", "A", component("webservice", {}), null)
+		with data.params as {}
+	{finding.field | some finding in found} == {"spec.components[0].type"}
+}

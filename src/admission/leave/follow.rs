@@ -1,0 +1,106 @@
+//! An exemption for a person does not end at the Deployment: what the controllers of kube-system make of it is exempt too,
+//! as far as their ownerReferences lead to an object that the exemption is for.
+
+use crate::policy::Value;
+use crate::tenancy::requester::{Class, Requester};
+
+use super::Place;
+use crate::admission::review::Review;
+use crate::admission::workload::member;
+
+/// Controllers that make objects of other objects' templates, which were judged under their authors' names.
+const CONTROLLERS: [&str; 7] = [
+    "cronjob-controller",
+    "daemon-set-controller",
+    "deployment-controller",
+    "job-controller",
+    "replicaset-controller",
+    "replication-controller",
+    "statefulset-controller",
+];
+
+/// The kinds that they make.
+const MADE: [(&str, &str); 3] = [("", "pods"), ("apps", "replicasets"), ("batch", "jobs")];
+
+/// A resource and the name of one object.
+type Named = (&'static str, &'static str, String);
+
+/// What an object was made of, by those who made it.
+#[derive(Debug, Default)]
+pub struct Made(Option<Vec<Named>>);
+
+impl Made {
+    /// `Made(None)` of what none of these controllers writes.
+    pub fn of(review: &Review, requester: &Requester) -> Self {
+        let account = requester.service_account.as_ref();
+        let controller = requester.class == Class::System
+            && account.is_some_and(|(namespace, name)| {
+                namespace == "kube-system" && CONTROLLERS.contains(&name.as_str())
+            });
+        let resource = &review.header.resource;
+        let made = review.header.subresource.is_empty()
+            && MADE.contains(&(resource.group.as_str(), resource.resource.as_str()));
+        Self((controller && made).then(|| review.object.as_ref().map(ancestors).unwrap_or_default()))
+    }
+
+    /// Whether an exemption for these objects extends to this one.
+    pub(super) fn within(&self, place: &Place, namespace: &str) -> bool {
+        let Some(ancestors) = &self.0 else { return false };
+        place.namespace.as_ref().is_none_or(|wanted| **wanted == *namespace)
+            && ((place.resource.is_none() && place.name.is_none())
+                || ancestors.iter().any(|(group, resource, name)| {
+                    place.name.as_ref().is_none_or(|wanted| **wanted == **name)
+                        && place.resource.as_ref().is_none_or(|wanted| wanted.matches(group, resource, ""))
+                }))
+    }
+}
+
+/// The controlling owner, and where its name says so, the owner's owner: a ReplicaSet is called after its Deployment and
+/// the hash that its Pods carry, a Job after its CronJob and a number.
+fn ancestors(object: &Value) -> Vec<Named> {
+    let mut found = Vec::new();
+    let Ok(Some(metadata)) = member(object, "object", "metadata") else { return found };
+    let Ok(Some(Value::Array(owners))) = member(metadata, "object.metadata", "ownerReferences") else {
+        return found;
+    };
+    let text = |of: &Value, key: &str| match member(of, "", key) {
+        Ok(Some(Value::String(text))) => text.to_string(),
+        _ => String::new(),
+    };
+    for owner in
+        owners.iter().filter(|owner| matches!(member(owner, "", "controller"), Ok(Some(Value::Bool(true)))))
+    {
+        let (kind, name) = (text(owner, "kind"), text(owner, "name"));
+        let api_version = text(owner, "apiVersion");
+        let resource = match (api_version.as_str(), kind.as_str()) {
+            ("apps/v1", "Deployment") => ("apps", "deployments"),
+            ("apps/v1", "ReplicaSet") => ("apps", "replicasets"),
+            ("apps/v1", "StatefulSet") => ("apps", "statefulsets"),
+            ("apps/v1", "DaemonSet") => ("apps", "daemonsets"),
+            ("batch/v1", "Job") => ("batch", "jobs"),
+            ("batch/v1", "CronJob") => ("batch", "cronjobs"),
+            ("v1", "ReplicationController") => ("", "replicationcontrollers"),
+            _ => continue,
+        };
+        let hash =
+            member(metadata, "", "labels").ok().flatten().map(|labels| text(labels, "pod-template-hash"));
+        let above = match resource {
+            ("apps", "replicasets") => {
+                let hash = hash.filter(|hash| !hash.is_empty());
+                hash.and_then(|hash| name.strip_suffix(&format!("-{hash}")).map(str::to_owned))
+                    .map(|name| ("apps", "deployments", name))
+            }
+            ("batch", "jobs") => name
+                .rsplit_once('-')
+                .filter(|(_, number)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+                .map(|(name, _)| ("batch", "cronjobs", name.to_owned())),
+            _ => None,
+        };
+        found.push((resource.0, resource.1, name));
+        found.extend(above);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+
+use crate::admission::tests::{NAMESPACE, law};
+use crate::admission::{Endpoint, Facts, Outcome, World, decide, review};
+use crate::policy::Budget;
+use crate::policy::select::Wanted;
+use crate::tenancy::snapshot::tests::world;
+
+const ID: &str = "018f2b7c-0000-7000-8000-0000000000e1";
+
+/// Whether an exemption for Alice lifts what is found of an object that a controller writes.
+fn lifted(objects: &Json, who: &str, resource: &str, metadata: &Json) -> bool {
+    let exception = json!({"policy": "never", "subjects": ["alice@acme.io"], "objects": [objects], "expires": "2031-01-01T00:00:00Z"});
+    let (snapshot, _) = world().apply(&json!({"exceptions": {ID: exception}}), 43).unwrap();
+    let (resource, group) = resource.split_once('.').unwrap_or((resource, ""));
+    let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];
+    let body = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": "u", "resource": {"group": group, "version": "v1", "resource": resource}, "namespace": NAMESPACE,
+        "operation": "CREATE", "userInfo": {"username": format!("system:serviceaccount:kube-system:{who}"), "groups": groups},
+        "object": {"metadata": metadata}}});
+    let body = serde_json::to_vec(&body).unwrap().into();
+    let review = review::decode(body, Endpoint::Validate, &|_| Wanted::everything()).unwrap();
+    let facts = Facts::gather(
+        &World::new(Arc::new(snapshot)),
+        &review,
+        "d-1".to_owned(),
+        "2030-01-01T00:00:00Z".to_owned(),
+    );
+    let law = law(&[("never", "deny contains \"never\" if input.request.operation == \"CREATE\"")]);
+    decide(&law, &facts.unwrap(), &review, Budget::default()).outcome() == Outcome::Allow
+}
+
+fn owned(api_version: &str, kind: &str, name: &str) -> Json {
+    json!({"name": "x", "labels": {"pod-template-hash": "5d9c"},
+        "ownerReferences": [{"apiVersion": api_version, "kind": kind, "name": name, "uid": "1", "controller": true}]})
+}
+
+#[test]
+fn what_the_controllers_make_is_exempt_with_what_they_make_it_of() {
+    let here = json!({"namespace": NAMESPACE});
+    let deployment = json!({"namespace": NAMESPACE, "resource": "deployments.apps", "name": "web"});
+    let replica_set = owned("apps/v1", "ReplicaSet", "web-5d9c");
+    for (objects, who, resource, metadata, expected) in [
+        (&here, "deployment-controller", "replicasets.apps", owned("apps/v1", "Deployment", "web"), true),
+        (&here, "replicaset-controller", "pods", replica_set.clone(), true),
+        (&here, "replicaset-controller", "pods", json!({"name": "x"}), true),
+        (
+            &deployment,
+            "deployment-controller",
+            "replicasets.apps",
+            owned("apps/v1", "Deployment", "web"),
+            true,
+        ),
+        (
+            &deployment,
+            "deployment-controller",
+            "replicasets.apps",
+            owned("apps/v1", "Deployment", "other"),
+            false,
+        ),
+        (&deployment, "replicaset-controller", "pods", replica_set.clone(), true),
+        (
+            &deployment,
+            "replicaset-controller",
+            "pods",
+            owned("apps/v1", "ReplicaSet", "web-other-5d9c"),
+            false,
+        ),
+        (&deployment, "replicaset-controller", "pods", owned("apps/v1", "ReplicaSet", "web-1234"), false),
+        (&deployment, "replicaset-controller", "pods", json!({"name": "x"}), false),
+        // Others in kube-system make what nobody judged under a person's name.
+        (&here, "clusterrole-aggregation-controller", "pods", replica_set.clone(), false),
+        (&here, "replicaset-controller", "configmaps", replica_set.clone(), false),
+        (&json!({"namespace": "tn-acme-shop-sbx-002"}), "replicaset-controller", "pods", replica_set, false),
+    ] {
+        assert_eq!(
+            lifted(objects, who, resource, &metadata),
+            expected,
+            "{objects} {who} {resource} {metadata}"
+        );
+    }
+}
+
+#[test]
+fn a_pod_of_a_cron_job_leads_to_it() {
+    let cron = json!({"resource": "cronjobs.batch", "name": "nightly"});
+    assert!(lifted(&cron, "job-controller", "pods", &owned("batch/v1", "Job", "nightly-29123456")));
+    assert!(lifted(&cron, "cronjob-controller", "jobs.batch", &owned("batch/v1", "CronJob", "nightly")));
+    assert!(!lifted(&cron, "job-controller", "pods", &owned("batch/v1", "Job", "nightly-x")));
+    assert!(!lifted(&cron, "job-controller", "pods", &owned("example.com/v1", "Job", "nightly-1")));
+}

@@ -1,0 +1,88 @@
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::*;
+use crate::admission::tests::{NAMESPACE, review};
+use crate::admission::{Endpoint, Facts, World, decide};
+use crate::policy::set::Options;
+use crate::policy::source::embedded;
+use crate::policy::{Budget, PolicySet};
+
+fn entries(text: &str) -> Entries {
+    let list: Vec<Entry> = text.split_whitespace().map(|entry| Entry::parse(entry).unwrap()).collect();
+    Entries::of(&list)
+}
+
+#[test]
+fn the_narrowest_entry_is_found_as_entries_themselves_say() {
+    let lists = [
+        "docker.io",
+        "docker.io/library",
+        "docker.io/lib",
+        "ghcr.io/a/b ghcr.io/a",
+        "r.example.com:5000/x",
+        "",
+    ];
+    let images = [
+        "nginx",
+        "docker.io/library/nginx:1",
+        "docker.io/librarian/x",
+        "ghcr.io/a/b/c",
+        "ghcr.io/a",
+        "ghcr.io/ab",
+        "r.example.com:5000/x/y",
+        "r.example.com/x/y",
+        "docker.io.evil.io/library/nginx",
+        "Bad/Image",
+        "",
+    ];
+    for list in lists {
+        let parsed: Vec<Entry> = list.split_whitespace().map(|entry| Entry::parse(entry).unwrap()).collect();
+        for raw in images {
+            let image = Image::parse(raw);
+            let admitting = parsed.iter().filter(|entry| entry.admits(&image)).map(ToString::to_string);
+            let narrowest = admitting.max_by_key(String::len);
+            assert_eq!(entries(list).holding(&image).map(str::to_owned), narrowest, "{list}: {raw}");
+        }
+    }
+}
+
+/// 11,000 entries in each list and 500 containers: each is judged, within the time that a policy has.
+#[test]
+fn long_lists_and_many_images_are_judged_in_time() {
+    let list: Vec<String> =
+        (0..11_000).map(|n| format!("registry.example.com/tenants/acme/team-{n}")).collect();
+    let ceiling: Vec<&str> = ["docker.io/library", "docker.io/istio", "registry.example.com"]
+        .into_iter()
+        .chain(list.iter().map(String::as_str))
+        .collect();
+    let patch = json!({
+        "settings": {"registries": {"ceiling": ceiling}},
+        "tenants": {"acme": {"registries": list}},
+    });
+    let (snapshot, _) = crate::tenancy::snapshot::tests::world().apply(&patch, 43).unwrap();
+    let world = World::new(Arc::new(snapshot));
+    let law = PolicySet::compile(&embedded::read().unwrap(), Options::default(), None).unwrap();
+    for (team, denied) in [("team-10999", 0), ("team-11000", 500)] {
+        let containers: Vec<_> = (0..500)
+            .map(|n| json!({"name": format!("c{n}"), "image": format!("registry.example.com/tenants/acme/{team}/app:{n}")}))
+            .collect();
+        let pod =
+            json!({"metadata": {"name": "p", "namespace": NAMESPACE}, "spec": {"containers": containers}});
+        let review = review(Endpoint::Validate, "CREATE", "pods", &pod, &json!(null));
+        let facts =
+            Facts::gather(&world, &review, "d-1".to_owned(), "2030-01-01T00:00:00Z".to_owned()).unwrap();
+        let budget = Budget {
+            time: std::time::Duration::from_secs(20),
+            review: std::time::Duration::from_secs(20),
+            ..Budget::default()
+        };
+        let verdict = decide(&law, &facts, &review, budget);
+        assert_eq!(verdict.failures, [], "{team}");
+        let denials = verdict.denials.iter().filter(|named| named.policy == "registry-allowlist").count();
+        assert_eq!(denials, denied, "{team}");
+        let more = verdict.denials.first().map(|named| named.finding.allowed_omitted);
+        assert_eq!(more.unwrap_or(0) > 10_000, denied > 0, "{team}: {more:?}");
+    }
+}

@@ -1,0 +1,270 @@
+//! What a builtin builds, and how much it works, bounded before it is called.
+//!
+//! Budgets are looked at between instructions and never inside a builtin, and a tenant chooses its texts and lists. So
+//! each builtin that may be called stands in [`TABLE`], with a measure of its arguments where its answer can be larger
+//! than they are, or its work grow faster than they do. Both engines ask it: the register machine by `guard`, the
+//! interpreter by `guarded`.
+
+mod graph;
+mod json;
+mod pattern;
+mod regexes;
+mod text;
+mod values;
+
+use std::cell::Cell;
+
+use regorus::Value;
+
+/// Bytes that one call may build: more than the largest text of a ConfigMap, twice over.
+pub const CALL_BYTES_MAX: usize = 4 << 20;
+/// Bytes that all calls of one evaluation may build together, whether they are kept or not.
+pub const EVALUATION_BYTES_MAX: usize = 16 << 20;
+/// Steps of one call whose work grows faster than its arguments: some 50 ms.
+pub const STEPS_MAX: usize = 32 << 20;
+/// Digits of a number that is read from a text, and its exponent.
+pub const DIGITS_MAX: usize = 512;
+/// Bytes of a regular expression.
+pub const PATTERN_BYTES_MAX: usize = 16 << 10;
+/// Bytes of a glob.
+pub const GLOB_BYTES_MAX: usize = 1 << 10;
+
+thread_local! {
+    static BUILT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// What a call may cost at most.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Bytes of what it builds.
+    pub bytes: usize,
+    /// Steps of work beyond those that its arguments and its answer take.
+    pub steps: usize,
+}
+
+impl Cost {
+    fn bytes(bytes: usize) -> Self {
+        Self { bytes, steps: 0 }
+    }
+
+    fn steps(steps: usize) -> Self {
+        Self { bytes: 0, steps }
+    }
+}
+
+/// How a builtin is bounded.
+#[derive(Clone, Copy)]
+pub enum Bound {
+    /// Its answer is no larger than its arguments or shares them, and its work is linear.
+    Linear,
+    /// Measured before it is called.
+    Measured(fn(&[Value]) -> Result<Cost, String>),
+    /// Done here, because only the work itself shows how large the answer is.
+    Own(fn(&[Value]) -> Result<Value, String>),
+}
+
+use Bound::{Linear, Measured, Own};
+
+/// Every builtin that may be called. In its own order, which is by kind.
+const TABLE: &[(&[&str], Bound)] = &[
+    (
+        &[
+            "is_array",
+            "is_boolean",
+            "is_null",
+            "is_number",
+            "is_object",
+            "is_set",
+            "is_string",
+            "type_name",
+            "abs",
+            "ceil",
+            "floor",
+            "round",
+            "format_int",
+            "bits.and",
+            "bits.negate",
+            "bits.or",
+            "bits.rsh",
+            "bits.xor",
+            "sum",
+            "count",
+            "max",
+            "min",
+            "contains",
+            "startswith",
+            "endswith",
+            "object.get",
+            "base64.is_valid",
+            "net.cidr_contains",
+            "net.cidr_is_valid",
+            "semver.compare",
+            "semver.is_valid",
+            "time.add_date",
+            "time.clock",
+            "time.date",
+            "time.diff",
+            "time.parse_duration_ns",
+            "time.parse_ns",
+            "time.parse_rfc3339_ns",
+            "time.weekday",
+            "print",
+            "regex.globs_match",
+        ],
+        Linear,
+    ),
+    (&["lower", "upper"], Measured(text::cased)),
+    (
+        &[
+            "strings.reverse",
+            "substring",
+            "trim_prefix",
+            "trim_space",
+            "trim_suffix",
+            "base64.decode",
+            "base64url.decode",
+            "hex.decode",
+        ],
+        Measured(text::same),
+    ),
+    (
+        &["base64.encode", "base64url.encode", "base64url.encode_no_pad", "hex.encode", "glob.quote_meta"],
+        Measured(text::doubled),
+    ),
+    (&["trim", "trim_left", "trim_right"], Measured(text::trimmed)),
+    (&["concat"], Measured(text::concat)),
+    (&["replace"], Measured(text::replace)),
+    (&["strings.replace_n"], Own(text::replace_n)),
+    (&["split"], Measured(text::split)),
+    (&["sprintf"], Measured(text::sprintf)),
+    (&["indexof", "indexof_n"], Measured(text::indexes)),
+    (&["strings.count"], Measured(text::count)),
+    (&["strings.any_prefix_match", "strings.any_suffix_match"], Measured(text::any_match)),
+    (&["time.format"], Measured(text::time_format)),
+    (&["to_number", "units.parse", "units.parse_bytes"], Measured(json::number)),
+    (&["json.unmarshal", "json.is_valid"], Measured(json::read)),
+    (&["json.marshal"], Measured(json::marshal)),
+    (
+        &[
+            "array.concat",
+            "array.reverse",
+            "array.slice",
+            "sort",
+            "object.keys",
+            "object.filter",
+            "object.remove",
+        ],
+        Measured(values::elements),
+    ),
+    (&["union", "object.union_n"], Measured(values::union_all)),
+    (&["intersection"], Measured(values::intersection)),
+    (&["__builtin_sets.union", "__builtin_sets.intersection"], Measured(values::elements)),
+    (&["object.union"], Measured(values::union)),
+    (&["object.subset"], Measured(values::subset)),
+    (&["json.filter", "json.remove"], Measured(values::paths)),
+    (&["product"], Measured(values::product)),
+    (&["bits.lsh"], Measured(values::shift)),
+    (&["numbers.range", "numbers.range_step"], Measured(values::range)),
+    (&["graph.reachable"], Measured(graph::reachable)),
+    (&["graph.reachable_paths"], Own(graph::paths)),
+    (&["walk"], Own(graph::walk)),
+    (&["glob.match"], Measured(pattern::glob)),
+    (&["regex.template_match"], Measured(pattern::template)),
+    (&["regex.match"], Own(regexes::is_match)),
+    (&["regex.is_valid"], Own(regexes::is_valid)),
+    (&["regex.find_n"], Own(regexes::find)),
+    (&["regex.split"], Own(regexes::split)),
+    (&["regex.replace"], Own(regexes::replace)),
+];
+
+/// How a builtin is bounded; `None` for one that may not be called.
+pub fn of(name: &str) -> Option<Bound> {
+    TABLE.iter().find(|(names, _)| names.contains(&name)).map(|(_, bound)| *bound)
+}
+
+/// Begins an evaluation on this thread: nothing is built yet.
+pub fn start() {
+    BUILT.set(0);
+}
+
+/// Counts what a call is about to build.
+///
+/// # Errors
+/// The builtin, the size and the bound that it exceeds.
+pub fn charge(name: &str, cost: Cost) -> Result<(), String> {
+    if cost.bytes > CALL_BYTES_MAX {
+        return Err(format!(
+            "builtin `{name}` would build {} bytes; one call may build at most {CALL_BYTES_MAX}",
+            at_least(cost.bytes)
+        ));
+    }
+    if cost.steps > STEPS_MAX {
+        return Err(format!(
+            "builtin `{name}` would take {} steps; one call may take at most {STEPS_MAX}",
+            at_least(cost.steps)
+        ));
+    }
+    let built = BUILT.get().saturating_add(cost.bytes);
+    if built > EVALUATION_BYTES_MAX {
+        return Err(format!(
+            "builtin `{name}` would build {} bytes; with them one evaluation would build {built}, and at most {EVALUATION_BYTES_MAX} are allowed",
+            cost.bytes
+        ));
+    }
+    BUILT.set(built);
+    Ok(())
+}
+
+/// A count that ended at its bound says so.
+fn at_least(count: usize) -> String {
+    if count == usize::MAX { "countless".to_owned() } else { count.to_string() }
+}
+
+/// What is built piece by piece: it stops at the bound.
+struct Built {
+    name: &'static str,
+    bytes: usize,
+}
+
+impl Built {
+    fn new(name: &'static str) -> Self {
+        Self { name, bytes: 0 }
+    }
+
+    /// Before a piece is made.
+    fn add(&mut self, bytes: usize) -> Result<(), String> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > CALL_BYTES_MAX { self.end() } else { Ok(()) }
+    }
+
+    fn end(self: &mut Built) -> Result<(), String> {
+        charge(self.name, Cost::bytes(self.bytes))
+    }
+}
+
+/// A text among the arguments. Another kind is the builtin's own to refuse.
+fn text_at(args: &[Value], at: usize) -> &str {
+    match args.get(at) {
+        Some(Value::String(text)) => text,
+        _ => "",
+    }
+}
+
+/// The members of an array or a set.
+fn each<'a>(value: Option<&'a Value>, mut see: impl FnMut(&'a Value)) {
+    match value {
+        Some(Value::Array(items)) => items.iter().for_each(see),
+        Some(Value::Set(items)) => items.iter().for_each(&mut see),
+        _ => {}
+    }
+}
+
+/// Bytes of one value in a list.
+const VALUE: usize = size_of::<Value>();
+/// Bytes of one text in a list: the value, and the counts before its characters.
+const TEXT: usize = VALUE + 16;
+/// Bytes of one member of a map or a set, with its share of the tree.
+const ENTRY: usize = 3 * VALUE;
+
+#[cfg(test)]
+mod tests;

@@ -56,8 +56,12 @@ pub fn service(
     })
 }
 
-/// The namespace that a review is about, from the beginning of its text, or nothing where it is not found there: whose large
+/// The namespace that a review is about, from the beginning of its text, or an empty one where none is found there: whose large
 /// reviews wait for each other. No verdict depends on it, and the text of a string cannot pass for it: its quotes are escaped.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "an `Owner` may know of none, and here what is not found is one owner"
+)]
 pub(super) fn namespace(begun: &[u8]) -> Option<&[u8]> {
     const KEY: &[u8] = b"\"namespace\":\"";
     let found = begun.windows(KEY.len()).position(|window| window == KEY).and_then(|at| {

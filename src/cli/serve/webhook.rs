@@ -11,7 +11,8 @@ use bytes::Bytes;
 use tower::Service;
 use tower::util::service_fn;
 
-use crate::admission::{Gate, http};
+use crate::admission::gate::Decoded;
+use crate::admission::{Endpoint, Gate, http};
 use crate::server::limits::{Fair, Pace, SMALL, Slots, Spending};
 use crate::server::{Arrival, Peer};
 use crate::telemetry::metrics;
@@ -19,6 +20,10 @@ use crate::telemetry::metrics;
 /// How long a review may wait for a slot where the caller does not say how long it waits itself: well below the
 /// three seconds after which an API server has given up.
 const WAIT: Duration = Duration::from_secs(2);
+
+/// What is kept of a caller's patience for the work on its review, ten times what the longest takes. A review that begins later
+/// would be stopped at its deadline and answered as a failure of its policies, which it is not.
+const WORK: Duration = Duration::from_millis(500);
 
 /// What bounds the work on reviews.
 struct Limits {
@@ -47,12 +52,16 @@ pub fn service(
     });
     service_fn(move |request: Request<Bytes>| {
         let (gate, limits) = (Arc::clone(&gate), Arc::clone(&limits));
-        async move { Ok(review(&gate, &limits, request).await) }
+        async move { Ok(review(gate, limits, request).await) }
     })
 }
 
-/// The namespace that a review is about, from the beginning of its text, or nothing where it is not found there: whose large
+/// The namespace that a review is about, from the beginning of its text, or an empty one where none is found there: whose large
 /// reviews wait for each other. No verdict depends on it, and the text of a string cannot pass for it: its quotes are escaped.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "an `Owner` may know of none, and here what is not found is one owner"
+)]
 pub(super) fn namespace(begun: &[u8]) -> Option<&[u8]> {
     const KEY: &[u8] = b"\"namespace\":\"";
     let found = begun.windows(KEY.len()).position(|window| window == KEY).and_then(|at| {
@@ -62,46 +71,114 @@ pub(super) fn namespace(begun: &[u8]) -> Option<&[u8]> {
     Some(found.unwrap_or_default())
 }
 
-async fn review(gate: &Gate, limits: &Limits, request: Request<Bytes>) -> Response {
+async fn review(gate: Arc<Gate>, limits: Arc<Limits>, request: Request<Bytes>) -> Response {
     let (head, body) = request.into_parts();
     let endpoint = match http::route(&head) {
         Ok(endpoint) => endpoint,
         Err(response) => return response,
     };
     let verified = head.extensions.get::<Peer>().is_some_and(|peer| peer.verified);
-    let patience = Patience::of(&head);
-    let large = body.len() > SMALL;
+    let work = Work { gate, limits, endpoint, verified, patience: Patience::of(&head) };
+    if body.len() <= SMALL {
+        return match work.decode(body) {
+            Ok(decoded) => work.small(decoded).await,
+            Err(refused) => refused,
+        };
+    }
     // Before it is decoded, which may take as long as its judgement.
-    let slot = if large { limits.beside.take(patience.wait()).await } else { None };
-    if large && slot.is_none() {
+    let Some(slot) = work.limits.beside.take(work.patience.wait()).await else {
         metrics::shed("large");
         return http::refuse(StatusCode::SERVICE_UNAVAILABLE, "too many large reviews; nothing was judged");
-    }
-    let (decoded, decoding) = timed(large, || gate.decode(body, endpoint));
-    let decoded = match decoded {
-        Ok(decoded) => decoded,
-        Err(error) => {
-            let sentence = crate::admission::message::clean(&error.to_string(), 300);
-            return http::refuse(StatusCode::BAD_REQUEST, &sentence);
+    };
+    beside(slot, move || work.large(body)).await
+}
+
+/// One review on its way.
+struct Work {
+    gate: Arc<Gate>,
+    limits: Arc<Limits>,
+    endpoint: Endpoint,
+    verified: bool,
+    patience: Patience,
+}
+
+/// A review that was decoded, whose it is, and the processor time so far.
+struct Decoding {
+    decoded: Decoded,
+    tenant: String,
+    took: Duration,
+}
+
+impl Work {
+    /// The review, or the answer to what is none.
+    #[expect(clippy::result_large_err, reason = "a response is what a refusal is")]
+    fn decode(&self, body: Bytes) -> Result<Decoding, Response> {
+        let (decoded, took) = timed(|| self.gate.decode(body, self.endpoint));
+        match decoded {
+            Ok(decoded) => Ok(Decoding { tenant: decoded.share().to_owned(), decoded, took }),
+            Err(error) => {
+                let sentence = crate::admission::message::clean(&error.to_string(), 300);
+                Err(http::refuse(StatusCode::BAD_REQUEST, &sentence))
+            }
         }
-    };
-    let tenant = decoded.share().to_owned();
-    let pace = if large { Pace::Free } else { limits.spending.pace(&tenant) };
-    let place = limits.tenants.try_acquire(&tenant);
-    let turn = match pace {
-        _ if place.is_none() => None,
-        Pace::Free => Some(None),
-        Pace::Busy => limits.busy.take_in_turn(&tenant, patience.wait()).await.map(Some),
-        Pace::Dear => limits.beside.take_in_turn(&tenant, patience.wait()).await.map(Some),
-    };
-    if turn.is_none() {
-        metrics::shed("tenant");
-        return http::answer(&gate.shed(&decoded, verified));
     }
-    let beside = large || pace == Pace::Dear;
-    let (verdict, judging) = timed(beside, || gate.decide(decoded, patience.left(), verified));
-    limits.spending.note(&tenant, decoding + judging);
-    http::answer(&verdict)
+
+    /// From the body to the answer; nothing of it is left afterwards.
+    fn large(self, body: Bytes) -> Response {
+        let decoding = match self.decode(body) {
+            Ok(decoding) => decoding,
+            Err(refused) => return refused,
+        };
+        match self.limits.tenants.try_acquire(&decoding.tenant) {
+            Some(_place) => self.judge(decoding),
+            None => self.shed(&decoding),
+        }
+    }
+
+    /// Judges at once, or when it is its tenant's turn.
+    async fn small(self, decoding: Decoding) -> Response {
+        let Some(place) = self.limits.tenants.try_acquire(&decoding.tenant) else {
+            return self.shed(&decoding);
+        };
+        let (limits, wait) = (Arc::clone(&self.limits), self.patience.wait());
+        match limits.spending.pace(&decoding.tenant) {
+            Pace::Free => self.judge(decoding),
+            Pace::Busy => match limits.busy.take_in_turn(&decoding.tenant, wait).await {
+                Some(_slot) => self.judge(decoding),
+                None => self.shed(&decoding),
+            },
+            Pace::Dear => match limits.beside.take_in_turn(&decoding.tenant, wait).await {
+                Some(slot) => beside((slot, place), move || self.judge(decoding)).await,
+                None => self.shed(&decoding),
+            },
+        }
+    }
+
+    fn judge(&self, Decoding { decoded, tenant, took }: Decoding) -> Response {
+        let (verdict, judging) = timed(|| self.gate.decide(decoded, self.patience.left(), self.verified));
+        self.limits.spending.note(&tenant, took + judging);
+        http::answer(&verdict)
+    }
+
+    fn shed(&self, decoding: &Decoding) -> Response {
+        metrics::shed("tenant");
+        http::answer(&self.gate.shed(&decoding.decoded, self.verified))
+    }
+}
+
+/// Works on a thread of its own while it holds these places. What large reviews leave behind in an allocator, a few threads
+/// leave behind, and not each worker.
+async fn beside(held: impl Send + 'static, work: impl FnOnce() -> Response + Send + 'static) -> Response {
+    let done = tokio::task::spawn_blocking(move || {
+        let _held = held;
+        work()
+    });
+    match done.await {
+        Ok(response) => response,
+        // As if it had been here: the connection answers 500.
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => http::refuse(StatusCode::SERVICE_UNAVAILABLE, "the gate is ending; nothing was judged"),
+    }
 }
 
 /// How long the caller of a review waits for its answer, where it says so.
@@ -121,20 +198,17 @@ impl Patience {
         self.whole.map(|whole| whole.saturating_sub(self.arrival.elapsed()))
     }
 
-    /// How long a review may wait for a slot.
+    /// How long a review may wait for a slot: what is left afterwards suffices for its judgement.
     fn wait(&self) -> Duration {
-        self.left().unwrap_or(WAIT)
+        self.left().unwrap_or(WAIT).saturating_sub(WORK)
     }
 }
 
-/// Works, and says how much processor time it took. Beside the worker, others have its other connections meanwhile.
-fn timed<T>(beside: bool, work: impl FnOnce() -> T) -> (T, Duration) {
-    let work = || {
-        let before = processor_time();
-        let done = work();
-        (done, processor_time().saturating_sub(before))
-    };
-    if beside { tokio::task::block_in_place(work) } else { work() }
+/// Works, and says how much processor time it took.
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let before = processor_time();
+    let done = work();
+    (done, processor_time().saturating_sub(before))
 }
 
 /// The processor time of this thread.

@@ -103,10 +103,9 @@ where
     }
     let mut reader = Reader { body, wait: None, inner, caller };
     let whole = reader.whole(declared).await;
-    match whole {
-        // What is sent on purpose, or in good faith, is read on; what is slow has had its time.
-        Err(Rejection::TooLong { .. } | Rejection::Memory) => limits.discard(false, reader.body),
-        _ => {}
+    // What is too long, or finds no room, is read on; what is slow has had its time.
+    if let Err(Rejection::TooLong { .. } | Rejection::Memory) = whole {
+        limits.discard(false, reader.body);
     }
     if let Err(rejection) = &whole
         && let Some(reason) = rejection.shed()

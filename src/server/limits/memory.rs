@@ -19,11 +19,11 @@ const SMALL_ALL: usize = 32 << 20;
 /// Up to this size a body is of medium size, and waits only for others like it.
 const MEDIUM: usize = 1 << 20;
 
-/// What bodies of medium size may hold together.
-const MEDIUM_ALL: usize = 16 << 20;
+/// What bodies of medium size may hold together, and so what is read ahead of those that are judged.
+const MEDIUM_ALL: usize = 8 << 20;
 
 /// How many of the longest bodies there is room for at once.
-const LARGEST: usize = 2;
+const LARGEST: usize = 1;
 
 /// Bodies over [`SMALL`] of one address on their way at once; the next ones wait, in the order of arrival.
 pub(super) const ADDRESS: usize = 8;
@@ -176,11 +176,9 @@ mod tests {
     #[tokio::test]
     async fn sizes_have_their_own_memory_and_the_address_its_own_bound() {
         let (pools, caller) = (Pools::new(16 << 20), Arc::new(Caller::default()));
-        let whole = timeout(MOMENT, pools.reserve(&caller, None, 16 << 20));
-        let mut held =
-            vec![whole.await.unwrap().unwrap(), pools.reserve(&caller, None, 16 << 20).await.unwrap()];
-        assert!(fits(&pools, &caller, b"a", 2 << 20).await.is_none(), "no room for a third");
-        for n in 2..ADDRESS {
+        let mut held = vec![pools.reserve(&caller, None, 16 << 20).await.unwrap()];
+        assert!(fits(&pools, &caller, b"a", 2 << 20).await.is_none(), "no room for another");
+        for n in 1..ADDRESS {
             held.push(fits(&pools, &caller, &[u8::try_from(n).unwrap()], MEDIUM).await.unwrap());
         }
         assert!(fits(&pools, &caller, b"b", MEDIUM).await.is_none(), "the address has its eight");

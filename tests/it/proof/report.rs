@@ -72,13 +72,14 @@ what does not, is tried by `tests/it/controlplane/down.rs`. A short run of all t
 /// The table of the hostile tenants, and what the innocent one noticed.
 pub fn soak(soak: &Soak) -> String {
     let mut text =
-        "| kind | answered | of them 503 for load | wrong or without an answer |\n|---|--:|--:|--:|\n"
+        "| kind | memory when one is judged alone | answered | of them refused for load | wrong or without an answer |\n|---|--:|--:|--:|--:|\n"
             .to_owned();
     for count in soak.hostile.iter().chain([&soak.slow]) {
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} |",
             count.name,
+            if count.alone > 0 { format!("{} MiB", count.alone >> 20) } else { "–".to_owned() },
             count.answered,
             count.refused,
             count.flaws.len()

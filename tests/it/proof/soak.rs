@@ -20,7 +20,8 @@ use self::hostile::Kind;
 use self::innocent::Innocent;
 use super::caller::trust;
 
-/// What the gate may take, with the tenants of the cases.
+/// What the gate may take, with the tenants of the cases. The short run leaves out the text of the program: that of a debug
+/// build is 40 MiB, and that of a release build 15.
 pub const RESIDENT: u64 = 128 << 20;
 
 /// What an innocent review may take in 99 of 100 cases; asserted by `make proof` alone, because a test must not depend on how
@@ -44,6 +45,8 @@ pub struct Count {
     pub answered: usize,
     /// Explicit answers that there is too much to do.
     pub refused: usize,
+    /// The most memory that the process had while one of them was judged alone.
+    pub alone: u64,
     /// Wrong answers, and calls without one.
     pub flaws: Vec<String>,
 }
@@ -62,8 +65,8 @@ impl Target {
     }
 }
 
-/// Sends for so long, to a gate with these flags.
-pub fn run(time: Duration, flags: &[&str]) -> Soak {
+/// Sends for so long, to a gate with these flags; `memory` is what of it counts.
+pub fn run(time: Duration, flags: &[&str], memory: &'static str) -> Soak {
     let extra = [&["--decision-log", "none"], flags].concat();
     let gate = Gate::start(&Options { extra: &extra, ..Options::default() });
     let target = Target {
@@ -71,20 +74,45 @@ pub fn run(time: Duration, flags: &[&str]) -> Soak {
         trust: trust(&[gate.authority.cert_pem()]),
         over: Arc::default(),
     };
-    let resident_before = resident(gate.pid());
-    let innocent = innocent::begin(target.clone());
+    let resident_before = super::memory::status(gate.pid(), memory);
     let kinds = hostile::kinds();
+    let alone: Vec<_> = kinds.iter().map(|kind| alone(kind, &target, gate.pid())).collect();
+    let innocent = innocent::begin(target.clone());
     let callers: Vec<_> = kinds.into_iter().map(|kind| begin(kind, target.clone())).collect();
     let slow = slow::begin(target.clone());
     let (began, mut most) = (Instant::now(), 0);
     wait(time + Duration::from_mins(1), || {
-        most = most.max(resident(gate.pid()));
+        most = most.max(super::memory::status(gate.pid(), memory));
         (began.elapsed() >= time).then_some(())
     });
     target.over.store(true, Ordering::Relaxed);
-    let hostile = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
+    let mut hostile: Vec<Count> = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
+    for (count, (flaw, memory)) in hostile.iter_mut().zip(alone) {
+        count.alone = memory;
+        count.flaws.splice(0..0, flaw);
+    }
     let (slow, innocent) = (slow.join().unwrap(), innocent.join().unwrap());
-    Soak { hostile, slow, innocent, resident: most.max(resident(gate.pid())), resident_before }
+    Soak {
+        hostile,
+        slow,
+        innocent,
+        resident: most.max(super::memory::status(gate.pid(), memory)),
+        resident_before,
+    }
+}
+
+/// What is wrong with the answer to a review of this kind when nothing else is asked, and the most memory meanwhile.
+fn alone(kind: &Kind, target: &Target, pid: u32) -> (Option<String>, u64) {
+    // Forgets the highest mark of before.
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let answered = runtime.block_on(kind.ask_alone(&mut Caller::new(target, "127.0.0.1")));
+    let flaw = match answered {
+        Ok(true) => None,
+        Ok(false) => Some("not judged although nothing else is asked".to_owned()),
+        Err(flaw) => Some(flaw),
+    };
+    (flaw.map(|flaw| format!("{} alone: {flaw}", kind.name)), super::memory::status(pid, "VmHWM:"))
 }
 
 /// One kind at full speed, on a thread of its own that yields to the gate: what it takes to send is no part of what is measured.
@@ -154,9 +182,4 @@ impl Soak {
         flaws.extend((in_time && p99 > P99).then(|| format!("{p99:?} for 99 of 100 innocent reviews")));
         flaws
     }
-}
-
-/// What a process has of memory now.
-fn resident(pid: u32) -> u64 {
-    super::memory::status(pid, "VmRSS:")
 }

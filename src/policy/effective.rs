@@ -163,7 +163,7 @@ fn said_of<'a>(
     sets: &'a [Attached],
     project: Option<&'a str>,
 ) -> impl Iterator<Item = (&'a Attached, &'a Rule)> {
-    let here = sets.iter().filter(move |set| set.project.is_none() || set.project.as_deref() == project);
+    let here = sets.iter().filter(move |set| set.holds_in(project));
     here.flat_map(move |set| {
         set.rules.iter().filter(move |rule| *rule.policy == *policy).map(move |rule| (set, rule))
     })

@@ -100,6 +100,8 @@ mod db;
 
 mod error;
 
+mod reader;
+
 pub mod feed;
 
 pub mod mirror;

@@ -145,6 +145,7 @@ async fn change(api: &Api, caller: &Caller, slug: &str, tenant: Option<&str>) ->
         None if scope.tenant().is_some() => return Err(not_own()),
         None => {}
     }
+    let item = catalog::locked(&mut tx, &item.id, tenant.as_deref()).await?;
     Ok((tx, item))
 }
 

@@ -28,7 +28,12 @@ pub struct ExceptionNew {
     #[schema(min_length = 1, max_length = 36, nullable = false)]
     tenant: Option<String>,
     /// Id of the policy.
-    #[schema(min_length = 1, max_length = 63, pattern = "^[a-z][-a-z0-9]*$", example = "registry-allowlist")]
+    #[schema(
+        min_length = 1,
+        max_length = 63,
+        pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$",
+        example = "registry-allowlist"
+    )]
     policy: String,
     /// Usernames and groups it is for; empty means everybody.
     #[serde(default)]

@@ -20,7 +20,7 @@ use super::idempotency::{REPLAYED, Ticket};
 use super::problem::{Code, Fault, Problem};
 use super::request_id::RequestId;
 use super::route::Manner;
-use super::{Api, Remote, dry_run};
+use super::{Api, Remote, dry_run, page};
 use crate::access::matrix::{Method, Rule};
 use crate::access::{Action, Denied, Identity, Scope, authorize};
 
@@ -126,7 +126,8 @@ async fn run(post: &Post, next: Next, request: Request) -> Result<Response, Prob
     if post.manner.waits {
         return Ok(next.run(request).await);
     }
-    tokio::time::timeout(PATIENCE, next.run(request)).await.map_err(|_| {
+    let path = request.uri().path().to_owned();
+    tokio::time::timeout(PATIENCE, page::of_list(&path, next.run(request))).await.map_err(|_| {
         tracing::warn!(action = post.rule.action.as_str(), "a request took too long and was given up");
         Problem::new(Code::ServiceUnavailable, "this takes too long just now")
     })
@@ -187,6 +188,6 @@ async fn ticket(post: &Post, who: &Identity, request: Request) -> Result<(Reques
     let bytes: Bytes = axum::body::to_bytes(body, BODY_MAX)
         .await
         .map_err(|_| Problem::new(Code::PayloadTooLarge, too_long()))?;
-    let ticket = Ticket::of(&head.headers, who.name(), head.uri.path(), &bytes)?;
+    let ticket = Ticket::of(&head.headers, who, post.rule.method, &head.uri, &bytes)?;
     Ok((Request::from_parts(head, bytes.into()), ticket))
 }

@@ -4,13 +4,14 @@
 //! same request again is answered from there; another request under the same key is refused. Refusals are not kept:
 //! nothing was done, so it may be tried again.
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, Uri};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::answer::Plain;
 use super::problem::{Code, Fault, Problem};
-use crate::access::Scope;
+use crate::access::matrix::Method;
+use crate::access::{Identity, Scope};
 use crate::store::{Ledger, Tx, idempotency};
 
 /// The header.
@@ -39,15 +40,16 @@ struct Kept {
 }
 
 impl Ticket {
-    /// The ticket of a request, where it has a key. `path` is the path as it was sent, so that the same body for another
-    /// tenant is another request.
+    /// The ticket of a request, where it has a key. Path and query are as they were sent, so that the same body for another
+    /// tenant is another request; and where the caller is of several tenants, so is the same request in another of them.
     ///
     /// # Errors
     /// 400 for a key that is none.
     pub fn of(
         headers: &HeaderMap,
-        subject: String,
-        path: &str,
+        who: &Identity,
+        method: Method,
+        uri: &Uri,
         body: &[u8],
     ) -> Result<Option<Self>, Problem> {
         let mut values = headers.get_all(&HEADER).iter();
@@ -58,8 +60,19 @@ impl Ticket {
             let detail = "is not one word of 1 to 255 printable ASCII characters";
             return Err(Problem::invalid(vec![Fault::new(format!("{HEADER}:"), detail)]));
         }
-        let hash = hex::encode(Sha256::digest(body));
-        Ok(Some(Self { key: key.to_owned(), subject, route: format!("POST {path}"), hash }))
+        let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+        let mut hash = Sha256::new();
+        hash.update(uri.query().unwrap_or_default());
+        hash.update([0]);
+        hash.update(body);
+        // Each tenant has keys of its own: what is kept for one must neither answer nor stop a request in another.
+        let tenant = who.tenant.as_ref().map_or_else(String::new, |tenant| format!(" in {}", tenant.id));
+        Ok(Some(Self {
+            key: key.to_owned(),
+            subject: format!("{}{tenant}", who.name()),
+            route: format!("{} {}{query}", method.as_str(), uri.path()),
+            hash: hex::encode(hash.finalize()),
+        }))
     }
 
     /// What was answered to this request before.

@@ -5,10 +5,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::future::Future;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Ref, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -25,8 +27,27 @@ const LOOKED_AT_MAX: usize = 2_000;
 /// Rows of one query when it filters.
 const BATCH: usize = 500;
 
-/// First word of a cursor, so that a later form can be told from this one.
-const FORM: &str = "1.";
+/// First word of a cursor, so that a later form can be told from this one. After it come a digest of the list's path, which
+/// tells a cursor of another list, and the key of the last item.
+const FORM: &str = "2.";
+
+/// Digits of a path's digest: a cursor of another list is a slip and no attack, for lists show what their caller may see.
+const TAG: usize = 8;
+
+tokio::task_local! {
+    /// Digest of the path that is being answered.
+    static LIST: String;
+}
+
+/// Answers a request for this path: cursors that it makes and takes are of this list.
+pub(super) async fn of_list<F: Future>(path: &str, answer: F) -> F::Output {
+    let digest = hex::encode(Sha256::digest(path));
+    LIST.scope(digest.chars().take(TAG).collect(), answer).await
+}
+
+fn list_tag() -> String {
+    LIST.try_with(String::clone).unwrap_or_default()
+}
 
 /// The query of a list.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
@@ -142,7 +163,7 @@ impl Window {
         let mut faults = Vec::new();
         let after = cursor.map(decode);
         if after == Some(None) {
-            faults.push(Fault::new("?cursor", "is no cursor of this server"));
+            faults.push(Fault::new("?cursor", "is no cursor of this list"));
         }
         let selector = Selector::parse(selector.unwrap_or_default()).unwrap_or_else(|error| {
             faults.push(Fault::new("?labelSelector", error.to_string()));
@@ -241,13 +262,16 @@ impl<T: ToSchema> ToSchema for Page<T> {
 }
 
 pub(super) fn encode(key: &str) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{FORM}{key}"))
+    URL_SAFE_NO_PAD.encode(format!("{FORM}{}.{key}", list_tag()))
 }
 
 fn decode(cursor: &str) -> Option<String> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
     let text = String::from_utf8(bytes).ok()?;
-    let key = text.strip_prefix(FORM)?;
+    let (list, key) = text.strip_prefix(FORM)?.split_once('.')?;
+    if list != list_tag() {
+        return None;
+    }
     let plain = !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic());
     plain.then(|| key.to_owned())
 }

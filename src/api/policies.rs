@@ -17,7 +17,7 @@ use crate::policy::effective::{self, Sourced};
 use crate::policy::{Policy, PolicySet};
 use crate::store::tenants::{self, Tenant};
 use crate::store::{Tx, snapshot};
-use crate::tenancy::snapshot::{PolicySet as Attached, Rule};
+use crate::tenancy::snapshot::{Origin, PolicySet as Attached, Rule};
 
 /// Whose policies are asked for.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -168,7 +168,7 @@ pub(super) async fn objections(
 ) -> Result<Vec<Fault>, Problem> {
     let law = api.layers()?.live().load();
     let mut sets = law.expanded(&snapshot::policy_sets(tx, &tenant.name).await?);
-    sets.retain(|set| besides != Some(&*set.name));
+    sets.retain(|set| set.origin == Origin::Plan || besides != Some(&*set.name));
     let mut faults = Vec::new();
     for (index, rule) in rules.iter().enumerate() {
         let Some(policy) = law.policy(&rule.policy) else {

@@ -1,5 +1,7 @@
 //! Policy sets of a tenant: what a tenant writes may only tighten, what an administrator writes replaces.
 
+mod bounds;
+
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -38,10 +40,11 @@ pub struct PolicySetPut {
     /// Mode of every rule that has none.
     #[schema(schema_with = fields::mode, required = false)]
     mode: Option<String>,
-    /// What it sets.
+    /// What it sets. The rules of all sets of a tenant have at most 262,144 bytes as JSON, those that the tenant itself
+    /// keeps half of that; parameters nest at most 32 deep.
     #[schema(max_items = 100)]
     rules: Vec<RulePut>,
-    /// Where it holds; absent or empty means the whole tenant.
+    /// Where it holds, each place once; absent or empty means the whole tenant.
     #[serde(default)]
     #[schema(max_items = 100)]
     attached_to: Vec<Attachment>,
@@ -225,6 +228,7 @@ async fn checked(
         attached_to.push(Attachment::default());
     }
     let mut faults = Vec::new();
+    let mut places = std::collections::BTreeSet::new();
     for (index, place) in attached_to.iter_mut().enumerate() {
         if let Some(named) = place.tenant.take().filter(|named| *named != tenant.id && *named != tenant.name)
         {
@@ -243,6 +247,9 @@ async fn checked(
                 Err(error) => return Err(error.into()),
             }
         }
+        if !places.insert(place.project.clone()) {
+            faults.push(Fault::new(format!("/attachedTo/{index}"), "is a place that stands here before"));
+        }
     }
     let rules: Vec<Rule> = rules
         .into_iter()
@@ -257,6 +264,7 @@ async fn checked(
         Some(was) => was.origin == "tenant",
         None => !matches!(tx.scope().power(), Power::Admin),
     };
+    faults.extend(bounds::bounds(tx, tenant, &rules, places.len(), tenant_speaks, was).await?);
     faults
         .extend(objections(api, tx, tenant, &rules, tenant_speaks, was.map(|was| was.name.as_str())).await?);
     if faults.is_empty() {

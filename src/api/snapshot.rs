@@ -18,7 +18,7 @@ use super::body::Query;
 use super::caller::Caller;
 use super::problem::{Code, Problem};
 use super::route::{Named, Part, Shape, Success};
-use crate::store::mirror::{Mirror, Next};
+use crate::store::mirror::{Mirror, Next, Touch};
 use crate::store::revision::{self, Change, Now};
 use crate::store::{StoreError, Tx, snapshot};
 
@@ -80,7 +80,10 @@ pub async fn get(
     let cluster = query.cluster.as_deref();
     let patience = Duration::from_secs(query.wait.unwrap_or(PATIENCE).into());
     match mirror.next(position, patience).await {
-        Next::Away => {
+        Next::Away(Touch::Refuses) => {
+            Err(Problem::new(Code::ServiceUnavailable, "this server cannot read the ledger's document"))
+        }
+        Next::Away(_) => {
             Err(Problem::new(Code::ServiceUnavailable, "this server is out of touch with the ledger"))
         }
         Next::Nothing => {
@@ -90,7 +93,7 @@ pub async fn get(
         Next::Changes(now, changes) => {
             let Some((_, since)) = position else { return Err(Problem::of(Code::Internal)) };
             let patch = match cluster {
-                None => revision::compose(changes),
+                None => revision::compose(&changes)?,
                 Some(cluster) => of_cluster(&api, &caller, cluster, &now, changes).await?,
             };
             patched(&now.ledger, since, now.revision, patch)
@@ -114,7 +117,7 @@ async fn of_cluster(
 ) -> Result<Value, Problem> {
     let mut tx = api.read(caller).await?;
     known(&mut tx, cluster).await?;
-    let parts: BTreeSet<_> = changes.into_iter().flat_map(|change| change.parts).collect();
+    let parts: BTreeSet<_> = changes.iter().flat_map(|change| change.parts.iter().cloned()).collect();
     let mut patch = snapshot::patch(&mut tx, &parts, Some(cluster)).await?;
     tx.rollback().await?;
     // The transaction may have seen more than is answered here; what it has seen too soon, the next patch says again.

@@ -163,7 +163,7 @@ fn said_of<'a>(
     sets: &'a [Attached],
     project: Option<&'a str>,
 ) -> impl Iterator<Item = (&'a Attached, &'a Rule)> {
-    let here = sets.iter().filter(move |set| set.project.is_none() || set.project.as_deref() == project);
+    let here = sets.iter().filter(move |set| set.holds_in(project));
     here.flat_map(move |set| {
         // What is locked may be tightened by a tenant for itself, and is nobody's to loosen.
         let free = !manifest.locked || set.origin == Origin::Tenant;

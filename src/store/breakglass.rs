@@ -99,11 +99,17 @@ pub async fn close(tx: &mut Tx, was: Breakglass) -> Result<Breakglass, StoreErro
         return Ok(was);
     }
     let now = tx.now();
-    sqlx::query("UPDATE breakglass SET closed_at = $1, updated_at = $1, version = version + 1 WHERE id = $2")
-        .bind(now)
-        .bind(was.id.clone())
-        .execute(tx.sql())
-        .await?;
+    let done = sqlx::query(
+        "UPDATE breakglass SET closed_at = $1, updated_at = $1, version = version + 1 \
+         WHERE id = $2 AND closed_at IS NULL",
+    )
+    .bind(now)
+    .bind(was.id.clone())
+    .execute(tx.sql())
+    .await?;
+    if done.rows_affected() == 0 {
+        return get(tx, &was.id).await;
+    }
     tx.audit(Entry::new("breakglass.close", "breakglass").of(&was.id, &was.id));
     tx.touch(Part::Breakglass(was.id.clone()));
     get(tx, &was.id).await

@@ -70,6 +70,17 @@ fn anywhere(text: &str) -> String {
     pattern
 }
 
+/// The same as [`get`] for whoever is about to change it: its row is locked until the commit, where the scope may.
+pub async fn locked(tx: &mut Tx, item: &str, tenant: Option<&str>) -> Result<Item, StoreError> {
+    let found = get(tx, item, tenant).await?;
+    // Changes nothing, and locks the row on both databases; what is read after that stays so.
+    sqlx::query("UPDATE catalog_items SET version = version WHERE id = $1")
+        .bind(found.id.clone())
+        .execute(tx.sql())
+        .await?;
+    get(tx, &found.id, tenant).await
+}
+
 /// An item by slug or id, as a tenant sees it: its own before the global one. Without a tenant, a slug is the global
 /// item's.
 pub async fn get(tx: &mut Tx, item: &str, tenant: Option<&str>) -> Result<Item, StoreError> {

@@ -147,7 +147,7 @@ pub async fn update(
 ) -> Result<Cluster, StoreError> {
     let before = current(tx, reference, expected).await?;
     let now = tx.now();
-    let done = sqlx::query(
+    let statement = sqlx::query(
         "UPDATE clusters SET display_name = $1, labels = $2, capsule_proxy_url = $3, capsule_proxy_ca = $4, \
          updated_at = $5, version = version + 1 WHERE id = $6 AND version = $7",
     )
@@ -157,12 +157,8 @@ pub async fn update(
     .bind(change.capsule_proxy_ca.unwrap_or_else(|| before.capsule_proxy_ca.clone()))
     .bind(now)
     .bind(&before.id)
-    .bind(before.version)
-    .execute(tx.sql())
-    .await?;
-    if done.rows_affected() == 0 {
-        return Err(StoreError::Stale);
-    }
+    .bind(before.version);
+    tx.change_one(statement).await?;
     let after = get(tx, &before.id).await?;
     let entry = Entry::new("cluster.update", "cluster").of(&after.id, &after.name);
     tx.audit(entry.before(told(&before)).after(told(&after)));
@@ -180,15 +176,16 @@ pub async fn delete(tx: &mut Tx, reference: &str, expected: Option<i64>) -> Resu
         let children = if tenants == 1 { "a tenant".to_owned() } else { format!("{tenants} tenants") };
         return Err(StoreError::Dependents { what: "cluster", children });
     }
-    sqlx::query("DELETE FROM clusters WHERE id = $1").bind(&cluster.id).execute(tx.sql()).await?;
+    let statement = sqlx::query("DELETE FROM clusters WHERE id = $1 AND version = $2");
+    tx.change_one(statement.bind(&cluster.id).bind(cluster.version)).await?;
     let entry = Entry::new("cluster.delete", "cluster").of(&cluster.id, &cluster.name);
     tx.audit(entry.before(told(&cluster)));
     Ok(())
 }
 
-/// One as it is now, if it has the version that is expected.
+/// One as it is now, locked, if it has the version that is expected.
 async fn current(tx: &mut Tx, reference: &str, expected: Option<i64>) -> Result<Cluster, StoreError> {
-    let cluster = get(tx, reference).await?;
+    let cluster = locked(tx, reference).await?;
     if expected.is_some_and(|version| version != cluster.version) {
         return Err(StoreError::Stale);
     }

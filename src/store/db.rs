@@ -52,6 +52,8 @@ impl Default for Options {
 #[derive(Debug, Clone)]
 pub(super) struct Database {
     pool: AnyPool,
+    /// One connection for whoever holds the ledger's row: waiting for one of `pool` it would wait for those who wait for it.
+    aside: AnyPool,
     kind: Kind,
     patience: Duration,
     /// SQLite has one writer at a time. Whoever waits for it in a queue of ours is served in turn and at once; in
@@ -72,28 +74,9 @@ impl Database {
         let (kind, url) = address::read(url)?;
         sqlx::any::install_default_drivers();
         let patience = options.patience;
-        let pool = AnyPoolOptions::new()
-            .max_connections(options.connections.clamp(1, 100))
-            .acquire_timeout(patience)
-            .test_before_acquire(false)
-            .before_acquire(|connection, idle| {
-                Box::pin(async move {
-                    if idle.idle_for > TRUSTED_IDLE {
-                        sqlx::Connection::ping(connection).await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .after_connect(move |connection, _| {
-                Box::pin(async move {
-                    for statement in habits(kind, patience) {
-                        settle(connection, &statement).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .connect_lazy(&url)?;
-        Ok(Self { pool, kind, patience, writer: Arc::new(Semaphore::new(1)) })
+        let many = pool(options.connections.clamp(1, 100), kind, patience).connect_lazy(&url)?;
+        let aside = pool(1, kind, patience).connect_lazy(&url)?;
+        Ok(Self { pool: many, aside, kind, patience, writer: Arc::new(Semaphore::new(1)) })
     }
 
     pub(super) const fn kind(&self) -> Kind {
@@ -107,7 +90,31 @@ impl Database {
 
     pub(super) async fn close(&self) {
         self.pool.close().await;
+        self.aside.close().await;
     }
+}
+
+fn pool(connections: u32, kind: Kind, patience: Duration) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(patience)
+        .test_before_acquire(false)
+        .before_acquire(|connection, idle| {
+            Box::pin(async move {
+                if idle.idle_for > TRUSTED_IDLE {
+                    sqlx::Connection::ping(connection).await?;
+                }
+                Ok(true)
+            })
+        })
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                for statement in habits(kind, patience) {
+                    settle(connection, &statement).await?;
+                }
+                Ok(())
+            })
+        })
 }
 
 /// What every connection is told first. A frozen process must not hold its locks for ever, hence the bounds.

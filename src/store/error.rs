@@ -54,6 +54,12 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    /// With it the snapshot would not be one that gates read; the caller should have refused it before, with a better word.
+    #[error("with it gates could not read the ledger's document: {}", problems.first().map_or("", String::as_str))]
+    Unreadable {
+        /// What is wrong with the document, each by its path.
+        problems: Vec<String>,
+    },
     /// The database is away, locked, full, or going down. Nothing was kept; the same may succeed later.
     #[error("the ledger's database does not answer just now: {reason}")]
     Unavailable {

@@ -156,14 +156,18 @@ pub async fn approve(tx: &mut Tx, was: Exception) -> Result<Exception, StoreErro
         return Err(StoreError::conflict("exceptions_state", format!("the exception is {}", was.state)));
     }
     let (now, by) = (tx.now(), tx.scope().actor().name.clone());
-    sqlx::query(
-        "UPDATE exceptions SET state = 'active', approved_by = $1, updated_at = $2, version = version + 1 WHERE id = $3",
+    let statement = sqlx::query(
+        "UPDATE exceptions SET state = 'active', approved_by = $1, updated_at = $2, version = version + 1 \
+         WHERE id = $3 AND version = $4",
     )
     .bind(by)
     .bind(now)
     .bind(was.id.clone())
-    .execute(tx.sql())
-    .await?;
+    .bind(was.version);
+    match tx.change_one(statement).await {
+        Err(StoreError::Stale) => return Err(moved_on(tx, &was).await),
+        done => done?,
+    }
     let is = get(tx, &was.id).await?;
     tx.audit(entry("exception.approve", &is).before(json!(was)).after(json!(is)));
     tx.touch(Part::Exception(was.id));
@@ -173,16 +177,28 @@ pub async fn approve(tx: &mut Tx, was: Exception) -> Result<Exception, StoreErro
 /// Ends an exception.
 pub async fn remove(tx: &mut Tx, was: Exception) -> Result<(), StoreError> {
     let tenant = tx.tenant();
-    sqlx::query("DELETE FROM exceptions WHERE id = $1 AND ($2 IS NULL OR tenant_id = $2)")
-        .bind(was.id.clone())
-        .bind(tenant)
-        .execute(tx.sql())
-        .await?;
+    let statement =
+        "DELETE FROM exceptions WHERE id = $1 AND version = $2 AND ($3 IS NULL OR tenant_id = $3)";
+    let statement = sqlx::query(statement).bind(was.id.clone()).bind(was.version).bind(tenant);
+    match tx.change_one(statement).await {
+        Err(StoreError::Stale) => return Err(moved_on(tx, &was).await),
+        done => done?,
+    }
     tx.audit(entry("exception.delete", &was).before(json!(was)));
     if was.state != "requested" {
         tx.touch(Part::Exception(was.id));
     }
     Ok(())
+}
+
+/// Why what was read could not be changed. An owner may not lock the row before it reads, so this is told afterwards.
+async fn moved_on(tx: &mut Tx, was: &Exception) -> StoreError {
+    match get(tx, &was.id).await {
+        Ok(is) => {
+            StoreError::conflict("exceptions_state", format!("the exception is {} meanwhile", is.state))
+        }
+        Err(error) => error,
+    }
 }
 
 /// Takes out what is over, as whoever serves the ledger may; how many there were.

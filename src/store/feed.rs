@@ -26,7 +26,7 @@ mod pace;
 
 pub mod remote;
 
-pub use health::Health;
+pub use health::{Health, TroubleKind};
 pub use intake::{Enter, Intake, Offer, Refused};
 pub use kept::Kept;
 pub use pace::Pace;

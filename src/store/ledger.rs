@@ -6,6 +6,7 @@ use super::audit::Denials;
 use super::db::{Database, Kind, Mode, Options, Session, Wall};
 use super::error::StoreError;
 use super::migrate::{self, Migration};
+use super::reader::Reader;
 use super::revision;
 use super::tx::Tx;
 use crate::access::Scope;
@@ -16,6 +17,7 @@ pub struct Ledger {
     database: Database,
     hub: Hub,
     denials: Denials,
+    reader: Reader,
 }
 
 /// Where a revision is announced within this process.
@@ -47,7 +49,12 @@ impl Ledger {
     /// there. Until then transactions fail.
     pub fn lazy(url: &str, options: &Options) -> Result<Self, StoreError> {
         let database = Database::lazy(url, options)?;
-        Ok(Self { database, hub: Hub(watch::Sender::new(0)), denials: Denials::default() })
+        Ok(Self {
+            database,
+            hub: Hub(watch::Sender::new(0)),
+            denials: Denials::default(),
+            reader: Reader::default(),
+        })
     }
 
     /// Brings the schema up to date, or with `migrate` false says whether it is; then reads where the ledger is.
@@ -69,7 +76,12 @@ impl Ledger {
     /// Opens a database as it is, whatever its schema. For [`Ledger::migrate`] and [`Ledger::pending`] only.
     pub async fn connect(url: &str, options: &Options) -> Result<Self, StoreError> {
         let database = Database::open(url, options).await?;
-        Ok(Self { database, hub: Hub(watch::Sender::new(0)), denials: Denials::default() })
+        Ok(Self {
+            database,
+            hub: Hub(watch::Sender::new(0)),
+            denials: Denials::default(),
+            reader: Reader::default(),
+        })
     }
 
     /// What of this program's schema the database does not have.
@@ -95,7 +107,7 @@ impl Ledger {
 
     async fn begin(&self, scope: &Scope, mode: Mode) -> Result<Tx, StoreError> {
         let session = self.database.begin(&scope.power().into(), mode).await?;
-        Ok(Tx::new(session, self.kind(), mode, scope.clone(), self.hub.clone()))
+        Ok(Tx::new(session, mode, scope.clone(), self))
     }
 
     /// A transaction of nobody's, which may record that somebody was turned away.
@@ -106,6 +118,18 @@ impl Ledger {
     /// A transaction of the ledger's own, for what belongs to no request.
     pub(super) async fn begin_own(&self) -> Result<Session, StoreError> {
         self.database.begin(&Wall::Admin, Mode::Write).await
+    }
+
+    pub(super) const fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    pub(super) const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub(super) const fn reader(&self) -> &Reader {
+        &self.reader
     }
 
     pub(super) const fn denials(&self) -> &Denials {

@@ -15,7 +15,7 @@ use serde_json::json;
 use self::row::Row;
 use super::audit::Entry;
 use super::error::StoreError;
-use super::tenants::Tenant;
+use super::tenants::{Tenant, WITH_TENANT};
 use super::{Tx, new_id};
 
 /// Members of a tenant in order of ids, after one of them.
@@ -68,6 +68,16 @@ pub async fn delete(tx: &mut Tx, tenant: &Tenant, was: Member) -> Result<(), Sto
     list_owners(tx, &tenant.id).await?;
     let entry = Entry::new("member.delete", "member").of(&was.id, &was.subject).tenant(&tenant.id);
     tx.audit(entry.before(json!(was)));
+    Ok(())
+}
+
+/// Ends every membership of a tenant that is being deleted.
+pub(super) async fn remove_all(tx: &mut Tx, tenant: &str) -> Result<(), StoreError> {
+    for member in list(tx, tenant, None, i64::MAX).await? {
+        remove(tx, &member.id).await?;
+        let entry = Entry::new("member.delete", "member").of(&member.id, &member.subject).tenant(tenant);
+        tx.audit(entry.before(json!(member)).because(WITH_TENANT));
+    }
     Ok(())
 }
 

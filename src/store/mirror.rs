@@ -17,6 +17,9 @@ use super::revision::{Change, Now};
 /// Changes that are remembered; a gate that is further behind takes the whole.
 const CHANGES_MAX: usize = 1024;
 
+/// Bytes of changes that are remembered: one change may be as long as all of a tenant's policy sets.
+const CHANGES_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Clusters whose whole document is remembered, each as of one revision.
 const DOCUMENTS_MAX: usize = 16;
 
@@ -36,7 +39,19 @@ struct Shared {
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Turn {
     now: Option<Now>,
-    in_touch: bool,
+    touch: Touch,
+}
+
+/// Whether this process hears what is committed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Touch {
+    /// It does.
+    InTouch,
+    /// The ledger does not answer, or this process has not asked yet.
+    #[default]
+    Away,
+    /// The ledger answers, and this process cannot read its document.
+    Refuses,
 }
 
 /// What there is for somebody who waited.
@@ -48,8 +63,8 @@ pub enum Next {
     Whole(Now),
     /// Nothing, and that is known.
     Nothing,
-    /// This process is out of touch with the ledger, or going away; ask another.
-    Away,
+    /// This process is out of touch with the ledger, cannot read it, or is going away; ask another.
+    Away(Touch),
 }
 
 impl Mirror {
@@ -71,8 +86,9 @@ impl Mirror {
     }
 
     /// Whether this process hears what is committed.
-    pub(super) fn in_touch(&self, in_touch: bool) {
-        self.0.turn.send_if_modified(|turn| std::mem::replace(&mut turn.in_touch, in_touch) != in_touch);
+    pub(super) fn touched(&self, now: Touch) {
+        self.0.turn.send_if_modified(|turn| std::mem::replace(&mut turn.touch, now) != now);
+        let in_touch = now == Touch::InTouch;
         self.0.touch.send_if_modified(|touch| std::mem::replace(touch, in_touch) != in_touch);
     }
 
@@ -85,7 +101,7 @@ impl Mirror {
         let mut changes = self.0.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.0.turn.borrow().now.clone();
         if new.is_empty() && before.as_ref() == Some(now) {
-            return self.in_touch(true);
+            return self.touched(Touch::InTouch);
         }
         let follows = before.is_some_and(|before| {
             before.ledger == now.ledger
@@ -95,11 +111,13 @@ impl Mirror {
             changes.clear();
         }
         changes.extend(new);
-        let surplus = changes.len().saturating_sub(CHANGES_MAX);
-        changes.drain(..surplus);
-        self.0.turn.send_replace(Turn { now: Some(now.clone()), in_touch: true });
+        let mut bytes: usize = changes.iter().map(|change| change.patch.len()).sum();
+        while changes.len() > CHANGES_MAX || bytes > CHANGES_BYTES_MAX {
+            bytes -= changes.pop_front().map_or(bytes, |change| change.patch.len());
+        }
+        self.0.turn.send_replace(Turn { now: Some(now.clone()), touch: Touch::InTouch });
         drop(changes);
-        self.in_touch(true);
+        self.touched(Touch::InTouch);
     }
 
     /// Waits until there is something for whoever stands at `position`, ledger and revision, or has nothing.
@@ -107,9 +125,10 @@ impl Mirror {
         let mut turn = self.0.turn.subscribe();
         let until = tokio::time::Instant::now() + patience;
         loop {
-            let Turn { now, in_touch } = turn.borrow_and_update().clone();
-            let Some(now) = now.filter(|_| in_touch && !self.0.closing.is_cancelled()) else {
-                return Next::Away;
+            let Turn { now, touch } = turn.borrow_and_update().clone();
+            let here = touch == Touch::InTouch && !self.0.closing.is_cancelled();
+            let Some(now) = now.filter(|_| here) else {
+                return Next::Away(touch);
             };
             let ahead = match position {
                 Some((ledger, revision)) if ledger == now.ledger => {
@@ -122,10 +141,10 @@ impl Mirror {
                 _ => return Next::Whole(now),
             };
             tokio::select! {
-                () = self.0.closing.cancelled() => return Next::Away,
+                () = self.0.closing.cancelled() => return Next::Away(touch),
                 waited = tokio::time::timeout_at(until, turn.changed()) => match waited {
                     Ok(Ok(())) => {}
-                    Ok(Err(_)) => return Next::Away,
+                    Ok(Err(_)) => return Next::Away(Touch::Away),
                     Err(_) => return if ahead { Next::Whole(now) } else { Next::Nothing },
                 },
             }

@@ -143,9 +143,9 @@ pub async fn replace(
     new: &New,
 ) -> Result<PolicySet, StoreError> {
     let now = tx.now();
-    sqlx::query(
+    let statement = sqlx::query(
         "UPDATE policysets SET name = $1, description = $2, mode = $3, rules = $4, attached_to = $5, \
-         updated_at = $6, version = version + 1 WHERE tenant_id = $7 AND id = $8",
+         updated_at = $6, version = version + 1 WHERE tenant_id = $7 AND id = $8 AND version = $9",
     )
     .bind(new.name.clone())
     .bind(new.description.clone())
@@ -155,8 +155,8 @@ pub async fn replace(
     .bind(now)
     .bind(tenant.id.clone())
     .bind(was.id.clone())
-    .execute(tx.sql())
-    .await?;
+    .bind(was.version);
+    tx.change_one(statement).await?;
     let is = get(tx, &tenant.id, &was.id).await?;
     tx.audit(entry("policyset.update", tenant, &is).before(json!(was)).after(json!(is)));
     tx.touch(Part::Tenant(tenant.name.clone()));
@@ -165,11 +165,8 @@ pub async fn replace(
 
 /// Removes a policy set of a tenant that is locked.
 pub async fn remove(tx: &mut Tx, tenant: &Tenant, was: PolicySet) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM policysets WHERE tenant_id = $1 AND id = $2")
-        .bind(tenant.id.clone())
-        .bind(was.id.clone())
-        .execute(tx.sql())
-        .await?;
+    let statement = sqlx::query("DELETE FROM policysets WHERE tenant_id = $1 AND id = $2 AND version = $3");
+    tx.change_one(statement.bind(tenant.id.clone()).bind(was.id.clone()).bind(was.version)).await?;
     tx.audit(entry("policyset.delete", tenant, &was).before(json!(was)));
     tx.touch(Part::Tenant(tenant.name.clone()));
     Ok(())

@@ -109,17 +109,17 @@ pub async fn create(tx: &mut Tx, tenant: &Tenant, new: &New) -> Result<Project, 
 /// Amends a project of a tenant that is locked. Nothing of this is in the snapshot.
 pub async fn amend(tx: &mut Tx, was: Project, amendment: Amendment) -> Result<Project, StoreError> {
     let now = tx.now();
-    sqlx::query(
+    let statement = sqlx::query(
         "UPDATE projects SET display_name = $1, labels = $2, updated_at = $3, version = version + 1 \
-         WHERE tenant_id = $4 AND id = $5",
+         WHERE tenant_id = $4 AND id = $5 AND version = $6",
     )
     .bind(amendment.display_name.unwrap_or_else(|| was.display_name.clone()))
     .bind(json!(amendment.labels.as_ref().unwrap_or(&was.labels)).to_string())
     .bind(now)
     .bind(was.tenant_id.clone())
     .bind(was.id.clone())
-    .execute(tx.sql())
-    .await?;
+    .bind(was.version);
+    tx.change_one(statement).await?;
     let is = get(tx, &was.tenant_id, &was.id).await?;
     tx.audit(entry("project.update", &is).before(json!(was)).after(json!(is)));
     Ok(is)
@@ -128,14 +128,15 @@ pub async fn amend(tx: &mut Tx, was: Project, amendment: Amendment) -> Result<Pr
 /// Another version of a project, for what is kept beside it changed: who has access.
 pub async fn count_up(tx: &mut Tx, was: Project) -> Result<Project, StoreError> {
     let now = tx.now();
-    sqlx::query(
-        "UPDATE projects SET updated_at = $1, version = version + 1 WHERE tenant_id = $2 AND id = $3",
+    let statement = sqlx::query(
+        "UPDATE projects SET updated_at = $1, version = version + 1 \
+         WHERE tenant_id = $2 AND id = $3 AND version = $4",
     )
     .bind(now)
     .bind(was.tenant_id.clone())
     .bind(was.id.clone())
-    .execute(tx.sql())
-    .await?;
+    .bind(was.version);
+    tx.change_one(statement).await?;
     get(tx, &was.tenant_id, &was.id).await
 }
 

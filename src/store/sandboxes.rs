@@ -157,23 +157,21 @@ pub async fn remove(tx: &mut Tx, was: &Sandbox, reason: Option<&str>) -> Result<
     .fetch_one(tx.sql())
     .await?;
     if observed == 0 {
-        sqlx::query("DELETE FROM sandboxes WHERE tenant_id = $1 AND id = $2")
-            .bind(was.tenant_id.clone())
-            .bind(was.id.clone())
-            .execute(tx.sql())
-            .await?;
+        let statement =
+            sqlx::query("DELETE FROM sandboxes WHERE tenant_id = $1 AND id = $2 AND version = $3");
+        tx.change_one(statement.bind(was.tenant_id.clone()).bind(was.id.clone()).bind(was.version)).await?;
     } else if was.state == "deleting" {
         return Ok(());
     } else {
-        sqlx::query(
+        let statement = sqlx::query(
             "UPDATE sandboxes SET state = 'deleting', updated_at = $1, version = version + 1 \
-             WHERE tenant_id = $2 AND id = $3",
+             WHERE tenant_id = $2 AND id = $3 AND version = $4",
         )
         .bind(now)
         .bind(was.tenant_id.clone())
         .bind(was.id.clone())
-        .execute(tx.sql())
-        .await?;
+        .bind(was.version);
+        tx.change_one(statement).await?;
     }
     let entry = entry("sandbox.delete", was).before(json!(was));
     tx.audit(match reason {

@@ -104,11 +104,9 @@ pub async fn bystanders(tx: &mut Tx) -> Result<Vec<Bystander>, StoreError> {
 
 /// Whether anything is named by the prefix.
 pub async fn any_namespace(tx: &mut Tx) -> Result<bool, StoreError> {
-    let count: i64 =
-        sqlx::query_scalar("SELECT COUNT(*) FROM (SELECT 1 AS one FROM namespaces LIMIT 1) AS some")
-            .fetch_one(tx.sql())
-            .await?;
-    Ok(count > 0)
+    let found: Option<String> =
+        sqlx::query_scalar("SELECT name FROM namespaces LIMIT 1").fetch_optional(tx.sql()).await?;
+    Ok(found.is_some())
 }
 
 /// The value of each key as the document of a snapshot has it.
@@ -120,17 +118,17 @@ pub fn document(settings: &[Setting]) -> Map<String, Value> {
 pub async fn put(tx: &mut Tx, was: Setting, value: Value) -> Result<Setting, StoreError> {
     let now = tx.now();
     let text = value.to_string();
-    sqlx::query(
+    let statement = sqlx::query(
         "INSERT INTO settings (id, created_at, updated_at, scope, key, value) VALUES ($1, $2, $2, 'global', $3, $4) \
          ON CONFLICT (key) WHERE tenant_id IS NULL DO UPDATE SET value = excluded.value, \
-         updated_at = excluded.updated_at, version = settings.version + 1",
+         updated_at = excluded.updated_at, version = settings.version + 1 WHERE settings.version = $5",
     )
     .bind(new_id())
     .bind(now)
     .bind(was.key.clone())
     .bind(text.clone())
-    .execute(tx.sql())
-    .await?;
+    .bind(was.version);
+    tx.change_one(statement).await?;
     let actor = tx.scope().actor().name.clone();
     sqlx::query(
         "INSERT INTO settings_history (id, key, old, new, actor, at) VALUES ($1, $2, $3, $4, $5, $6)",

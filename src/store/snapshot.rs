@@ -16,6 +16,7 @@ use sqlx::AnyConnection;
 
 use super::error::StoreError;
 use super::part::Part;
+use super::revision::Now;
 use super::tx::Tx;
 use crate::tenancy::snapshot::{FORMAT_VERSION, PolicySet};
 
@@ -27,7 +28,15 @@ const SINGLY_MAX: usize = 16;
 /// every tenant.
 pub async fn whole(tx: &mut Tx, cluster: Option<&str>) -> Result<Value, StoreError> {
     let now = tx.ledger().await?;
-    let on = tx.sql();
+    whole_on(tx.sql(), &now, cluster).await
+}
+
+/// The same on a connection whose transaction sees the ledger at `now`.
+pub(super) async fn whole_on(
+    on: &mut AnyConnection,
+    now: &Now,
+    cluster: Option<&str>,
+) -> Result<Value, StoreError> {
     let settings = settings::document(on).await?;
     let mut document = Map::new();
     for (table, found) in [
@@ -46,7 +55,7 @@ pub async fn whole(tx: &mut Tx, cluster: Option<&str>) -> Result<Value, StoreErr
         document.insert("law".to_owned(), law);
     }
     document.insert("version".to_owned(), FORMAT_VERSION.into());
-    document.insert("ledger".to_owned(), now.ledger.into());
+    document.insert("ledger".to_owned(), now.ledger.as_str().into());
     document.insert("revision".to_owned(), now.revision.into());
     document.insert("settings".to_owned(), without_nulls(settings));
     Ok(Value::Object(document))
@@ -178,7 +187,7 @@ pub async fn policy_sets(tx: &mut Tx, tenant: &str) -> Result<Vec<PolicySet>, St
     let found = found.filter(Value::is_array).unwrap_or_else(|| json!([]));
     let mut sets: Vec<PolicySet> = serde_json::from_value(found)
         .map_err(|source| StoreError::Document { what: "the policy sets of a tenant".to_owned(), source })?;
-    sets.sort_by_key(|set| (set.origin, set.project.is_some()));
+    sets.sort_by_key(|set| (set.origin, !set.projects.is_empty()));
     Ok(sets)
 }
 

@@ -14,6 +14,7 @@ mod remove;
 pub use holdings::{Holdings, holdings};
 pub use make::{New, create};
 pub use mend::{Amendment, amend, put_on_plan, set_limits, set_network_policies, set_quotas, set_status};
+pub(super) use remove::WITH_TENANT;
 pub use remove::delete;
 pub use row::{NetworkPolicy, Registries, Status, Tenant, Word};
 

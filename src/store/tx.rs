@@ -2,14 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::AnyConnection;
+use sqlx::any::AnyArguments;
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection};
 
 use super::audit::{self, Entry};
-use super::db::{Kind, Mode, Session};
+use super::db::{Database, Kind, Mode, Session};
 use super::error::StoreError;
-use super::ledger::Hub;
+use super::ledger::{Hub, Ledger};
 use super::part::Part;
-use super::revision;
+use super::reader::Reader;
+use super::revision::{self, Base};
 use crate::access::Scope;
 
 /// A transaction that belongs to a scope. Dropped without [`Tx::commit`] it leaves nothing behind.
@@ -25,6 +28,8 @@ pub struct Tx {
     entries: Vec<Entry>,
     parts: BTreeSet<Part>,
     hub: Hub,
+    database: Database,
+    reader: Reader,
 }
 
 /// What a commit came to.
@@ -35,9 +40,11 @@ pub struct Committed {
 }
 
 impl Tx {
-    pub(super) fn new(session: Session, kind: Kind, mode: Mode, scope: Scope, hub: Hub) -> Self {
+    pub(super) fn new(session: Session, mode: Mode, scope: Scope, of: &Ledger) -> Self {
         let now = jiff::Timestamp::now().as_millisecond();
-        Self { session, kind, mode, scope, now, entries: Vec::new(), parts: BTreeSet::new(), hub }
+        let (entries, parts, hub) = (Vec::new(), BTreeSet::new(), of.hub().clone());
+        let (database, reader) = (of.database().clone(), of.reader().clone());
+        Self { session, kind: of.kind(), mode, scope, now, entries, parts, hub, database, reader }
     }
 
     /// Whose it is.
@@ -63,6 +70,16 @@ impl Tx {
     /// What statements run on: `sqlx::query(…).fetch_all(tx.sql())`.
     pub fn sql(&mut self) -> &mut AnyConnection {
         self.session.connection()
+    }
+
+    /// Runs a statement that changes the one row that was read, in the version in which it was read: it says
+    /// `AND version = $n`. Between reading and changing another may have changed or removed it.
+    ///
+    /// # Errors
+    /// `Stale` where it is not so any more.
+    pub async fn change_one(&mut self, statement: Query<'_, Any, AnyArguments>) -> Result<(), StoreError> {
+        let done = statement.execute(self.sql()).await?;
+        if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Stale) }
     }
 
     /// Records what is done. The row is written by [`Tx::commit`], in this transaction: either both are there or neither.
@@ -96,13 +113,16 @@ impl Tx {
         let revision = if parts.is_empty() {
             None
         } else {
-            Some(revision::advance(&mut self.session, self.kind, self.now, &parts).await?)
+            let base = Base { database: &self.database, reader: &self.reader };
+            Some(revision::advance(&mut self.session, &base, self.now, &parts).await?)
         };
         self.session.commit().await?;
-        if let Some(revision) = revision {
-            self.hub.heard(revision);
+        let Some((revision, next)) = revision else { return Ok(Committed { revision: None }) };
+        if let Some(next) = next {
+            self.reader.keep(next);
         }
-        Ok(Committed { revision })
+        self.hub.heard(revision);
+        Ok(Committed { revision: Some(revision) })
     }
 
     /// Ends it without a trace, and without leaving that to the next user of the connection.

@@ -169,6 +169,13 @@ pub fn snapshot_reconciled(same: bool) {
     state::SNAPSHOT_RECONCILED.with(&[if same { "same" } else { "different" }]).add(1);
 }
 
+/// Tells how many tenants, and how many other entries, of the snapshot stay at an earlier state than the ledger's.
+#[expect(clippy::cast_precision_loss, reason = "samples are f64; a ledger has far fewer entries than 2^53")]
+pub fn snapshot_held(tenants: usize, others: usize) {
+    state::SNAPSHOT_HELD.with(&["tenant"]).set(tenants as f64);
+    state::SNAPSHOT_HELD.with(&["other"]).set(others as f64);
+}
+
 /// Tells the revision of the snapshot that decides from now on; exact up to 2^53.
 #[expect(
     clippy::cast_precision_loss,

@@ -10,6 +10,7 @@ mod edit;
 mod error;
 mod exceptions;
 mod items;
+mod last_good;
 mod map;
 mod patch;
 mod policy_sets;
@@ -25,9 +26,12 @@ pub use edit::Section;
 pub use error::{Problem, SnapshotError};
 pub use exceptions::{Exception, Objects};
 pub use items::{App, Kind, Namespace, Project, Registries, Status, Tenant, Unit};
+pub use last_good::Held;
 pub use map::Map;
 pub use patch::Changes;
-pub use policy_sets::{Law, Origin, PolicySet, Rule};
+pub use policy_sets::{
+    Law, Origin, PARAMS_DEPTH_MAX, PolicySet, RULES_BYTES_MAX, RULES_MAX, Rule, SETS_MAX, depth, rules_bytes,
+};
 pub use wire::schema;
 
 use super::breakglass;

@@ -42,6 +42,10 @@ mod plans;
 #[cfg(test)]
 mod projects;
 #[cfg(test)]
+mod races;
+#[cfg(test)]
+mod readable;
+#[cfg(test)]
 mod replays;
 #[cfg(test)]
 mod sandboxes;

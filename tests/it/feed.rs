@@ -7,3 +7,4 @@ mod disk; // a disk that is full
 mod expiry; // sandboxes whose time is over
 mod faults; // API killed, database frozen, ledger restored, token rotated
 pub mod stage; // a ledger, its API, its gates
+mod unreadable; // an entry that gates cannot read

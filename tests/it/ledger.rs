@@ -19,6 +19,7 @@ mod past; // append-only and chained
 mod patches; // one by one, all at once, by many writers: always the document
 mod people; // tenants, members, projects, plans, settings
 mod pool; // a thousand tenants on two connections
+mod reader; // a commit that gates could not read
 mod reaper; // what has expired
 mod rules; // what the tables themselves do not let happen
 mod told; // what the log tells

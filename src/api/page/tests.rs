@@ -71,7 +71,9 @@ fn a_cursor_that_is_none_of_ours_is_refused() {
         made("1."),
         made("1.a b"),
         made("1.a\u{0}"),
+        made("1.abc"),
         made("2.a"),
+        made("2.00000000.abc"),
     ];
     for cursor in bad {
         let problem = Window::new(None, Some(&cursor), Some("=,=")).unwrap_err();

@@ -76,6 +76,15 @@ impl From<StoreError> for Problem {
                 let fault = Fault::new("", "holds a value that the ledger does not take");
                 Self::faults(Code::UnprocessableEntity, vec![fault])
             }
+            StoreError::Unreadable { problems } => {
+                // The route should have caught it, with a pointer into the body; nothing was committed either way.
+                tracing::warn!(
+                    problem = problems.first(),
+                    "a commit was refused that gates could not have read"
+                );
+                let faults = problems.into_iter().map(|problem| Fault::new("", problem)).collect();
+                Self::faults(Code::UnprocessableEntity, faults)
+            }
             StoreError::Unavailable { .. } => {
                 tracing::warn!(error = sentence, "the ledger is unavailable");
                 Self::of(Code::ServiceUnavailable)

@@ -9,7 +9,7 @@ use super::roles::{Follow, Source};
 use crate::lifecycle::ready::{Condition, Readiness};
 use crate::lifecycle::tasks::Tasks;
 use crate::store::feed::database::{Follower, listen};
-use crate::store::feed::{Enter, Health, Intake, Kept, keeper, remote};
+use crate::store::feed::{Enter, Health, Intake, Kept, TroubleKind, keeper, remote};
 use crate::store::mirror::Mirror;
 use crate::store::{Ledger, Options, StoreError};
 
@@ -135,7 +135,7 @@ async fn prepare(
         match prepared {
             Ok(()) => return Ok(true),
             Err(error) if strict && !error.is_passing() => return Err(error),
-            Err(error) => health.trouble(error),
+            Err(error) => health.trouble(TroubleKind::OutOfTouch, error),
         }
         if !pace.failed().await {
             return Ok(false);

@@ -72,7 +72,7 @@ fn the_platform_replaces_and_a_tenant_only_tightens() {
 fn a_set_for_a_project_holds_there_only() {
     let law = law();
     let sets = sets(
-        json!([{"name": "s", "origin": "tenant", "project": "shop", "rules": [{"policy": "steps", "params": {"allowed": ["a"]}}]}]),
+        json!([{"name": "s", "origin": "tenant", "projects": ["shop"], "rules": [{"policy": "steps", "params": {"allowed": ["a"]}}]}]),
     );
     assert_eq!(steps(&law, &sets, Some("shop")).0["allowed"], json!(["a"]));
     assert_eq!(steps(&law, &sets, Some("blog")).0["allowed"], json!(["a", "b"]));

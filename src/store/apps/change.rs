@@ -65,10 +65,10 @@ pub async fn revise(
     let now = tx.now();
     let next = was.revision + 1;
     let Content { kind, spec, origin } = content;
-    sqlx::query(
+    let statement = sqlx::query(
         "UPDATE apps SET updated_at = $1, version = version + 1, description = $2, spec = $3, source_kind = $4, \
          catalog_item_id = $5, catalog_version = $6, catalog_overrides = $7, current_revision = $8 \
-         WHERE tenant_id = $9 AND id = $10",
+         WHERE tenant_id = $9 AND id = $10 AND version = $11",
     )
     .bind(now)
     .bind(description.unwrap_or(&was.description).to_owned())
@@ -80,8 +80,8 @@ pub async fn revise(
     .bind(next)
     .bind(was.tenant_id.clone())
     .bind(was.id.clone())
-    .execute(tx.sql())
-    .await?;
+    .bind(was.version);
+    tx.change_one(statement).await?;
     revisions::keep(tx, &was.tenant_id, &was.id, next, content).await?;
     let is = get(tx, project, &was.id).await?;
     tx.audit(entry(action, &is).before(json!(was)).after(json!(is)));
@@ -98,11 +98,8 @@ pub async fn remove(
     (tenant, project): (&Tenant, &Project),
     was: &App,
 ) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM apps WHERE tenant_id = $1 AND id = $2")
-        .bind(was.tenant_id.clone())
-        .bind(was.id.clone())
-        .execute(tx.sql())
-        .await?;
+    let statement = sqlx::query("DELETE FROM apps WHERE tenant_id = $1 AND id = $2 AND version = $3");
+    tx.change_one(statement.bind(was.tenant_id.clone()).bind(was.id.clone()).bind(was.version)).await?;
     tx.audit(entry("app.delete", was).before(json!(was)));
     tx.touch(Part::App(tenant.name.clone(), project.name.clone(), was.name.clone()));
     tx.touch(Part::Namespace(was.namespace.clone()));

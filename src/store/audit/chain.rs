@@ -44,6 +44,8 @@ pub(super) struct Row {
 pub(super) struct Head {
     pub(super) seq: i64,
     pub(super) hash: String,
+    /// When it was.
+    pub(super) at: i64,
 }
 
 impl Row {
@@ -134,9 +136,12 @@ pub(super) async fn write(
         let mut head = lock(session.connection(), &chain).await?;
         for mut row in rows {
             row.seq = head.seq + 1;
+            // A transaction that began earlier may commit later, and clocks differ: by its time, too, a row is after the
+            // one before it, so that the log's order is the chain's.
+            row.at = row.at.max(head.at);
             let hash = row.hash(&head.hash);
             insert(session.connection(), kind, &row, &head.hash, &hash).await?;
-            head = Head { seq: row.seq, hash };
+            head = Head { seq: row.seq, hash, at: row.at };
         }
     }
     Ok(())
@@ -147,13 +152,13 @@ pub(super) async fn write(
 async fn lock(on: &mut AnyConnection, chain: &str) -> Result<Head, StoreError> {
     let row = sqlx::query(
         "INSERT INTO audit_heads (chain, seq, hash) VALUES ($1, 0, $2) \
-         ON CONFLICT (chain) DO UPDATE SET seq = audit_heads.seq RETURNING seq, hash",
+         ON CONFLICT (chain) DO UPDATE SET seq = audit_heads.seq RETURNING seq, hash, at",
     )
     .bind(chain)
     .bind(GENESIS)
     .fetch_one(on)
     .await?;
-    Ok(Head { seq: row.try_get("seq")?, hash: row.try_get("hash")? })
+    Ok(Head { seq: row.try_get("seq")?, hash: row.try_get("hash")?, at: row.try_get("at")? })
 }
 
 macro_rules! insert_row {
@@ -178,7 +183,7 @@ async fn insert(
         Kind::Postgres => concat!(
             "WITH written AS (",
             insert_row!(),
-            ") UPDATE audit_heads SET seq = $2, hash = $20 WHERE chain = $1"
+            ") UPDATE audit_heads SET seq = $2, at = $3, hash = $20 WHERE chain = $1"
         ),
     };
     sqlx::query(statement)
@@ -205,9 +210,10 @@ async fn insert(
         .execute(&mut *on)
         .await?;
     if kind == Kind::Sqlite {
-        sqlx::query("UPDATE audit_heads SET seq = $1, hash = $2 WHERE chain = $3")
+        sqlx::query("UPDATE audit_heads SET seq = $1, hash = $2, at = $3 WHERE chain = $4")
             .bind(row.seq)
             .bind(hash)
+            .bind(row.at)
             .bind(&row.chain)
             .execute(on)
             .await?;

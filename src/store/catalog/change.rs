@@ -69,9 +69,9 @@ pub async fn create(tx: &mut Tx, new: New) -> Result<Item, StoreError> {
 /// Replaces what is said of an item. Slug, scope and versions stay.
 pub async fn amend(tx: &mut Tx, was: &Item, about: Amendment) -> Result<Item, StoreError> {
     let now = tx.now();
-    sqlx::query(
+    let statement = sqlx::query(
         "UPDATE catalog_items SET name = $1, description = $2, icon = $3, category = $4, updated_at = $5, \
-         version = version + 1 WHERE id = $6",
+         version = version + 1 WHERE id = $6 AND version = $7",
     )
     .bind(about.name)
     .bind(about.description)
@@ -79,8 +79,8 @@ pub async fn amend(tx: &mut Tx, was: &Item, about: Amendment) -> Result<Item, St
     .bind(about.category)
     .bind(now)
     .bind(was.id.clone())
-    .execute(tx.sql())
-    .await?;
+    .bind(was.version);
+    tx.change_one(statement).await?;
     let is = super::get(tx, &was.id, was.tenant_id.as_deref()).await?;
     tx.audit(entry("catalog.update", &is).before(json!(was)).after(json!(is)));
     Ok(is)
@@ -96,8 +96,15 @@ pub async fn remove(tx: &mut Tx, was: &Item, force: bool) -> Result<(), StoreErr
         let children = if apps == 1 { "1 app".to_owned() } else { format!("{apps} apps") };
         return Err(StoreError::Dependents { what: "catalog item", children });
     }
-    sqlx::query("DELETE FROM catalog_items WHERE id = $1").bind(was.id.clone()).execute(tx.sql()).await?;
-    tx.audit(entry("catalog.delete", was).before(json!(was)));
+    let versions: Vec<String> =
+        sqlx::query_scalar("SELECT version FROM catalog_item_versions WHERE item_id = $1 ORDER BY id")
+            .bind(was.id.clone())
+            .fetch_all(tx.sql())
+            .await?;
+    let statement = sqlx::query("DELETE FROM catalog_items WHERE id = $1 AND version = $2");
+    tx.change_one(statement.bind(was.id.clone()).bind(was.version)).await?;
+    // Its versions go with it; what they held stays in the entries by which they were added.
+    tx.audit(entry("catalog.delete", was).before(json!({ "item": was, "versions": versions })));
     Ok(())
 }
 

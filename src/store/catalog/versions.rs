@@ -78,10 +78,9 @@ pub async fn resolve(tx: &mut Tx, item: &Item, version: Option<&str>) -> Result<
 /// `Conflict` where the item has this version.
 pub async fn add(tx: &mut Tx, item: &Item, version: &str, source: &Value) -> Result<Release, StoreError> {
     // The row is locked first, so that of two versions added at once both are looked at.
-    sqlx::query("UPDATE catalog_items SET version = version + 1 WHERE id = $1")
-        .bind(item.id.clone())
-        .execute(tx.sql())
-        .await?;
+    let statement =
+        sqlx::query("UPDATE catalog_items SET version = version + 1 WHERE id = $1 AND version = $2");
+    tx.change_one(statement.bind(item.id.clone()).bind(item.version)).await?;
     let tenant = item.tenant_id.as_deref();
     let release = keep(tx, &item.id, tenant, version, source).await?;
     let all: Vec<(String, i64)> = sqlx::query_as(

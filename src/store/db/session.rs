@@ -2,7 +2,7 @@
 
 use sqlx::any::AnyTransactionManager;
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection, AssertSqlSafe, SqlSafeStr as _, SqlStr};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, SqlSafeStr as _, SqlStr};
 use sqlx_core::transaction::TransactionManager as _;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -62,16 +62,25 @@ enum State {
 impl Database {
     /// Begins a transaction in one round trip.
     pub(in crate::store) async fn begin(&self, wall: &Wall, mode: Mode) -> Result<Session, StoreError> {
+        self.begin_on(&self.pool, wall, mode).await
+    }
+
+    /// A reading transaction that sees all that is committed, for whoever holds the ledger's row in another.
+    pub(in crate::store) async fn begin_aside(&self) -> Result<Session, StoreError> {
+        self.begin_on(&self.aside, &Wall::Feed, Mode::Read).await
+    }
+
+    async fn begin_on(&self, pool: &AnyPool, wall: &Wall, mode: Mode) -> Result<Session, StoreError> {
         let statement = opening(self.kind, wall, mode)?;
         let turn = match (self.kind, mode) {
             (Kind::Sqlite, Mode::Write) => Some(self.turn().await?),
             _ => None,
         };
         // Connections that died while they lay idle show it at the first use; as many as may lie there are tried.
-        let mut tries = self.pool.size().saturating_add(1);
+        let mut tries = pool.size().saturating_add(1);
         loop {
             let mut session =
-                Session { connection: self.pool.acquire().await?, state: State::Unsure, _turn: None };
+                Session { connection: pool.acquire().await?, state: State::Unsure, _turn: None };
             let begun = AnyTransactionManager::begin(&mut session.connection, Some(statement.clone())).await;
             tries = tries.saturating_sub(1);
             match begun {

@@ -15,11 +15,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::health::TroubleKind;
 use super::intake::{Intake, Offer, Refused};
 use super::pace::Pace;
 use crate::access::{Action, Denied, Identity, Role, Scope, authorize};
 use crate::store::error::StoreError;
-use crate::store::mirror::Mirror;
+use crate::store::mirror::{Mirror, Touch};
 use crate::store::revision::{self, Change, Now};
 use crate::store::tx::Tx;
 use crate::store::{Ledger, snapshot};
@@ -65,6 +66,15 @@ enum LookError {
     GivenUp,
 }
 
+impl LookError {
+    const fn kind(&self) -> TroubleKind {
+        match self {
+            Self::Refused(_) | Self::Document(_) | Self::Cluster(_) => TroubleKind::Refused,
+            Self::Store(_) | Self::Silent | Self::GivenUp => TroubleKind::OutOfTouch,
+        }
+    }
+}
+
 impl Follower {
     /// Of all of a ledger, or of one cluster's part. Every `reconcile` the whole is compared. What is read is also told
     /// to `mirror`, for the gates of others.
@@ -104,10 +114,14 @@ impl Follower {
             let before = intake.current().cloned();
             let looked = self.look(&mut intake, whole).await;
             if let Some(mirror) = &self.mirror {
-                mirror.in_touch(looked.is_ok());
+                mirror.touched(match &looked {
+                    Ok(()) => Touch::InTouch,
+                    Err(error) if error.kind() == TroubleKind::Refused => Touch::Refuses,
+                    Err(_) => Touch::Away,
+                });
             }
             if let Err(error) = looked {
-                intake.health().trouble(error);
+                intake.health().trouble(error.kind(), error);
                 if pace.failed().await {
                     continue;
                 }
@@ -172,7 +186,7 @@ impl Follower {
             return Ok(false);
         };
         let patch = match &self.cluster {
-            None => revision::compose(changes.iter().cloned()),
+            None => revision::compose(&changes)?,
             Some(cluster) => {
                 let parts: BTreeSet<_> =
                     changes.iter().flat_map(|change| change.parts.iter().cloned()).collect();
@@ -180,14 +194,26 @@ impl Follower {
             }
         };
         if let Err(error) = intake.change(since, now.revision, &patch) {
-            tracing::error!(since, revision = now.revision, %error, "a change of the ledger does not fit; taking the whole");
+            if matches!(error, Refused::Held) {
+                tracing::debug!(since, revision = now.revision, %error, "taking the whole");
+            } else {
+                tracing::error!(since, revision = now.revision, %error, "a change of the ledger does not fit; taking the whole");
+            }
             return Ok(false);
         }
+        self.offer(intake);
         self.ledger.heard(now.revision);
         if let Some(mirror) = &self.mirror {
             mirror.changed(now, changes);
         }
         Ok(true)
+    }
+
+    /// What commits of this process are checked against is the same snapshot, so that it is in memory once.
+    fn offer(&self, intake: &Intake) {
+        if let (None, Some(snapshot)) = (&self.cluster, intake.current()) {
+            self.ledger.reader().offer(snapshot, intake.held());
+        }
     }
 
     async fn whole(&self, mut tx: Tx, intake: &mut Intake, now: Now, compare: bool) -> Result<(), LookError> {
@@ -198,11 +224,15 @@ impl Follower {
         }
         let document = snapshot::whole(&mut tx, self.cluster.as_deref()).await?;
         tx.rollback().await?;
-        let read = tokio::task::spawn_blocking(move || Snapshot::of("the ledger", document)).await;
-        let snapshot = read.map_err(|_| LookError::GivenUp)??;
+        let before = intake.current().cloned();
+        let read = tokio::task::spawn_blocking(move || {
+            Snapshot::or_last_good("the ledger", document, before.as_deref())
+        });
+        let (snapshot, held) = read.await.map_err(|_| LookError::GivenUp)??;
         let other = intake.position().is_none_or(|(ledger, _)| *ledger != *now.ledger);
         let same_revision = intake.position().is_some_and(|(_, revision)| revision == now.revision);
-        let offer = intake.whole(snapshot)?;
+        let offer = intake.whole(snapshot, held)?;
+        self.offer(intake);
         if compare && !other && same_revision {
             metrics::snapshot_reconciled(offer == Offer::Same);
             if offer == Offer::Different {

@@ -34,7 +34,33 @@ struct State {
     /// When it was last known to be the newest; absent before the first time.
     confirmed: Option<Instant>,
     /// What stands between us and the source, and since when.
-    trouble: Option<(String, Timestamp)>,
+    trouble: Option<Trouble>,
+    /// How many tenants, and how many other entries, stay at an earlier state.
+    held: (usize, usize),
+}
+
+struct Trouble {
+    kind: TroubleKind,
+    reason: String,
+    since: Timestamp,
+}
+
+/// What kind of trouble it is: they are not mended at the same end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TroubleKind {
+    /// The source does not answer.
+    OutOfTouch,
+    /// The source answers, and what it says is not taken.
+    Refused,
+}
+
+impl TroubleKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::OutOfTouch => "out of touch",
+            Self::Refused => "what the ledger offers is refused",
+        }
+    }
 }
 
 impl Health {
@@ -64,31 +90,48 @@ impl Health {
             state.trouble.take()
         };
         metrics::snapshot_confirmed(Duration::ZERO);
-        if let Some((reason, since)) = trouble {
+        if let Some(Trouble { reason, since, .. }) = trouble {
             tracing::info!(%reason, since = %shown(since), "in touch with the ledger again");
             self.tell();
         }
     }
 
-    /// The source cannot be reached or believed, for this reason.
-    pub fn trouble(&self, reason: impl Display) {
+    /// So many tenants, and so many other entries, of what is in force stay at an earlier state.
+    pub(super) fn held(&self, tenants: usize, others: usize) {
+        metrics::snapshot_held(tenants, others);
+        let before = std::mem::replace(&mut self.lock().held, (tenants, others));
+        if before != (tenants, others) {
+            self.tell();
+        }
+    }
+
+    /// The source cannot be reached, or what it says is not taken, for this reason.
+    pub fn trouble(&self, kind: TroubleKind, reason: impl Display) {
         let reason = reason.to_string();
         let news = {
             let mut state = self.lock();
             match &mut state.trouble {
-                Some((known, _)) if *known == reason => false,
-                Some((known, _)) => {
-                    known.clone_from(&reason);
+                Some(known) if known.reason == reason => false,
+                Some(known) => {
+                    known.kind = kind;
+                    known.reason.clone_from(&reason);
                     true
                 }
                 none => {
-                    *none = Some((reason.clone(), Timestamp::now()));
+                    *none = Some(Trouble { kind, reason: reason.clone(), since: Timestamp::now() });
                     true
                 }
             }
         };
         if news {
-            tracing::warn!(%reason, "out of touch with the ledger; deciding by the last good snapshot");
+            match kind {
+                TroubleKind::OutOfTouch => {
+                    tracing::warn!(%reason, "out of touch with the ledger; deciding by the last good snapshot");
+                }
+                TroubleKind::Refused => {
+                    tracing::error!(%reason, "what the ledger offers is refused; deciding by the last good snapshot");
+                }
+            }
             self.tell();
         }
     }
@@ -111,12 +154,22 @@ impl Health {
         let stale = state.confirmed.is_none_or(|at| at.elapsed() > self.0.stale_after);
         let _ = match (&state.revision, &state.trouble) {
             (None, None) => self.0.condition.bad("no snapshot loaded yet"),
-            (None, Some((reason, _))) => self.0.condition.bad(format!("no snapshot loaded yet: {reason}")),
-            (Some(revision), Some((reason, since))) => {
+            (None, Some(Trouble { reason, .. })) => {
+                self.0.condition.bad(format!("no snapshot loaded yet: {reason}"))
+            }
+            (Some(revision), Some(Trouble { kind, reason, since })) => {
                 let word = if stale { "good but stale" } else { "good" };
-                let since = shown(*since);
+                let (kind, since) = (kind.as_str(), shown(*since));
                 self.0.condition.good_but(format!(
-                    "{word}: deciding by revision {revision}, out of touch since {since}: {reason}"
+                    "{word}: deciding by revision {revision}, {kind} since {since}: {reason}"
+                ))
+            }
+            (Some(revision), None) if state.held != (0, 0) => {
+                let word = if stale { "good but stale" } else { "good" };
+                let (tenants, others) = state.held;
+                self.0.condition.good_but(format!(
+                    "{word}: deciding by revision {revision}, of which {tenants} tenants and {others} other entries \
+                     stay at their last good state, because what the ledger has of them does not read; the log names them"
                 ))
             }
             (Some(revision), None) if stale => self.0.condition.good_but(format!(
@@ -147,7 +200,7 @@ mod tests {
         let condition = readiness.condition("tenancy", "?");
         let health = Health::new(condition, Duration::from_mins(1));
         let said = || readiness.report().conditions.first().unwrap().reason.clone();
-        health.trouble("nobody answers");
+        health.trouble(TroubleKind::OutOfTouch, "nobody answers");
         assert!(!readiness.is_ready());
         assert_eq!(said(), "no snapshot loaded yet: nobody answers");
         health.confirmed_before(Duration::from_secs(5));
@@ -162,7 +215,18 @@ mod tests {
             "{}",
             said()
         );
+        health.trouble(TroubleKind::Refused, "it is of version 2");
+        assert!(said().contains("revision 7, what the ledger offers is refused since 2"), "{}", said());
         health.confirmed();
         assert_eq!((readiness.is_ready(), said()), (true, String::new()));
+        health.held(1, 0);
+        assert!(readiness.is_ready());
+        assert!(
+            said().contains("of which 1 tenants and 0 other entries stay at their last good state"),
+            "{}",
+            said()
+        );
+        health.held(0, 0);
+        assert_eq!(said(), "");
     }
 }

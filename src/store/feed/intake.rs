@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::health::Health;
 use crate::telemetry::metrics;
-use crate::tenancy::snapshot::{Changes, Snapshot, SnapshotError};
+use crate::tenancy::snapshot::{Changes, Held, Snapshot, SnapshotError};
 
 /// Who is handed each new snapshot, and what of it changed; nothing where it is another as a whole. Called in order, and
 /// what it does counts towards the time that a change takes to decide.
@@ -16,6 +16,8 @@ pub type Enter = Box<dyn Fn(&Arc<Snapshot>, Option<&Changes>) + Send + Sync>;
 /// The way in for snapshots of one source.
 pub struct Intake {
     current: Option<Arc<Snapshot>>,
+    /// What of `current` is not as its source has it.
+    held: Held,
     enter: Enter,
     health: Health,
     latest: watch::Sender<Option<Arc<Snapshot>>>,
@@ -51,6 +53,9 @@ pub enum Refused {
         /// What it follows.
         since: u64,
     },
+    /// It changes what stays at an earlier state here, because it did not read.
+    #[error("a change of what did not read before")]
+    Held,
     /// With it the document would not hold.
     #[error(transparent)]
     Invalid(#[from] SnapshotError),
@@ -60,7 +65,7 @@ impl Intake {
     /// Nothing is in force yet.
     pub fn new(enter: Enter, health: Health) -> Self {
         let (latest, _) = watch::channel(None);
-        Self { current: None, enter, health, latest }
+        Self { current: None, held: Held::default(), enter, health, latest }
     }
 
     /// How it is told whether all is well.
@@ -78,6 +83,11 @@ impl Intake {
         self.current.as_ref()
     }
 
+    /// What of it is not as its source has it.
+    pub const fn held(&self) -> &Held {
+        &self.held
+    }
+
     /// Ledger and revision in force.
     pub fn position(&self) -> Option<(&str, u64)> {
         self.current.as_ref().map(|snapshot| (&*snapshot.ledger, snapshot.revision))
@@ -90,11 +100,11 @@ impl Intake {
         self.put(Arc::new(snapshot), None);
     }
 
-    /// Takes a whole document.
+    /// Takes a whole document, of which `held` did not read.
     ///
     /// # Errors
     /// It is older than what is in force.
-    pub fn whole(&mut self, snapshot: Snapshot) -> Result<Offer, Refused> {
+    pub fn whole(&mut self, snapshot: Snapshot, held: Held) -> Result<Offer, Refused> {
         let offer = match &self.current {
             Some(current) if current.ledger == snapshot.ledger => {
                 if snapshot.revision < current.revision {
@@ -113,7 +123,8 @@ impl Intake {
             }
             None => Offer::New,
         };
-        metrics::snapshot_reload(true);
+        metrics::snapshot_reload(held.is_empty());
+        self.hold(held);
         if offer != Offer::Same {
             let snapshot = Arc::new(snapshot);
             self.put(Arc::clone(&snapshot), None);
@@ -129,6 +140,9 @@ impl Intake {
     pub fn change(&mut self, since: u64, revision: u64, patch: &Value) -> Result<(), Refused> {
         let current = self.current.as_ref().filter(|current| current.revision == since);
         let current = current.filter(|_| revision >= since).ok_or(Refused::Gap { since })?;
+        if self.held.is_touched_by(patch, current) {
+            return Err(Refused::Held);
+        }
         let applied = current.apply(patch, revision).inspect_err(|_| metrics::snapshot_reload(false));
         let (next, changes) = applied?;
         metrics::snapshot_reload(true);
@@ -136,6 +150,23 @@ impl Intake {
         self.put(Arc::clone(&next), Some(&changes));
         self.latest.send_replace(Some(next));
         Ok(())
+    }
+
+    /// Tells of what is held, where that is news.
+    fn hold(&mut self, held: Held) {
+        self.health.held(held.tenants.len(), held.others.len());
+        if held != self.held {
+            for problem in &held.problems {
+                tracing::error!(%problem, "an entry of the ledger does not read; what it belongs to stays at its last good state");
+            }
+            match (held.is_empty(), held.tenants.iter().map(|slug| &**slug).collect::<Vec<_>>()) {
+                (true, _) => tracing::info!("every entry of the ledger reads again"),
+                (false, tenants) => {
+                    tracing::error!(?tenants, others = ?held.others, "kept at their last good state")
+                }
+            }
+        }
+        self.held = held;
     }
 
     fn put(&mut self, snapshot: Arc<Snapshot>, changes: Option<&Changes>) {

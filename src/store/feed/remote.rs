@@ -5,15 +5,17 @@
 mod client;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::intake::{Intake, Offer};
+use super::intake::{Intake, Offer, Refused};
 use super::pace::Pace;
 use crate::telemetry::metrics;
+use crate::tenancy::snapshot::Snapshot;
 use client::{Answer, Client, RemoteError};
 
 /// Where the API is, and who we are to it. Files are read anew for every call: what rotates them need not tell us.
@@ -74,7 +76,7 @@ pub async fn follow(
         let position =
             intake.position().filter(|_| !whole).map(|(ledger, revision)| (ledger.to_owned(), revision));
         let gone = || std::io::Error::other("the thread that asks the ledger is gone");
-        asks.send(position).map_err(|_| gone())?;
+        asks.send((position, intake.current().cloned())).map_err(|_| gone())?;
         let answer = tokio::select! {
             () = stop.cancelled() => return Ok(()),
             answer = answers.recv() => answer.ok_or_else(gone)?,
@@ -92,12 +94,16 @@ pub async fn follow(
             }
             // Only the whole can help, and it helps at once; where it does not, we wait.
             Err(RemoteError::Refused(error)) if fits && !whole => {
-                tracing::error!(%error, "a change of the ledger does not fit; asking for the whole");
+                if matches!(error, Refused::Held) {
+                    tracing::debug!(%error, "asking for the whole");
+                } else {
+                    tracing::error!(%error, "a change of the ledger does not fit; asking for the whole");
+                }
                 fits = false;
                 true
             }
             Err(error) => {
-                intake.health().trouble(error);
+                intake.health().trouble(error.kind(), error);
                 pace.failed().await
             }
         };
@@ -112,10 +118,10 @@ fn take(intake: &mut Intake, answer: Answer, compare: bool) -> Result<(), Remote
     match answer {
         Answer::Nothing => {}
         Answer::Change { since, revision, patch } => intake.change(since, revision, &patch)?,
-        Answer::Whole(snapshot) => {
+        Answer::Whole(snapshot, held) => {
             let at = (snapshot.ledger.to_string(), snapshot.revision);
             let same = intake.position().is_some_and(|(ledger, revision)| ledger == at.0 && revision == at.1);
-            let offer = intake.whole(*snapshot)?;
+            let offer = intake.whole(*snapshot, held)?;
             if compare && same {
                 metrics::snapshot_reconciled(offer == Offer::Same);
                 if offer == Offer::Different {
@@ -130,16 +136,20 @@ fn take(intake: &mut Intake, answer: Answer, compare: bool) -> Result<(), Remote
     Ok(())
 }
 
-type Channels = (std::sync::mpsc::Sender<Position>, mpsc::Receiver<Result<Answer, RemoteError>>);
+/// What is here, and the snapshot that an entry which does not read stays at.
+type Asked = (Position, Option<Arc<Snapshot>>);
+
+type Channels = (std::sync::mpsc::Sender<Asked>, mpsc::Receiver<Result<Answer, RemoteError>>);
 
 /// A thread rather than the runtime's: a long poll must not hold up the end of the process.
 fn start(remote: Remote) -> std::io::Result<Channels> {
-    let (asks, asked) = std::sync::mpsc::channel::<Position>();
+    let (asks, asked) = std::sync::mpsc::channel::<Asked>();
     let (answer, answers) = mpsc::channel(1);
     let mut client = Client::new(remote);
     std::thread::Builder::new().name("ledger".to_owned()).spawn(move || {
-        while let Ok(position) = asked.recv() {
-            let got = client.ask(position.as_ref().map(|(ledger, revision)| (ledger.as_str(), *revision)));
+        while let Ok((position, before)) = asked.recv() {
+            let position = position.as_ref().map(|(ledger, revision)| (ledger.as_str(), *revision));
+            let got = client.ask(position, before.as_deref());
             if answer.blocking_send(got).is_err() {
                 return;
             }

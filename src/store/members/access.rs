@@ -76,10 +76,18 @@ pub async fn replace_access(
     Ok(Ok(()))
 }
 
-/// Nobody is limited to a project that is gone.
+/// Nobody is limited to a project that is gone. Who was limited to it alone is no member any more.
 pub(in crate::store) async fn forget(tx: &mut Tx, project: &Project) -> Result<(), StoreError> {
     for member in listed(tx, project).await? {
         leave(tx, &project.tenant_id, &member, &project.id).await?;
+        let after = find(tx, &project.tenant_id, &member.subject).await?;
+        let action = if after.is_some() { "member.put" } else { "member.delete" };
+        let entry = Entry::new(action, "member").of(&member.id, &member.subject).tenant(&project.tenant_id);
+        let entry = entry.before(json!(member)).because("its project was deleted with all that is in it");
+        tx.audit(match after {
+            Some(after) => entry.after(json!(after)),
+            None => entry,
+        });
     }
     Ok(())
 }

@@ -9,8 +9,8 @@ fn now(ledger: &str, revision: u64) -> Now {
 fn changes(revisions: std::ops::RangeInclusive<u64>) -> Vec<Change> {
     let change = |revision| Change {
         revision,
-        patch: json!({"revision": revision}),
-        parts: std::collections::BTreeSet::new(),
+        patch: json!({"revision": revision}).to_string().into(),
+        parts: Arc::default(),
     };
     revisions.map(change).collect()
 }
@@ -22,7 +22,7 @@ async fn at_once(mirror: &Mirror, position: Option<(&str, u64)>) -> String {
         }
         Next::Whole(now) => format!("whole {}", now.revision),
         Next::Nothing => "nothing".to_owned(),
-        Next::Away => "away".to_owned(),
+        Next::Away(_) => "away".to_owned(),
     }
 }
 
@@ -46,9 +46,9 @@ async fn what_there_is_depends_on_where_one_stands() {
     assert_eq!(at_once(&mirror, Some(("a", 4))).await, "whole 8");
     mirror.changed(&now("a", 10), changes(10..=10));
     assert_eq!(at_once(&mirror, Some(("a", 8))).await, "whole 10", "9 is missing");
-    mirror.in_touch(false);
+    mirror.touched(Touch::Away);
     assert_eq!(at_once(&mirror, Some(("a", 9))).await, "away");
-    mirror.in_touch(true);
+    mirror.touched(Touch::InTouch);
     mirror.whole(&now("b", 2));
     assert_eq!(at_once(&mirror, Some(("a", 10))).await, "whole 2");
 }
@@ -62,6 +62,24 @@ async fn a_gate_that_is_far_behind_takes_the_whole() {
     }
     assert_eq!(at_once(&mirror, Some(("a", 975))).await, "whole 2000");
     assert!(at_once(&mirror, Some(("a", 976))).await.starts_with("[977, "));
+}
+
+#[tokio::test]
+async fn changes_are_bounded_in_bytes() {
+    let mirror = Mirror::new(CancellationToken::new());
+    mirror.whole(&now("a", 0));
+    let text: Arc<str> = "x".repeat(1024 * 1024).into();
+    for revision in 1..=100 {
+        let change = Change { revision, patch: Arc::clone(&text), parts: Arc::default() };
+        mirror.changed(&now("a", revision), vec![change]);
+    }
+    assert_eq!(mirror.0.changes.lock().unwrap().len(), CHANGES_BYTES_MAX / (1024 * 1024));
+    assert_eq!(at_once(&mirror, Some(("a", 99))).await, "[100]");
+    assert_eq!(at_once(&mirror, Some(("a", 50))).await, "whole 100");
+    let change =
+        Change { revision: 101, patch: "x".repeat(2 * CHANGES_BYTES_MAX).into(), parts: Arc::default() };
+    mirror.changed(&now("a", 101), vec![change]);
+    assert_eq!(at_once(&mirror, Some(("a", 100))).await, "whole 101", "one alone may be too long");
 }
 
 #[tokio::test]
@@ -84,7 +102,7 @@ async fn who_waits_is_woken() {
     });
     tokio::task::yield_now().await;
     closing.cancel();
-    assert!(matches!(third.await.unwrap(), Next::Away));
+    assert!(matches!(third.await.unwrap(), Next::Away(_)));
 }
 
 #[tokio::test]

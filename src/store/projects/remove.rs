@@ -44,10 +44,11 @@ pub async fn remove(tx: &mut Tx, tenant: &Tenant, project: Project, cascade: boo
     for statement in [
         "DELETE FROM apps WHERE tenant_id = $1 AND project_id = $2",
         "DELETE FROM sandboxes WHERE tenant_id = $1 AND project_id = $2",
-        "DELETE FROM projects WHERE tenant_id = $1 AND id = $2",
     ] {
         sqlx::query(statement).bind(tenant.id.clone()).bind(project.id.clone()).execute(tx.sql()).await?;
     }
+    let statement = sqlx::query("DELETE FROM projects WHERE tenant_id = $1 AND id = $2 AND version = $3");
+    tx.change_one(statement.bind(tenant.id.clone()).bind(project.id.clone()).bind(project.version)).await?;
     tx.audit(entry("project.delete", &project).before(json!(project)));
     tx.touch(Part::Project(tenant.name.clone(), project.name));
     Ok(())

@@ -14,8 +14,9 @@ pub(super) fn of_plan(row: &AnyRow) -> Result<Vec<Value>, StoreError> {
     Ok(names.iter().map(|name| json!({"name": name, "origin": "plan", "rules": []})).collect())
 }
 
-/// That of a row of `policysets` in columns `set_name origin mode rules attached_to`, once for each place that it is
-/// attached to; none where the row is of a tenant without one.
+/// That of a row of `policysets` in columns `set_name origin mode rules attached_to`: its rules once, and beside them the
+/// projects that it is attached to; a second time where it is attached to the whole tenant too, and none where the row is
+/// of a tenant without one.
 pub(super) fn of_row(row: &AnyRow) -> Result<Vec<Value>, StoreError> {
     let Some(name) = row.try_get::<Option<String>, _>("set_name")? else { return Ok(Vec::new()) };
     let mode: Option<String> = row.try_get("mode")?;
@@ -29,12 +30,16 @@ pub(super) fn of_row(row: &AnyRow) -> Result<Vec<Value>, StoreError> {
     let attached: Vec<Value> =
         parse("what a policy set is attached to", &row.try_get::<String, _>("attached_to")?)?;
     let origin: String = row.try_get("origin")?;
-    let sets = attached.iter().map(|place| {
-        let mut set = json!({"name": name, "origin": origin, "rules": rules});
-        if let (Some(project), Some(fields)) = (place.get("project"), set.as_object_mut()) {
-            fields.insert("project".to_owned(), project.clone());
-        }
-        set
-    });
-    Ok(sets.collect())
+    let mut projects: Vec<&Value> = attached.iter().filter_map(|place| place.get("project")).collect();
+    let everywhere = projects.len() < attached.len();
+    projects.sort_by_key(|slug| slug.as_str());
+    projects.dedup();
+    let mut sets = Vec::with_capacity(2);
+    if everywhere {
+        sets.push(json!({"name": name, "origin": origin, "rules": rules}));
+    }
+    if !projects.is_empty() {
+        sets.push(json!({"name": name, "origin": origin, "rules": rules, "projects": projects}));
+    }
+    Ok(sets)
 }

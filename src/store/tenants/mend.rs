@@ -31,30 +31,31 @@ pub async fn amend(tx: &mut Tx, was: Tenant, amendment: Amendment) -> Result<Ten
     let narrowed = narrowed_registries.unwrap_or_else(|| was.narrowed_registries.clone());
     // Without a grant there is nothing to narrow, and a later grant must not find an old narrowing.
     let narrowed = narrowed.filter(|_| registries.is_some());
-    sqlx::query(
+    let now = tx.now();
+    let statement = sqlx::query(
         "UPDATE tenants SET display_name = $1, labels = $2, registries = $3, narrowed_registries = $4, \
-         updated_at = $5, version = version + 1 WHERE id = $6",
+         updated_at = $5, version = version + 1 WHERE id = $6 AND version = $7",
     )
     .bind(display_name.unwrap_or_else(|| was.display_name.clone()))
     .bind(json!(labels.as_ref().unwrap_or(&was.labels)).to_string())
     .bind(registries.map(|registries| json!(registries).to_string()))
     .bind(narrowed.map(|narrowed| json!(narrowed).to_string()))
-    .bind(tx.now())
+    .bind(now)
     .bind(&was.id)
-    .execute(tx.sql())
-    .await?;
+    .bind(was.version);
+    tx.change_one(statement).await?;
     done(tx, was).await
 }
 
 /// Replaces the quotas.
 pub async fn set_quotas(tx: &mut Tx, was: Tenant, quotas: &Quantities) -> Result<Tenant, StoreError> {
-    let statement = "UPDATE tenants SET quotas = $1, updated_at = $2, version = version + 1 WHERE id = $3";
+    let statement = "UPDATE tenants SET quotas = $1, updated_at = $2, version = version + 1 WHERE id = $3 AND version = $4";
     set(tx, was, statement, json!(quotas).to_string()).await
 }
 
 /// Replaces the limits.
 pub async fn set_limits(tx: &mut Tx, was: Tenant, limits: &Quantities) -> Result<Tenant, StoreError> {
-    let statement = "UPDATE tenants SET limits = $1, updated_at = $2, version = version + 1 WHERE id = $3";
+    let statement = "UPDATE tenants SET limits = $1, updated_at = $2, version = version + 1 WHERE id = $3 AND version = $4";
     set(tx, was, statement, json!(limits).to_string()).await
 }
 
@@ -64,8 +65,7 @@ pub async fn set_network_policies(
     was: Tenant,
     policies: &[NetworkPolicy],
 ) -> Result<Tenant, StoreError> {
-    let statement =
-        "UPDATE tenants SET network_policies = $1, updated_at = $2, version = version + 1 WHERE id = $3";
+    let statement = "UPDATE tenants SET network_policies = $1, updated_at = $2, version = version + 1 WHERE id = $3 AND version = $4";
     set(tx, was, statement, json!(policies).to_string()).await
 }
 
@@ -74,7 +74,7 @@ pub async fn set_status(tx: &mut Tx, was: Tenant, status: Status) -> Result<Tena
     if was.status == status {
         return Ok(was);
     }
-    let statement = "UPDATE tenants SET status = $1, updated_at = $2, version = version + 1 WHERE id = $3";
+    let statement = "UPDATE tenants SET status = $1, updated_at = $2, version = version + 1 WHERE id = $3 AND version = $4";
     set(tx, was, statement, status.as_str().to_owned()).await
 }
 
@@ -84,13 +84,13 @@ pub async fn set_status(tx: &mut Tx, was: Tenant, status: Status) -> Result<Tena
 /// `NotFound("plan")`.
 pub async fn put_on_plan(tx: &mut Tx, was: Tenant, plan: &str) -> Result<Tenant, StoreError> {
     let plan = plans::get(tx, plan).await?;
-    let statement = "UPDATE tenants SET plan_id = $1, updated_at = $2, version = version + 1 WHERE id = $3";
+    let statement = "UPDATE tenants SET plan_id = $1, updated_at = $2, version = version + 1 WHERE id = $3 AND version = $4";
     set(tx, was, statement, plan.id).await
 }
 
 async fn set(tx: &mut Tx, was: Tenant, statement: &'static str, value: String) -> Result<Tenant, StoreError> {
     let now = tx.now();
-    sqlx::query(statement).bind(value).bind(now).bind(&was.id).execute(tx.sql()).await?;
+    tx.change_one(sqlx::query(statement).bind(value).bind(now).bind(&was.id).bind(was.version)).await?;
     done(tx, was).await
 }
 

@@ -5,7 +5,10 @@ use serde_json::json;
 use super::row::Tenant;
 use crate::store::audit::Entry;
 use crate::store::error::StoreError;
-use crate::store::{Part, Tx, projects};
+use crate::store::{Part, Tx, catalog, members, policysets, projects};
+
+/// Why something is gone that no request named.
+pub(in crate::store) const WITH_TENANT: &str = "its tenant was deleted with all that is in it";
 
 /// Deletes a tenant that [`super::change`] has locked. Its row stays, for the audit log names it, and its slug is free.
 /// The cluster's namespaces are not touched: they become unregistered, where tenants may do nothing.
@@ -20,31 +23,51 @@ pub async fn delete(tx: &mut Tx, tenant: Tenant, cascade: bool) -> Result<(), St
     for project in projects::all(tx, &tenant.id).await? {
         projects::remove(tx, &tenant, project, true).await?;
     }
-    // What is left of it belongs to nobody else and is in no snapshot.
-    for statement in [
-        "DELETE FROM catalog_items WHERE tenant_id = $1",
-        "DELETE FROM policysets WHERE tenant_id = $1",
-        "DELETE FROM memberships WHERE tenant_id = $1",
-        "DELETE FROM settings WHERE tenant_id = $1",
-        "DELETE FROM tenant_clusters WHERE tenant_id = $1",
-    ] {
-        sqlx::query(statement).bind(&tenant.id).execute(tx.sql()).await?;
-    }
-    let leave = sqlx::query_scalar("DELETE FROM exceptions WHERE tenant_id = $1 RETURNING id");
-    for id in leave.bind(&tenant.id).fetch_all(tx.sql()).await? {
-        tx.touch(Part::Exception(id));
-    }
+    contents(tx, &tenant).await?;
     let now = tx.now();
-    sqlx::query(
-        "UPDATE tenants SET status = 'deleted', deleted_at = $1, updated_at = $1, version = version + 1 WHERE id = $2",
+    let statement = sqlx::query(
+        "UPDATE tenants SET status = 'deleted', deleted_at = $1, updated_at = $1, version = version + 1 \
+         WHERE id = $2 AND version = $3",
     )
     .bind(now)
     .bind(&tenant.id)
-    .execute(tx.sql())
-    .await?;
+    .bind(tenant.version);
+    tx.change_one(statement).await?;
     let entry = Entry::new("tenant.delete", "tenant").of(&tenant.id, &tenant.name).tenant(&tenant.id);
     tx.audit(entry.before(json!(tenant)));
     tx.touch(Part::Tenant(tenant.name));
+    Ok(())
+}
+
+/// Removes what is left of a tenant without projects, each thing with an entry of its own in the audit log.
+async fn contents(tx: &mut Tx, tenant: &Tenant) -> Result<(), StoreError> {
+    let filter = catalog::Filter {
+        reach: Some(catalog::Reach::Tenant),
+        tenant: Some(tenant.id.clone()),
+        ..catalog::Filter::default()
+    };
+    for item in catalog::list(tx, &filter, None, i64::MAX).await? {
+        catalog::remove(tx, &item, true).await?;
+    }
+    for set in policysets::list(tx, &tenant.id, None, i64::MAX).await? {
+        policysets::remove(tx, tenant, set).await?;
+    }
+    members::remove_all(tx, &tenant.id).await?;
+    let asked: Vec<(String, String)> =
+        sqlx::query_as("DELETE FROM exceptions WHERE tenant_id = $1 RETURNING id, policy")
+            .bind(&tenant.id)
+            .fetch_all(tx.sql())
+            .await?;
+    for (id, policy) in asked {
+        let entry = Entry::new("exception.delete", "exception").of(&id, &policy).tenant(&tenant.id);
+        tx.audit(entry.because(WITH_TENANT));
+        tx.touch(Part::Exception(id));
+    }
+    for statement in
+        ["DELETE FROM settings WHERE tenant_id = $1", "DELETE FROM tenant_clusters WHERE tenant_id = $1"]
+    {
+        sqlx::query(statement).bind(&tenant.id).execute(tx.sql()).await?;
+    }
     Ok(())
 }
 

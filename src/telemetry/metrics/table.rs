@@ -100,6 +100,8 @@ pub(super) static ALL: &[Description] = &[
         "Time since the tenancy snapshot was last known to be the newest", state::write_snapshot_age),
     counter("portcullis_snapshot_reload_total", &["result"], "reloads",
         "Attempts to load the tenancy snapshot, by result: ok or error", |metric, page| state::SNAPSHOT_RELOADS.write(metric, page)),
+    gauge("portcullis_snapshot_held", &["kind"], "entries",
+        "Entries of the ledger that do not read and stay at their last good state, by kind: tenant or other", |metric, page| state::SNAPSHOT_HELD.write(metric, page)),
     counter("portcullis_snapshot_kept_total", &["result"], "writes",
         "Copies of the tenancy snapshot written to --snapshot-cache, by result: ok or error", |metric, page| state::SNAPSHOT_KEPT.write(metric, page)),
     counter("portcullis_snapshot_reconcile_total", &["result"], "comparisons",

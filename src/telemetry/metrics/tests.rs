@@ -34,6 +34,7 @@ fn everything() -> String {
     snapshot_reload(true);
     snapshot_revision(42);
     snapshot_confirmed(Duration::from_secs(1));
+    snapshot_held(1, 0);
     snapshot_kept(true);
     snapshot_reconciled(true);
     answered("/api/v1/clusters/{c}", "GET", 200, Duration::from_millis(2));

@@ -24,32 +24,21 @@ const UUID: &str = "a UUID in lower case";
 const LABEL: &str = "one DNS label: lower-case letters, digits and inner hyphens, at most 63";
 
 /// Checks the whole document.
-pub(super) fn build(document: Document, dropped: &Dropped, problems: &mut Problems) -> Snapshot {
+pub(super) fn build(mut document: Document, dropped: &Dropped, problems: &mut Problems) -> Snapshot {
     if document.version != super::FORMAT_VERSION {
         problems.add("version", format_args!("`{}`", document.version), super::FORMAT_VERSION);
     }
     if !is_uuid(&document.ledger) {
         problems.add("ledger", quoted(&document.ledger), UUID);
     }
-    let settings = settings::check(document.settings, problems);
-    let mut next = Snapshot::empty(document.ledger.into(), document.revision, settings);
-    if let Some(law) = &document.law {
-        let hex = law.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if law.sha256.len() != 64 || !hex || law.revision == 0 {
-            problems.add(
-                "law",
-                quoted(&law.sha256),
-                "a revision from 1 on, and 64 lower-case hexadecimal digits",
-            );
-        }
-    }
-    next.law = document.law;
+    let settings = settings::check(std::mem::take(&mut document.settings), problems);
+    let next = Snapshot::empty(document.ledger.as_str().into(), document.revision, settings);
     let mut checker = Checker { next, dropped, problems };
+    checker.others(&mut document);
     document.tenants.0.into_iter().for_each(|(slug, tenant)| checker.tenant(slug.into(), tenant));
     document.projects.0.into_iter().for_each(|(key, project)| checker.project(key.into(), project));
     document.apps.0.into_iter().for_each(|(key, app)| checker.app(key.into(), app));
     document.namespaces.0.into_iter().for_each(|(name, namespace)| checker.namespace(name.into(), namespace));
-    checker.leave(document.exceptions, document.breakglass);
     checker.next
 }
 

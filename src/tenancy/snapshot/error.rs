@@ -1,5 +1,6 @@
 //! Why a document is no snapshot. `SnapshotError` is for whoever brought the document; the caller logs it once.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Display, Write as _};
 
 /// Problems spelt out in one error; the rest is counted.
@@ -85,15 +86,68 @@ fn list(problems: &[Problem], total: usize) -> String {
     text
 }
 
+/// An entry of the document: its section, and its key in the section, which is empty for `settings`, `law` and others.
+pub(super) type EntryKey = (String, String);
+
+/// A place in the document, as a problem names it.
+pub(super) trait Place: Display {
+    /// The entry that it is in.
+    fn entry(&self) -> EntryKey {
+        let path = self.to_string();
+        let section = path.split(['.', '[']).next().unwrap_or_default();
+        (section.to_owned(), String::new())
+    }
+}
+
+impl Place for str {}
+impl Place for String {}
+impl Place for fmt::Arguments<'_> {}
+
+impl<P: Place + ?Sized> Place for &P {
+    fn entry(&self) -> EntryKey {
+        (**self).entry()
+    }
+}
+
+impl Place for At<'_> {
+    fn entry(&self) -> EntryKey {
+        (self.section.to_owned(), self.key.to_owned())
+    }
+}
+
 /// Collects problems; formats no more than it keeps.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     kept: Vec<Problem>,
     total: usize,
+    /// Every entry that has one, those of the problems that are not kept too.
+    entries: BTreeSet<EntryKey>,
 }
 
 impl Problems {
-    pub(super) fn add(&mut self, path: impl Display, found: impl Display, allowed: impl Display) {
+    pub(super) fn add(&mut self, path: impl Place, found: impl Display, allowed: impl Display) {
+        self.entries.insert(path.entry());
+        self.keep(path, found, allowed);
+    }
+
+    /// The same for a place whose entry the caller knows.
+    pub(super) fn add_in(
+        &mut self,
+        entry: EntryKey,
+        path: impl Display,
+        found: impl Display,
+        allowed: impl Display,
+    ) {
+        self.entries.insert(entry);
+        self.keep(path, found, allowed);
+    }
+
+    /// Entries that have a problem.
+    pub(super) const fn entries(&self) -> &BTreeSet<EntryKey> {
+        &self.entries
+    }
+
+    fn keep(&mut self, path: impl Display, found: impl Display, allowed: impl Display) {
         self.total += 1;
         if self.kept.len() < PROBLEMS_MAX {
             let problem =
@@ -103,7 +157,7 @@ impl Problems {
     }
 
     /// Adds an error whose own sentence says what is allowed.
-    pub(super) fn add_error(&mut self, path: impl Display, error: impl Display) {
+    pub(super) fn add_error(&mut self, path: impl Place, error: impl Display) {
         self.add(path, error, "");
     }
 
@@ -126,15 +180,17 @@ pub(super) struct At<'a> {
     key: &'a str,
     field: &'static str,
     index: Option<usize>,
+    /// A field of the item at `index`.
+    within: &'static str,
 }
 
 impl<'a> At<'a> {
     pub(super) fn item(section: &'static str, key: &'a str) -> Self {
-        Self { section, key, field: "", index: None }
+        Self { section, key, field: "", index: None, within: "" }
     }
 
     pub(super) fn field(self, field: &'static str) -> Self {
-        Self { field, ..self }
+        if self.index.is_some() { Self { within: field, ..self } } else { Self { field, ..self } }
     }
 
     pub(super) fn index(self, index: usize) -> Self {
@@ -149,7 +205,8 @@ impl Display for At<'_> {
         if !self.field.is_empty() {
             write!(f, ".{}", self.field)?;
         }
-        self.index.map_or(Ok(()), |index| write!(f, "[{index}]"))
+        self.index.map_or(Ok(()), |index| write!(f, "[{index}]"))?;
+        if self.within.is_empty() { Ok(()) } else { write!(f, ".{}", self.within) }
     }
 }
 

@@ -57,11 +57,13 @@ impl Snapshot {
 
     /// The part of the document that the patch touches, merged; `None` where it is not of the plain kind.
     fn merged(&self, patch: &Value) -> Option<Merged> {
-        let mut merged = Merged { part: Object::new(), touched: Touched::default(), settings: false };
+        let mut merged =
+            Merged { part: Object::new(), touched: Touched::default(), settings: false, others: false };
         for (key, value) in patch.as_object()? {
             match (key.as_str(), value) {
                 ("revision", _) => {}
                 ("ledger", Value::String(ledger)) if **ledger == *self.ledger => {}
+                ("exceptions" | "breakglass" | "law", _) => merged.others = true,
                 ("settings", Value::Object(_)) => {
                     merged.part.insert("settings".to_owned(), self.merged_settings(value)?);
                     merged.settings = true;
@@ -74,6 +76,9 @@ impl Snapshot {
                 _ => return None,
             }
         }
+        if merged.others {
+            merged.part.extend(self.merged_others(patch)?);
+        }
         merged.part.insert("ledger".to_owned(), json!(self.ledger));
         merged.part.entry("tenants").or_insert_with(|| json!({}));
         Some(merged)
@@ -85,6 +90,22 @@ impl Snapshot {
         json_patch::merge(&mut settings, patch);
         let prefix = settings.get("prefix").map_or(Some(DEFAULT_PREFIX), Value::as_str)?;
         (*prefix == *self.settings.prefix).then_some(settings)
+    }
+
+    /// `exceptions`, `breakglass` and `law`, each as a whole: there are few of them.
+    fn merged_others(&self, patch: &Value) -> Option<Object<String, Value>> {
+        let mut others = json!({ "exceptions": &*self.exceptions, "breakglass": &*self.breakglass });
+        if let (Some(law), Some(others)) = (&self.law, others.as_object_mut()) {
+            others.insert("law".to_owned(), value(law));
+        }
+        let keys = ["exceptions", "breakglass", "law"];
+        let patch: Object<String, Value> =
+            keys.iter().filter_map(|key| Some(((*key).to_owned(), patch.get(key)?.clone()))).collect();
+        json_patch::merge(&mut others, &patch.into());
+        match others {
+            Value::Object(others) => Some(others),
+            _ => None,
+        }
     }
 
     fn merged_entries(&self, section: Section, patch: &Object<String, Value>) -> Object<String, Value> {
@@ -115,6 +136,8 @@ struct Merged {
     part: Object<String, Value>,
     touched: Touched,
     settings: bool,
+    /// Whether `exceptions`, `breakglass` and `law` are in the part.
+    others: bool,
 }
 
 /// Keys of entries that change, come or go.

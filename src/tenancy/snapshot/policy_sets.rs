@@ -16,12 +16,50 @@ pub struct PolicySet {
     pub name: Arc<str>,
     /// Who speaks: what a tenant says may only tighten.
     pub origin: Origin,
-    /// Slug of the project it is for; absent means the whole tenant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub project: Option<Arc<str>>,
+    /// Slugs of the projects it is for, at most 100; absent or empty means the whole tenant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub projects: Vec<Arc<str>>,
     /// What it sets, at most 100 entries.
     #[schemars(length(max = 100))]
     pub rules: Vec<Rule>,
+}
+
+impl PolicySet {
+    /// Whether it holds in a project, by its slug; without one, whether it holds in the whole tenant.
+    pub fn holds_in(&self, project: Option<&str>) -> bool {
+        self.projects.is_empty()
+            || project.is_some_and(|project| self.projects.iter().any(|known| **known == *project))
+    }
+}
+
+/// Most policy sets of a tenant, those of its plan included.
+pub const SETS_MAX: usize = 100;
+
+/// Most rules of a set, and most projects of one.
+pub const RULES_MAX: usize = 100;
+
+/// Most bytes of all rules of a tenant's sets, as JSON: every change of the tenant carries them to every gate.
+pub const RULES_BYTES_MAX: usize = 256 * 1024;
+
+/// How deep the parameters of a rule may nest. A gate's parser stops at 128 for the whole document.
+pub const PARAMS_DEPTH_MAX: usize = 32;
+
+/// Bytes of rules as JSON, for [`RULES_BYTES_MAX`].
+pub fn rules_bytes(rules: &[Rule]) -> usize {
+    serde_json::to_vec(rules).map_or(usize::MAX, |json| json.len())
+}
+
+/// How deep a value nests; a scalar is 0.
+pub fn depth(value: &Value) -> usize {
+    // Bounded before by the parser that read it, so recursion ends.
+    let within =
+        |values: &mut dyn Iterator<Item = &Value>| values.map(depth).max().map_or(1, |most| most + 1);
+    match value {
+        Value::Array(items) => within(&mut items.iter()),
+        Value::Object(fields) => within(&mut fields.values()),
+        _ => 0,
+    }
 }
 
 /// The law that the ledger keeps: a bundle of policies over the gate's own.

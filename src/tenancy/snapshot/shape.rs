@@ -13,7 +13,7 @@ use super::wire::{Document, inlined_schema};
 use crate::tenancy::text::quoted;
 
 /// The document's maps; one misshapen entry of them can be left out and the rest checked for its meaning.
-const SECTIONS: [&str; 4] = ["tenants", "projects", "apps", "namespaces"];
+const SECTIONS: [&str; 6] = ["tenants", "projects", "apps", "namespaces", "exceptions", "breakglass"];
 
 /// Names every misshapen place. Gives the document without the misshapen map entries, unless the trouble is elsewhere.
 pub(super) fn examine(mut value: Value, problems: &mut Problems) -> Option<(Document, Dropped)> {
@@ -104,7 +104,12 @@ impl Examiner<'_> {
             };
         }
         let path = path.trim_start_matches('.');
-        self.problems.add(if path.is_empty() { "the document" } else { path }, found, allowed);
+        let step = |at: usize| match self.path.get(at) {
+            Some(Step::Key(key)) => key.clone(),
+            _ => String::new(),
+        };
+        let shown = if path.is_empty() { "the document" } else { path };
+        self.problems.add_in((step(0), step(1)), shown, found, allowed);
         match self.path.as_slice() {
             [Step::Key(section), Step::Key(key), ..] if SECTIONS.contains(&section.as_str()) => {
                 self.dropped.0.insert((section.clone(), key.clone()));

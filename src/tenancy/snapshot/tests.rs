@@ -1,4 +1,5 @@
 pub(crate) mod large;
+mod last_good;
 mod owners;
 mod patches;
 mod refusals;

@@ -119,3 +119,81 @@ fn whoever_is_turned_away_is_in_the_log() {
         wait(Duration::from_secs(30), || (told(action) == all).then_some(()));
     }
 }
+
+#[test]
+fn cursor_of_another_list_is_refused() {
+    let server = Server::start();
+    let admin = server.admin();
+    for name in ["eu", "us", "ap"] {
+        admin.post("/api/v1/clusters", &json!({ "name": name })).ok(201);
+    }
+    let first =
+        |path: &str| admin.get(&format!("{path}?limit=1")).ok(200)["nextCursor"].as_str().unwrap().to_owned();
+    let lists = ["/api/v1/audit", "/api/v1/clusters", "/api/v1/plans"];
+    for from in lists {
+        let cursor = first(from);
+        for list in lists {
+            let answer = admin.get(&format!("{list}?limit=1&cursor={cursor}"));
+            if list == from {
+                answer.ok(200);
+            } else {
+                answer.refused("VALIDATION_ERROR", &["?cursor"]);
+            }
+        }
+    }
+    for slug in ["acme", "globex"] {
+        let acme = tenant(&admin, slug);
+        for name in ["one", "two"] {
+            admin
+                .post(
+                    &format!("/api/v1/clusters/eu/tenants/{}/projects", acme.slug),
+                    &json!({ "name": name }),
+                )
+                .ok(201);
+        }
+    }
+    let cursor = first("/api/v1/clusters/eu/tenants/acme/projects");
+    admin
+        .get(&format!("/api/v1/clusters/eu/tenants/globex/projects?cursor={cursor}"))
+        .refused("VALIDATION_ERROR", &["?cursor"]);
+}
+
+/// Whatever goes with a tenant, each thing has its entry.
+#[test]
+fn cascading_deletion_is_told_thing_by_thing() {
+    for on in [On::Sqlite, On::Postgres] {
+        let shop = super::shop::Shop::open(on);
+        let acme = "/api/v1/clusters/eu-1/tenants/acme";
+        shop.app("web", super::shop::IMAGE);
+        shop.admin.post(&format!("{}/sandboxes", super::shop::SHOP), &json!({})).ok(201);
+        shop.admin.post(&format!("{acme}/policysets"), &json!({ "name": "x", "rules": [] })).ok(201);
+        for (subject, role) in [("olga", "tenantOwner"), ("ada", "readOnly")] {
+            shop.admin.put(&format!("{acme}/members/{subject}"), &json!({ "role": role })).ok(200);
+        }
+        let access = json!({ "members": [{ "subject": "bob", "role": "readOnly" }] });
+        shop.admin.put(&format!("{}/access", super::shop::SHOP), &access).ok(200);
+        let source = super::shop::app("", super::shop::IMAGE)["spec"]["source"].clone();
+        let item = json!({ "slug": "blog", "name": "b", "scope": "tenant", "tenantId": "acme", "version": "1.0.0", "source": source });
+        shop.admin.post("/api/v1/catalog", &item).ok(201);
+        let expires = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+        let exception = json!({ "tenant": "acme", "policy": "registry-allowlist", "objects": [{}], "reason": "r", "expires": expires.to_string() });
+        shop.admin.post("/api/v1/exceptions", &exception).ok(201);
+        let before = shop.audited().len();
+        shop.admin.delete(&format!("{acme}?cascade=true")).ok(204);
+        let mut told = shop.audited().split_off(before);
+        told.sort();
+        let expected = [
+            "app.delete",
+            "catalog.delete",
+            "exception.delete",
+            "member.delete",
+            "member.delete",
+            "member.delete",
+            "policyset.delete",
+            "project.delete",
+            "sandbox.delete",
+            "tenant.delete",
+        ];
+        assert_eq!(told, expected, "{on:?}");
+    }
+}

@@ -6,6 +6,7 @@ use portcullis::access::Role;
 use serde_json::json;
 
 use super::harness::{On, Server};
+use super::shop::{IMAGE, Shop, app};
 
 #[test]
 fn the_same_request_again_is_answered_from_the_first() {
@@ -31,6 +32,42 @@ fn the_same_request_again_is_answered_from_the_first() {
             "three",
             "keys are of a subject"
         );
+    }
+}
+
+#[test]
+fn key_covers_the_query_and_the_tenant() {
+    for on in [On::Sqlite, On::Postgres] {
+        let shop = Shop::open(on);
+        let once = shop.admin.with("idempotency-key", "key-1");
+        let at = |tenant: &str| format!("/api/v1/clusters/eu-1/tenants/{tenant}/projects");
+        once.post(&at("acme"), &json!({ "name": "one" })).ok(201);
+        once.post(&at("globex"), &json!({ "name": "one" }))
+            .refused("UNPROCESSABLE_ENTITY", &["idempotency-key:"]);
+        let version = json!({ "version": "2.0.0", "source": app("", IMAGE)["spec"]["source"] });
+        for tenant in [&shop.acme, &shop.globex] {
+            let image = format!("registry.example.com/tenants/{}/web:1", tenant.slug);
+            let item = json!({ "slug": "blog", "name": "blog", "scope": "tenant", "tenantId": tenant.id, "version": "1.0.0",
+                "source": app("", &image)["spec"]["source"] });
+            shop.admin.post("/api/v1/catalog", &item).ok(201);
+        }
+        let once = shop.admin.with("idempotency-key", "key-2");
+        let versions = |tenant: &str| format!("/api/v1/catalog/blog/versions?tenantId={tenant}");
+        once.post(&versions("acme"), &version).ok(201);
+        once.post(&versions("globex"), &version).refused("UNPROCESSABLE_ENTITY", &["idempotency-key:"]);
+
+        // One subject with one key in two tenants of its own: two requests.
+        for (tenant, place) in [(&shop.acme, "acme"), (&shop.globex, "globex")] {
+            let both = shop
+                .server
+                .somebody("both", Role::TenantOwner, Some(tenant))
+                .with("idempotency-key", "key-3");
+            let expires = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+            let body = json!({ "policy": "registry-allowlist", "objects": [{}], "reason": "r", "expires": expires.to_string() });
+            let first = both.post("/api/v1/exceptions", &body);
+            assert_eq!(first.ok(201)["tenantId"], tenant.id.as_str(), "{on:?} {place}");
+            assert_eq!(both.post("/api/v1/exceptions", &body).ok(201), first.ok(201));
+        }
     }
 }
 

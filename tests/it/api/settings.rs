@@ -124,8 +124,26 @@ fn every_value_has_its_bounds() {
 }
 
 #[test]
+fn what_namespaces_are_built_on_may_change_before_there_are_any() {
+    for on in [On::Sqlite, On::Postgres] {
+        let house = House::on(on);
+        house.tenant("acme");
+        for (key, value) in [("prefix", "ten"), ("labelPrefix", "example.com")] {
+            let put = house.admin.put(&format!("/api/v1/settings/{key}"), &json!({ "value": value }));
+            assert_eq!(put.ok(200)["value"], value);
+            assert_eq!(house.seen(&format!("/settings/{key}")), value);
+        }
+    }
+}
+
+#[test]
 fn what_namespaces_are_built_on_stays() {
-    let house = House::build();
+    for on in [On::Sqlite, On::Postgres] {
+        built_on_stays(&House::on(on));
+    }
+}
+
+fn built_on_stays(house: &House) {
     let acme = house.tenant("acme");
     let shop = house.project("acme", "shop");
     let cluster = house.admin.get(CLUSTER).ok(200)["id"].as_str().unwrap().to_owned();

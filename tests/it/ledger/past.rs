@@ -7,6 +7,7 @@ use serde_json::json;
 use super::world::{World, change, fill, tenant};
 
 on_both!(
+    log_has_the_order_of_the_chain,
     nothing_changes_a_row,
     a_whole_chain_is_intact,
     a_changed_row_is_found,
@@ -232,4 +233,42 @@ fn months_have_partitions_that_can_be_detached() {
         world.raw("DELETE FROM audit_anchors").await.unwrap();
         assert_eq!(fault(&world, &id).await.unwrap(), "row 1 is missing", "what is not recorded is missed");
     });
+}
+
+/// One that began first and committed last is the newest of its chain, and the log says so.
+async fn log_has_the_order_of_the_chain(world: World) {
+    let mut tx = world.write().await;
+    let acme = tenant(&mut tx, "acme").await;
+    tx.commit().await.unwrap();
+    world.raw("UPDATE audit_heads SET at = at + 3600000").await.unwrap();
+    for name in ["one", "two"] {
+        let mut tx = world.write().await;
+        tx.audit(portcullis::store::Entry::new("tenant.update", "tenant").of(&acme, name).tenant(&acme));
+        tx.commit().await.unwrap();
+    }
+    let mut tx = world.read().await;
+    let rows = audit::list(&mut tx, &audit::Filter::default(), None, 100).await.unwrap();
+    let of_acme: Vec<i64> = rows.iter().filter(|row| row.chain == acme).map(|row| row.seq).collect();
+    assert_eq!(of_acme, [3, 2, 1]);
+    tx.rollback().await.unwrap();
+    let at = |seq: i64| {
+        let row = rows.iter().find(|row| row.chain == acme && row.seq == seq).unwrap();
+        row.at.parse::<jiff::Timestamp>().unwrap().as_millisecond()
+    };
+    assert!(at(2) >= at(1) + 3_600_000, "no row is before the one that its chain has before it");
+    if world.is_postgres() {
+        let mut first = world.write().await;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        let mut second = world.write().await;
+        for (tx, name) in [(&mut second, "second"), (&mut first, "first")] {
+            tx.audit(portcullis::store::Entry::new("cluster.update", "cluster").of(name, name));
+        }
+        second.commit().await.unwrap();
+        first.commit().await.unwrap();
+        let mut tx = world.read().await;
+        let rows = audit::list(&mut tx, &audit::Filter::default(), None, 100).await.unwrap();
+        let system: Vec<_> = rows.iter().filter(|row| row.chain == "system").collect();
+        assert_eq!((system[0].resource_name.as_deref(), system[0].seq), (Some("first"), 2));
+        tx.rollback().await.unwrap();
+    }
 }

@@ -29,11 +29,14 @@ fn intake() -> (Intake, Seen) {
 #[test]
 fn a_ledger_does_not_go_back_but_another_one_may_begin_anywhere() {
     let (mut intake, seen) = intake();
-    assert_eq!(intake.whole(snapshot(1, 9, "active")).unwrap(), Offer::New);
-    assert!(matches!(intake.whole(snapshot(1, 8, "active")), Err(Refused::Older { current: 9, offered: 8 })));
-    assert_eq!(intake.whole(snapshot(1, 9, "active")).unwrap(), Offer::Same);
-    assert_eq!(intake.whole(snapshot(1, 9, "suspended")).unwrap(), Offer::Different);
-    assert_eq!(intake.whole(snapshot(2, 3, "active")).unwrap(), Offer::New);
+    assert_eq!(intake.whole(snapshot(1, 9, "active"), Held::default()).unwrap(), Offer::New);
+    assert!(matches!(
+        intake.whole(snapshot(1, 8, "active"), Held::default()),
+        Err(Refused::Older { current: 9, offered: 8 })
+    ));
+    assert_eq!(intake.whole(snapshot(1, 9, "active"), Held::default()).unwrap(), Offer::Same);
+    assert_eq!(intake.whole(snapshot(1, 9, "suspended"), Held::default()).unwrap(), Offer::Different);
+    assert_eq!(intake.whole(snapshot(2, 3, "active"), Held::default()).unwrap(), Offer::New);
     assert_eq!(*seen.lock().unwrap(), [(9, false), (9, false), (3, false)]);
     assert_eq!(intake.position().unwrap().1, 3);
 }
@@ -43,7 +46,7 @@ fn a_change_is_taken_where_it_follows_and_holds() {
     let (mut intake, seen) = intake();
     let patch = json!({"tenants": {"acme": {"status": "suspended"}}});
     assert!(matches!(intake.change(1, 2, &patch), Err(Refused::Gap { since: 1 })));
-    intake.whole(snapshot(1, 1, "active")).unwrap();
+    intake.whole(snapshot(1, 1, "active"), Held::default()).unwrap();
     assert!(matches!(intake.change(2, 3, &patch), Err(Refused::Gap { since: 2 })));
     let wrong = json!({"projects": {"nobody/shop": {"id": "018f2b7c-0000-7000-8000-000000000098"}}});
     assert!(matches!(intake.change(1, 2, &wrong), Err(Refused::Invalid(_))));

@@ -5,12 +5,26 @@ use std::sync::Arc;
 
 use super::super::error::At;
 use super::super::exceptions::{self, Exception};
-use super::super::wire::Keyed;
+use super::super::wire::{Document, Keyed};
 use super::Checker;
 use crate::tenancy::breakglass::Entry;
+use crate::tenancy::text::quoted;
 
 impl Checker<'_> {
-    pub(super) fn leave(&mut self, exceptions: Keyed<Exception>, breakglass: Keyed<Entry>) {
+    /// Takes what is few and not a tenant's: the law, exceptions, break-glass documents.
+    pub(in super::super) fn others(&mut self, document: &mut Document) {
+        if let Some(law) = &document.law {
+            let hex = law.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+            if law.sha256.len() != 64 || !hex || law.revision == 0 {
+                let allowed = "a revision from 1 on, and 64 lower-case hexadecimal digits";
+                self.problems.add("law", quoted(&law.sha256), allowed);
+            }
+        }
+        self.next.law = document.law.take();
+        self.exempt(std::mem::take(&mut document.exceptions), std::mem::take(&mut document.breakglass));
+    }
+
+    fn exempt(&mut self, exceptions: Keyed<Exception>, breakglass: Keyed<Entry>) {
         for (id, exception) in &exceptions.0 {
             exceptions::check(id, exception, self.problems);
         }

@@ -1,8 +1,6 @@
 //! Settings: what holds for all tenants.
 
-use std::fmt::Display;
-
-use super::super::error::Problems;
+use super::super::error::{Place, Problems};
 use super::super::wire;
 use super::super::{Connect, DEFAULT_PREFIX, Identity, Settings};
 use super::identities;
@@ -47,7 +45,7 @@ pub(in super::super) fn check(wire: wire::Settings, problems: &mut Problems) -> 
 }
 
 /// Reads entries, keeping where each stood.
-pub(super) fn entries<P: Display>(
+pub(super) fn entries<P: Place>(
     list: &[String],
     path: impl Fn(usize) -> P,
     problems: &mut Problems,
@@ -63,7 +61,7 @@ pub(super) fn entries<P: Display>(
 }
 
 /// Nothing outside the ceiling is ever admitted, so to list it elsewhere is a mistake of one of the two.
-pub(super) fn check_ceiling<P: Display>(
+pub(super) fn check_ceiling<P: Place>(
     entries: &[(usize, Entry)],
     ceiling: &[Entry],
     path: impl Fn(usize) -> P,
@@ -108,7 +106,7 @@ fn check_label_prefix(prefix: &str, problems: &mut Problems) {
 }
 
 /// Reads resource patterns.
-pub(super) fn patterns<P: Display>(
+pub(super) fn patterns<P: Place>(
     list: &[String],
     path: impl Fn(usize) -> P,
     problems: &mut Problems,

@@ -30,7 +30,7 @@ impl<'a> Work<'a> {
     }
 
     pub(super) fn run(self, name: &str, revision: u64) -> Result<(Snapshot, Changes), SnapshotError> {
-        let Self { old, merged: Merged { mut part, mut touched, settings } } = self;
+        let Self { old, merged: Merged { mut part, mut touched, settings, others } } = self;
         part.insert("revision".to_owned(), revision.into());
         let reading = read::value(name, part.into())?;
         let mut problems = reading.problems;
@@ -40,13 +40,17 @@ impl<'a> Work<'a> {
             touched.of(section).iter().for_each(|key| next.take(section, key));
         }
         let mut checker = Checker { next, dropped: &reading.dropped, problems: &mut problems };
-        enter(&mut checker, old, reading.document, &touched, settings);
+        let mut document = reading.document;
+        if others {
+            checker.others(&mut document);
+        }
+        enter(&mut checker, old, document, &touched, settings);
         let next = checker.next;
         problems.into_result(name)?;
         let slugs = touched.projects.iter().chain(&touched.apps);
         let slugs = slugs.map(|key| key.split_once('/').map_or(&**key, |(tenant, _)| tenant).into());
         let tenants = touched.tenants.iter().cloned().chain(slugs).collect();
-        Ok((next, Changes { everything: false, settings, tenants }))
+        Ok((next, Changes { everything: others, settings, tenants }))
     }
 }
 

@@ -1,0 +1,234 @@
+//! A document with entries that do not read: their tenants stay at their last good state, and the rest is taken.
+//!
+//! One tenant's entry must not stop every other tenant's changes, a suspension above all. What is kept of a tenant is all
+//! of it but its status, which is the document's own: a tenant does not stay active by an entry that does not read.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Map as Object, Value, json};
+
+use super::document::value;
+use super::error::{EntryKey, Problems};
+use super::{Problem, Snapshot, SnapshotError, check, read, wire};
+
+/// A repair may bring up one more problem: first a tenant is put back, then left out, then settings are put back.
+const ROUNDS_MAX: usize = 4;
+
+/// What of a snapshot is not what its document says, because that does not read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Slugs of tenants at their last good state; of one without such a state nothing is in the snapshot.
+    pub tenants: BTreeSet<Arc<str>>,
+    /// Other entries, by their path: `settings` and `law` are those before, an exception or a break-glass is left out.
+    pub others: BTreeSet<String>,
+    /// What is wrong with the document, the first 20.
+    pub problems: Vec<Problem>,
+}
+
+impl Held {
+    /// Whether the snapshot is all that its document says.
+    pub fn is_empty(&self) -> bool {
+        self.tenants.is_empty() && self.others.is_empty()
+    }
+
+    /// Whether a merge patch over the document concerns what is held; `snapshot` is the one that holds it.
+    pub fn is_touched_by(&self, patch: &Value, snapshot: &Snapshot) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let touched = |section: &str, key: &str, entry: &Value| match section {
+            "tenants" | "projects" | "apps" => self.tenants.contains(slug_of(key)),
+            "namespaces" => {
+                let known = snapshot.namespaces.get(key).map(|space| &*space.tenant);
+                let named = entry.get("tenant").and_then(Value::as_str);
+                // A namespace that goes and was not here may be a held tenant's.
+                let gone = known.is_none() && named.is_none();
+                gone || known.into_iter().chain(named).any(|slug| self.tenants.contains(slug))
+            }
+            section => self.others.contains(section) || self.others.contains(&format!("{section}.{key}")),
+        };
+        patch.as_object().into_iter().flatten().any(|(section, entries)| match entries {
+            Value::Object(entries) => entries.iter().any(|(key, entry)| touched(section, key, entry)),
+            _ => self.others.contains(section),
+        })
+    }
+}
+
+impl Snapshot {
+    /// As [`Snapshot::of`], but an entry that does not read is no refusal: its tenant stays as it is in `before`, or is left
+    /// out where it is not there.
+    ///
+    /// # Errors
+    /// What is wrong concerns no entry: `ledger`, `version`, the shape of the whole; or `settings` without a `before`.
+    pub fn or_last_good(
+        name: &str,
+        document: Value,
+        before: Option<&Self>,
+    ) -> Result<(Self, Held), SnapshotError> {
+        let before =
+            before.filter(|before| document.get("ledger").and_then(Value::as_str) == Some(&before.ledger));
+        let mut held = Held::default();
+        let mut document = document;
+        let mut rounds = 0;
+        loop {
+            let Refusal { error, entries } = match attempt(name, &document) {
+                Ok(snapshot) => return Ok((snapshot, held)),
+                Err(refusal) => refusal,
+            };
+            if held.is_empty()
+                && let SnapshotError::Invalid { problems, .. } = &error
+            {
+                held.problems.clone_from(problems);
+            }
+            rounds += 1;
+            let repaired = rounds < ROUNDS_MAX && held.repair(&mut document, &entries, before);
+            if !repaired {
+                return Err(error);
+            }
+        }
+    }
+}
+
+struct Refusal {
+    error: SnapshotError,
+    entries: BTreeSet<EntryKey>,
+}
+
+fn attempt(name: &str, document: &Value) -> Result<Snapshot, Refusal> {
+    let reading = read::value(name, document.clone())
+        .map_err(|error| Refusal { error, entries: BTreeSet::default() })?;
+    let mut problems: Problems = reading.problems;
+    let snapshot = check::build(reading.document, &reading.dropped, &mut problems);
+    let entries = problems.entries().clone();
+    problems.into_result(name).map(|()| snapshot).map_err(|error| Refusal { error, entries })
+}
+
+impl Held {
+    /// Puts what is named by `entries` back to `before`, or leaves it out. False where that cannot be.
+    fn repair(
+        &mut self,
+        document: &mut Value,
+        entries: &BTreeSet<EntryKey>,
+        before: Option<&Snapshot>,
+    ) -> bool {
+        let Value::Object(document) = document else { return false };
+        let mut tenants: BTreeSet<Arc<str>> = BTreeSet::new();
+        // Under settings that do not read, no tenant reads: those come first, and alone.
+        let settings = |(section, _): &&EntryKey| section == "settings";
+        let alone = entries.iter().any(|entry| settings(&entry));
+        for (section, key) in entries.iter().filter(|entry| !alone || settings(entry)) {
+            match (section.as_str(), before) {
+                ("tenants" | "projects" | "apps", _) => drop(tenants.insert(slug_of(key).into())),
+                ("namespaces", _) => match owner(document, key, before) {
+                    Some(slug) => {
+                        tenants.insert(slug);
+                        without(document, section, key);
+                    }
+                    None => self.leave_out(document, section, key),
+                },
+                ("exceptions" | "breakglass", _) => self.leave_out(document, section, key),
+                ("settings", Some(before)) if self.others.insert(section.clone()) => {
+                    document.insert(section.clone(), before.settings_document());
+                }
+                ("law", Some(before)) if self.others.insert(section.clone()) => {
+                    match before.law.as_ref().map(value) {
+                        Some(law) => drop(document.insert(section.clone(), law)),
+                        None => drop(document.remove(section)),
+                    }
+                }
+                _ => return false,
+            }
+        }
+        self.put_back(document, tenants, before);
+        !entries.is_empty()
+    }
+
+    fn leave_out(&mut self, document: &mut Object<String, Value>, section: &str, key: &str) {
+        without(document, section, key);
+        self.others.insert(format!("{section}.{key}"));
+    }
+
+    fn put_back(
+        &mut self,
+        document: &mut Object<String, Value>,
+        slugs: BTreeSet<Arc<str>>,
+        before: Option<&Snapshot>,
+    ) {
+        if slugs.is_empty() {
+            return;
+        }
+        let status = |slug: &str| {
+            let status = document.get("tenants")?.get(slug)?.get("status")?.as_str()?;
+            Some(status.to_owned())
+        };
+        let statuses: Vec<_> = slugs.iter().map(|slug| (Arc::clone(slug), status(slug))).collect();
+        take_out(document, &slugs);
+        for (slug, status) in statuses {
+            // The second time its last good state is what does not read.
+            let first = self.tenants.insert(Arc::clone(&slug));
+            if let (Some(before), Some(status), true) = (before, status, first) {
+                put_in(document, before, &slug, &status);
+            }
+        }
+    }
+}
+
+fn without(document: &mut Object<String, Value>, section: &str, key: &str) {
+    if let Some(entries) = document.get_mut(section).and_then(Value::as_object_mut) {
+        entries.remove(key);
+    }
+}
+
+/// The tenant of `tenant/project/app`.
+fn slug_of(key: &str) -> &str {
+    key.split_once('/').map_or(key, |(slug, _)| slug)
+}
+
+/// Whose a namespace is: by the document, else by the snapshot before.
+fn owner(document: &Object<String, Value>, name: &str, before: Option<&Snapshot>) -> Option<Arc<str>> {
+    let named = document.get("namespaces")?.get(name)?.get("tenant").and_then(Value::as_str);
+    let known = || before?.namespaces.get(name).map(|space| Arc::clone(&space.tenant));
+    named.map(Into::into).or_else(known)
+}
+
+/// Takes all that is a tenant's out of the document.
+fn take_out(document: &mut Object<String, Value>, slugs: &BTreeSet<Arc<str>>) {
+    for section in ["tenants", "projects", "apps", "namespaces"] {
+        let Some(entries) = document.get_mut(section).and_then(Value::as_object_mut) else { continue };
+        entries.retain(|key, entry| {
+            let slug = if section == "namespaces" {
+                entry.get("tenant").and_then(Value::as_str).unwrap_or_default()
+            } else {
+                slug_of(key)
+            };
+            !slugs.contains(slug)
+        });
+    }
+}
+
+/// Puts all that is a tenant's in `before` into the document, with the status that it has now.
+fn put_in(document: &mut Object<String, Value>, before: &Snapshot, slug: &str, status: &str) {
+    let Some(tenant) = before.tenants.get(slug) else { return };
+    let mut put = |section: &str, key: &str, entry: Value| {
+        let entries = document.entry(section).or_insert_with(|| json!({}));
+        if let Value::Object(entries) = entries {
+            entries.insert(key.to_owned(), entry);
+        }
+    };
+    let mut kept = value(&wire::Tenant::from(tenant));
+    let known = ["active", "suspended", "deleting"].contains(&status);
+    if let Value::Object(fields) = &mut kept {
+        fields.insert("status".to_owned(), if known { status } else { "deleting" }.into());
+    }
+    put("tenants", slug, kept);
+    for (_, key, project) in before.projects.below(slug) {
+        put("projects", key, value(&wire::Project::from(project)));
+    }
+    for (_, key, app) in before.apps.below(slug) {
+        put("apps", key, value(&wire::App::from(app)));
+    }
+    for (name, space) in before.namespaces.iter().filter(|(_, space)| *space.tenant == *slug) {
+        put("namespaces", name, value(&wire::Namespace::from(space)));
+    }
+}

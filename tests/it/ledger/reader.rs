@@ -1,0 +1,101 @@
+//! A commit that readers of the snapshot would refuse is refused, whatever code wrote the rows.
+
+use portcullis::store::{Part, StoreError, Tx, new_id};
+use serde_json::json;
+
+use super::world::{World, tenant};
+
+on_both!(
+    commit_that_gates_could_not_read_is_refused,
+    what_does_not_read_already_can_be_mended,
+    commits_of_another_process_are_caught_up,
+);
+
+async fn policy_set(tx: &mut Tx, tenant: &str, slug: &str, attached: &str) -> Result<(), sqlx::Error> {
+    let now = tx.now();
+    sqlx::query(
+        "INSERT INTO policysets (id, created_at, updated_at, tenant_id, name, rules, attached_to, origin) \
+         VALUES ($1, $2, $2, $3, $4, '[]', $5, 'tenant')",
+    )
+    .bind(new_id())
+    .bind(now)
+    .bind(tenant)
+    .bind(format!("set-{}", new_id()))
+    .bind(attached)
+    .execute(tx.sql())
+    .await?;
+    tx.touch(Part::Tenant(slug.to_owned()));
+    Ok(())
+}
+
+async fn commit_that_gates_could_not_read_is_refused(world: World) {
+    let mut tx = world.write().await;
+    let acme = tenant(&mut tx, "acme").await;
+    tx.commit().await.unwrap();
+    let (rows, before) = (world.count("SELECT COUNT(*) FROM audit_log").await, world.whole().await);
+
+    let mut tx = world.write().await;
+    for _ in 0..101 {
+        policy_set(&mut tx, &acme, "acme", "[{}]").await.unwrap();
+    }
+    let error = tx.commit().await.unwrap_err();
+    let StoreError::Unreadable { problems } = &error else { panic!("{error}") };
+    assert_eq!(problems, &["tenants.acme.policySets: 101 policy sets (allowed: 100 at most)"]);
+    assert_eq!(world.whole().await, before, "nothing of it is kept");
+    assert_eq!(world.count("SELECT COUNT(*) FROM audit_log").await, rows);
+    assert_eq!(world.count("SELECT COUNT(*) FROM policysets").await, 0);
+
+    let mut tx = world.write().await;
+    policy_set(&mut tx, &acme, "acme", "[{}]").await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// Rows that were written before, or past the ledger.
+async fn what_does_not_read_already_can_be_mended(world: World) {
+    let mut tx = world.write().await;
+    let acme = tenant(&mut tx, "acme").await;
+    policy_set(&mut tx, &acme, "acme", "[{}]").await.unwrap();
+    tenant(&mut tx, "globex").await;
+    tx.commit().await.unwrap();
+    world.raw("UPDATE policysets SET name = 'No Label'").await.unwrap();
+    let other =
+        portcullis::store::Ledger::open(&world.url, &portcullis::store::Options::default()).await.unwrap();
+
+    // Another tenant goes on, the one with the row too, and what mends it is taken.
+    for (slug, statement) in [
+        ("globex", "UPDATE tenants SET status = 'suspended' WHERE slug = $1"),
+        ("acme", "UPDATE tenants SET status = 'suspended' WHERE slug = $1"),
+        ("acme", "UPDATE policysets SET name = $1"),
+    ] {
+        let mut tx = other.write(&super::world::admin()).await.unwrap();
+        sqlx::query(statement).bind(slug).execute(tx.sql()).await.unwrap();
+        tx.touch(Part::Tenant(slug.to_owned()));
+        tx.commit().await.unwrap();
+    }
+    let document = world.whole().await;
+    assert_eq!(document["tenants"]["acme"]["policySets"][0]["name"], json!("acme"));
+    portcullis::tenancy::Snapshot::of("x", document).unwrap();
+}
+
+async fn commits_of_another_process_are_caught_up(world: World) {
+    let other =
+        portcullis::store::Ledger::open(&world.url, &portcullis::store::Options::default()).await.unwrap();
+    let mut tx = world.write().await;
+    let acme = tenant(&mut tx, "acme").await;
+    tx.commit().await.unwrap();
+    let mut tx = other.write(&super::world::admin()).await.unwrap();
+    tenant(&mut tx, "globex").await;
+    tx.commit().await.unwrap();
+    // The project is known to be of a tenant that this process has not made.
+    let mut tx = world.write().await;
+    let globex: String =
+        sqlx::query_scalar("SELECT id FROM tenants WHERE slug = 'globex'").fetch_one(tx.sql()).await.unwrap();
+    let cluster = super::world::cluster(&mut tx, "eu-1").await;
+    super::world::join(&mut tx, &globex, &cluster).await;
+    super::world::project(&mut tx, (&globex, "globex"), "web", &cluster).await;
+    tx.commit().await.unwrap();
+    let mut tx = other.write(&super::world::admin()).await.unwrap();
+    policy_set(&mut tx, &acme, "acme", r#"[{"project": "a"}, {"project": "a"}]"#).await.unwrap();
+    tx.commit().await.unwrap();
+    portcullis::tenancy::Snapshot::of("x", world.whole().await).unwrap();
+}

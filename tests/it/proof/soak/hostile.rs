@@ -26,7 +26,7 @@ pub enum Right {
     Deny,
     /// Refused because it cannot be: by a policy, as an error in the answer, or as HTTP 400.
     Refuse,
-    /// Let through where the budget suffices, and otherwise refused in the answer.
+    /// Let through where the budget suffices and no policy reads what is too deep, and otherwise refused in the answer.
     AllowOrRefuse,
 }
 
@@ -150,7 +150,7 @@ pub fn kinds() -> Vec<Kind> {
         Kind::new("64,000 labels", &configmap(&map("labels", 64_000), ""), Right::AllowOrRefuse),
         Kind::new("64,000 annotations", &configmap(&map("annotations", 64_000), ""), Right::AllowOrRefuse),
         Kind::new("64,000 owners", &configmap(&owners(64_000), ""), Right::AllowOrRefuse),
-        Kind::new("an object 5,000 deep", &widget(&nested(5_000), "widgets"), Right::Allow),
+        Kind::new("an object 5,000 deep", &widget(&nested(5_000), "widgets"), Right::AllowOrRefuse),
         Kind::new("a DELETE of it", &deleted(), Right::Allow),
         Kind::new("an Application of 5,000 components", &application(5_000), Right::Deny),
     ];

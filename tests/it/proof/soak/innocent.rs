@@ -65,7 +65,7 @@ async fn call(target: Target, caller: usize) -> Innocent {
             _ => ("/mutate?timeout=2s", GOOD, Word::Allow),
         };
         let uid = format!("705ab4f5-6393-11e8-b7cc-{caller:04x}{n:08x}");
-        let ask = Ask { uid, name: format!("web-{caller}-{n}"), ..Ask::pod(image) };
+        let ask = Ask { uid, ..Ask::pod(image) };
         let (body, began) = (ask.body(), Instant::now());
         let flaw = match connection.ask(path, &body).await {
             Err(why) => Some(why),

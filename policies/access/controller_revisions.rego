@@ -15,6 +15,7 @@
 #       namespaces: [app, sandbox, unregistered]
 package portcullis.controller_revisions
 
+import data.portcullis.lib.lists
 import data.portcullis.lib.request
 
 deny contains finding if {
@@ -35,10 +36,17 @@ permitted if {
 permitted if input.finalizerRemoval == true
 
 deny contains finding if {
-	some key, value in input.request.object.data
+	some key, value in revision
 	lower(upper(key)) == "metadata"
 	not value == input.request.oldObject.data[key]
 	some finding in said_of(key, value)
+}
+
+default revision := {}
+
+revision := found if {
+	found := input.request.object.data
+	is_object(found)
 }
 
 said_of(key, value) := {finding |
@@ -61,7 +69,7 @@ said_of(key, value) := {finding |
 owned("metadata", "namespace", said) if said == input.tenancy.namespace.name
 
 owned("metadata", "name", said) if {
-	some owner in input.request.object.metadata.ownerReferences
+	some owner in lists.each(input.request.object.metadata.ownerReferences)
 	owner.name == said
 }
 

@@ -39,6 +39,7 @@ deny contains finding if {
 # The usual case: as the gate itself labels it.
 own if {
 	count(input.tenancy.namespace.labels) == 3
+	is_object(input.request.object.metadata.labels)
 	object.union(input.request.object.metadata.labels, input.tenancy.namespace.labels) == input.request.object.metadata.labels
 }
 

@@ -142,7 +142,7 @@ findings contains finding if {
 # An input is filled in when the workflow runs, after every review.
 findings contains finding if {
 	some entry in applications.inputs
-	some key in [object.get(entry.of, "parameterKey", "")]
+	some key in [filled(entry.of)]
 	not harmless(key) == true
 	finding := {
 		"field": concat(".", [entry.field, "parameterKey"]),
@@ -151,6 +151,11 @@ findings contains finding if {
 		"fix": "write the value out, or fill in another property",
 	}
 }
+
+filled(entry) := entry.parameterKey if {
+	is_object(entry)
+	entry.parameterKey != null
+} else := ""
 
 harmless(key) if key == ""
 

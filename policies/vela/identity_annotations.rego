@@ -34,7 +34,7 @@ deny contains finding if {
 
 # What Vela leaves out of its objects' labels the gate cannot judge them by.
 deny contains finding if {
-	some key, value in input.request.object.metadata.annotations
+	some key, value in annotations
 	filters(lower(upper(key)))
 	not input.request.oldObject.metadata.annotations[key] == value
 	finding := {
@@ -43,6 +43,13 @@ deny contains finding if {
 		"msg": sprintf("would keep labels from what Vela makes of %s, and by them it is known whose it is", [request.resource]),
 		"fix": "remove the annotation",
 	}
+}
+
+default annotations := {}
+
+annotations := found if {
+	found := input.request.object.metadata.annotations
+	is_object(found)
 }
 
 filters(key) if startswith(key, "filter.oam.dev/")

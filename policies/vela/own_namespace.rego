@@ -15,6 +15,7 @@
 #       namespaces: [app]
 package portcullis.vela_own_namespace
 
+import data.portcullis.lib.lists
 import data.portcullis.lib.request
 
 deny contains finding if {
@@ -89,7 +90,7 @@ workflow_context if {
 }
 
 is_context(metadata) if {
-	some owner in metadata.ownerReferences
+	some owner in lists.each(metadata.ownerReferences)
 	startswith(owner.apiVersion, "core.oam.dev/")
 	owner.kind in {"Application", "WorkflowRun"}
 	metadata.name == concat("", ["workflow-", owner.name, "-context"])

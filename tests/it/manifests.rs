@@ -62,7 +62,7 @@ fn drift_is_shown_and_ends_in_one() {
         out.contains("tenant-writes.portcullis.kubenova.io failurePolicy\n  - Ignore\n  + Fail"),
         "{out}"
     );
-    assert!(err.contains("3 differences"), "{err}");
+    assert!(err.contains("4 differences"), "{err}");
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn certificates_are_made_once_and_their_keys_are_private() {
         assert_eq!(std::fs::metadata(certs.join(file)).unwrap().permissions().mode() & 0o777, mode, "{file}");
     }
     let bundle = printed(&["--ca-bundle", certs.join("ca.pem").to_str().unwrap()]);
-    assert_eq!(bundle.matches("caBundle: ").count(), 4);
+    assert_eq!(bundle.matches("caBundle: ").count(), 5);
     let before = std::fs::read(certs.join("ca.pem")).unwrap();
     let (code, _, err) = run(&words);
     assert_eq!((code, err.contains("--force")), (2, true), "{err}");

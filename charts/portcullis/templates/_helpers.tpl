@@ -125,6 +125,7 @@ https://{{ include "portcullis.name" . }}-api.{{ .Release.Namespace }}.svc
   | replace "system:serviceaccount:vela-system:kubevela-vela-core" $w.velaUser
   | replace "system:serviceaccount:tn-" (printf "system:serviceaccount:%s-" $w.tenantPrefix)
   | replace "\"tn-\"" (printf "%q" (printf "%s-" $w.tenantPrefix))
+  | replace "\\\"tn-\\\"" (printf "\\\"%s-\\\"" $w.tenantPrefix)
   | replace "\"-devs\"" (printf "%q" $w.tenantSuffix)
   | replace ".portcullis.kubenova.io" (printf ".%s" $w.domain) -}}
 {{- end -}}

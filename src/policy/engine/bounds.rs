@@ -57,13 +57,15 @@ impl Cost {
 pub enum Bound {
     /// Its answer is no larger than its arguments or shares them, and its work is linear.
     Linear,
-    /// Measured before it is called.
+    /// Counted before it is called.
+    Counted(fn(&[Value]) -> Cost),
+    /// The same, of arguments that may be refused whatever they cost.
     Measured(fn(&[Value]) -> Result<Cost, String>),
     /// Done here, because only the work itself shows how large the answer is.
     Own(fn(&[Value]) -> Result<Value, String>),
 }
 
-use Bound::{Linear, Measured, Own};
+use Bound::{Counted, Linear, Measured, Own};
 
 /// Every builtin that may be called. In its own order, which is by kind.
 const TABLE: &[(&[&str], Bound)] = &[
@@ -113,7 +115,7 @@ const TABLE: &[(&[&str], Bound)] = &[
         ],
         Linear,
     ),
-    (&["lower", "upper"], Measured(text::cased)),
+    (&["lower", "upper"], Counted(text::cased)),
     (
         &[
             "strings.reverse",
@@ -125,25 +127,25 @@ const TABLE: &[(&[&str], Bound)] = &[
             "base64url.decode",
             "hex.decode",
         ],
-        Measured(text::same),
+        Counted(text::same),
     ),
     (
         &["base64.encode", "base64url.encode", "base64url.encode_no_pad", "hex.encode", "glob.quote_meta"],
-        Measured(text::doubled),
+        Counted(text::doubled),
     ),
-    (&["trim", "trim_left", "trim_right"], Measured(text::trimmed)),
-    (&["concat"], Measured(text::concat)),
-    (&["replace"], Measured(text::replace)),
+    (&["trim", "trim_left", "trim_right"], Counted(text::trimmed)),
+    (&["concat"], Counted(text::concat)),
+    (&["replace"], Counted(text::replace)),
     (&["strings.replace_n"], Own(text::replace_n)),
-    (&["split"], Measured(text::split)),
-    (&["sprintf"], Measured(text::sprintf)),
-    (&["indexof", "indexof_n"], Measured(text::indexes)),
-    (&["strings.count"], Measured(text::count)),
-    (&["strings.any_prefix_match", "strings.any_suffix_match"], Measured(text::any_match)),
-    (&["time.format"], Measured(text::time_format)),
+    (&["split"], Counted(text::split)),
+    (&["sprintf"], Counted(text::sprintf)),
+    (&["indexof", "indexof_n"], Counted(text::indexes)),
+    (&["strings.count"], Counted(text::count)),
+    (&["strings.any_prefix_match", "strings.any_suffix_match"], Counted(text::any_match)),
+    (&["time.format"], Counted(text::time_format)),
     (&["to_number", "units.parse", "units.parse_bytes"], Measured(json::number)),
     (&["json.unmarshal", "json.is_valid"], Measured(json::read)),
-    (&["json.marshal"], Measured(json::marshal)),
+    (&["json.marshal"], Counted(json::marshal)),
     (
         &[
             "array.concat",
@@ -154,18 +156,18 @@ const TABLE: &[(&[&str], Bound)] = &[
             "object.filter",
             "object.remove",
         ],
-        Measured(values::elements),
+        Counted(values::elements),
     ),
-    (&["union", "object.union_n"], Measured(values::union_all)),
-    (&["intersection"], Measured(values::intersection)),
-    (&["__builtin_sets.union", "__builtin_sets.intersection"], Measured(values::elements)),
-    (&["object.union"], Measured(values::union)),
-    (&["object.subset"], Measured(values::subset)),
-    (&["json.filter", "json.remove"], Measured(values::paths)),
+    (&["union", "object.union_n"], Counted(values::union_all)),
+    (&["intersection"], Counted(values::intersection)),
+    (&["__builtin_sets.union", "__builtin_sets.intersection"], Counted(values::elements)),
+    (&["object.union"], Counted(values::union)),
+    (&["object.subset"], Counted(values::subset)),
+    (&["json.filter", "json.remove"], Counted(values::paths)),
     (&["product"], Measured(values::product)),
     (&["bits.lsh"], Measured(values::shift)),
-    (&["numbers.range", "numbers.range_step"], Measured(values::range)),
-    (&["graph.reachable"], Measured(graph::reachable)),
+    (&["numbers.range", "numbers.range_step"], Counted(values::range)),
+    (&["graph.reachable"], Counted(graph::reachable)),
     (&["graph.reachable_paths"], Own(graph::paths)),
     (&["walk"], Own(graph::walk)),
     (&["glob.match"], Measured(pattern::glob)),

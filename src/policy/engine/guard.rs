@@ -70,6 +70,11 @@ fn call<S: 'static, E: 'static, const I: usize>(
     let name = &slot.name;
     match slot.bound {
         Bound::Linear => {}
+        Bound::Counted(count) => {
+            if let Err(beyond) = bounds::charge(name, count(arguments)) {
+                return fail(beyond);
+            }
+        }
         Bound::Measured(measure) => {
             if let Err(beyond) = measure(arguments).and_then(|cost| bounds::charge(name, cost)) {
                 return fail(beyond);

@@ -80,7 +80,14 @@ fn a_law_whose_metadata_cannot_be_read_answers_for_every_tenant_namespace() {
             ["apps", "v1", "Scale", "deployments", "scale"],
             ["cert-manager.io", "v1", "Certificate", "certificates", ""],
         ] {
-            let answer = gate.ask("validate", &Ask { what, ..unmarked(namespace) }.body());
+            let [group, version, kind, ..] = what;
+            let api_version =
+                if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+            let unmarked = unmarked(namespace);
+            let object =
+                unmarked.object.replace(r#""apiVersion":"v1""#, &format!(r#""apiVersion":"{api_version}""#));
+            let object = object.replace(r#""kind":"ConfigMap""#, &format!(r#""kind":"{kind}""#));
+            let answer = gate.ask("validate", &Ask { what, object, ..unmarked }.body());
             assert_eq!(answer.json()["response"]["status"]["code"], 500, "{what:?} in {namespace}");
             assert!(
                 answer.message().starts_with("[access/broken.rego] could not be evaluated (load): "),

@@ -158,24 +158,24 @@ fn charge_alone(name: &str, bytes: usize) -> Result<(), String> {
 struct Pieces {
     built: Built,
     clock: Clock,
-    pieces: Vec<Value>,
+    found: Vec<Value>,
 }
 
 impl Pieces {
     fn new(name: &'static str) -> Self {
-        Self { built: Built::new(name), clock: Clock::new(name), pieces: Vec::new() }
+        Self { built: Built::new(name), clock: Clock::new(name), found: Vec::new() }
     }
 
     fn push(&mut self, piece: &str) -> Result<(), String> {
         self.clock.look()?;
         self.built.add(TEXT + piece.len())?;
-        self.pieces.push(Value::from(piece));
+        self.found.push(Value::from(piece));
         Ok(())
     }
 
     fn done(mut self) -> Result<Value, String> {
         self.built.end()?;
-        Ok(Value::from(self.pieces))
+        Ok(Value::from(self.found))
     }
 }
 

@@ -85,10 +85,9 @@ fn letter(n: u8) -> String {
     char::from(b'a' + n).to_string()
 }
 
-#[test]
-fn what_would_exhaust_memory_or_time_is_refused_by_name() {
-    let input = hostile();
-    for (expression, says) in [
+/// An expression, and a part of what is said.
+#[rustfmt::skip] // a table is read down its rows
+const REFUSED: &[(&str, &str)] = &[
         (
             "replace(input.a, \"a\", input.b)",
             "builtin `replace` would build 100000000 bytes; one call may build at most 4194304",
@@ -172,7 +171,7 @@ fn what_would_exhaust_memory_or_time_is_refused_by_name() {
             "object.subset(input.texts, array.slice(input.texts, 1, 10000))",
             "builtin `object.subset` would take",
         ),
-        ("[path | walk(input.objects, [path, _])]", ""),
+        ("[path | walk(input.list, [path, _])]", "builtin `walk` would build"),
         (
             "base64.encode(concat(\"\", [input.long, input.long, input.long]))",
             "builtin `base64.encode` would build",
@@ -186,10 +185,12 @@ fn what_would_exhaust_memory_or_time_is_refused_by_name() {
             "json.filter(input, [path | some text in input.texts; path := concat(\"/\", [\"graph\", text, \"a\", \"b\"])])",
             "builtin `json.filter` would build",
         ),
-    ] {
-        if says.is_empty() {
-            continue;
-        }
+];
+
+#[test]
+fn what_would_exhaust_memory_or_time_is_refused_by_name() {
+    let input = hostile();
+    for (expression, says) in REFUSED {
         let said = evaluate(expression, &input).map(drop).expect_err(expression);
         assert!(said.contains(says), "{expression}: {said}");
     }

@@ -5,31 +5,29 @@ use regorus::Value;
 use super::{Built, CALL_BYTES_MAX, Cost, STEPS_MAX, TEXT, VALUE, each, text_at};
 
 /// No longer than the text.
-#[expect(clippy::unnecessary_wraps, reason = "a row of the table of measures")]
-pub fn same(args: &[Value]) -> Result<Cost, String> {
-    Ok(Cost::bytes(text_at(args, 0).len()))
+pub fn same(args: &[Value]) -> Cost {
+    Cost::bytes(text_at(args, 0).len())
 }
 
 /// A character in the other case takes up to three times its bytes.
-#[expect(clippy::unnecessary_wraps, reason = "a row of the table of measures")]
-pub fn cased(args: &[Value]) -> Result<Cost, String> {
+pub fn cased(args: &[Value]) -> Cost {
     let text = text_at(args, 0);
     let grows = if text.is_ascii() { 1 } else { 3 };
-    Ok(Cost::bytes(text.len().saturating_mul(grows)))
+    Cost::bytes(text.len().saturating_mul(grows))
 }
 
 /// Two bytes for each at most, and padding.
-pub fn doubled(args: &[Value]) -> Result<Cost, String> {
-    Ok(Cost::bytes(text_at(args, 0).len().saturating_mul(2).saturating_add(4)))
+pub fn doubled(args: &[Value]) -> Cost {
+    Cost::bytes(text_at(args, 0).len().saturating_mul(2).saturating_add(4))
 }
 
 /// Each character of the one is looked for in the other.
-pub fn trimmed(args: &[Value]) -> Result<Cost, String> {
+pub fn trimmed(args: &[Value]) -> Cost {
     let (text, cut) = (text_at(args, 0), text_at(args, 1));
-    Ok(Cost { bytes: text.len(), steps: compared(text.len(), cut.len()) })
+    Cost { bytes: text.len(), steps: compared(text.len(), cut.len()) }
 }
 
-pub fn concat(args: &[Value]) -> Result<Cost, String> {
+pub fn concat(args: &[Value]) -> Cost {
     let between = text_at(args, 0).len();
     let (mut count, mut bytes) = (0_usize, 0_usize);
     each(args.get(1), |item| {
@@ -38,11 +36,11 @@ pub fn concat(args: &[Value]) -> Result<Cost, String> {
             bytes = bytes.saturating_add(text.len());
         }
     });
-    Ok(Cost::bytes(bytes.saturating_add(between.saturating_mul(count.saturating_sub(1)))))
+    Cost::bytes(bytes.saturating_add(between.saturating_mul(count.saturating_sub(1))))
 }
 
-pub fn replace(args: &[Value]) -> Result<Cost, String> {
-    Ok(Cost::bytes(replaced(text_at(args, 0), text_at(args, 1), text_at(args, 2))))
+pub fn replace(args: &[Value]) -> Cost {
+    Cost::bytes(replaced(text_at(args, 0), text_at(args, 1), text_at(args, 2)))
 }
 
 /// Bytes of a text in which `old` is replaced by `new`.
@@ -77,25 +75,25 @@ pub fn replace_n(args: &[Value]) -> Result<Value, String> {
     Ok(Value::String(text.into()))
 }
 
-pub fn split(args: &[Value]) -> Result<Cost, String> {
+pub fn split(args: &[Value]) -> Cost {
     let (text, at) = (text_at(args, 0), text_at(args, 1));
     let parts = if at.is_empty() { text.chars().count() } else { text.matches(at).count() + 1 };
-    Ok(Cost::bytes(text.len().saturating_add(parts.saturating_mul(TEXT))))
+    Cost::bytes(text.len().saturating_add(parts.saturating_mul(TEXT)))
 }
 
 /// A text is compared at each place where its first byte stands.
-pub fn indexes(args: &[Value]) -> Result<Cost, String> {
+pub fn indexes(args: &[Value]) -> Cost {
     let (text, sought) = (text_at(args, 0), text_at(args, 1));
     let places = match sought.as_bytes().first() {
         Some(first) => text.bytes().filter(|byte| byte == first).count(),
         None => text.chars().count(),
     };
     let steps = text.len().saturating_add(compared(places, sought.len()));
-    Ok(Cost { bytes: places.saturating_mul(VALUE), steps })
+    Cost { bytes: places.saturating_mul(VALUE), steps }
 }
 
-pub fn count(args: &[Value]) -> Result<Cost, String> {
-    Ok(Cost::steps(compared(text_at(args, 0).len(), text_at(args, 1).len())))
+pub fn count(args: &[Value]) -> Cost {
+    Cost::steps(compared(text_at(args, 0).len(), text_at(args, 1).len()))
 }
 
 /// Steps of comparing a text of `bytes` so many times: sixteen bytes at once.
@@ -104,7 +102,7 @@ fn compared(times: usize, bytes: usize) -> usize {
 }
 
 /// Each text of the one list with each of the other.
-pub fn any_match(args: &[Value]) -> Result<Cost, String> {
+pub fn any_match(args: &[Value]) -> Cost {
     let count = |at: usize| match args.get(at) {
         Some(Value::Array(items)) => items.len(),
         Some(Value::Set(items)) => items.len(),
@@ -112,21 +110,21 @@ pub fn any_match(args: &[Value]) -> Result<Cost, String> {
     };
     let (texts, ends) = (count(0), count(1));
     let bytes = texts.saturating_add(ends).saturating_mul(16);
-    Ok(Cost { bytes, steps: texts.saturating_mul(ends).saturating_mul(4) })
+    Cost { bytes, steps: texts.saturating_mul(ends).saturating_mul(4) }
 }
 
 /// A layout's word is written with at most nine bytes more.
-pub fn time_format(args: &[Value]) -> Result<Cost, String> {
-    let Some(Value::Array(parts)) = args.first() else { return Ok(Cost::bytes(64)) };
+pub fn time_format(args: &[Value]) -> Cost {
+    let Some(Value::Array(parts)) = args.first() else { return Cost::bytes(64) };
     let layout = parts.iter().nth(2).map_or(0, |layout| match layout {
         Value::String(layout) => layout.len(),
         _ => 0,
     });
-    Ok(Cost::bytes(layout.saturating_mul(10).saturating_add(64)))
+    Cost::bytes(layout.saturating_mul(10).saturating_add(64))
 }
 
 /// The format, each argument as it is written, and the widths that the format names.
-pub fn sprintf(args: &[Value]) -> Result<Cost, String> {
+pub fn sprintf(args: &[Value]) -> Cost {
     let format = text_at(args, 0);
     let mut bytes = format.len().saturating_add(widths(format));
     let quoted = if format.contains('q') { 5 } else { 1 };
@@ -137,7 +135,7 @@ pub fn sprintf(args: &[Value]) -> Result<Cost, String> {
         };
         bytes = bytes.saturating_add(written);
     });
-    Ok(Cost::bytes(bytes))
+    Cost::bytes(bytes)
 }
 
 /// The sum of the numbers that a format holds.

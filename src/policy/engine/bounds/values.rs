@@ -19,21 +19,20 @@ fn len(value: &Value) -> usize {
 }
 
 /// As many members as the arguments have together; what a member holds is shared.
-#[expect(clippy::unnecessary_wraps, reason = "a row of the table of measures")]
-pub fn elements(args: &[Value]) -> Result<Cost, String> {
+pub fn elements(args: &[Value]) -> Cost {
     let count = args.iter().map(len).fold(0, usize::saturating_add);
     let one = if matches!(args.first(), Some(Value::Array(_))) { VALUE } else { ENTRY };
-    Ok(Cost::bytes(count.saturating_mul(one)))
+    Cost::bytes(count.saturating_mul(one))
 }
 
 /// Each union copies what the ones before it made.
-pub fn union_all(args: &[Value]) -> Result<Cost, String> {
+pub fn union_all(args: &[Value]) -> Cost {
     let (mut count, mut steps) = (0_usize, 0_usize);
     each(args.first(), |part| {
         count = count.saturating_add(nested(part));
         steps = steps.saturating_add(count.saturating_mul(4));
     });
-    Ok(Cost { bytes: count.saturating_mul(ENTRY), steps })
+    Cost { bytes: count.saturating_mul(ENTRY), steps }
 }
 
 /// The members of a map and of the maps in it, since a union goes into both.
@@ -47,22 +46,22 @@ fn nested(value: &Value) -> usize {
 }
 
 /// Each step keeps no more than the one before.
-pub fn intersection(args: &[Value]) -> Result<Cost, String> {
+pub fn intersection(args: &[Value]) -> Cost {
     let mut smallest = None;
     let mut steps = 0_usize;
     each(args.first(), |part| {
         smallest = Some(smallest.map_or(len(part), |least: usize| least.min(len(part))));
         steps = steps.saturating_add(len(part).saturating_mul(4));
     });
-    Ok(Cost { bytes: smallest.unwrap_or(0).saturating_mul(ENTRY), steps })
+    Cost { bytes: smallest.unwrap_or(0).saturating_mul(ENTRY), steps }
 }
 
 /// Both maps, and where both have a map under one key, that too.
-pub fn union(args: &[Value]) -> Result<Cost, String> {
+pub fn union(args: &[Value]) -> Cost {
     let (Some(Value::Object(one)), Some(Value::Object(other))) = (args.first(), args.get(1)) else {
-        return Ok(Cost::default());
+        return Cost::default();
     };
-    Ok(Cost::bytes(merged(one, other).saturating_mul(ENTRY)))
+    Cost::bytes(merged(one, other).saturating_mul(ENTRY))
 }
 
 fn merged(one: &Object, other: &Object) -> usize {
@@ -74,9 +73,9 @@ fn merged(one: &Object, other: &Object) -> usize {
 }
 
 /// A list is compared at each place of the longer one.
-pub fn subset(args: &[Value]) -> Result<Cost, String> {
-    let (Some(whole), Some(part)) = (args.first(), args.get(1)) else { return Ok(Cost::default()) };
-    Ok(Cost { bytes: len(whole).saturating_mul(ENTRY), steps: windows(whole, part) })
+pub fn subset(args: &[Value]) -> Cost {
+    let (Some(whole), Some(part)) = (args.first(), args.get(1)) else { return Cost::default() };
+    Cost { bytes: len(whole).saturating_mul(ENTRY), steps: windows(whole, part) }
 }
 
 fn windows(whole: &Value, part: &Value) -> usize {
@@ -115,8 +114,8 @@ pub fn nodes(value: &Value, max: usize) -> usize {
 }
 
 /// The paths become a tree; what lies along them is copied, and never more than all.
-pub fn paths(args: &[Value]) -> Result<Cost, String> {
-    let Some(object) = args.first() else { return Ok(Cost::default()) };
+pub fn paths(args: &[Value]) -> Cost {
+    let Some(object) = args.first() else { return Cost::default() };
     let (mut steps, mut along) = (0_usize, 0_usize);
     each(args.get(1), |path| {
         let mut place = Some(object);
@@ -138,7 +137,7 @@ pub fn paths(args: &[Value]) -> Result<Cost, String> {
     if along.saturating_mul(ENTRY) > CALL_BYTES_MAX {
         along = along.min(nodes(object, CALL_BYTES_MAX / ENTRY));
     }
-    Ok(Cost::bytes(steps.saturating_add(along).saturating_mul(ENTRY)))
+    Cost::bytes(steps.saturating_add(along).saturating_mul(ENTRY))
 }
 
 fn index(key: &Value) -> Option<usize> {
@@ -180,10 +179,10 @@ pub fn shift(args: &[Value]) -> Result<Cost, String> {
 }
 
 /// As many numbers as there are between two constants.
-pub fn range(args: &[Value]) -> Result<Cost, String> {
+pub fn range(args: &[Value]) -> Cost {
     let number = |at: usize| args.get(at).and_then(|number| number.as_i64().ok());
-    let (Some(from), Some(to)) = (number(0), number(1)) else { return Ok(Cost::default()) };
+    let (Some(from), Some(to)) = (number(0), number(1)) else { return Cost::default() };
     let step = number(2).unwrap_or(1).unsigned_abs().max(1);
     let count = usize::try_from(from.abs_diff(to) / step).unwrap_or(usize::MAX).saturating_add(1);
-    Ok(Cost::bytes(count.saturating_mul(VALUE)))
+    Cost::bytes(count.saturating_mul(VALUE))
 }

@@ -47,6 +47,7 @@ fn server() -> Vec<Route> {
         route(A::Jwks, meta::jwks, &[]),
         route(A::Me, meta::me, &[]),
 
+        route(A::TokensList,   tokens::list,   &[]),
         route(A::TokensMint,   tokens::mint,   &[Code::TenantNotFound, Code::UnprocessableEntity]).secret(),
         route(A::TokensRevoke, tokens::revoke, &[Code::NotFound]),
 

@@ -48,7 +48,7 @@ fn server() -> Vec<Route> {
         route(A::Me, meta::me, &[]),
 
         route(A::TokensList,   tokens::list,   &[]),
-        route(A::TokensMint,   tokens::mint,   &[Code::TenantNotFound, Code::UnprocessableEntity]).secret(),
+        route(A::TokensMint,   tokens::mint,   &[Code::TenantNotFound, Code::TenantSuspended, Code::UnprocessableEntity]).secret(),
         route(A::TokensRevoke, tokens::revoke, &[Code::NotFound]),
 
         route(A::SettingsList,    settings::list,    &[]),

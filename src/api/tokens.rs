@@ -16,7 +16,7 @@ use crate::access::mint::{self, Grant, Membership, MintError, Wish};
 use crate::access::token::{IssueError, LIFETIME_SECONDS_MAX, now};
 use crate::access::{Limit, Role, TenantRef};
 use crate::store::tokens::{self, Minted};
-use crate::store::{Entry, StoreError, Time, Tx, identities};
+use crate::store::{Entry, StoreError, Time, Tx, identities, tenants};
 
 /// A token that somebody is to have.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -86,6 +86,10 @@ pub async fn mint(
         None => caller.scope().clone(),
     };
     let mut tx = api.ledger().write(&scope).await?;
+    if let Some(tenant) = new.tenant.as_ref().filter(|_| scope.tenant().is_some()) {
+        // Refuses a suspended tenant's owner.
+        tenants::change_anywhere(&mut tx, tenant).await?;
+    }
     let (wish, member) = wish(&api, &mut tx, new).await?;
     let grant = mint::grant(&scope, wish, member.as_ref()).map_err(refused)?;
     let issued = api.door().issuers().own().issue(&grant, now()).map_err(unsigned)?;

@@ -242,6 +242,10 @@ fn what_is_minted_is_listed_until_it_ends() {
             revoked.iter().any(|row| row["jti"] == second.as_str() && row["revoked"] == true),
             "{revoked:?}"
         );
+        shop.admin.post("/api/v1/clusters/eu-1/tenants/acme%3Asuspend", &json!({})).ok(200);
+        let body = json!({ "subject": "ada", "roles": ["readOnly"], "tenant": "acme" });
+        shop.owner.post("/api/v1/tokens", &body).refused("TENANT_SUSPENDED", &[]);
+        shop.admin.post("/api/v1/tokens", &body).ok(201);
         shop.server.sql("UPDATE minted_tokens SET exp = 1");
         assert!(list(&shop.admin).is_empty());
     }

@@ -96,6 +96,8 @@ pub mod seal;
 
 pub mod time;
 
+pub mod tokens;
+
 mod db;
 
 mod error;

@@ -4,6 +4,8 @@
 //! in a policy's input is an `Arc<str>`, so that a review shares it with the snapshot instead of copying it.
 
 pub mod breakglass;
+
+pub mod credentials;
 pub mod slug;
 
 pub mod name;

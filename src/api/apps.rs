@@ -32,12 +32,12 @@ pub async fn list(
     Path((c, t, p)): Path<Names>,
     Query(turn): Query<Turn>,
 ) -> Result<Answer<Page<App>>, Problem> {
-    let mut filling = turn.filling()?;
+    let mut filling = turn.filling()?.large();
     let mut tx = api.read(&caller).await?;
     let place = Place::read(&mut tx, &c, &t, &p).await?;
     while let Some((after, limit)) = filling.wants() {
         let rows = apps::list(&mut tx, &place.project, after.as_deref(), limit).await?;
-        filling.take(rows, |app| &app.id, no_labels);
+        filling.take_large(rows, |app| &app.id, no_labels);
     }
     Ok(Answer::new(filling.page()))
 }

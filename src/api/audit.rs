@@ -40,7 +40,7 @@ pub async fn list(
     caller: Caller,
     Query(query): Query<AuditQuery>,
 ) -> Result<Answer<Page<Record>>, Problem> {
-    let mut filling = Window::new(query.limit, query.cursor.as_deref(), None)?.filling();
+    let mut filling = Window::new(query.limit, query.cursor.as_deref(), None)?.filling().large();
     let scope = match &query.tenant_id {
         Some(tenant) => caller.scope_in(tenant)?,
         None => caller.scope().clone(),
@@ -55,7 +55,7 @@ pub async fn list(
     let filter = Filter { tenant_id, action: query.action, since: query.since.map(|time| time.0) };
     while let Some((after, limit)) = filling.wants() {
         let rows = records(&mut tx, &filter, after.as_deref(), limit).await?;
-        filling.take(rows, |row| &row.cursor, |_| &page::UNLABELLED);
+        filling.take_large(rows, |row| &row.cursor, |_| &page::UNLABELLED);
     }
     tx.rollback().await?;
     Ok(Answer::new(filling.page()))

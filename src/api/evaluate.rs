@@ -21,6 +21,7 @@ use crate::admission::ask::request::{Request, Wanted};
 use crate::admission::cases::Person;
 use crate::admission::{Endpoint, Facts, Verdict, message};
 use crate::policy::Operation;
+use crate::tenancy::requester::Class;
 
 /// Evaluations at once; the gate's own reviews come first.
 const PLACES: usize = 4;
@@ -131,7 +132,10 @@ fn known(scope: &Scope, facts: Option<&Facts>) -> Result<(), Problem> {
     let place = facts.known.as_ref().ok_or_else(hidden)?;
     let project = scope.may_project(&place.project_id);
     // An unknown requester is nobody's: the law says what it may, and nothing is given away.
-    let strangers = facts.requester.tenants.iter().any(|tenant| *tenant != place.tenant);
+    let requester = &facts.requester;
+    // A service account of a namespace that is not there is hidden like one of another tenant's that is.
+    let nowhere = requester.class == Class::Tenant && requester.tenants.is_empty();
+    let strangers = nowhere || requester.tenants.iter().any(|tenant| *tenant != place.tenant);
     if *place.tenant_id == **id && project && !strangers { Ok(()) } else { Err(hidden()) }
 }
 
@@ -142,10 +146,24 @@ fn review(caller: &Caller, query: EvaluateQuery, subject: Json) -> Result<Bytes,
     } else {
         asked(caller, query, subject)?
     };
+    own_groups(caller, &review)?;
     if let Some(request) = review.get_mut("request").and_then(Json::as_object_mut) {
         request.insert("dryRun".to_owned(), true.into());
     }
     serde_json::to_vec(&review).map(Into::into).map_err(|error| Problem::internal(&error))
+}
+
+/// Whoever is of a tenant asks about no other tenant's group, `<slug>-devs`. One is hidden whether there is such a tenant or
+/// not: otherwise the answer tells.
+fn own_groups(caller: &Caller, review: &Json) -> Result<(), Problem> {
+    if !matches!(caller.scope().power(), Power::Tenant { .. }) {
+        return Ok(());
+    }
+    let own = caller.identity().tenant.as_ref().map(|tenant| format!("{}-devs", tenant.slug));
+    let groups = review.pointer("/request/userInfo/groups").and_then(Json::as_array);
+    let mut groups = groups.into_iter().flatten().filter_map(Json::as_str);
+    let foreign = groups.any(|group| group.ends_with("-devs") && own.as_deref() != Some(group));
+    if foreign { Err(Problem::of(Code::TenantNotFound)) } else { Ok(()) }
 }
 
 fn asked(caller: &Caller, query: EvaluateQuery, subject: Json) -> Result<Json, Problem> {

@@ -61,11 +61,11 @@ pub async fn list(
     caller: Caller,
     Query(query): Query<PlainQuery>,
 ) -> Result<Answer<Page<Exception>>, Problem> {
-    let mut filling = query.window()?.filling();
+    let mut filling = query.window()?.filling().large();
     let mut tx = api.read(&caller).await?;
     while let Some((after, limit)) = filling.wants() {
         let rows = exceptions::list(&mut tx, after.as_deref(), limit).await?;
-        filling.take(rows, |row| &row.id, |_| &NO_LABELS);
+        filling.take_large(rows, |row| &row.id, |_| &NO_LABELS);
     }
     Ok(Answer::new(filling.page()))
 }

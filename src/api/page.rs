@@ -3,6 +3,8 @@
 //! A list is in the order of ids, which are made in the order of time; so what is added while somebody pages comes at
 //! the end, nothing is shown twice, and what was there from the first page to the last is shown once.
 
+mod bytes;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -108,6 +110,7 @@ pub struct Filling<T> {
     selector: Selector,
     after: Option<String>,
     looked_at: usize,
+    bytes: usize,
     items: Vec<T>,
     state: State,
 }
@@ -180,7 +183,16 @@ impl Window {
         let Self { limit, after, selector } = self;
         // One row more than the page holds tells whether there is another.
         let batch = if selector.is_empty() { limit + 1 } else { BATCH };
-        Filling { limit, batch, selector, after, looked_at: 0, items: Vec::new(), state: State::Hungry }
+        Filling {
+            limit,
+            batch,
+            selector,
+            after,
+            looked_at: 0,
+            bytes: 0,
+            items: Vec::new(),
+            state: State::Hungry,
+        }
     }
 }
 
@@ -200,23 +212,7 @@ impl<T> Filling<T> {
         key: impl Fn(&T) -> &str,
         labels: impl Fn(&T) -> &BTreeMap<String, String>,
     ) {
-        let last = rows.len() < self.batch;
-        for row in rows {
-            if self.items.len() == self.limit {
-                self.state = State::More;
-                return;
-            }
-            self.after = Some(key(&row).to_owned());
-            self.looked_at += 1;
-            if self.selector.matches(labels(&row)) {
-                self.items.push(row);
-            }
-        }
-        if last {
-            self.state = State::Last;
-        } else if self.looked_at >= LOOKED_AT_MAX {
-            self.state = State::More;
-        }
+        self.take_sized(rows, key, labels, |_| 0);
     }
 
     /// The page.

@@ -116,12 +116,12 @@ pub async fn list(
     Path((cluster, tenant)): Path<(String, String)>,
     Query(query): Query<PlainQuery>,
 ) -> Result<Answer<Page<PolicySet>>, Problem> {
-    let mut filling = query.window()?.filling();
+    let mut filling = query.window()?.filling().large();
     let mut tx = api.read(&caller).await?;
     let tenant = tenants::get(&mut tx, &cluster, &tenant).await?;
     while let Some((after, limit)) = filling.wants() {
         let rows = policysets::list(&mut tx, &tenant.id, after.as_deref(), limit).await?;
-        filling.take(rows, |set| &set.id, |_| &NO_LABELS);
+        filling.take_large(rows, |set| &set.id, |_| &NO_LABELS);
     }
     Ok(Answer::new(filling.page()))
 }

@@ -47,7 +47,8 @@ fn server() -> Vec<Route> {
         route(A::Jwks, meta::jwks, &[]),
         route(A::Me, meta::me, &[]),
 
-        route(A::TokensMint,   tokens::mint,   &[Code::TenantNotFound, Code::UnprocessableEntity]).secret(),
+        route(A::TokensList,   tokens::list,   &[]),
+        route(A::TokensMint,   tokens::mint,   &[Code::TenantNotFound, Code::TenantSuspended, Code::UnprocessableEntity]).secret(),
         route(A::TokensRevoke, tokens::revoke, &[Code::NotFound]),
 
         route(A::SettingsList,    settings::list,    &[]),

@@ -12,6 +12,7 @@ pub mod law;
 pub mod secrets;
 
 pub mod check;
+mod cluster_scoped;
 
 pub mod reference;
 

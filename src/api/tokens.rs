@@ -6,16 +6,17 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::answer::{Created, Done};
-use super::body::{Body, Path};
+use super::answer::{Answer, Created, Done};
+use super::body::{Body, Path, Query};
 use super::caller::Caller;
+use super::page::{self, Page, PageQuery};
 use super::problem::{Code, Fault, Problem};
 use super::{subject, words};
 use crate::access::mint::{self, Grant, Membership, MintError, Wish};
 use crate::access::token::{IssueError, LIFETIME_SECONDS_MAX, now};
 use crate::access::{Limit, Role, TenantRef};
-use crate::store::identities::{self, Minted};
-use crate::store::{Entry, StoreError, Time, Tx};
+use crate::store::tokens::{self, Minted};
+use crate::store::{Entry, StoreError, Time, Tx, identities, tenants};
 
 /// A token that somebody is to have.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -57,6 +58,23 @@ pub struct TokenMinted {
     jti: String,
 }
 
+/// Lists tokens that were minted here and have not ended: an administrator all, an owner those of its tenant, others their
+/// own.
+pub async fn list(
+    State(api): State<Api>,
+    caller: Caller,
+    Query(query): Query<PageQuery>,
+) -> Result<Answer<Page<Minted>>, Problem> {
+    let mut filling = query.window()?.filling();
+    let own = (caller.scope().limit() == Some(Limit::OwnTokens)).then(|| caller.identity().name());
+    let mut tx = api.read(&caller).await?;
+    while let Some((after, limit)) = filling.wants() {
+        let rows = tokens::list(&mut tx, own.as_deref(), after.as_deref(), limit).await?;
+        filling.take(rows, |row| &row.jti, |_| &page::UNLABELLED);
+    }
+    Ok(Answer::new(filling.page()))
+}
+
 /// Mints a token.
 pub async fn mint(
     State(api): State<Api>,
@@ -68,11 +86,27 @@ pub async fn mint(
         None => caller.scope().clone(),
     };
     let mut tx = api.ledger().write(&scope).await?;
+    if let Some(tenant) = new.tenant.as_ref().filter(|_| scope.tenant().is_some()) {
+        // Refuses a suspended tenant's owner.
+        tenants::change_anywhere(&mut tx, tenant).await?;
+    }
     let (wish, member) = wish(&api, &mut tx, new).await?;
     let grant = mint::grant(&scope, wish, member.as_ref()).map_err(refused)?;
     let issued = api.door().issuers().own().issue(&grant, now()).map_err(unsigned)?;
     let (jti, expires) = (issued.claims.jti, issued.claims.exp);
     tx.audit(recorded(&grant, &issued.claims.iss, &jti, expires));
+    let row = Minted {
+        jti: jti.clone(),
+        subject: format!("{}#{}", issued.claims.iss, grant.subject()),
+        roles: grant.roles().iter().map(ToString::to_string).collect(),
+        tenant_id: grant.tenant().map(|tenant| tenant.id.clone()),
+        projects: grant.projects().map(<[String]>::to_vec),
+        minted_by: caller.identity().name(),
+        created_at: Time(tx.now()),
+        expires_at: Time(expires.saturating_mul(1000)),
+        revoked: false,
+    };
+    tokens::keep(&mut tx, &row).await?;
     let token = TokenMinted { token: issued.token, expires_at: Time(expires.saturating_mul(1000)), jti };
     let location = format!("/api/v1/tokens/{}", token.jti);
     caller.commit(tx, Created::fixed_at(location, token)).await
@@ -171,7 +205,7 @@ fn unsigned(error: IssueError) -> Problem {
     }
 }
 
-/// Revokes a token. An administrator may revoke any, minted here or not; others what the audit log knows to be theirs to
+/// Revokes a token. An administrator may revoke any, minted here or not; others what was minted here and is theirs to
 /// revoke, or the token that they show.
 pub async fn revoke(
     State(api): State<Api>,
@@ -180,7 +214,7 @@ pub async fn revoke(
 ) -> Result<Done, Problem> {
     let jti = uuid::Uuid::try_parse(&jti).map_err(|_| unknown())?.to_string();
     let mut tx = api.write(&caller).await?;
-    let minted = identities::minted(&mut tx, &jti).await?;
+    let minted = tokens::find(&mut tx, &jti).await?;
     let who = caller.identity();
     let shown = who.jti.as_ref() == Some(&jti);
     let may = match caller.scope().limit() {
@@ -191,7 +225,7 @@ pub async fn revoke(
     if !may {
         return Err(unknown());
     }
-    let end = minted.map(|Minted { expires, .. }| expires).or(who.expires.filter(|_| shown));
+    let end = minted.map(|minted| minted.expires_at.0 / 1000).or(who.expires.filter(|_| shown));
     identities::revoke(&mut tx, &jti, end.unwrap_or_else(|| now().saturating_add(LIFETIME_SECONDS_MAX)))
         .await?;
     caller.commit(tx, Done).await

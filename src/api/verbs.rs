@@ -23,10 +23,12 @@ pub fn routed(path: &str) -> String {
 /// Where a request is led.
 pub fn rewrite(mut request: Request) -> Request {
     let path = request.uri().path();
+    // A colon may be sent as `%3A` (RFC 3986, 2.1 and 6.2.2); some clients always do.
+    let plain = plain(path);
     let led = if path.contains(MARK) {
         Some("/".to_owned())
-    } else if request.method() == Method::POST || known(path) {
-        split(path)
+    } else if request.method() == Method::POST || known(&plain) {
+        split(&plain)
     } else {
         None
     };
@@ -34,6 +36,12 @@ pub fn rewrite(mut request: Request) -> Request {
         *request.uri_mut() = uri;
     }
     request
+}
+
+/// A path with the colons of its last segment as they are.
+fn plain(path: &str) -> String {
+    let (before, last) = path.rsplit_once('/').unwrap_or(("", path));
+    format!("{before}/{}", last.replace("%3A", ":").replace("%3a", ":"))
 }
 
 /// Whether a route of the table stands at this path, so that another method than its own is told which is. Other last
@@ -77,6 +85,10 @@ mod tests {
     fn a_verb_is_the_end_of_a_posted_path() {
         let cases = [
             ("POST", "/v/tenants/acme:suspend?x=1", "/v/tenants/acme/~suspend?x=1"),
+            ("POST", "/v/tenants/acme%3Asuspend?x=1", "/v/tenants/acme/~suspend?x=1"),
+            ("POST", "/v/tenants/acme%3aresume", "/v/tenants/acme/~resume"),
+            ("GET", "/api/v1/exceptions/x%3Aapprove", "/api/v1/exceptions/x/~approve"),
+            ("PUT", "/v/members/x%3Aresume", "/v/members/x%3Aresume"),
             ("POST", "/v/tenants/acme", "/v/tenants/acme"),
             ("POST", "/v/tenants/a:b/projects", "/v/tenants/a:b/projects"),
             ("GET", "/v/tenants/acme:suspend", "/v/tenants/acme:suspend"),

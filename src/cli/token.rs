@@ -14,6 +14,7 @@ use std::sync::Arc;
 use clap::Subcommand;
 pub use own::own;
 
+use super::ledger::{ApiArgs, path, run as with, show as show_list};
 use super::{Exit, output};
 use crate::access::keys::{Keys, default_dir};
 use crate::access::token::{AUDIENCE, ISSUER, Names, Tokens};
@@ -23,6 +24,7 @@ Examples:
   portcullis token new --subject me --role admin > token            the first one, for an hour
   portcullis token new --subject gate-1 --role service --ttl 720h   for a gate
   portcullis token show token                                       what does it say, and is it good?
+  portcullis token list                                             what the ledger's API has minted
   portcullis token keys rotate                                      a new key, which signs in a minute
 
 These are for whoever holds the keys. Everybody else asks the API: POST /api/v1/tokens.";
@@ -43,6 +45,8 @@ enum Command {
     New(new::Args),
     /// Say what a token says, and whether it is good
     Show(show::Args),
+    /// List the tokens that the ledger's API has minted and that have not ended
+    List(ListArgs),
     /// List or rotate the keys that sign tokens
     Keys(keys::Args),
 }
@@ -85,8 +89,33 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     match command {
         Command::New(args) => new::run(args, &place),
         Command::Show(args) => show::run(&args, &place),
+        Command::List(args) => list(&args.api),
         Command::Keys(args) => keys::run(&args, &place),
     }
+}
+
+/// Words of `portcullis token list`.
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    #[command(flatten)]
+    api: ApiArgs,
+}
+
+const COLUMNS: [show_list::Column; 6] = [
+    ("jti", "jti"),
+    ("subject", "subject"),
+    ("roles", "roles"),
+    ("minted by", "mintedBy"),
+    ("expires", "expiresAt"),
+    ("revoked", "revoked"),
+];
+
+/// What `portcullis token new` has made is in no ledger.
+fn list(api: &ApiArgs) -> anyhow::Result<Exit> {
+    with(api, |client| {
+        show_list::list(client, &COLUMNS, &client.list(&path::url(&["tokens"]))?)?;
+        Ok(Exit::Fine)
+    })
 }
 
 /// A time for people, from unix seconds.

@@ -100,35 +100,3 @@ pub async fn projects(tx: &mut Tx, tenant: &str) -> Result<Vec<(String, String)>
             .await?;
     rows.into_iter().map(|row| Ok((row.try_get("id")?, row.try_get("slug")?))).collect()
 }
-
-/// A token that was minted here, as the audit log has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Minted {
-    /// Whom it is about: `issuer#sub`.
-    pub subject: String,
-    /// When it ends, unix seconds.
-    pub expires: i64,
-}
-
-/// Tokens live for thirty days at most; what was minted before that has ended. Milliseconds.
-const LIFETIME: i64 = 30 * 24 * 60 * 60 * 1000;
-
-/// The minting of a token, if the scope may see it: it stands in its tenant's chain. Tokens are revoked seldom, so that
-/// the log of a month is looked through rather than indexed for it.
-pub async fn minted(tx: &mut Tx, jti: &str) -> Result<Option<Minted>, StoreError> {
-    let (own, since) = (tx.tenant(), tx.now().saturating_sub(LIFETIME));
-    let row: Option<String> = sqlx::query_scalar(
-        "SELECT after FROM audit_log WHERE at >= $1 AND action = 'token.mint' AND resource_id = $2 \
-         AND ($3 IS NULL OR tenant_id = $3)",
-    )
-    .bind(since)
-    .bind(jti)
-    .bind(own)
-    .fetch_optional(tx.sql())
-    .await?;
-    let Some(text) = row else { return Ok(None) };
-    let after: serde_json::Value = super::document("an audit row", &text)?;
-    let subject = after.get("subject").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-    let expires = after.get("exp").and_then(serde_json::Value::as_i64).unwrap_or_default();
-    Ok(Some(Minted { subject, expires }))
-}

@@ -80,6 +80,8 @@ table! {
     /// Who the caller is
     Me "me.get" Get "/api/v1/me" [yes yes yes yes no]
 
+    /// Lists tokens that have not ended
+    TokensList "token.list" Get "/api/v1/tokens" [yes OwnTenant OwnTokens OwnTokens no]
     /// Mints a token
     TokensMint "token.mint" Post "/api/v1/tokens" [yes Mint no no no]
     /// Revokes a token

@@ -40,13 +40,13 @@ pub async fn revisions(
     Path((c, t, p, a)): Path<OfApp>,
     Query(turn): Query<Turn>,
 ) -> Result<Answer<Page<Revision>>, Problem> {
-    let mut filling = turn.filling()?;
+    let mut filling = turn.filling()?.large();
     let mut tx = api.read(&caller).await?;
     let place = Place::read(&mut tx, &c, &t, &p).await?;
     let app = apps::get(&mut tx, &place.project, &a).await?;
     while let Some((after, limit)) = filling.wants() {
         let rows = apps::revisions(&mut tx, &app, after.as_deref(), limit).await?;
-        filling.take(rows, |revision| &revision.id, no_labels);
+        filling.take_large(rows, |revision| &revision.id, no_labels);
     }
     Ok(Answer::new(filling.page()))
 }

@@ -40,11 +40,11 @@ pub async fn versions(
     Path(slug): Path<String>,
     Query(query): Query<VersionsQuery>,
 ) -> Result<Answer<Page<Release>>, Problem> {
-    let mut filling = Turn { limit: query.limit, cursor: query.cursor }.filling()?;
+    let mut filling = Turn { limit: query.limit, cursor: query.cursor }.filling()?.large();
     let (mut tx, item) = super::find(&api, &caller, &slug, query.tenant_id.as_deref()).await?;
     while let Some((after, limit)) = filling.wants() {
         let rows = catalog::releases(&mut tx, &item, after.as_deref(), limit).await?;
-        filling.take(rows, |release| &release.id, no_labels);
+        filling.take_large(rows, |release| &release.id, no_labels);
     }
     Ok(Answer::new(filling.page()))
 }

@@ -2,7 +2,7 @@
 
 use super::images::{self, Found};
 use super::world::{self, Subject};
-use super::{bounds, kind, law, reference, secrets};
+use super::{bounds, cluster_scoped, kind, law, reference, secrets};
 use crate::admission::World;
 use crate::api::Api;
 use crate::api::place::Place;
@@ -49,6 +49,8 @@ pub async fn content(
     }
     let mut faults = secrets::scan(source, SOURCE);
     faults.extend(lists.iter().flat_map(|(at, list)| secrets::scan(list, at)));
+    faults.extend(cluster_scoped::scan(source, SOURCE));
+    faults.extend(lists.iter().flat_map(|(at, list)| cluster_scoped::scan(list, at)));
     let kind = match kind(source, SOURCE) {
         Ok(kind) => kind,
         Err(wrong) => {
@@ -91,6 +93,9 @@ pub async fn item(
         return Err(Problem::invalid(shape));
     }
     let mut faults = secrets::scan(source, at);
+    if tenant.is_some() {
+        faults.extend(cluster_scoped::scan(source, at));
+    }
     let kind = match kind(source, at) {
         Ok(kind) => kind,
         Err(wrong) => {

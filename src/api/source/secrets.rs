@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{join, members};
 use crate::api::problem::Fault;
+use crate::tenancy::credentials::betrayed_by;
 
 /// Ends of keys, in lower case and without separators, under which people keep what nobody else may know.
 const ENDINGS: [&str; 18] = [
@@ -28,8 +29,11 @@ const ENDINGS: [&str; 18] = [
     "credentials",
 ];
 
-/// How a private key begins, of whatever kind it is.
-const KEY_BLOCK: &str = "PRIVATE KEY-----";
+/// Ends that count where a word of the key begins with them: `DB_PASS` and not `compass`, `JWT_SECRET`, `secret`.
+const WORDS: [&str; 4] = ["pass", "pwd", "secret", "secrets"];
+
+/// Before those they make a reference of it: `existingSecret`, `imagePullSecrets`, whose values are names.
+const REFERENCES: [&str; 4] = ["existing", "pull", "ref", "name"];
 
 const REMEDY: &str = "put it into a Secret and refer to that by `credentialsSecretRef` or `valueFrom`";
 
@@ -42,7 +46,7 @@ pub fn scan(document: &Value, at: &str) -> Vec<Fault> {
 
 fn walk(value: &Value, at: &str, issues: &mut Vec<Fault>) {
     if let Value::String(text) = value
-        && let Some(what) = betrays(text)
+        && let Some(what) = betrayed_by(text)
     {
         issues.push(Fault::new(at, format!("holds {what}; {REMEDY}")));
         return;
@@ -83,7 +87,26 @@ fn variable(entry: &Value, at: &str) -> Option<Fault> {
 fn looks_like_one(key: &str) -> bool {
     let plain: String =
         key.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    ENDINGS.iter().any(|ending| plain.ends_with(ending))
+    ENDINGS.iter().any(|ending| plain.ends_with(ending)) || ends_with_word(key)
+}
+
+/// Whether the last word of a key, as separators or capitals part it, is one of [`WORDS`].
+fn ends_with_word(key: &str) -> bool {
+    let mut words: Vec<String> = vec![String::new()];
+    let mut lower = false;
+    for c in key.chars() {
+        if !c.is_ascii_alphanumeric() || (lower && c.is_ascii_uppercase()) {
+            words.push(String::new());
+        }
+        lower = c.is_ascii_lowercase();
+        if let (true, Some(word)) = (c.is_ascii_alphanumeric(), words.last_mut()) {
+            word.push(c.to_ascii_lowercase());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    let Some((last, before)) = words.split_last() else { return false };
+    let refers = before.last().is_some_and(|word| REFERENCES.contains(&word.as_str()));
+    WORDS.contains(&last.as_str()) && !refers
 }
 
 /// Whether a value could be a secret itself: text, a number, or a list of such, or one in `value`. A
@@ -96,16 +119,4 @@ fn carries(value: &Value) -> bool {
         Value::Object(fields) => fields.get("value").is_some_and(carries),
         Value::Null | Value::Bool(_) => false,
     }
-}
-
-/// What a text gives away, whatever its key.
-fn betrays(text: &str) -> Option<&'static str> {
-    if text.contains(KEY_BLOCK) {
-        return Some("a private key");
-    }
-    let (_, rest) = text.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let (user, _) = authority.rsplit_once('@')?;
-    let (_, password) = user.split_once(':')?;
-    (!password.is_empty()).then_some("an address with a password")
 }

@@ -1,5 +1,7 @@
 //! Reading the log, newest first.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{Row as _, any::AnyRow};
@@ -83,23 +85,41 @@ pub async fn list(
     let (at, chain, seq) = after
         .and_then(place)
         .map_or((None, None, None), |(at, chain, seq)| (Some(at), Some(chain.to_owned()), Some(seq)));
-    let rows = sqlx::query(
-        "SELECT chain, seq, at, request_id, actor, minted_by, actor_roles, tenant_id, action, resource_type, \
-         resource_id, resource_name, result, attempts, first_at, before, after, reason, hash FROM audit_log \
-         WHERE ($1 IS NULL OR tenant_id = $1) AND ($2 IS NULL OR tenant_id = $2) AND ($3 IS NULL OR action = $3) \
-         AND ($4 IS NULL OR at >= $4) AND ($5 IS NULL OR at < $5 OR (at = $5 AND (chain > $6 OR (chain = $6 AND seq < $7)))) \
-         ORDER BY at DESC, chain, seq DESC LIMIT $8",
-    )
-    .bind(own)
-    .bind(&filter.tenant_id)
-    .bind(&filter.action)
-    .bind(filter.since)
-    .bind(at)
-    .bind(chain)
-    .bind(seq)
-    .bind(limit)
-    .fetch_all(tx.sql())
-    .await?;
+    // What is not asked for does not stand in the statement: a condition that may be none takes no index.
+    let mut statement = "SELECT chain, seq, at, request_id, actor, minted_by, actor_roles, tenant_id, action, resource_type, \
+         resource_id, resource_name, result, attempts, first_at, before, after, reason, hash FROM audit_log WHERE 1 = 1"
+        .to_owned();
+    let mut number = 0;
+    let mut and = |asked: bool, condition: &str| {
+        if asked {
+            number += 1;
+            statement.push_str(" AND ");
+            statement.push_str(&condition.replace('$', &format!("${number}")));
+        }
+    };
+    and(own.is_some(), "tenant_id = $");
+    and(filter.tenant_id.is_some(), "tenant_id = $");
+    and(filter.action.is_some(), "action = $");
+    and(filter.since.is_some(), "at >= $");
+    and(at.is_some(), "at <= $");
+    if at.is_some() {
+        let (at, chain, seq) = (number, number + 1, number + 2);
+        number = seq;
+        let after = format!(" AND (at < ${at} OR chain > ${chain} OR (chain = ${chain} AND seq < ${seq}))");
+        statement.push_str(&after);
+    }
+    let _ = write!(statement, " ORDER BY at DESC, chain, seq DESC LIMIT ${}", number + 1);
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(statement));
+    for text in [own.as_ref(), filter.tenant_id.as_ref(), filter.action.as_ref()].into_iter().flatten() {
+        query = query.bind(text.clone());
+    }
+    if let Some(since) = filter.since {
+        query = query.bind(since);
+    }
+    if let (Some(at), Some(chain), Some(seq)) = (at, chain, seq) {
+        query = query.bind(at).bind(chain).bind(seq);
+    }
+    let rows = query.bind(limit).fetch_all(tx.sql()).await?;
     rows.iter().map(read).collect()
 }
 

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::tenancy::credentials::betrayed_by;
+
 /// What stands in the place of a value that was taken out.
 pub const REDACTED: &str = "[redacted]";
 
@@ -58,7 +60,7 @@ fn walk(value: &mut Value, depth: usize) {
             }
         }
         Value::Array(items) => items.iter_mut().for_each(|item| walk(item, depth + 1)),
-        Value::String(text) if text.contains("PRIVATE KEY-----") => *value = REDACTED.into(),
+        Value::String(text) if betrayed_by(text).is_some() => *value = REDACTED.into(),
         _ => {}
     }
 }
@@ -87,6 +89,7 @@ mod tests {
     fn values_of_credentials_go_and_references_stay() {
         let mut document = json!({
             "helmOci": {"credentialsSecretRef": {"name": "pull", "namespace": "x"}, "values": [{"adminPassword": "a"}]},
+            "url": "https://me:hunter2@example.com", "aws": "AKIAAAAAAAAAAAAAAAAA",
             "note": "-----BEGIN EC PRIVATE KEY-----\nx",
             "token": null,
         });
@@ -95,6 +98,7 @@ mod tests {
             document,
             json!({
                 "helmOci": {"credentialsSecretRef": {"name": "pull", "namespace": "x"}, "values": [{"adminPassword": REDACTED}]},
+                "url": REDACTED, "aws": REDACTED,
                 "note": REDACTED,
                 "token": null,
             })

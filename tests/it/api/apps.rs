@@ -188,3 +188,29 @@ fn a_suspended_tenant_deletes_and_does_nothing_else() {
     shop.owner.get(&at).ok(200);
     shop.owner.delete(&at).ok(204);
 }
+
+#[test]
+fn what_belongs_to_no_namespace_is_no_part_of_an_app() {
+    let shop = Shop::open(On::Sqlite);
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": { "name": "x" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" },
+        "subjects": [{ "kind": "User", "name": "eve" }],
+    });
+    let of = |manifest: &Value| json!({ "name": "evil", "spec": { "source": { "kubeManifest": { "manifest": manifest } } } });
+    let at = format!("{SHOP}/apps");
+    shop.owner
+        .post(&at, &of(&binding))
+        .refused("UNPROCESSABLE_ENTITY", &["/spec/source/kubeManifest/manifest"]);
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": [binding] });
+    shop.owner
+        .post(&at, &of(&list))
+        .refused("UNPROCESSABLE_ENTITY", &["/spec/source/kubeManifest/manifest/items/0"]);
+    let mut own = binding.clone();
+    own["kind"] = "RoleBinding".into();
+    shop.owner.post(&at, &of(&own)).ok(201);
+    let mut with = app("more", IMAGE);
+    with["components"] =
+        json!([{ "name": "x", "type": "k8s-objects", "properties": { "objects": [binding] } }]);
+    shop.owner.post(&at, &with).refused("UNPROCESSABLE_ENTITY", &["/components/0/properties/objects/0"]);
+}

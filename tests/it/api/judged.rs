@@ -59,6 +59,14 @@ fn a_manifest_is_judged_as_the_gate_would() {
     }
     // Of people of another tenant nothing is said either.
     ask(&shop.owner, "?user=eve&groups=globex-devs", &pod(APP, IMAGE)).refused("TENANT_NOT_FOUND", &[]);
+    // Whether there is a tenant of a group, or a namespace of a service account, does not show.
+    ask(&shop.owner, "?user=eve&groups=nosuch-devs", &pod(APP, IMAGE)).refused("TENANT_NOT_FOUND", &[]);
+    for space in ["tn-globex-web-app-site", "tn-nosuch-web-app-site"] {
+        let account = format!(
+            "?user=system:serviceaccount:{space}:default&groups=system:serviceaccounts,system:serviceaccounts:{space}"
+        );
+        ask(&shop.owner, &account, &pod(APP, IMAGE)).refused("TENANT_NOT_FOUND", &[]);
+    }
     for (query, body, code, at) in [
         ("?operation=PATCH", pod(APP, IMAGE), "VALIDATION_ERROR", "?operation"),
         ("?user=", pod(APP, IMAGE), "VALIDATION_ERROR", "?user"),

@@ -4,7 +4,8 @@ use portcullis::access::token::now;
 use portcullis::access::{Role, TenantRef};
 use serde_json::{Value, json};
 
-use super::harness::{On, Server};
+use super::harness::{Caller, On, Server};
+use super::shop::Shop;
 
 /// A server with the tenant `acme`, its owner Olga, its developer Dan, and a second tenant.
 fn world(on: On) -> (Server, TenantRef) {
@@ -202,4 +203,50 @@ fn what_is_no_token_is_refused() {
         server.nobody().with("authorization", &format!("Bearer {good}")).with("authorization", "Bearer x");
     both.get("/api/v1/me").refused("UNAUTHORIZED", &[]);
     server.nobody().with("authorization", &format!("bearer {good}")).get("/api/v1/me").ok(200);
+}
+
+#[test]
+fn what_is_minted_is_listed_until_it_ends() {
+    for on in [On::Sqlite, On::Postgres] {
+        let shop = Shop::open(on);
+        let members = "/api/v1/clusters/eu-1/tenants/acme/members";
+        shop.admin.put(&format!("{members}/ada"), &json!({ "role": "projectDev" })).ok(200);
+        let mint = |caller: &Caller| {
+            let body =
+                json!({ "subject": "ada", "roles": ["readOnly"], "tenant": "acme", "projects": ["shop"] });
+            caller.post("/api/v1/tokens", &body).ok(201)["jti"].as_str().unwrap().to_owned()
+        };
+        let (first, second) = (mint(&shop.admin), mint(&shop.owner));
+        shop.admin.post("/api/v1/tokens", &json!({ "subject": "gate", "roles": ["service"] })).ok(201);
+        let list =
+            |caller: &Caller| caller.get("/api/v1/tokens").ok(200)["items"].as_array().unwrap().clone();
+        assert_eq!(list(&shop.admin).len(), 3);
+        let own = list(&shop.owner);
+        assert_eq!(own.len(), 2, "{on:?} {own:?}");
+        let of_first = own.iter().find(|row| row["jti"] == first.as_str()).unwrap();
+        assert_eq!(of_first["subject"], "ledger#ada");
+        assert_eq!(
+            (&of_first["roles"], &of_first["mintedBy"]),
+            (&json!(["readOnly"]), &json!("ledger#root"))
+        );
+        assert_eq!((&of_first["projects"], &of_first["revoked"]), (&json!([shop.project]), &json!(false)));
+        assert!(list(&shop.stranger).is_empty());
+        assert!(list(&shop.reader).is_empty());
+        shop.stranger.delete(&format!("/api/v1/tokens/{second}")).refused("NOT_FOUND", &[]);
+        shop.reader
+            .delete(&format!("/api/v1/tokens/{}", portcullis::store::new_id()))
+            .refused("NOT_FOUND", &[]);
+        shop.owner.delete(&format!("/api/v1/tokens/{second}")).ok(204);
+        let revoked = list(&shop.owner);
+        assert!(
+            revoked.iter().any(|row| row["jti"] == second.as_str() && row["revoked"] == true),
+            "{revoked:?}"
+        );
+        shop.admin.post("/api/v1/clusters/eu-1/tenants/acme%3Asuspend", &json!({})).ok(200);
+        let body = json!({ "subject": "ada", "roles": ["readOnly"], "tenant": "acme" });
+        shop.owner.post("/api/v1/tokens", &body).refused("TENANT_SUSPENDED", &[]);
+        shop.admin.post("/api/v1/tokens", &body).ok(201);
+        shop.server.sql("UPDATE minted_tokens SET exp = 1");
+        assert!(list(&shop.admin).is_empty());
+    }
 }

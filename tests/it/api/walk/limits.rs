@@ -77,6 +77,14 @@ impl World {
         for subject in ["ada", "bob"] {
             shop.admin.put(&format!("{ACME}/members/{subject}"), &json!({ "role": "projectDev" })).ok(200);
         }
+        for (tenant, subjects) in [("acme", ["ada", "bob"]), ("globex", ["gil", "gus"])] {
+            for subject in subjects {
+                let at = format!("/api/v1/clusters/eu-1/tenants/{tenant}/members/{subject}");
+                shop.admin.put(&at, &json!({ "role": "projectDev" })).ok(200);
+                let body = json!({ "subject": subject, "roles": ["readOnly"], "tenant": tenant });
+                shop.admin.post("/api/v1/tokens", &body).ok(201);
+            }
+        }
         Self { shop, dev, reader, exceptions, scans }
     }
 
@@ -204,6 +212,8 @@ fn asked(who: &Caller, namespace: &str, status: u16) -> Answer {
 /// Lists hold what the condition lets through: the action, whom to ask, where, and the field that tells whose it is.
 #[rustfmt::skip] // a list, a line
 const LISTS: &[List] = &[
+    (A::TokensList,     L::OwnTenant,   |w| w.owner().get("/api/v1/tokens"), "/subject", &["ledger#ada", "ledger#bob"]),
+    (A::TokensList,     L::OwnTokens,   |w| w.shop.server.somebody("ada", Role::ReadOnly, Some(&w.shop.acme)).get("/api/v1/tokens"), "/subject", &["ledger#ada"]),
     (A::ClustersList,   L::OwnClusters, |w| w.reader.get("/api/v1/clusters"), "/name", &["eu-1"]),
     (A::TenantsList,    L::OwnTenant,   |w| w.owner().get("/api/v1/clusters/eu-1/tenants"), "/name", &["acme"]),
     (A::ProjectsList,   L::OwnProjects, |w| w.dev.get(&format!("{ACME}/projects")), "/name", &["shop"]),

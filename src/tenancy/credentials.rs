@@ -1,0 +1,97 @@
+//! Texts that are credentials whatever they are kept under: one list, for what is refused and for what is masked.
+
+/// How a private key begins, of whatever kind it is.
+const KEY_BLOCK: &str = "PRIVATE KEY-----";
+
+/// Beginnings of tokens that their issuers made to be found, with how many word characters follow at least.
+const TOKENS: [(&str, usize, &str); 13] = [
+    ("AKIA", 16, "an AWS access key"),
+    ("ASIA", 16, "an AWS access key"),
+    ("ghp_", 36, "a GitHub token"),
+    ("gho_", 36, "a GitHub token"),
+    ("ghu_", 36, "a GitHub token"),
+    ("ghs_", 36, "a GitHub token"),
+    ("ghr_", 36, "a GitHub token"),
+    ("github_pat_", 22, "a GitHub token"),
+    ("glpat-", 20, "a GitLab token"),
+    ("xoxb-", 20, "a Slack token"),
+    ("xoxp-", 20, "a Slack token"),
+    ("npm_", 36, "an npm token"),
+    ("sk_live_", 24, "a Stripe key"),
+];
+
+/// What a text gives away, in words; nothing where it does not look like a credential.
+pub fn betrayed_by(text: &str) -> Option<&'static str> {
+    if text.contains(KEY_BLOCK) {
+        return Some("a private key");
+    }
+    let token = TOKENS.iter().find(|(begin, least, _)| holds_token(text, begin, *least));
+    if let Some((_, _, what)) = token {
+        return Some(what);
+    }
+    text.split_whitespace().any(holds_userinfo).then_some("an address with a password")
+}
+
+/// Whether the beginning stands at the beginning of a word, with so many word characters after it.
+fn holds_token(text: &str, begin: &str, least: usize) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    text.match_indices(begin).any(|(at, _)| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        let rest = text.get(at + begin.len()..).unwrap_or_default();
+        !before.is_some_and(|c| c.is_ascii_alphanumeric())
+            && rest.chars().take_while(|c| word(*c)).count() >= least
+    })
+}
+
+/// `scheme://user:password@host`, and over HTTP a user alone, who is a token there; but `git`, whom all know.
+fn holds_userinfo(word: &str) -> bool {
+    word.match_indices("://").any(|(at, separator)| {
+        let scheme = word.get(..at).unwrap_or_default();
+        let rest = word.get(at + separator.len()..).unwrap_or_default();
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let Some((user, _)) = authority.rsplit_once('@') else { return false };
+        let http = scheme.ends_with("http") || scheme.ends_with("https");
+        match user.split_once(':') {
+            Some((_, password)) => !password.is_empty(),
+            None => http && !matches!(user, "" | "git"),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_a_credential_and_what_is_not() {
+        let token = |begin: &str, n: usize| format!("{begin}{}", "A".repeat(n));
+        for text in [
+            "-----BEGIN EC PRIVATE KEY-----",
+            &token("AKIA", 16),
+            &format!("key={}", token("AKIA", 16)),
+            &token("ghp_", 36),
+            &token("github_pat_", 22),
+            &token("glpat-", 20),
+            "postgres://app:hunter2@db/app",
+            "see https://ghx:y@example.com/x",
+            "https://deploytoken@git.example.com/x.git",
+        ] {
+            assert!(betrayed_by(text).is_some(), "{text}");
+        }
+        for text in [
+            "",
+            "AKIA",
+            "ssh://git@github.com/x/y.git",
+            "https://git@example.com/x.git",
+            "https://example.com/@user",
+            "https://example.com?mail=a@b",
+            "postgres://db/app",
+            "user@example.com",
+            "MAKIAVELLIAAAAAAAAAAAAAAAAAAA",
+            "-----BEGIN PUBLIC KEY-----",
+            "ghp_short",
+        ] {
+            assert_eq!(betrayed_by(text), None, "{text}");
+        }
+    }
+}

@@ -76,6 +76,7 @@ fn long_lists_and_many_images_are_judged_in_time() {
         let budget = Budget {
             time: std::time::Duration::from_secs(20),
             review: std::time::Duration::from_secs(20),
+            deadline: std::time::Duration::from_mins(1),
             ..Budget::default()
         };
         let verdict = decide(&law, &facts, &review, budget);

@@ -20,7 +20,7 @@ const SMALL_ALL: usize = 32 << 20;
 const MEDIUM: usize = 1 << 20;
 
 /// What bodies of medium size may hold together, and so what is read ahead of those that are judged.
-const MEDIUM_ALL: usize = 8 << 20;
+const MEDIUM_ALL: usize = 4 << 20;
 
 /// How many of the longest bodies there is room for at once.
 const LARGEST: usize = 1;
@@ -163,14 +163,16 @@ mod tests {
     #[tokio::test]
     async fn one_owner_waits_for_itself_and_leaves_nothing_behind() {
         let (pools, caller) = (Pools::new(16 << 20), Arc::new(Caller::default()));
-        let held =
-            [fits(&pools, &caller, b"acme", MEDIUM).await, fits(&pools, &caller, b"acme", MEDIUM).await];
+        let held = [
+            fits(&pools, &caller, b"acme", 100 << 10).await,
+            fits(&pools, &caller, b"acme", 100 << 10).await,
+        ];
         assert!(held.iter().all(Option::is_some));
-        assert!(fits(&pools, &caller, b"acme", MEDIUM).await.is_none(), "the owner has its two");
-        let other = fits(&pools, &caller, b"globex", MEDIUM).await;
+        assert!(fits(&pools, &caller, b"acme", 100 << 10).await.is_none(), "the owner has its two");
+        let other = fits(&pools, &caller, b"globex", 100 << 10).await;
         assert!(other.is_some(), "another waits for nobody");
         drop((held, other));
-        assert!(fits(&pools, &caller, b"acme", MEDIUM).await.is_some());
+        assert!(fits(&pools, &caller, b"acme", 100 << 10).await.is_some());
     }
 
     #[tokio::test]
@@ -179,12 +181,12 @@ mod tests {
         let mut held = vec![pools.reserve(&caller, None, 16 << 20).await.unwrap()];
         assert!(fits(&pools, &caller, b"a", 2 << 20).await.is_none(), "no room for another");
         for n in 1..ADDRESS {
-            held.push(fits(&pools, &caller, &[u8::try_from(n).unwrap()], MEDIUM).await.unwrap());
+            held.push(fits(&pools, &caller, &[u8::try_from(n).unwrap()], 100 << 10).await.unwrap());
         }
-        assert!(fits(&pools, &caller, b"b", MEDIUM).await.is_none(), "the address has its eight");
-        assert!(fits(&pools, &Arc::new(Caller::default()), b"b", MEDIUM).await.is_some());
+        assert!(fits(&pools, &caller, b"b", 100 << 10).await.is_none(), "the address has its eight");
+        assert!(fits(&pools, &Arc::new(Caller::default()), b"b", 100 << 10).await.is_some());
         let here = held.pop().unwrap().arrived();
-        assert!(fits(&pools, &caller, b"b", MEDIUM).await.is_some(), "one of them is here");
+        assert!(fits(&pools, &caller, b"b", 100 << 10).await.is_some(), "one of them is here");
         drop(here);
     }
 

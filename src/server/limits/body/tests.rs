@@ -48,6 +48,10 @@ impl Body for Sender {
         }
     }
 
+    fn is_end_stream(&self) -> bool {
+        self.steps.is_empty() && self.timer.is_none()
+    }
+
     fn size_hint(&self) -> hyper::body::SizeHint {
         self.declared.map(hyper::body::SizeHint::with_exact).unwrap_or_default()
     }

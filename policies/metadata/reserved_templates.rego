@@ -53,9 +53,9 @@ deny contains finding if {
 	not trusted
 	not plain_pod
 	some part in parts
-	some key, value in part.old
+	some key in object.keys(part.old) - object.keys(part.entries)
 	not reserved_key(key) == false
-	not key in object.keys(part.entries)
+	value := part.old[key]
 	finding := {
 		"field": concat(".", [part.field, key]),
 		"observed": sprintf("%v", [value]),

@@ -178,7 +178,7 @@ impl Soak {
         flaws.extend(unanswered.map(|count| format!("{}: none was answered", count.name)));
         let mebibytes = self.resident >> 20;
         flaws.extend((self.resident > RESIDENT).then(|| format!("{mebibytes} MiB of memory")));
-        let p99 = self.innocent.quantile(0.99);
+        let p99 = self.innocent.percentile(99);
         flaws.extend((in_time && p99 > P99).then(|| format!("{p99:?} for 99 of 100 innocent reviews")));
         flaws
     }

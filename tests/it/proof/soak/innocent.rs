@@ -23,10 +23,10 @@ pub struct Innocent {
 
 impl Innocent {
     /// The time within which so many of its reviews were answered.
-    pub fn quantile(&self, q: f64) -> Duration {
+    pub fn percentile(&self, percent: usize) -> Duration {
         let mut sorted = self.took.clone();
         sorted.sort_unstable();
-        let at = ((sorted.len() as f64) * q) as usize;
+        let at = sorted.len() * percent / 100;
         sorted.get(at.min(sorted.len().saturating_sub(1))).copied().unwrap_or(Duration::MAX)
     }
 }

@@ -62,7 +62,7 @@ async fn hold(target: &Target, from: &str) -> Result<bool, String> {
 /// Half a body, and then a byte now and then.
 async fn trickle(mut writer: impl AsyncWrite + Unpin) -> std::io::Result<Infallible> {
     let head = "POST /validate HTTP/1.1\r\nhost: g\r\ncontent-type: application/json\r\ncontent-length: 60000\r\n\r\n";
-    writer.write_all(&[head.as_bytes(), &[b' '; 30_000]].concat()).await?;
+    writer.write_all(&[head.as_bytes(), &vec![b' '; 30_000]].concat()).await?;
     let mut pace = interval(Duration::from_millis(500));
     loop {
         pace.tick().await;

@@ -85,16 +85,16 @@ pub fn soak(soak: &Soak) -> String {
             count.flaws.len()
         );
     }
-    let milliseconds = |q| soak.innocent.quantile(q).as_secs_f64() * 1e3;
+    let milliseconds = |percent| soak.innocent.percentile(percent).as_secs_f64() * 1e3;
     let _ = writeln!(
         text,
         "\nThe innocent tenant: {} reviews, {} wrong or without an answer; half of them within {:.1} ms, 99 of 100 within {:.1} ms, all \
          within {:.1} ms. Resident memory of the gate: {} MiB before, at most {} MiB.",
         soak.innocent.took.len(),
         soak.innocent.flaws.len(),
-        milliseconds(0.5),
-        milliseconds(0.99),
-        milliseconds(1.0),
+        milliseconds(50),
+        milliseconds(99),
+        milliseconds(100),
         soak.resident_before >> 20,
         soak.resident >> 20,
     );

@@ -57,8 +57,8 @@ pub fn object(review: &Review) -> Json {
     read::<Body>(&review.body).map_or(Json::Null, |body| body.request.object)
 }
 
-/// Object and old object, whole.
-fn objects(review: &Review) -> (Json, Json) {
+/// Object and old object, whole; see [`with_stack`].
+pub fn objects(review: &Review) -> (Json, Json) {
     // It has been decoded once, so it decodes; were it not to, two nulls differ from nothing and nothing is exempt.
     read::<Body>(&review.body)
         .map_or((Json::Null, Json::Null), |body| (body.request.object, body.request.old_object))

@@ -31,6 +31,8 @@ pub struct Parts<'a> {
     listed: (&'a Listed, Value),
     /// The members that come from elsewhere than the request, by key.
     others: Vec<(Value, Value)>,
+    /// Why the input cannot be built.
+    wrong: Option<ShapeError>,
 }
 
 /// Builds `input` as far as `reads` goes. `clear` leaves Secret values as they are.
@@ -60,12 +62,17 @@ impl<'a> Parts<'a> {
             let pointers: Vec<Value> = changes::changed(review).into_iter().map(Value::from).collect();
             put("changed", Value::from(pointers));
         }
+        let mut wrong = None;
+        if reads.touches(&["templates"]) {
+            let told = templates::value(review).map_err(|error| wrong = Some(error));
+            put("templates", told.unwrap_or(Value::Null));
+        }
         let secret = review.header.is_secret() && !clear;
         let [object, old_object] = [&review.object, &review.old_object].map(|object| {
             object.as_ref().map(|object| if secret { mask::secret(object) } else { object.clone() })
         });
         let owner = facts.tenant().filter(|_| reads.touches(&["images"])).map_or(Value::Null, Value::from);
-        Self { review, reads, object, old_object, listed: (&facts.listed, owner), others }
+        Self { review, reads, object, old_object, listed: (&facts.listed, owner), others, wrong }
     }
 
     /// All of them, in an order that is always the same.
@@ -82,6 +89,9 @@ impl<'a> Parts<'a> {
     /// An object of a wrong shape where images or templates stand.
     pub fn build(&self) -> Result<Value, ShapeError> {
         let Self { review, reads, .. } = self;
+        if let Some(wrong) = &self.wrong {
+            return Err(wrong.clone());
+        }
         let mut input = self.others.clone();
         let mut put = |key: &str, value: Value| input.push((interned(key), value));
         if reads.touches(&["request"]) {
@@ -92,9 +102,6 @@ impl<'a> Parts<'a> {
             && let Some((path, template)) = workload::find(&review.header, object)?
         {
             put("workload", template_value(&path, template)?);
-        }
-        if reads.touches(&["templates"]) {
-            put("templates", templates::value(review)?);
         }
         if reads.touches(&["images"]) {
             put("images", images(review, reads, self.listed.0)?);

@@ -5,15 +5,22 @@
 //! called `labels` or `annotations` is one, but for those of a selector.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value as Json};
 
 use crate::policy::Value;
 
+use super::changes;
 use super::decode::interned;
 use super::review::{Header, Review};
 use super::workload::ShapeError;
 
 /// Maps that are told; with more, the object is not judged by what was left out but refused.
 const MAPS_MAX: usize = 1000;
+
+/// Bytes of a path to one of them.
+const PATH_BYTES_MAX: usize = 4096;
 
 /// API groups that Kubernetes serves itself.
 const BUILT_IN: [&str; 23] = [
@@ -49,23 +56,26 @@ pub fn searched(header: &Header) -> bool {
         || (resource.group == "resource.k8s.io" && resource.resource == "resourceclaimtemplates")
 }
 
-/// `input.templates`: `{field, entries, old}` of each map of labels or annotations below the object's own metadata.
+/// `input.templates`: `{field, entries, old}` of each map of labels or annotations below the object's own metadata. Read from
+/// the body, since an object may be deeper than what policies are handed.
 ///
 /// # Errors
-/// There are more than can be told.
+/// There are more than can be told, or a path is too long.
 pub fn value(review: &Review) -> Result<Value, ShapeError> {
     if !searched(&review.header) {
         return Ok(Value::new_array());
     }
-    let maps = |object: &Option<Value>| object.as_ref().map(found).transpose().map(Option::unwrap_or_default);
-    let (new, mut old) = (maps(&review.object)?, maps(&review.old_object)?);
-    let told = new.into_iter().map(|(field, entries)| {
-        let before = old.remove(&field).unwrap_or_else(Value::new_object);
-        entry(&field, entries, before)
-    });
-    let mut told: Vec<Value> = told.collect();
-    told.extend(old.into_iter().map(|(field, before)| entry(&field, Value::new_object(), before)));
-    Ok(Value::from(told))
+    changes::with_stack(review, || {
+        let (new, old) = changes::objects(review);
+        let (new, mut old) = (found(&new)?, found(&old)?);
+        let told = new.into_iter().map(|(field, entries)| {
+            let before = old.remove(&field).unwrap_or_else(Value::new_object);
+            entry(&field, entries, before)
+        });
+        let mut told: Vec<Value> = told.collect();
+        told.extend(old.into_iter().map(|(field, before)| entry(&field, Value::new_object(), before)));
+        Ok(Value::from(told))
+    })
 }
 
 fn entry(field: &str, entries: Value, old: Value) -> Value {
@@ -76,46 +86,38 @@ fn entry(field: &str, entries: Value, old: Value) -> Value {
     ]))
 }
 
+type Maps = BTreeMap<String, Value>;
+
 /// The maps of an object, by their path.
-fn found(object: &Value) -> Result<BTreeMap<String, Value>, ShapeError> {
-    let mut found = BTreeMap::new();
-    let Value::Object(fields) = object else { return Ok(found) };
-    for (key, value) in fields.iter() {
-        if let Value::String(key) = key
-            && !key.eq_ignore_ascii_case("metadata")
-        {
-            search(value, key.to_string(), false, &mut found)?;
-        }
+fn found(object: &Json) -> Result<Maps, ShapeError> {
+    let mut found = Maps::new();
+    let Json::Object(fields) = object else { return Ok(found) };
+    for (key, value) in fields.iter().filter(|(key, _)| !key.eq_ignore_ascii_case("metadata")) {
+        search(value, &mut key.clone(), false, &mut found)?;
     }
     Ok(found)
 }
 
-fn search(
-    value: &Value,
-    path: String,
-    selects: bool,
-    found: &mut BTreeMap<String, Value>,
-) -> Result<(), ShapeError> {
+fn search(value: &Json, path: &mut String, selects: bool, found: &mut Maps) -> Result<(), ShapeError> {
+    let length = path.len();
     match value {
-        Value::Array(items) => {
+        Json::Array(items) => {
             for (at, item) in items.iter().enumerate().filter(|(_, item)| nests(item)) {
-                search(item, format!("{path}[{at}]"), selects, found)?;
+                let _ = write!(path, "[{at}]");
+                search(item, path, selects, found)?;
+                path.truncate(length);
             }
         }
-        Value::Object(fields) => {
+        Json::Object(fields) => {
             for (key, below) in fields.iter().filter(|(_, below)| nests(below)) {
-                let Value::String(key) = key else { continue };
-                let here = format!("{path}.{key}");
+                path.push('.');
+                path.push_str(key);
                 let map = key.eq_ignore_ascii_case("labels") || key.eq_ignore_ascii_case("annotations");
-                if map && !selects && matches!(below, Value::Object(_)) {
-                    if found.len() >= MAPS_MAX {
-                        let (found, wanted) =
-                            ("one more map of labels or annotations", "among the first 1000");
-                        return Err(ShapeError { path: here, found, wanted });
-                    }
-                    found.insert(here.clone(), below.clone());
+                if let (true, false, Json::Object(entries)) = (map, selects, below) {
+                    add(entries, path, found)?;
                 }
-                search(below, here, key.to_ascii_lowercase().ends_with("selector"), found)?;
+                search(below, path, key.to_ascii_lowercase().ends_with("selector"), found)?;
+                path.truncate(length);
             }
         }
         _ => {}
@@ -123,8 +125,24 @@ fn search(
     Ok(())
 }
 
-fn nests(value: &Value) -> bool {
-    matches!(value, Value::Array(_) | Value::Object(_))
+/// Labels and annotations are texts; what else stands among them is none.
+fn add(entries: &Map<String, Json>, path: &str, found: &mut Maps) -> Result<(), ShapeError> {
+    let wrong = |found, wanted| Err(ShapeError { path: path.chars().take(200).collect(), found, wanted });
+    if found.len() >= MAPS_MAX {
+        return wrong("one more map of labels or annotations", "among the first 1000");
+    }
+    if path.len() > PATH_BYTES_MAX {
+        return wrong("a map of labels or annotations", "within a path of 4096 bytes");
+    }
+    let texts = entries
+        .iter()
+        .filter_map(|(key, value)| Some((Value::from(key.as_str()), Value::from(value.as_str()?))));
+    found.insert(path.to_owned(), Value::from(texts.collect::<BTreeMap<_, _>>()));
+    Ok(())
+}
+
+fn nests(value: &Json) -> bool {
+    value.is_array() || value.is_object()
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::facts::World;
 use super::review::Header;
 use super::shape;
-use super::templates;
 use super::workload;
 use crate::policy::PolicySet;
 use crate::policy::engine::analysis::Step;
@@ -39,10 +38,6 @@ fn from_reads(header: &Header, reads: &Reads) -> Wanted {
     object.merge(&template);
     if reads.touches(&["images"]) {
         old_object.merge(&template);
-    }
-    if reads.touches(&["templates"]) && templates::searched(header) {
-        object.add(&[]);
-        old_object.add(&[]);
     }
     if reads.touches(&["finalizerRemoval"]) {
         old_object.add(&["metadata", "deletionTimestamp"].map(|part| Step::Name(part.to_owned())));

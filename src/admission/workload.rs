@@ -26,11 +26,7 @@ pub fn template(header: &Header) -> Option<&'static [&'static str]> {
 
 /// What tells apart the resources of which different parts are built; see [`reads`].
 pub fn layout(header: &Header) -> Option<&'static [&'static str]> {
-    match () {
-        () if is_application(header) => Some(&["spec", "components"]),
-        () if super::templates::searched(header) => Some(&["anywhere"]),
-        () => template(header),
-    }
+    if is_application(header) { Some(&["spec", "components"]) } else { template(header) }
 }
 
 fn template_of(resource: &Gvk) -> Option<&'static [&'static str]> {

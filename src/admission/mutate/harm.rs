@@ -69,7 +69,8 @@ impl Judge<'_> {
         let mut patched = Review { object: Some(object_value), ..self.review.clone() };
         // Told of an UPDATE alone, and costly: the object is written out to be read again.
         let compared = ["changed", "finalizerRemoval"].iter().any(|part| self.plan.reads.touches(&[part]));
-        if compared && self.review.header.operation() == Some(Operation::Update) {
+        let update = self.review.header.operation() == Some(Operation::Update);
+        if (compared && update) || self.plan.reads.touches(&["templates"]) {
             patched.body = changes::body_with(self.review, object);
         }
         let Ok(inputs) = Inputs::build(self.plan, self.facts, &patched, false) else {

@@ -66,3 +66,26 @@ fn more_maps_than_can_be_told_are_an_error() {
     let said = value(&review).unwrap_err().to_string();
     assert!(said.ends_with("is one more map of labels or annotations, not among the first 1000"), "{said}");
 }
+
+#[test]
+fn a_map_is_found_however_deep_and_holds_texts_alone() {
+    let mut object = json!({"labels": {"a": "1", "b": {"labels": {"c": "2"}}, "d": 3}});
+    for _ in 0..300 {
+        object = json!({"x": object});
+    }
+    let told = told("widgets.example.com", &json!({"spec": object}), &json!({}));
+    let entries: Vec<&Json> = told.iter().map(|(_, entries, _)| entries).collect();
+    assert_eq!(entries, [&json!({"a": "1"}), &json!({"c": "2"})]);
+}
+
+#[test]
+fn a_path_has_a_bound() {
+    let review = review(
+        Endpoint::Validate,
+        "CREATE",
+        "widgets.example.com",
+        &json!({"spec": {"k".repeat(5000): {"labels": {"a": "1"}}}}),
+        &Json::Null,
+    );
+    assert!(value(&review).unwrap_err().to_string().ends_with("not within a path of 4096 bytes"));
+}

@@ -65,9 +65,16 @@ clean if {
 clean if {
 	input.request.operation == "UPDATE"
 	labels == old_labels
-	finalizers == old_finalizers
+	finalizers_clean
 	owners == old_owners
 	annotations_clean
+}
+
+finalizers_clean if finalizers == old_finalizers
+
+finalizers_clean if {
+	reserved.clean_but(concat("\n", finalizers), 0)
+	reserved.clean_but(concat("\n", old_finalizers), 0)
 }
 
 annotations_clean if annotations == old_annotations
@@ -193,7 +200,7 @@ findings contains finding if {
 }
 
 findings contains finding if {
-	some name in named(finalizers) - named(old_finalizers)
+	some name in {one | some one in finalizers} - {one | some one in old_finalizers}
 	reserved.is_reserved(name)
 	finding := {
 		"field": "metadata.finalizers",
@@ -204,7 +211,7 @@ findings contains finding if {
 }
 
 findings contains finding if {
-	some name in named(old_finalizers) - named(finalizers)
+	some name in {one | some one in old_finalizers} - {one | some one in finalizers}
 	kept(name)
 	finding := {
 		"field": "metadata.finalizers",
@@ -222,9 +229,6 @@ findings contains finding if {
 		"fix": "leave references to the platform's, Vela's and Capsule's objects as they were",
 	}
 }
-
-# As a set, so that two long lists are compared in one step.
-named(list) := {name | some name in list}
 
 injected(key, value) if {
 	input.request.operation == "CREATE"
@@ -250,8 +254,8 @@ findings contains finding if {
 
 # Letting go of a finalizer on an object that is being deleted passes, or it stays for ever; the platform's own are kept.
 kept(name) if {
-	reserved.is_reserved(name)
 	not input.finalizerRemoval == true
+	reserved.is_reserved(name)
 }
 
 kept(name) if startswith(name, concat("", [data.tenancy.settings.labelPrefix, "/"]))

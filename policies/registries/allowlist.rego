@@ -36,11 +36,22 @@ import data.portcullis.lib.request
 
 deny contains finding if {
 	not all_admitted
+	some image in array.slice(refused, 0, 500)
+	finding := named(refusal(image), image)
+}
+
+# A denial shows twenty. To word thousands would take longer than a policy may.
+deny contains finding if {
+	not all_admitted
+	count(refused) > 500
+	finding := {"msg": sprintf("%d more images are not admitted", [count(refused) - 500]), "fix": "mend those that are named first"}
+}
+
+refused := [image |
 	some image in input.images
 	not image.path in admitted
 	not image.changed == false
-	finding := named(refusal(image), image)
-}
+]
 
 deny contains finding if {
 	not input.images

@@ -18,7 +18,7 @@ use super::engine::Value;
 use super::finding::Finding;
 
 /// Bytes of all answers with their keys. A busy cluster asks a few dozen questions of some 2 KiB.
-const BUDGET: usize = 8 << 20;
+const BUDGET: usize = 4 << 20;
 
 /// Bytes of one answer; a tenant's text in a finding can have megabytes, which is not worth the place.
 const ANSWER_MAX: usize = 64 << 10;

@@ -18,9 +18,6 @@ pub const NAMES: [&[&str]; 3] = [&["apiVersion"], &["kind"], &["metadata", "name
 pub fn check(review: &Review) -> Result<(), ShapeError> {
     for (object, root) in [(&review.object, "object"), (&review.old_object, "oldObject")] {
         let Some(object) = object else { continue };
-        if root == "object" {
-            is_what_was_asked(review, object)?;
-        }
         let Some(metadata) = member(object, root, "metadata")? else { continue };
         let path = format!("{root}.metadata");
         for part in PARTS {
@@ -29,7 +26,7 @@ pub fn check(review: &Review) -> Result<(), ShapeError> {
             }
         }
     }
-    Ok(())
+    review.object.as_ref().map_or(Ok(()), |object| is_what_was_asked(review, object))
 }
 
 /// On CREATE and UPDATE the object is of the kind and the name that the request names; a Scale, an Eviction, a Binding and a

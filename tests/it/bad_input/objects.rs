@@ -175,7 +175,7 @@ fn an_operation_that_nobody_knows_is_denied_where_we_judge() {
     let gate = Gate::start(&Options::default());
     for operation in ["PATCH", "create", "", "CREATE\\u0000"] {
         for (namespace, allowed) in
-            [(SANDBOX, false), (APP, false), ("tn-acme-shop-sbx-777", false), ("default", true), ("", true)]
+            [(SANDBOX, false), (APP, false), ("tn-acme-shop-sbx-777", false), ("default", true), ("", false)]
         {
             let ask = Ask { namespace: namespace.into(), user: ALICE, ..Ask::default() };
             let body = ask.with("\"operation\":\"CREATE\"", &format!("\"operation\":\"{operation}\""));

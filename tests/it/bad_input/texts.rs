@@ -35,7 +35,11 @@ fn what_somebody_else_wrote_is_escaped_wherever_it_is_repeated() {
         let named = serde_json::Value::from(text);
         let ask = Ask {
             name: text.into(),
-            ..Ask::object(pod_of(&format!(r#"{{"name":{named},"image":{json}}}"#)))
+            ..Ask::object(pod_of(&format!(r#"{{"name":{named},"image":{json}}}"#)).replacen(
+                r#""name":"web""#,
+                &format!(r#""name":{named}"#),
+                1,
+            ))
         };
         for operation in ["CREATE", "UPDATE"] {
             let ask = Ask {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 /// What was spent so long ago counts for little (a factor of e).
 const MEMORY: Duration = Duration::from_secs(1);
 
-/// A quarter of a processor, over [`MEMORY`]: who spends less leaves room whatever its reviews are.
-const MUCH: Duration = Duration::from_millis(250);
+/// A twentieth of a processor, over [`MEMORY`]: who spends less leaves room whatever its reviews are.
+const MUCH: Duration = Duration::from_millis(50);
 
 /// Ten times what a usual review costs. Below this a hundred that wait before another are 25 ms on two processors.
 const DEAR: Duration = Duration::from_micros(500);
@@ -74,9 +74,13 @@ impl Spending {
 
     fn pace_at(&self, key: &str, now: Instant) -> Pace {
         let key = self.seed.hash_one(key);
-        let spent = self.lock().get(&key).map(|spent| spent.faded(now));
+        let keys = self.lock();
+        let spent = keys.get(&key).map(|spent| spent.faded(now));
         match spent {
-            Some(spent) if spent.seconds > MUCH.as_secs_f64() => {
+            // Who spends much and no more than the others do takes nothing from them.
+            Some(spent)
+                if spent.seconds > MUCH.as_secs_f64() && spent.seconds > 1.05 * average(&keys, now) =>
+            {
                 let dear = spent.seconds > spent.reviews * DEAR.as_secs_f64();
                 if dear { Pace::Dear } else { Pace::Busy }
             }
@@ -87,6 +91,14 @@ impl Spending {
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Spent>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the keys that spend something now have spent on average.
+fn average(keys: &HashMap<u64, Spent>, now: Instant) -> f64 {
+    let all = keys.values().map(|spent| spent.faded(now)).filter(|spent| spent.reviews > 0.1);
+    let (seconds, count) =
+        all.fold((0.0, 0.0), |(seconds, count), spent| (seconds + spent.seconds, count + 1.0));
+    seconds / f64::max(count, 1.0)
 }
 
 impl Spent {
@@ -104,7 +116,7 @@ mod tests {
     #[test]
     fn who_spends_much_is_found_and_forgiven() {
         let (spending, start) = (Spending::default(), Instant::now());
-        for _ in 0..100 {
+        for _ in 0..200 {
             spending.note_at("dear", Duration::from_millis(5), start);
         }
         for _ in 0..10_000 {
@@ -114,10 +126,19 @@ mod tests {
         let pace = |at| ["dear", "busy", "seldom", "nobody"].map(|key| spending.pace_at(key, at));
         assert_eq!(pace(start), [Pace::Dear, Pace::Busy, Pace::Free, Pace::Free]);
         assert_eq!(
-            pace(start + Duration::from_secs(2)),
+            pace(start + Duration::from_secs(4)),
             [Pace::Free; 4],
             "half a second of work and more, long ago"
         );
+    }
+
+    #[test]
+    fn who_spends_much_and_no_more_than_others_goes_on() {
+        let (spending, start) = (Spending::default(), Instant::now());
+        spending.note_at("alone", Duration::from_secs(1), start);
+        assert_eq!(spending.pace_at("alone", start), Pace::Free);
+        spending.note_at("greedy", Duration::from_secs(2), start);
+        assert_eq!(["alone", "greedy"].map(|key| spending.pace_at(key, start)), [Pace::Free, Pace::Dear]);
     }
 
     #[test]

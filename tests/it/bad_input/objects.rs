@@ -200,5 +200,5 @@ fn an_operation_that_nobody_knows_is_denied_where_we_judge() {
     }
     let counted =
         gate.metric("portcullis_admission_requests_total", &["operation=\"other\"", "verdict=\"deny\""]);
-    assert_eq!(counted, 4 * 3);
+    assert_eq!(counted, 4 * 4);
 }

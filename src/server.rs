@@ -121,6 +121,9 @@ pub enum ServerError {
         #[source]
         source: io::Error,
     },
+    /// The system gives no threads for reviews that take long.
+    #[error("cannot start the threads for large reviews")]
+    Threads(#[source] io::Error),
     /// A task of the server ended while it was serving.
     #[error(transparent)]
     Died(#[from] Died),

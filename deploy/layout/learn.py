@@ -39,6 +39,8 @@ class Watched:
         self.ready = work / f"ready.{name}"
         # What is kept by default is kept in the user's folder: not in that of whoever learns.
         env = {key: value for key, value in os.environ.items() if key != "XDG_DATA_HOME"} | {"HOME": str(work)}
+        # A server without it begins once more (src/main.rs), which callgrind does not follow.
+        env["MIMALLOC_PURGE_DELAY"] = "0"
         watch = ["valgrind", "--tool=callgrind", "--demangle=no", f"--callgrind-out-file={work}/ran.{name}"]
         serve = [BINARY, "serve", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", f"--ready-file={self.ready}"]
         tls = [f"--tls-cert={work}/certs/tls.pem", f"--tls-key={work}/certs/tls-key.pem"]

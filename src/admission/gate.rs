@@ -108,6 +108,12 @@ impl Gate {
         self.worlds.clone()
     }
 
+    /// The tenant that a namespace belongs to, as the snapshot has it.
+    pub fn tenant_of(&self, namespace: &str) -> Option<Arc<str>> {
+        let world = self.worlds.load()?;
+        world.snapshot.namespace(namespace).map(|known| Arc::clone(&known.tenant))
+    }
+
     /// Decodes a body and gathers the facts.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! nothing said; one that is refused at once is an answer, and is counted. Each check is an atomic addition. Large bodies
 //! wait for memory, which is bounded by the time that a whole body may take.
 
+pub mod beside;
 pub mod body;
 pub mod fair;
 mod memory;
@@ -22,6 +23,7 @@ use axum::http::{StatusCode, header};
 use axum::response::Response;
 use tokio::sync::Semaphore;
 
+pub use beside::Beside;
 pub use body::Owner;
 pub(super) use body::{BodyLimits, read_body};
 pub use fair::{Fair, Guard};

@@ -72,7 +72,8 @@ impl Doors {
         let api = run_api(self.api, drain.clone());
         match self.ports {
             Ports::Webhook(bound) => {
-                let reviews = bound.run(webhook::service(gate, per_tenant), webhook::namespace, pages, drain);
+                let service = webhook::service(gate, per_tenant).map_err(ServerError::Threads)?;
+                let reviews = bound.run(service, webhook::owner, pages, drain);
                 let (reviews, api) = tokio::try_join!(reviews, api)?;
                 Ok(Drained { cut: reviews.cut + api.cut })
             }

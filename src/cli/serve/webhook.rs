@@ -13,7 +13,7 @@ use tower::util::service_fn;
 
 use crate::admission::gate::Decoded;
 use crate::admission::{Endpoint, Gate, http};
-use crate::server::limits::{Fair, Pace, SMALL, Slots, Spending};
+use crate::server::limits::{Beside, Fair, Guard, Pace, SMALL, Slots, Spending, beside};
 use crate::server::{Arrival, Peer};
 use crate::telemetry::metrics;
 
@@ -32,43 +32,52 @@ struct Limits {
     /// Of tenants that have had much of the processors of late: as many at once as there are processors, tenants in turn, so
     /// that another tenant waits for no backlog.
     busy: Slots,
-    /// Of reviews that are large or dear: half as many. They go beside the workers, as threads that the system gives their
-    /// share of the processors, so that the others have the rest.
-    beside: Slots,
+    /// Large reviews, and dear ones, half as many of each. They go beside the workers, so that the others have these. What is
+    /// dear is small, and waits for nothing that is large.
+    large: Beside,
+    dear: Beside,
 }
 
 /// The service behind the listener.
+///
+/// # Errors
+/// The system gives no thread.
 pub fn service(
     gate: Arc<Gate>,
     per_tenant: usize,
-) -> impl Service<Request<Bytes>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
-{
+) -> std::io::Result<
+    impl Service<Request<Bytes>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
+> {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let half = (processors / 2).max(1);
     let limits = Arc::new(Limits {
         tenants: Fair::new(per_tenant),
         spending: Spending::default(),
         busy: Slots::new(processors),
-        beside: Slots::new((processors / 2).max(1)),
+        large: Beside::new(half)?,
+        dear: Beside::new(half)?,
     });
-    service_fn(move |request: Request<Bytes>| {
+    Ok(service_fn(move |request: Request<Bytes>| {
         let (gate, limits) = (Arc::clone(&gate), Arc::clone(&limits));
         async move { Ok(review(gate, limits, request).await) }
-    })
+    }))
 }
 
-/// The namespace that a review is about, from the beginning of its text, or an empty one where none is found there: whose large
-/// reviews wait for each other. No verdict depends on it, and the text of a string cannot pass for it: its quotes are escaped.
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "an `Owner` may know of none, and here what is not found is one owner"
-)]
+/// The namespace that a review is about, from the beginning of its text; none where its object or its user comes before it.
+/// No verdict depends on it, and the text of a string cannot pass for it: its quotes are escaped.
 pub(super) fn namespace(begun: &[u8]) -> Option<&[u8]> {
     const KEY: &[u8] = b"\"namespace\":\"";
-    let found = begun.windows(KEY.len()).position(|window| window == KEY).and_then(|at| {
-        let rest = begun.get(at + KEY.len()..)?;
-        rest.get(..rest.iter().position(|byte| *byte == b'"')?)
-    });
-    Some(found.unwrap_or_default())
+    const NEXT: &[u8] = b"\"operation\":";
+    let at = memchr::memmem::find(begun, KEY)?;
+    let end = memchr::memmem::find(begun, NEXT)?;
+    let rest = begun.get(at + KEY.len()..end)?;
+    rest.get(..memchr::memchr(b'"', rest)?)
+}
+
+/// The same for bodies that wait for memory, where those that name none are one owner.
+#[expect(clippy::unnecessary_wraps, reason = "an `Owner` may know of none")]
+pub(super) fn owner(begun: &[u8]) -> Option<&[u8]> {
+    Some(namespace(begun).unwrap_or_default())
 }
 
 async fn review(gate: Arc<Gate>, limits: Arc<Limits>, request: Request<Bytes>) -> Response {
@@ -79,18 +88,7 @@ async fn review(gate: Arc<Gate>, limits: Arc<Limits>, request: Request<Bytes>) -
     };
     let verified = head.extensions.get::<Peer>().is_some_and(|peer| peer.verified);
     let work = Work { gate, limits, endpoint, verified, patience: Patience::of(&head) };
-    if body.len() <= SMALL {
-        return match work.decode(body) {
-            Ok(decoded) => work.small(decoded).await,
-            Err(refused) => refused,
-        };
-    }
-    // Before it is decoded, which may take as long as its judgement.
-    let Some(slot) = work.limits.beside.take(work.patience.wait()).await else {
-        metrics::shed("large");
-        return http::refuse(StatusCode::SERVICE_UNAVAILABLE, "too many large reviews; nothing was judged");
-    };
-    beside(slot, move || work.large(body)).await
+    if body.len() <= SMALL { work.small(body).await } else { work.large(body).await }
 }
 
 /// One review on its way.
@@ -102,80 +100,129 @@ struct Work {
     patience: Patience,
 }
 
-/// A review that was decoded, whose it is, and the processor time so far.
-struct Decoding {
-    decoded: Decoded,
-    tenant: String,
-    took: Duration,
+/// A review, and whose share it falls under.
+struct Asked {
+    tenant: Arc<str>,
+    input: Input,
+}
+
+/// What waits takes no more memory than its body, so it is decoded first only where nothing else says whose it is.
+enum Input {
+    Body(Bytes),
+    /// With the processor time that this took.
+    Decoded(Box<Decoded>, Duration),
 }
 
 impl Work {
-    /// The review, or the answer to what is none.
-    #[expect(clippy::result_large_err, reason = "a response is what a refusal is")]
-    fn decode(&self, body: Bytes) -> Result<Decoding, Response> {
-        let (decoded, took) = timed(|| self.gate.decode(body, self.endpoint));
-        match decoded {
-            Ok(decoded) => Ok(Decoding { tenant: decoded.share().to_owned(), decoded, took }),
-            Err(error) => {
-                let sentence = crate::admission::message::clean(&error.to_string(), 300);
-                Err(http::refuse(StatusCode::BAD_REQUEST, &sentence))
-            }
-        }
-    }
-
-    /// From the body to the answer; nothing of it is left afterwards.
-    fn large(self, body: Bytes) -> Response {
-        let decoding = match self.decode(body) {
-            Ok(decoding) => decoding,
+    /// Judges at once, or when it is its tenant's turn.
+    async fn small(self, body: Bytes) -> Response {
+        let asked = match self.asked(body) {
+            Ok(asked) => asked,
             Err(refused) => return refused,
         };
-        match self.limits.tenants.try_acquire(&decoding.tenant) {
-            Some(_place) => self.judge(decoding),
-            None => self.shed(&decoding),
-        }
-    }
-
-    /// Judges at once, or when it is its tenant's turn.
-    async fn small(self, decoding: Decoding) -> Response {
-        let Some(place) = self.limits.tenants.try_acquire(&decoding.tenant) else {
-            return self.shed(&decoding);
-        };
+        let Some(place) = self.limits.tenants.try_acquire(&asked.tenant) else { return self.shed(asked) };
         let (limits, wait) = (Arc::clone(&self.limits), self.patience.wait());
-        match limits.spending.pace(&decoding.tenant) {
-            Pace::Free => self.judge(decoding),
-            Pace::Busy => match limits.busy.take_in_turn(&decoding.tenant, wait).await {
-                Some(_slot) => self.judge(decoding),
-                None => self.shed(&decoding),
+        match limits.spending.pace(&asked.tenant, place.held()) {
+            Pace::Free => self.judge(asked),
+            Pace::Busy => match limits.busy.take_in_turn(&asked.tenant, wait).await {
+                Some(_slot) => self.judge(asked),
+                None => self.shed(asked),
             },
-            Pace::Dear => match limits.beside.take_in_turn(&decoding.tenant, wait).await {
-                Some(slot) => beside((slot, place), move || self.judge(decoding)).await,
-                None => self.shed(&decoding),
+            Pace::Dear => match limits.dear.take_in_turn(&asked.tenant, wait).await {
+                Some(slot) => beside((slot, place), move || self.judge(asked)).await,
+                None => self.shed(asked),
             },
         }
     }
 
-    fn judge(&self, Decoding { decoded, tenant, took }: Decoding) -> Response {
-        let (verdict, judging) = timed(|| self.gate.decide(decoded, self.patience.left(), self.verified));
-        self.limits.spending.note(&tenant, took + judging);
-        http::answer(&verdict)
+    /// Judges when it is its tenant's turn; nothing of it is left afterwards.
+    async fn large(self, body: Bytes) -> Response {
+        let tenant = self.tenant(&body).unwrap_or_default();
+        let limits = Arc::clone(&self.limits);
+        let Some(place) = limits.tenants.try_acquire(&tenant) else { return too_many_large() };
+        let Some(slot) = limits.large.take_in_turn(&tenant, self.patience.wait()).await else {
+            return too_many_large();
+        };
+        let asked = Asked { tenant, input: Input::Body(body) };
+        beside((slot, place), move || self.judge(asked)).await
     }
 
-    fn shed(&self, decoding: &Decoding) -> Response {
+    /// The tenant of the namespace that the text names before its object.
+    fn tenant(&self, body: &[u8]) -> Option<Arc<str>> {
+        self.gate.tenant_of(std::str::from_utf8(namespace(body)?).ok()?)
+    }
+
+    /// The review and whose it is, or the answer to what is none.
+    #[expect(clippy::result_large_err, reason = "a response is what a refusal is")]
+    fn asked(&self, body: Bytes) -> Result<Asked, Response> {
+        if let Some(tenant) = self.tenant(&body) {
+            return Ok(Asked { tenant, input: Input::Body(body) });
+        }
+        let (decoded, took) = timed(|| self.decode(body));
+        let decoded = Box::new(decoded?);
+        Ok(Asked { tenant: decoded.share().into(), input: Input::Decoded(decoded, took) })
+    }
+
+    #[expect(clippy::result_large_err, reason = "a response is what a refusal is")]
+    fn decode(&self, body: Bytes) -> Result<Decoded, Response> {
+        self.gate.decode(body, self.endpoint).map_err(|error| {
+            let sentence = crate::admission::message::clean(&error.to_string(), 300);
+            http::refuse(StatusCode::BAD_REQUEST, &sentence)
+        })
+    }
+
+    #[expect(clippy::result_large_err, reason = "a response is what a refusal is")]
+    fn decoded(&self, input: Input) -> Result<(Decoded, Duration), Response> {
+        match input {
+            Input::Body(body) => self.decode(body).map(|decoded| (decoded, Duration::ZERO)),
+            Input::Decoded(decoded, took) => Ok((*decoded, took)),
+        }
+    }
+
+    fn judge(&self, Asked { tenant, input }: Asked) -> Response {
+        let large = matches!(&input, Input::Body(body) if body.len() > SMALL);
+        let (done, took) = timed(|| {
+            let (decoded, before) = self.decoded(input)?;
+            Ok((self.gate.decide(decoded, self.patience.left(), self.verified), before))
+        });
+        let before = done.as_ref().map_or(Duration::ZERO, |(_, before)| *before);
+        let spending = &self.limits.spending;
+        if large {
+            spending.note_large(&tenant, took)
+        } else {
+            spending.note(&tenant, before + took)
+        }
+        match done {
+            Ok((verdict, _)) => http::answer(&verdict),
+            Err(refused) => refused,
+        }
+    }
+
+    fn shed(&self, Asked { input, .. }: Asked) -> Response {
         metrics::shed("tenant");
-        http::answer(&self.gate.shed(&decoding.decoded, self.verified))
+        match self.decoded(input) {
+            Ok((decoded, _)) => http::answer(&self.gate.shed(&decoded, self.verified)),
+            Err(refused) => refused,
+        }
     }
 }
 
-/// Works on a thread of its own while it holds these places. What large reviews leave behind in an allocator, a few threads
-/// leave behind, and not each worker.
-async fn beside(held: impl Send + 'static, work: impl FnOnce() -> Response + Send + 'static) -> Response {
-    let done = tokio::task::spawn_blocking(move || {
-        let _held = held;
+fn too_many_large() -> Response {
+    metrics::shed("large");
+    http::refuse(StatusCode::SERVICE_UNAVAILABLE, "too many large reviews; nothing was judged")
+}
+
+/// Works on a thread of its own while both are held, and panics where the work does: the connection answers 500.
+async fn beside(
+    (slot, place): (beside::Slot, Guard),
+    work: impl FnOnce() -> Response + Send + 'static,
+) -> Response {
+    let work = move || {
+        let _place = place;
         work()
-    });
-    match done.await {
+    };
+    match slot.run(work).await {
         Ok(response) => response,
-        // As if it had been here: the connection answers 500.
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Err(_) => http::refuse(StatusCode::SERVICE_UNAVAILABLE, "the gate is ending; nothing was judged"),
     }
@@ -224,12 +271,19 @@ mod tests {
     #[test]
     fn a_namespace_is_found_where_an_api_server_writes_it_and_no_string_passes_for_it() {
         for (text, found) in [
-            (r#"{"request":{"uid":"u","name":"n","namespace":"tn-a","object":{"#, "tn-a"),
-            (r#"{"request":{"name":"\",\"namespace\":\"tn-b","namespace":"tn-a""#, "tn-a"),
-            (r#"{"request":{"resource":{"resource":"aaaaaaaaaaaaaaaaaaaaaaaa"#, ""),
-            (r#"{"request":{"namespace":"cut"#, ""),
+            (
+                r#"{"request":{"uid":"u","name":"n","namespace":"tn-a","operation":"CREATE","object":{"#,
+                Some("tn-a"),
+            ),
+            (r#"{"request":{"name":"\",\"namespace\":\"tn-b","namespace":"tn-a","operation":"#, Some("tn-a")),
+            (r#"{"request":{"resource":{"resource":"aaaaaaaaaaaaaaaaaaaaaaaa"#, None),
+            (r#"{"request":{"namespace":"tn-a"#, None),
+            (
+                r#"{"request":{"name":"n","operation":"CREATE","object":{"metadata":{"namespace":"tn-a"}"#,
+                None,
+            ),
         ] {
-            assert_eq!(namespace(text.as_bytes()), Some(found.as_bytes()), "{text}");
+            assert_eq!(namespace(text.as_bytes()), found.map(str::as_bytes), "{text}");
         }
     }
 }

@@ -22,8 +22,9 @@ const MEDIUM: usize = 1 << 20;
 /// What bodies of medium size may hold together, and so what is read ahead of those that are judged.
 const MEDIUM_ALL: usize = 4 << 20;
 
-/// How many of the longest bodies there is room for at once.
-const LARGEST: usize = 1;
+/// A longer one takes the room of so many as long as it is: decoded it is several times as large, so no more than a short one
+/// is read while a long one is judged.
+const JUDGED: usize = 2;
 
 /// Bodies over [`SMALL`] of one address on their way at once; the next ones wait, in the order of arrival.
 pub(super) const ADDRESS: usize = 8;
@@ -40,6 +41,8 @@ pub(super) struct Pools {
     small: Arc<AtomicUsize>,
     medium: Arc<Semaphore>,
     large: Arc<Semaphore>,
+    /// What there is of it, in KiB.
+    largest: u32,
     owners: Queues,
 }
 
@@ -65,7 +68,8 @@ impl Pools {
         Self {
             small: Arc::default(),
             medium: Arc::new(Semaphore::new(MEDIUM_ALL >> 10)),
-            large: Arc::new(Semaphore::new(kibibytes(max) as usize * LARGEST)),
+            large: Arc::new(Semaphore::new(kibibytes(max) as usize)),
+            largest: kibibytes(max),
             owners: Queues::new(OWNER),
         }
     }
@@ -84,8 +88,12 @@ impl Pools {
             Some(owner) => Some(self.owners.enter(owner).await?),
             None => None,
         };
-        let pool = if bytes <= MEDIUM { &self.medium } else { &self.large };
-        let memory = pool.clone().acquire_many_owned(kibibytes(bytes)).await.ok()?;
+        let (pool, takes) = if bytes <= MEDIUM {
+            (&self.medium, kibibytes(bytes))
+        } else {
+            (&self.large, kibibytes(bytes.saturating_mul(JUDGED)).min(self.largest))
+        };
+        let memory = pool.clone().acquire_many_owned(takes).await.ok()?;
         Some(Reserved { address: Some(address), _memory: memory, _owner: owner })
     }
 }

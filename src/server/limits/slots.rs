@@ -19,7 +19,7 @@ pub struct Slots {
 #[must_use = "dropping the slot gives it back"]
 pub struct Slot {
     _permit: OwnedSemaphorePermit,
-    _turn: Option<Place>,
+    _turn: Place,
 }
 
 impl Slots {
@@ -29,17 +29,11 @@ impl Slots {
         Self { free: Arc::new(Semaphore::new(count)), tenants: Queues::new(count) }
     }
 
-    /// Waits for a slot; none where it does not come within `patience`.
-    pub async fn take(&self, patience: Duration) -> Option<Slot> {
-        let permit = timeout(patience, self.free.clone().acquire_owned()).await.ok()?.ok()?;
-        Some(Slot { _permit: permit, _turn: None })
-    }
-
-    /// The same for a review of this tenant: tenants take turns.
+    /// Waits for a slot for a review of this tenant, tenants in turn; none where it does not come within `patience`.
     pub async fn take_in_turn(&self, tenant: &str, patience: Duration) -> Option<Slot> {
         let wait = async {
             let turn = self.tenants.enter(tenant.as_bytes()).await?;
-            Some(Slot { _permit: self.free.clone().acquire_owned().await.ok()?, _turn: Some(turn) })
+            Some(Slot { _permit: self.free.clone().acquire_owned().await.ok()?, _turn: turn })
         };
         timeout(patience, wait).await.ok().flatten()
     }
@@ -52,18 +46,18 @@ mod tests {
     #[tokio::test]
     async fn slots_are_as_many_as_said_and_given_back() {
         let slots = Slots::new(2);
-        let mut held =
-            vec![slots.take(Duration::ZERO).await.unwrap(), slots.take(Duration::ZERO).await.unwrap()];
-        assert!(slots.take(Duration::from_millis(5)).await.is_none());
+        let take = async |tenant: &str| slots.take_in_turn(tenant, Duration::from_millis(5)).await;
+        let mut held = vec![take("a").await.unwrap(), take("b").await.unwrap()];
+        assert!(take("c").await.is_none());
         held.pop();
-        assert!(slots.take(Duration::from_millis(5)).await.is_some());
+        assert!(take("c").await.is_some());
     }
 
     #[tokio::test]
     async fn tenant_with_many_reviews_waits_for_its_own() {
         let slots = Slots::new(1);
         let order = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let first = slots.take(Duration::ZERO).await.unwrap();
+        let first = slots.take_in_turn("first", Duration::ZERO).await.unwrap();
         let mut waiting = tokio::task::JoinSet::new();
         for tenant in ["greedy", "greedy", "greedy", "modest"] {
             let (slots, order) = (slots.clone(), order.clone());

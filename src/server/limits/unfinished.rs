@@ -11,7 +11,7 @@ const COMING: usize = 512;
 
 /// Those of them that have been waited for longer than `Timeouts::body_slow`. A body of an API server takes milliseconds,
 /// so what is this slow is a lost packet or two, or an attack.
-const SLOW: usize = 64;
+const SLOW: usize = 32;
 
 /// Answers of HTTP/2 that one address has not taken yet: as many as it may have bodies on the way.
 const UNSENT: usize = COMING;

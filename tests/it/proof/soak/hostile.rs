@@ -144,7 +144,7 @@ pub fn kinds() -> Vec<Kind> {
         Kind::new("64,000 finalizers removed", &finalizers(), Right::Allow),
         Kind::new("5,000 fields changed", &changes(), Right::Allow),
         Kind::new("5,000 containers", &pod(&containers(5_000)), Right::AllowOrRefuse),
-        Kind::new("5,000 containers of another tenant", &foreign(), Right::Deny),
+        Kind::new("5,000 containers of another tenant", &foreign(), Right::Refuse),
         dear,
         busy,
         Kind::new("64,000 labels", &configmap(&map("labels", 64_000), ""), Right::AllowOrRefuse),

@@ -53,7 +53,7 @@ bench: need-build ## measures, and prints two tables: the gate, and the ledger o
 
 .PHONY: proof
 proof: build controlplane ## what holds while things go wrong, 100,000 reviews during each; writes docs/proof.md
-	PORTCULLIS_PROOF=docs/proof.md PORTCULLIS_UNDER_TEST=$(abspath $(PORTCULLIS)) cargo test --locked --test it -- proof:: --nocapture
+	PORTCULLIS_PROOF=docs/proof.md PORTCULLIS_UNDER_TEST=$(abspath $(PORTCULLIS)) cargo test --locked --test it -- proof:: --nocapture --test-threads 1
 
 .PHONY: bench-apiserver
 bench-apiserver: need-build controlplane ## measures the gate through a real kube-apiserver, beside no webhook, an empty one, and CEL

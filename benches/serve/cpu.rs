@@ -10,6 +10,10 @@ use crate::Scale;
 const NEW: &str = "the gate, new questions";
 /// What every Pod of a tenant goes through before the validating call.
 const MUTATE: &str = "/mutate, labels to add";
+/// The same of the build before.
+const EARLIER: &str = "before: ";
+const BEFORE: [&str; 3] =
+    ["before: the gate", "before: the gate, new questions", "before: /mutate, labels to add"];
 const CONNECTIONS: usize = 8;
 /// Small policies that match, beside the library.
 const MATCHING: usize = 10;
@@ -18,6 +22,8 @@ struct Lane {
     name: &'static str,
     /// Whether each review is another question to the law, and not only another Pod.
     labelled: bool,
+    /// Whether it is asked to patch.
+    mutated: bool,
     server: Server,
     connections: Vec<Connection>,
     /// Microseconds of processor per review, and of the clock on one connection, a round each; small body, then large.
@@ -34,11 +40,24 @@ impl Lane {
         eprintln!("{name}: ready after {:?}", server.ready_after);
         Self {
             name,
-            labelled: false,
+            labelled: name.contains("new questions"),
+            mutated: name.contains(MUTATE),
             server,
             connections,
             cpu: Default::default(),
             latency: Default::default(),
+        }
+    }
+
+    /// A small round, and a large one.
+    async fn rounds(&mut self, reviews: usize) {
+        for (size, template, share) in [(0, Template::small(), 1), (1, Template::large(), 4)] {
+            let template = match () {
+                () if self.mutated => template.unlabelled(),
+                () if self.labelled => template.labelled(),
+                () => template,
+            };
+            self.round(size, &template, reviews / share).await;
         }
     }
 
@@ -87,20 +106,10 @@ pub async fn measure(scale: &Scale, table: &mut Table) {
         .await,
         Lane::new(MUTATE, Server::gate(&world, &[]).await).await,
     ];
-    for lane in &mut lanes {
-        lane.labelled = lane.name.contains("new questions");
-    }
+    let mut before = before(&world).await;
     for round in 0..scale.rounds {
-        for (size, template, share) in [(0, Template::small(), 1), (1, Template::large(), 4)] {
-            let (labelled, unlabelled) = (template.clone().labelled(), template.clone().unlabelled());
-            for lane in &mut lanes {
-                let template = match lane.name {
-                    MUTATE => &unlabelled,
-                    _ if lane.labelled => &labelled,
-                    _ => &template,
-                };
-                lane.round(size, template, scale.reviews / share).await;
-            }
+        for lane in lanes.iter_mut().chain(&mut before) {
+            lane.rounds(scale.reviews).await;
         }
         let figures: Vec<String> =
             lanes.iter().map(|lane| format!("{:.1}/{:.1}", lane.cpu[0][round], lane.cpu[1][round])).collect();
@@ -108,6 +117,31 @@ pub async fn measure(scale: &Scale, table: &mut Table) {
     }
     for (size, body) in ["6 KB", "40 KB"].into_iter().enumerate() {
         report(&lanes, size, body, scale, table);
+        report_before(&before, &lanes, size, body, table);
+    }
+}
+
+/// The build that `PORTCULLIS_BENCH_BEFORE` names, if any, in the lanes whose cost a change of ours can move.
+async fn before(world: &str) -> Vec<Lane> {
+    let Some(binary) = std::env::var_os("PORTCULLIS_BENCH_BEFORE") else { return Vec::new() };
+    let mut lanes = Vec::new();
+    for name in BEFORE {
+        lanes.push(Lane::new(name, Server::gate_of(binary.as_ref(), world, &[]).await).await);
+    }
+    lanes
+}
+
+/// How much of the earlier build's processor time and latency each lane takes now.
+fn report_before(before: &[Lane], lanes: &[Lane], size: usize, body: &str, table: &mut Table) {
+    let ratio = |now: &[f64], then: &[f64]| {
+        median(&now.iter().zip(then).map(|(now, then)| now / then).collect::<Vec<_>>())
+    };
+    for then in before {
+        let name = then.name.strip_prefix(EARLIER).unwrap_or(then.name);
+        let Some(now) = lanes.iter().find(|lane| lane.name == name) else { continue };
+        table.tell(format!("{body}: {name}, times before"), times(ratio(&now.cpu[size], &then.cpu[size])));
+        let latency = ratio(&now.latency[size], &then.latency[size]);
+        table.tell(format!("{body}: median on one connection, {name}, times before"), times(latency));
     }
 }
 

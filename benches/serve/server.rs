@@ -70,7 +70,12 @@ impl Server {
 
     /// The gate with a world, and flags in which `{dir}` stands for its directory.
     pub async fn gate(world: &str, flags: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        Self::gate_of(env!("CARGO_BIN_EXE_portcullis").as_ref(), world, flags).await
+    }
+
+    /// The same of another build.
+    pub async fn gate_of(binary: &Path, world: &str, flags: &[&str]) -> Self {
+        let mut command = Command::new(binary);
         command
             .env_remove("PORTCULLIS_POLICIES")
             .env_remove("PORTCULLIS_TENANCY")

@@ -1,5 +1,6 @@
 //! Findings → text, within bounds, harmless in a terminal.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use super::verdict::{Failure, Named, Verdict};
@@ -44,7 +45,7 @@ impl<'v> Disclosed<'v> {
         }
         Self {
             denials: verdict.denials.iter().collect(),
-            failures: verdict.failures.iter().collect(),
+            failures: once(&verdict.failures),
             warnings: &verdict.warnings,
             dropped: &verdict.dropped,
         }
@@ -53,6 +54,15 @@ impl<'v> Disclosed<'v> {
     fn denying(&self) -> impl Iterator<Item = &'v Failure> {
         self.failures.iter().copied().filter(|failure| failure.denies)
     }
+}
+
+/// Each failure once: a policy whose `deny` and `warn` fail alike is told of once.
+fn once(failures: &[Failure]) -> Vec<&Failure> {
+    let mut seen = HashSet::new();
+    failures
+        .iter()
+        .filter(|failure| seen.insert((&failure.policy, &failure.message, failure.denies)))
+        .collect()
 }
 
 /// One finding on one line: `[policy] field: "observed" msg (allowed: a, b); fix: do this`.

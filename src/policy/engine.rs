@@ -39,7 +39,7 @@ use super::problem::Problem;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EvalError {
     /// Ran out of time or instructions.
-    #[error("stopped at its budget: {0}")]
+    #[error("stopped: {0}")]
     Budget(String),
     /// A builtin failed, two complete rules disagreed, or the engine said something else was wrong.
     #[error("{0}")]

@@ -26,7 +26,7 @@ use crate::lifecycle::drain::Drain;
 use crate::telemetry::metrics;
 
 /// The head of an HTTP/1.1 request, and the largest piece of a body. kube-apiserver's heads are below 1 KiB.
-const HTTP1_BUFFER: usize = 32 * 1024;
+const HTTP1_BUFFER: usize = 16 * 1024;
 
 /// All header fields of an HTTP/2 request.
 const HTTP2_HEADERS: u32 = 16 * 1024;

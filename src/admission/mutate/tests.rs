@@ -240,9 +240,12 @@ fn all_patches_of_a_review_have_one_budget() {
         instructions: usize::MAX,
     };
     let said = failed(budget);
-    assert_eq!(said[0], "stopped at its budget: 20ms of processor time");
-    assert_eq!(said[5], "stopped at its budget: 50ms of processor time of all policies");
-    assert!(failed(crate::policy::Budget { deadline: ms(1), ..budget })[5].ends_with("the deadline of 1ms"));
+    assert_eq!(said[0], "stopped: it had its 20ms of processor time (--policy-budget, budget_us)");
+    assert_eq!(said[5], "stopped: all policies together had their 50ms of processor time");
+    assert!(
+        failed(crate::policy::Budget { deadline: ms(1), ..budget })[5]
+            .ends_with("the caller waits no longer than 1ms")
+    );
 }
 
 #[test]

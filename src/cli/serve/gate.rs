@@ -47,11 +47,11 @@ pub struct LawArgs {
     #[arg(long, env = "PORTCULLIS_STATE", value_name = "DIR")]
     pub state: Option<PathBuf>,
 
-    /// Processor time that one policy may spend on one review; a policy may set less in its METADATA
+    /// Processor time that one policy may spend on one review, all policies together 500ms; a policy may set less in its METADATA
     #[arg(long, env = "PORTCULLIS_POLICY_BUDGET", value_name = "TIME", default_value = "50ms")]
     policy_budget: Span,
 
-    /// Instructions that one policy may spend on one review
+    /// Instructions that one rule of a policy may spend on one review
     #[arg(long, env = "PORTCULLIS_POLICY_INSTRUCTIONS", value_name = "N", default_value = "10000000")]
     policy_instructions: usize,
 
@@ -60,7 +60,7 @@ pub struct LawArgs {
     full_input: bool,
 
     /// The most reviews of one tenant judged at once; one more is answered 503 in its AdmissionReview
-    #[arg(long, env = "PORTCULLIS_MAX_INFLIGHT_PER_TENANT", value_name = "N", default_value = "256")]
+    #[arg(long, env = "PORTCULLIS_MAX_INFLIGHT_PER_TENANT", value_name = "N", default_value = "64")]
     pub max_inflight_per_tenant: usize,
 }
 

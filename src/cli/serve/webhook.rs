@@ -32,8 +32,8 @@ struct Limits {
     /// Of tenants that have had much of the processors of late: as many at once as there are processors, tenants in turn, so
     /// that another tenant waits for no backlog.
     busy: Slots,
-    /// Large reviews, and dear ones, half as many of each. They go beside the workers, so that the others have these. What is
-    /// dear is small, and waits for nothing that is large.
+    /// Large reviews, half as many, and dear ones, as many as there are processors. They go beside the workers, so that the others
+    /// have these. What is dear is small, and waits for nothing that is large.
     large: Beside,
     dear: Beside,
 }
@@ -49,13 +49,12 @@ pub fn service(
     impl Service<Request<Bytes>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static,
 > {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    let half = (processors / 2).max(1);
     let limits = Arc::new(Limits {
         tenants: Fair::new(per_tenant),
         spending: Spending::default(),
         busy: Slots::new(processors),
-        large: Beside::new(half)?,
-        dear: Beside::new(half)?,
+        large: Beside::new((processors / 2).max(1))?,
+        dear: Beside::new(processors)?,
     });
     Ok(service_fn(move |request: Request<Bytes>| {
         let (gate, limits) = (Arc::clone(&gate), Arc::clone(&limits));
@@ -103,26 +102,26 @@ struct Work {
 /// A review, and whose share it falls under.
 struct Asked {
     tenant: Arc<str>,
-    input: Input,
-}
-
-/// What waits takes no more memory than its body, so it is decoded first only where nothing else says whose it is.
-enum Input {
-    Body(Bytes),
-    /// With the processor time that this took.
-    Decoded(Box<Decoded>, Duration),
+    body: Bytes,
+    /// Decoded, and the processor time that this took: only where nothing else says whose it is, and never while it waits, since
+    /// that takes ten times the memory of the body.
+    decoded: Option<(Box<Decoded>, Duration)>,
 }
 
 impl Work {
     /// Judges at once, or when it is its tenant's turn.
     async fn small(self, body: Bytes) -> Response {
-        let asked = match self.asked(body) {
+        let mut asked = match self.asked(body) {
             Ok(asked) => asked,
             Err(refused) => return refused,
         };
         let Some(place) = self.limits.tenants.try_acquire(&asked.tenant) else { return self.shed(asked) };
         let (limits, wait) = (Arc::clone(&self.limits), self.patience.wait());
-        match limits.spending.pace(&asked.tenant, place.held()) {
+        let pace = limits.spending.pace(&asked.tenant, asked.body.len());
+        if pace != Pace::Free {
+            asked.decoded = None;
+        }
+        match pace {
             Pace::Free => self.judge(asked),
             Pace::Busy => match limits.busy.take_in_turn(&asked.tenant, wait).await {
                 Some(_slot) => self.judge(asked),
@@ -143,7 +142,7 @@ impl Work {
         let Some(slot) = limits.large.take_in_turn(&tenant, self.patience.wait()).await else {
             return too_many_large();
         };
-        let asked = Asked { tenant, input: Input::Body(body) };
+        let asked = Asked { tenant, body, decoded: None };
         beside((slot, place), move || self.judge(asked)).await
     }
 
@@ -156,11 +155,11 @@ impl Work {
     #[expect(clippy::result_large_err, reason = "a response is what a refusal is")]
     fn asked(&self, body: Bytes) -> Result<Asked, Response> {
         if let Some(tenant) = self.tenant(&body) {
-            return Ok(Asked { tenant, input: Input::Body(body) });
+            return Ok(Asked { tenant, body, decoded: None });
         }
-        let (decoded, took) = timed(|| self.decode(body));
+        let (decoded, took) = timed(|| self.decode(body.clone()));
         let decoded = Box::new(decoded?);
-        Ok(Asked { tenant: decoded.share().into(), input: Input::Decoded(decoded, took) })
+        Ok(Asked { tenant: decoded.share().into(), body, decoded: Some((decoded, took)) })
     }
 
     #[expect(clippy::result_large_err, reason = "a response is what a refusal is")]
@@ -171,21 +170,18 @@ impl Work {
         })
     }
 
-    #[expect(clippy::result_large_err, reason = "a response is what a refusal is")]
-    fn decoded(&self, input: Input) -> Result<(Decoded, Duration), Response> {
-        match input {
-            Input::Body(body) => self.decode(body).map(|decoded| (decoded, Duration::ZERO)),
-            Input::Decoded(decoded, took) => Ok((*decoded, took)),
+    fn judge(&self, asked: Asked) -> Response {
+        // Its turn came too late: that is for load, and no failure of a policy.
+        if self.patience.left().is_some_and(|left| left.is_zero()) {
+            return self.shed(asked);
         }
-    }
-
-    fn judge(&self, Asked { tenant, input }: Asked) -> Response {
-        let large = matches!(&input, Input::Body(body) if body.len() > SMALL);
+        let Asked { tenant, body, decoded } = asked;
+        let large = body.len() > SMALL;
+        let before = decoded.as_ref().map_or(Duration::ZERO, |(_, took)| *took);
         let (done, took) = timed(|| {
-            let (decoded, before) = self.decoded(input)?;
-            Ok((self.gate.decide(decoded, self.patience.left(), self.verified), before))
+            let decoded = decoded.map_or_else(|| self.decode(body), |(decoded, _)| Ok(*decoded))?;
+            Ok(self.gate.decide(decoded, self.patience.left(), self.verified))
         });
-        let before = done.as_ref().map_or(Duration::ZERO, |(_, before)| *before);
         let spending = &self.limits.spending;
         if large {
             spending.note_large(&tenant, took)
@@ -193,15 +189,15 @@ impl Work {
             spending.note(&tenant, before + took)
         }
         match done {
-            Ok((verdict, _)) => http::answer(&verdict),
+            Ok(verdict) => http::answer(&verdict),
             Err(refused) => refused,
         }
     }
 
-    fn shed(&self, Asked { input, .. }: Asked) -> Response {
+    fn shed(&self, Asked { body, decoded, .. }: Asked) -> Response {
         metrics::shed("tenant");
-        match self.decoded(input) {
-            Ok((decoded, _)) => http::answer(&self.gate.shed(&decoded, self.verified)),
+        match decoded.map_or_else(|| self.decode(body), |(decoded, _)| Ok(*decoded)) {
+            Ok(decoded) => http::answer(&self.gate.shed(&decoded, self.verified)),
             Err(refused) => refused,
         }
     }
@@ -209,7 +205,10 @@ impl Work {
 
 fn too_many_large() -> Response {
     metrics::shed("large");
-    http::refuse(StatusCode::SERVICE_UNAVAILABLE, "too many large reviews; nothing was judged")
+    http::refuse(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the gate is busy: too many reviews over 64 KiB at once; nothing was judged, try again",
+    )
 }
 
 /// Works on a thread of its own while both are held, and panics where the work does: the connection answers 500.

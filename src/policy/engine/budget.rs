@@ -77,12 +77,15 @@ impl Meter {
     pub fn check(&self) -> Result<(), EvalError> {
         if self.all >= self.budget.review {
             return Err(EvalError::Budget(format!(
-                "{:?} of processor time of all policies",
+                "all policies together had their {:?} of processor time",
                 self.budget.review
             )));
         }
         if self.left().is_zero() {
-            return Err(EvalError::Budget(format!("the deadline of {:?}", self.budget.deadline)));
+            return Err(EvalError::Budget(format!(
+                "the caller waits no longer than {}ms",
+                self.budget.deadline.as_millis()
+            )));
         }
         Ok(())
     }
@@ -102,7 +105,9 @@ impl Meter {
             self.check()?;
             let left = time.saturating_sub(self.spent());
             if left <= nothing {
-                return Err(EvalError::Budget(format!("{time:?} of processor time")));
+                return Err(EvalError::Budget(format!(
+                    "it had its {time:?} of processor time (--policy-budget, budget_us)"
+                )));
             }
             let started = Instant::now();
             let limit = wall.max(left).min(self.left());
@@ -207,7 +212,10 @@ mod tests {
         };
         assert!(meter.run(None, half).is_ok());
         assert!(meter.run(None, half).is_ok());
-        assert_eq!(said(meter.run(None, half)), "stopped at its budget: 20ms of processor time");
+        assert_eq!(
+            said(meter.run(None, half)),
+            "stopped: it had its 20ms of processor time (--policy-budget, budget_us)"
+        );
         meter.enter(7);
         assert!(meter.run(None, half).is_ok(), "another policy has its own");
         let own = Some(Duration::from_millis(5));
@@ -218,7 +226,10 @@ mod tests {
             Err(spin(limit.min(Duration::from_millis(10))))
         });
         tries += 1;
-        assert_eq!((said(runaway).as_str(), tries), ("stopped at its budget: 5ms of processor time", 1));
+        assert_eq!(
+            (said(runaway).as_str(), tries),
+            ("stopped: it had its 5ms of processor time (--policy-budget, budget_us)", 1)
+        );
     }
 
     #[test]
@@ -235,7 +246,7 @@ mod tests {
                 Err(error) => break error.to_string(),
             }
         };
-        assert_eq!(error, "stopped at its budget: 60ms of processor time of all policies");
+        assert_eq!(error, "stopped: all policies together had their 60ms of processor time");
         assert!((4..=5).contains(&done), "{done}");
     }
 
@@ -247,8 +258,8 @@ mod tests {
             sleep(limit);
             Err(Interrupted::Clock)
         });
-        assert_eq!(said(slept), "stopped at its budget: the deadline of 30ms");
+        assert_eq!(said(slept), "stopped: the caller waits no longer than 30ms");
         let after = meter.run(None, |_, _| unreachable!("the deadline has passed"));
-        assert_eq!(said(after), "stopped at its budget: the deadline of 30ms");
+        assert_eq!(said(after), "stopped: the caller waits no longer than 30ms");
     }
 }

@@ -99,7 +99,8 @@ impl Machine {
                 guard::take().map_or_else(|| EvalError::Budget(error.to_string()), EvalError::Engine).into()
             }
             VmError::InstructionLimitExceeded { limit, .. } => {
-                EvalError::Budget(format!("{limit} instructions")).into()
+                EvalError::Budget(format!("a rule had its {limit} instructions (--policy-instructions)"))
+                    .into()
             }
             other => EvalError::Engine(last_line(&other.to_string())).into(),
         })?;

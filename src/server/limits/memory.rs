@@ -20,11 +20,11 @@ const SMALL_ALL: usize = 32 << 20;
 const MEDIUM: usize = 1 << 20;
 
 /// What bodies of medium size may hold together, and so what is read ahead of those that are judged.
-const MEDIUM_ALL: usize = 4 << 20;
+const MEDIUM_ALL: usize = 2 << 20;
 
 /// A longer one takes the room of so many as long as it is: decoded it is several times as large, so no more than a short one
 /// is read while a long one is judged.
-const JUDGED: usize = 2;
+const JUDGED: usize = 3;
 
 /// Bodies over [`SMALL`] of one address on their way at once; the next ones wait, in the order of arrival.
 pub(super) const ADDRESS: usize = 8;

@@ -21,13 +21,15 @@ pub enum Rejection {
     #[error("the body ended before its end")]
     Broken,
     /// 503
-    #[error("too many bytes of unfinished or large bodies at once; nothing was judged")]
+    #[error(
+        "the gate is busy: too many bytes of unfinished bodies, or of bodies over 64 KiB, at once; nothing was judged, try again"
+    )]
     Memory,
     /// 503
-    #[error("too many unfinished bodies from this address; nothing was judged")]
+    #[error("too many unfinished bodies from this address; nothing was judged, try again")]
     Unfinished,
     /// 503
-    #[error("too many requests in flight{}; nothing was judged", if *.address { " from this address" } else { "" })]
+    #[error("the gate is busy: too many requests in flight{}; nothing was judged, try again", if *.address { " from this address" } else { "" })]
     Busy {
         /// Whether it is the address that has too many.
         address: bool,

@@ -5,17 +5,20 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What was spent so long ago counts for little (a factor of e).
+/// What was spent so long ago counts for little (a factor of e); what a review cost is remembered for longer.
 const MEMORY: Duration = Duration::from_secs(1);
+const DEAREST_MEMORY: Duration = Duration::from_secs(10);
 
 /// A twentieth of a processor, over [`MEMORY`]: who spends less leaves room whatever its reviews are.
 const MUCH: Duration = Duration::from_millis(50);
 
-/// Ten times what a usual review costs. The dearest of late counts and no average, which cheap ones would bring down.
-const DEAR: Duration = Duration::from_micros(500);
+/// Ten times what a usual review costs, which without optimisation is twenty times as much. The dearest of late counts and no
+/// average, which cheap ones would bring down.
+const DEAR: Duration =
+    if cfg!(debug_assertions) { Duration::from_millis(10) } else { Duration::from_micros(500) };
 
-/// What the reviews that a key has in flight will cost together: this much delays nobody else noticeably.
-const BACKLOG: Duration = Duration::from_millis(20);
+/// The longest body of a key with no review of late that is not taken for dear: two usual Pods.
+const UNSEEN: usize = 16 << 10;
 
 /// Seconds that a key must have spent of late to be one of those that share the processors: a review of two seconds ago.
 const ACTIVE: f64 = 1e-5;
@@ -26,11 +29,11 @@ const KEYS: usize = 1024;
 /// How the reviews of a key may go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// At once: it has had little of the processors of late, or little in flight.
+    /// At once: its reviews are cheap, and it has had little of the processors of late.
     Free,
     /// In turn with others that have had much.
     Busy,
-    /// The same, and away from the workers: its reviews take long.
+    /// In turn and away from the workers: its reviews take long.
     Dear,
 }
 
@@ -66,9 +69,9 @@ impl Spending {
         self.note_at(key, took.as_secs_f64(), 0.0, Instant::now());
     }
 
-    /// How the next small review of this key may go on, where the key has so many in flight.
-    pub fn pace(&self, key: &str, held: usize) -> Pace {
-        self.pace_at(key, held, Instant::now())
+    /// How the next small review of this key, with a body of so many bytes, may go on.
+    pub fn pace(&self, key: &str, bytes: usize) -> Pace {
+        self.pace_at(key, bytes, Instant::now())
     }
 
     fn note_at(&self, key: &str, took: f64, dear: f64, now: Instant) {
@@ -83,25 +86,19 @@ impl Spending {
         keys.insert(key, after);
     }
 
-    fn pace_at(&self, key: &str, held: usize, now: Instant) -> Pace {
+    fn pace_at(&self, key: &str, bytes: usize, now: Instant) -> Pace {
         let key = self.seed.hash_one(key);
         let keys = self.lock();
-        let spent = keys.get(&key).map(|spent| spent.faded(now));
-        match spent {
-            // Who spends much and no more than the others do takes nothing from them.
-            Some(spent)
-                if spent.seconds > MUCH.as_secs_f64()
-                    && spent.dearest * count(held) > BACKLOG.as_secs_f64()
-                    && spent.seconds > 1.05 * average(&keys, now) =>
-            {
-                if spent.dearest > DEAR.as_secs_f64() {
-                    Pace::Dear
-                } else {
-                    Pace::Busy
-                }
-            }
-            _ => Pace::Free,
+        let Some(spent) = keys.get(&key).map(|spent| spent.faded(now)) else {
+            return if bytes > UNSEEN { Pace::Dear } else { Pace::Free };
+        };
+        // Whatever it spends: where many keys with dear reviews share the processors, each spends little.
+        if spent.dearest > DEAR.as_secs_f64() {
+            return Pace::Dear;
         }
+        // Who spends much and no more than the others do takes nothing from them.
+        let much = spent.seconds > MUCH.as_secs_f64() && spent.seconds > 1.05 * average(&keys, now);
+        if much { Pace::Busy } else { Pace::Free }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Spent>> {
@@ -109,24 +106,20 @@ impl Spending {
     }
 }
 
-/// What the keys that spend something now have spent on average.
+/// What the keys that spend something now have spent on average, and one more that may come and has spent nothing: behind the
+/// backlog of a key that is alone, its first review would wait longest.
 fn average(keys: &HashMap<u64, Spent>, now: Instant) -> f64 {
     let all = keys.values().map(|spent| spent.faded(now)).filter(|spent| spent.seconds > ACTIVE);
     let (seconds, count) =
         all.fold((0.0, 0.0), |(seconds, count), spent| (seconds + spent.seconds, count + 1.0));
-    seconds / f64::max(count, 1.0)
-}
-
-/// A count among times.
-fn count(n: usize) -> f64 {
-    f64::from(u32::try_from(n).unwrap_or(u32::MAX))
+    seconds / (count + 1.0)
 }
 
 impl Spent {
     fn faded(self, now: Instant) -> Self {
-        let age = now.saturating_duration_since(self.at).as_secs_f64() / MEMORY.as_secs_f64();
-        let left = (-age).exp();
-        Self { seconds: self.seconds * left, dearest: self.dearest * left, at: now }
+        let age = now.saturating_duration_since(self.at).as_secs_f64();
+        let left = |memory: Duration| (-age / memory.as_secs_f64()).exp();
+        Self { seconds: self.seconds * left(MEMORY), dearest: self.dearest * left(DEAREST_MEMORY), at: now }
     }
 }
 
@@ -145,51 +138,61 @@ mod tests {
             note(&spending, "busy", Duration::from_micros(100), start);
             note(&spending, "mixed", Duration::from_micros(100), start);
         }
-        for _ in 0..200 {
-            note(&spending, "dear", Duration::from_millis(5), start);
-        }
-        note(&spending, "mixed", Duration::from_millis(20), start);
-        note(&spending, "seldom", Duration::from_millis(100), start);
-        let pace =
-            |at| ["dear", "busy", "mixed", "seldom", "unseen"].map(|key| spending.pace_at(key, 256, at));
-        assert_eq!(pace(start), [Pace::Dear, Pace::Busy, Pace::Dear, Pace::Free, Pace::Free]);
-        let few = ["dear", "busy"].map(|key| spending.pace_at(key, 4, start));
-        assert_eq!(few, [Pace::Free; 2], "four of 5 ms delay nobody");
+        note(&spending, "mixed", 2 * DEAR, start);
+        note(&spending, "seldom", Duration::from_micros(100), start);
+        let pace = |at| ["busy", "mixed", "seldom", "unseen"].map(|key| spending.pace_at(key, 1_000, at));
+        assert_eq!(pace(start), [Pace::Busy, Pace::Dear, Pace::Free, Pace::Free]);
+        let long = ["seldom", "unseen"].map(|key| spending.pace_at(key, UNSEEN + 1, start));
+        assert_eq!(long, [Pace::Free, Pace::Dear], "nothing says yet that it is cheap");
+        let later = start + Duration::from_secs(5);
         assert_eq!(
-            pace(start + Duration::from_secs(4)),
-            [Pace::Free; 5],
-            "half a second of work and more, long ago"
+            pace(later),
+            [Pace::Free, Pace::Dear, Pace::Free, Pace::Free],
+            "half a second of work, long ago"
         );
+        assert_eq!(pace(start + Duration::from_secs(8)), [Pace::Free; 4]);
+    }
+
+    #[test]
+    fn many_with_dear_reviews_are_found_though_each_spends_little() {
+        let (spending, start) = (Spending::default(), Instant::now());
+        for n in 0..200 {
+            note(&spending, &n.to_string(), DEAR + Duration::from_micros(1), start);
+        }
+        assert!((0..200).all(|n| spending.pace_at(&n.to_string(), 1_000, start) == Pace::Dear));
     }
 
     #[test]
     fn large_reviews_count_and_say_nothing_of_small_ones() {
         let (spending, start) = (Spending::default(), Instant::now());
-        note(&spending, "another", DEAR, start);
         spending.note_at("large", 1.0, 0.0, start);
         note(&spending, "large", Duration::from_micros(100), start);
-        assert_eq!(spending.pace_at("large", 256, start), Pace::Busy);
+        assert_eq!(spending.pace_at("large", 1_000, start), Pace::Busy);
     }
 
     #[test]
     fn who_spends_much_and_no_more_than_others_goes_on() {
         let (spending, start) = (Spending::default(), Instant::now());
-        note(&spending, "alone", Duration::from_secs(1), start);
-        assert_eq!(spending.pace_at("alone", 256, start), Pace::Free);
-        note(&spending, "greedy", Duration::from_secs(2), start);
-        assert_eq!(
-            ["alone", "greedy"].map(|key| spending.pace_at(key, 256, start)),
-            [Pace::Free, Pace::Dear]
-        );
+        let cheap = |key: &str, count| {
+            (0..count).for_each(|_| note(&spending, key, Duration::from_micros(100), start));
+        };
+        cheap("first", 10_000);
+        assert_eq!(spending.pace_at("first", 1_000, start), Pace::Busy, "another may come");
+        cheap("second", 10_000);
+        let pace = || ["first", "second"].map(|key| spending.pace_at(key, 1_000, start));
+        assert_eq!(pace(), [Pace::Busy; 2], "a third may come");
+        cheap("greedy", 40_000);
+        assert_eq!(pace(), [Pace::Free; 2]);
+        assert_eq!(spending.pace_at("greedy", 1_000, start), Pace::Busy);
     }
 
     #[test]
     fn keys_that_spent_nothing_of_late_are_forgotten() {
         let (spending, start) = (Spending::default(), Instant::now());
         for n in 0..KEYS {
-            note(&spending, &n.to_string(), DEAR, start);
+            note(&spending, &n.to_string(), Duration::from_micros(500), start);
         }
-        note(&spending, "one more", DEAR, start + Duration::from_secs(10));
+        note(&spending, "one more", Duration::from_micros(500), start + Duration::from_secs(10));
         assert_eq!(spending.lock().len(), 1);
     }
 }

@@ -99,7 +99,10 @@ async fn beyond_the_bound_requests_are_shed() {
     let request = format!("POST /echo HTTP/1.1\r\nhost: g\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     let answer503 = ask(&mut second, &request).await;
     assert_eq!(answer503.status, 503);
-    assert_eq!(answer503.body, "too many requests in flight; nothing was judged\n");
+    assert_eq!(
+        answer503.body,
+        "the gate is busy: too many requests in flight; nothing was judged, try again\n"
+    );
     assert!(answer503.head.contains("content-type: text/plain"), "{}", answer503.head);
     assert!(!answer503.head.contains("retry-after"), "{}", answer503.head);
     gate.slow.add_permits(1);
@@ -114,7 +117,10 @@ async fn one_address_does_not_take_what_another_needs() {
     gate.ask_slow(&mut greedy).await;
     let mut again = gate.connect().await;
     let answer = ask(&mut again, "GET /peer HTTP/1.1\r\nhost: g\r\n\r\n").await;
-    assert_eq!(answer.body, "too many requests in flight from this address; nothing was judged\n");
+    assert_eq!(
+        answer.body,
+        "the gate is busy: too many requests in flight from this address; nothing was judged, try again\n"
+    );
     let mut other = gate.connect_from("127.0.0.2", gate.client(None)).await;
     let answer = ask(&mut other, "GET /peer HTTP/1.1\r\nhost: g\r\n\r\n").await;
     assert_eq!(answer.body, "127.0.0.2 false");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::facts::Facts;
 use super::review::Review;
 use super::verdict::{Named, Verdict};
-use crate::telemetry::decisions::{DecisionLog, Finding, Objects, PolicyOutcome, Record};
+use crate::telemetry::decisions::{DecisionLog, Exemption, Finding, Objects, PolicyOutcome, Record};
 use crate::telemetry::metrics::{Reviewed, reviewed};
 use crate::telemetry::words::{NamespaceKind, Operation, Outcome};
 
@@ -64,6 +64,7 @@ pub fn tell(
             policies: policies(verdict),
             findings: findings(verdict),
             findings_omitted: all_findings(verdict).saturating_sub(FINDINGS_MAX) as u64,
+            exemptions: exemptions(verdict),
             warnings: verdict.warnings.len() as u64,
             patch_bytes: if verdict.patch.is_empty() {
                 0
@@ -102,6 +103,12 @@ fn policies(verdict: &Verdict) -> Vec<PolicyOutcome> {
         mode: "enforce",
     });
     said.chain(broken).collect()
+}
+
+/// Those that lifted a denial; break-glass that is open and lifted nothing is in the audit annotations alone.
+pub(super) fn exemptions(verdict: &Verdict) -> Vec<Exemption> {
+    let lifted = verdict.leaves.iter().filter(|used| used.lifted);
+    lifted.map(|used| Exemption { id: Arc::clone(&used.id), kind: used.kind.as_str() }).collect()
 }
 
 /// Findings of a line; the rest is counted, as in a denial.

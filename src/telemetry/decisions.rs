@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use super::metrics;
 use queue::Queue;
-pub use record::{Finding, Objects, PolicyOutcome, Record};
+pub use record::{Exemption, Finding, Objects, PolicyOutcome, Record};
 use sink::Sink;
 
 /// The flags of the decision log.

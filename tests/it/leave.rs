@@ -20,6 +20,18 @@ fn run(stage: &Stage, words: &[&str]) -> String {
     String::from_utf8(done.stdout).unwrap()
 }
 
+/// The decision log names the exemption that admitted an object in a field, and in no line of a denial.
+fn logged_exemption(gate: &Gate, id: &str, kind: &str) {
+    let expected = json!([{"id": id, "kind": kind}]);
+    soon("the decision log names the exemption", || {
+        let text = std::fs::read_to_string(gate.path("decisions.jsonl")).unwrap_or_default();
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let (admitted, denied): (Vec<_>, Vec<_>) = lines.partition(|line| line["verdict"] == "allow");
+        assert!(denied.iter().all(|line| line["exemptions"] == json!([])), "{text}");
+        admitted.iter().any(|line| line["exemptions"] == expected)
+    });
+}
+
 fn an_exception_opens_and_ends(on: On) {
     let stage = Stage::new(on);
     let api = stage.api();
@@ -42,6 +54,7 @@ fn an_exception_opens_and_ends(on: On) {
     let made =
         stage.ok(&api, "POST", "/api/v1/exceptions", exception(json!([{"namespace": SANDBOX}]), &expires));
     decides(&gate, "excepted", "");
+    logged_exemption(&gate, made["id"].as_str().unwrap(), "exception");
     let path = format!("/api/v1/exceptions/{}", made["id"].as_str().unwrap());
     stage.ok(&api, "DELETE", &path, Value::Null);
     decides(&gate, "no more", SUSPENDED);
@@ -104,6 +117,7 @@ fn break_glass_by_the_ledger_is_seen_by_every_gate_with_the_key() {
         let listed: Value =
             serde_json::from_str(&run(&stage, &[&["list", "-o", "json"], &by_api[..]].concat())).unwrap();
         let id = listed[0]["id"].as_str().unwrap();
+        logged_exemption(&gate, id, "breakglass");
         run(&stage, &[&["close", id], &by_api[..]].concat());
         decides(&gate, "closed", SUSPENDED);
         assert!(metric(&gate, "portcullis_breakglass_open 0"));

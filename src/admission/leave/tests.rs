@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
+use super::super::record::exemptions;
 use super::super::response::annotations;
 use super::super::tests::{NAMESPACE, decided_in, law, review};
 use super::super::{Endpoint, Facts, Outcome, Review, Verdict, World, decide};
@@ -74,6 +75,8 @@ fn what_is_lifted_is_told_and_recorded() {
     let annotations = annotations(&verdict);
     assert_eq!(annotations["exception"], ID);
     assert_eq!(annotations["policies"], "never=audit,never=warn");
+    let logged = exemptions(&verdict);
+    assert_eq!(logged.iter().map(|used| (&*used.id, used.kind)).collect::<Vec<_>>(), [(ID, "exception")]);
 }
 
 #[test]
@@ -195,4 +198,5 @@ fn open_break_glass_is_named_where_it_lifts_nothing_too() {
     let verdict = in_emergency(&signer.verifier, signer.entry(document()), &quiet);
     assert_eq!(annotations(&verdict)["breakglass"], ID);
     assert!(verdict.warning_lines().is_empty());
+    assert!(exemptions(&verdict).is_empty(), "the decision log names what lifted a denial, and this lifted none");
 }

@@ -18,6 +18,8 @@ const TEXT_MAX: usize = 512;
 const GROUPS_MAX: usize = 32;
 /// Policies named in one line.
 const POLICIES_MAX: usize = 64;
+/// Exemptions named in one line; as many as in an audit annotation.
+const EXEMPTIONS_MAX: usize = 10;
 /// Findings spelt out in one line; as many as in a denial.
 const FINDINGS_MAX: usize = 20;
 
@@ -67,6 +69,8 @@ pub struct Record {
     pub findings: Vec<Finding>,
     /// How many more findings there were.
     pub findings_omitted: u64,
+    /// The exemptions that lifted a denial; at most 10.
+    pub exemptions: Vec<Exemption>,
     /// How many warnings were sent.
     pub warnings: u64,
     /// Size of the patch in bytes of JSON; 0 without.
@@ -92,6 +96,15 @@ pub struct PolicyOutcome {
     pub outcome: Outcome,
     /// The mode it ran in: `enforce`, `warn` or `audit`.
     pub mode: &'static str,
+}
+
+/// An exemption that lifted a denial.
+#[derive(Debug, Clone)]
+pub struct Exemption {
+    /// Its id, as the ledger has it.
+    pub id: Arc<str>,
+    /// `exception` or `breakglass`.
+    pub kind: &'static str,
 }
 
 /// What one policy found, unmasked; the line masks it.
@@ -135,6 +148,7 @@ impl Record {
             }
         }
         self.policies.truncate(POLICIES_MAX);
+        self.exemptions.truncate(EXEMPTIONS_MAX);
         self.findings_omitted += self.findings.len().saturating_sub(FINDINGS_MAX) as u64;
         self.findings.truncate(FINDINGS_MAX);
         for finding in &mut self.findings {
@@ -152,11 +166,13 @@ impl Record {
         let who = who.map(|name| name.len() + size_of::<String>()).sum::<usize>();
         let findings = self.findings.iter().map(Finding::weight).sum::<usize>();
         let policies = self.policies.len() * size_of::<PolicyOutcome>();
+        let exemptions = self.exemptions.len() * size_of::<Exemption>();
         size_of::<Self>()
             + names
             + who
             + findings
             + policies
+            + exemptions
             + self.objects.as_ref().map_or(0, Objects::weight)
     }
 

@@ -43,6 +43,7 @@ fn example() -> Record {
             observed: Some("evil.example/web:1".to_owned()),
         }],
         findings_omitted: 0,
+        exemptions: Vec::new(),
         warnings: 0,
         patch_bytes: 0,
         revision: "3f9a12bc/42".into(),
@@ -215,6 +216,7 @@ fn a_hostile_record_is_bounded() {
         user: long.clone(),
         groups: vec![long.clone(); 100],
         findings: vec![finding; 100],
+        exemptions: vec![Exemption { id: "e1".into(), kind: "exception" }; 100],
         ..example()
     };
     record.bound();
@@ -222,6 +224,7 @@ fn a_hostile_record_is_bounded() {
         (record.groups.len(), record.groups[32].as_str(), record.findings.len(), record.findings_omitted),
         (33, "…", 20, 80)
     );
+    assert_eq!(record.exemptions.len(), 10);
     let length = serde_json::to_string(&record).unwrap().len();
     assert!(length < 40 << 10, "{length}");
     let (field, msg) = ("spec.env[0].value".to_owned(), format!("{long}!"));

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 
-use super::{Finding, PolicyOutcome, Record};
+use super::{Exemption, Finding, PolicyOutcome, Record};
 use crate::telemetry::mask;
 
 impl Serialize for Record {
@@ -35,6 +35,7 @@ impl Serialize for Record {
         let findings = self.findings.iter().map(|finding| MaskedFinding { kind: &self.kind, finding });
         line.serialize_entry("findings", &findings.collect::<Vec<_>>())?;
         line.serialize_entry("findings_omitted", &self.findings_omitted)?;
+        line.serialize_entry("exemptions", &self.exemptions)?;
         line.serialize_entry("warnings", &self.warnings)?;
         line.serialize_entry("patch_bytes", &self.patch_bytes)?;
         line.serialize_entry("revision", &*self.revision)?;
@@ -72,6 +73,15 @@ impl Serialize for PolicyOutcome {
         map.serialize_entry("id", &*self.id)?;
         map.serialize_entry("outcome", &self.outcome)?;
         map.serialize_entry("mode", self.mode)?;
+        map.end()
+    }
+}
+
+impl Serialize for Exemption {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("id", &*self.id)?;
+        map.serialize_entry("kind", self.kind)?;
         map.end()
     }
 }

@@ -206,7 +206,7 @@ fn follow(
         }
         (Source::Remote(remote), _) => {
             let intake = ledger::intake(&plan.follow, enter, condition, tasks);
-            ledger::follow_remote(remote.clone(), &plan.follow, intake, tasks);
+            ledger::follow_remote(remote.clone(), &plan.follow, intake, readiness, tasks);
             Origin::Remote(remote)
         }
         (Source::Database { .. }, Some(opened)) => {

@@ -22,9 +22,13 @@ pub mod kept;
 
 pub mod keeper;
 
+pub mod measure;
+
 mod pace;
 
 pub mod remote;
+
+pub mod token_end;
 
 pub use health::{Health, TroubleKind};
 pub use intake::{Enter, Intake, Offer, Refused};

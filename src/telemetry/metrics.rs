@@ -185,6 +185,22 @@ pub fn snapshot_revision(revision: u64) {
     state::SNAPSHOT_REVISION.set(revision as f64);
 }
 
+/// Tells how long the snapshot in force is as a document.
+#[expect(clippy::cast_precision_loss, reason = "samples are f64; a reader bounds the length far below 2^53")]
+pub fn snapshot_bytes(bytes: usize) {
+    state::SNAPSHOT_BYTES.set(bytes as f64);
+}
+
+/// Tells when the token for the ledger's API ends, in seconds since 1970; none where it does not say.
+pub fn ledger_token_expiry(unix_seconds: Option<i64>) {
+    *state::LEDGER_TOKEN_EXPIRY.lock().unwrap_or_else(PoisonError::into_inner) = unix_seconds;
+}
+
+/// Tells whether the ledger's database answers this process.
+pub fn database_reachable(reachable: bool) {
+    state::DATABASE_REACHABLE.set(f64::from(u8::from(reachable)));
+}
+
 // === the decision log ===
 
 /// Counts lines of the decision log that were not written.

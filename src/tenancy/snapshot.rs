@@ -32,6 +32,7 @@ pub use patch::Changes;
 pub use policy_sets::{
     Law, Origin, PARAMS_DEPTH_MAX, PolicySet, RULES_BYTES_MAX, RULES_MAX, Rule, SETS_MAX, depth, rules_bytes,
 };
+pub use read::LENGTH_MAX;
 pub use wire::schema;
 
 use super::breakglass;

@@ -9,7 +9,8 @@ use super::roles::{Follow, Source};
 use crate::lifecycle::ready::{Condition, Readiness};
 use crate::lifecycle::tasks::Tasks;
 use crate::store::feed::database::{Follower, listen};
-use crate::store::feed::{Enter, Health, Intake, Kept, TroubleKind, keeper, remote};
+use crate::store::feed::{Enter, Health, Intake, Kept, TroubleKind, keeper, measure, remote, token_end};
+use crate::telemetry::metrics;
 use crate::store::mirror::Mirror;
 use crate::store::{Ledger, Options, StoreError};
 
@@ -39,6 +40,8 @@ pub fn intake(follow: &Follow, enter: Enter, condition: Condition, tasks: &mut T
     let health = Health::new(condition, follow.stale_after.0);
     let mut intake = Intake::new(enter, health.clone());
     tasks.spawn("freshness", |stop| health.watch(stop));
+    let in_force = intake.in_force();
+    tasks.spawn("snapshot size", |stop| measure::measure(in_force, stop));
     let Some(directory) = &follow.cache else { return intake };
     let kept = Kept::new(directory, follow.cluster.clone());
     let file = kept.path().display().to_string();
@@ -90,9 +93,19 @@ pub fn follow(
     Ok(())
 }
 
-/// Follows a ledger by another process's API.
-pub fn follow_remote(remote: remote::Remote, follow: &Follow, intake: Intake, tasks: &mut Tasks) {
+/// Follows a ledger by another process's API, and when the token for it ends.
+pub fn follow_remote(
+    remote: remote::Remote,
+    follow: &Follow,
+    intake: Intake,
+    readiness: &Readiness,
+    tasks: &mut Tasks,
+) {
     let reconcile = follow.reconcile.0;
+    if let Some(path) = remote.token.clone() {
+        let condition = readiness.condition("ledger_token", "not read yet");
+        tasks.spawn("ledger's token", |stop| token_end::watch(path, condition, stop));
+    }
     tasks.spawn("ledger", move |stop| remote::follow(remote, intake, reconcile, stop));
 }
 
@@ -135,7 +148,10 @@ async fn prepare(
         match prepared {
             Ok(()) => return Ok(true),
             Err(error) if strict && !error.is_passing() => return Err(error),
-            Err(error) => health.trouble(TroubleKind::OutOfTouch, error),
+            Err(error) => {
+                metrics::database_reachable(false);
+                health.trouble(TroubleKind::OutOfTouch, error);
+            }
         }
         if !pace.failed().await {
             return Ok(false);

@@ -113,6 +113,8 @@ impl Follower {
             let whole = compared.is_none_or(|at| at.elapsed() >= self.reconcile);
             let before = intake.current().cloned();
             let looked = self.look(&mut intake, whole).await;
+            let away = |error: &LookError| error.kind() == TroubleKind::OutOfTouch;
+            metrics::database_reachable(!looked.as_ref().is_err_and(away));
             if let Some(mirror) = &self.mirror {
                 mirror.touched(match &looked {
                     Ok(()) => Touch::InTouch,

@@ -38,6 +38,7 @@ pub enum FeedError {
 pub struct Read {
     /// The snapshot.
     pub snapshot: Snapshot,
+    length: usize,
     digest: [u8; 32],
 }
 
@@ -48,7 +49,7 @@ pub struct Read {
 pub fn read(path: &Path) -> Result<Read, FeedError> {
     let bytes = bytes(path)?;
     let snapshot = Snapshot::parse(&path.display().to_string(), &bytes)?;
-    Ok(Read { snapshot, digest: Sha256::digest(&bytes).into() })
+    Ok(Read { snapshot, length: bytes.len(), digest: Sha256::digest(&bytes).into() })
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, FeedError> {
@@ -127,10 +128,10 @@ fn look(path: &Path, seen: Seen, enter: &impl Fn(Snapshot)) -> (Seen, Look) {
     if seen.bad == Some(digest) {
         return (seen, Look::Same);
     }
-    let parse = |bytes: Vec<u8>| Ok(Snapshot::parse(&path.display().to_string(), &bytes)?);
+    let parse = |bytes: Vec<u8>| Ok((Snapshot::parse(&path.display().to_string(), &bytes)?, bytes.len()));
     match read.and_then(parse) {
-        Ok(snapshot) => {
-            told(&snapshot);
+        Ok((snapshot, length)) => {
+            told(&snapshot, length);
             enter(snapshot);
             (Seen { good: Some(digest), bad: None }, Look::Good)
         }
@@ -139,13 +140,14 @@ fn look(path: &Path, seen: Seen, enter: &impl Fn(Snapshot)) -> (Seen, Look) {
 }
 
 fn take(read: Read, enter: &impl Fn(Snapshot), condition: &Condition) {
-    told(&read.snapshot);
+    told(&read.snapshot, read.length);
     enter(read.snapshot);
     condition.good();
 }
 
-fn told(snapshot: &Snapshot) {
+fn told(snapshot: &Snapshot, length: usize) {
     metrics::snapshot_reload(true);
+    metrics::snapshot_bytes(length);
     metrics::snapshot_confirmed(Duration::ZERO);
     metrics::snapshot_revision(snapshot.revision);
     let (tenants, namespaces) = (snapshot.tenants.len(), snapshot.namespaces.len());

@@ -21,6 +21,8 @@ pub struct Intake {
     enter: Enter,
     health: Health,
     latest: watch::Sender<Option<Arc<Snapshot>>>,
+    /// As `latest`, and with what was kept from an earlier run.
+    in_force: watch::Sender<Option<Arc<Snapshot>>>,
 }
 
 /// What a whole document was to the snapshot in force.
@@ -64,8 +66,8 @@ pub enum Refused {
 impl Intake {
     /// Nothing is in force yet.
     pub fn new(enter: Enter, health: Health) -> Self {
-        let (latest, _) = watch::channel(None);
-        Self { current: None, held: Held::default(), enter, health, latest }
+        let (latest, in_force) = (watch::Sender::new(None), watch::Sender::new(None));
+        Self { current: None, held: Held::default(), enter, health, latest, in_force }
     }
 
     /// How it is told whether all is well.
@@ -76,6 +78,11 @@ impl Intake {
     /// Each new snapshot in force, for whoever keeps it.
     pub fn latest(&self) -> watch::Receiver<Option<Arc<Snapshot>>> {
         self.latest.subscribe()
+    }
+
+    /// The snapshot in force, as that changes.
+    pub fn in_force(&self) -> watch::Receiver<Option<Arc<Snapshot>>> {
+        self.in_force.subscribe()
     }
 
     /// What is in force.
@@ -179,6 +186,7 @@ impl Intake {
             // As many as there are writes; the metric tells them all.
             Some(_) => tracing::debug!(revision, %ledger, tenants, namespaces, "change in force"),
         }
+        self.in_force.send_replace(Some(Arc::clone(&snapshot)));
         self.current = Some(snapshot);
     }
 }

@@ -20,6 +20,9 @@ pub(super) static LEAVES_USED: Family<Counter> = Family::new(&["kind"]);
 /// From when until when, in seconds since 1970.
 pub(super) static BREAKGLASS: Mutex<Vec<(i64, i64)>> = Mutex::new(Vec::new());
 pub(super) static SNAPSHOT_REVISION: Gauge = Gauge::new();
+pub(super) static SNAPSHOT_BYTES: Gauge = Gauge::new();
+pub(super) static LEDGER_TOKEN_EXPIRY: Mutex<Option<i64>> = Mutex::new(None);
+pub(super) static DATABASE_REACHABLE: Gauge = Gauge::new();
 pub(super) static SNAPSHOT_RELOADS: Family<Counter> = Family::new(&["result"]);
 pub(super) static SNAPSHOT_KEPT: Family<Counter> = Family::new(&["result"]);
 pub(super) static SNAPSHOT_RECONCILED: Family<Counter> = Family::new(&["result"]);
@@ -98,6 +101,13 @@ pub(super) fn write_snapshot_age(metric: &Description, page: &mut Page) {
     let confirmed = *SNAPSHOT_CONFIRMED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(confirmed) = confirmed {
         page.sample(metric, "", confirmed.elapsed().as_secs_f64());
+    }
+}
+
+pub(super) fn write_token_expiry(metric: &Description, page: &mut Page) {
+    let expiry = *LEDGER_TOKEN_EXPIRY.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(expiry) = expiry {
+        page.sample(metric, "", expiry);
     }
 }
 

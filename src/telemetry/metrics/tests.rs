@@ -35,6 +35,9 @@ fn everything() -> String {
     snapshot_revision(42);
     snapshot_confirmed(Duration::from_secs(1));
     snapshot_held(1, 0);
+    snapshot_bytes(4096);
+    ledger_token_expiry(Some(1_900_000_000));
+    database_reachable(true);
     snapshot_kept(true);
     snapshot_reconciled(true);
     answered("/api/v1/clusters/{c}", "GET", 200, Duration::from_millis(2));

@@ -12,8 +12,8 @@ use super::error::{Problems, SnapshotError};
 use super::shape;
 use super::wire::Document;
 
-/// 30 times the document of 1,000 tenants and 10,000 namespaces.
-const LENGTH_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of a document, at most: 30 times that of 1,000 tenants and 10,000 namespaces.
+pub const LENGTH_MAX: usize = 64 * 1024 * 1024;
 /// A namespace is 13 nodes and an app 5: room for 100,000 of each.
 const YAML_NODES_MAX: usize = 2_000_000;
 

@@ -24,6 +24,10 @@ fn follows(on: On) {
     }
     let revision = |gate: &crate::support::Gate| gate.metric("portcullis_snapshot_revision", &[]);
     soon("the same revision", || revision(&by_database) == revision(&by_api));
+    for process in [&api, &by_database, &by_api] {
+        // It is measured every ten seconds; an empty ledger's document is shorter than this one.
+        soon("its length is told", || process.metric("portcullis_snapshot_bytes", &[]) > 500);
+    }
     assert_eq!(by_api.metric("portcullis_snapshot_reload_total", &["result=\"error\""]), 0);
     assert_eq!(by_database.metric("portcullis_snapshot_reload_total", &["result=\"error\""]), 0);
 }

@@ -62,6 +62,9 @@ fn the_database_freezes_and_stops() {
         assert_eq!(said(gate, SANDBOX), "", "decided as before");
     }
     soon("the API is not ready", || api.get("/readyz").0 == 503);
+    for process in [&api, &gates[0]] {
+        soon("the database is told to be away", || process.metric("portcullis_database_reachable", &[]) == 0);
+    }
     let (status, problem) = stage.call(&api, "GET", "/api/v1/clusters", None);
     assert_eq!((status, &problem["code"]), (503, &json!("SERVICE_UNAVAILABLE")), "{problem}");
     own.signal(18);
@@ -69,6 +72,9 @@ fn the_database_freezes_and_stops() {
         soon("in touch again", || readiness(gate) == (200, String::new()));
     }
     soon("the API is ready again", || api.get("/readyz").0 == 200);
+    for process in [&api, &gates[0]] {
+        soon("the database is told to be there", || process.metric("portcullis_database_reachable", &[]) == 1);
+    }
     stage.suspend(&api, true);
     gates.iter().for_each(|gate| decides(gate, "after the frost", SUSPENDED));
 
@@ -137,6 +143,45 @@ fn a_token_is_rotated() {
     std::fs::write(stage.path("token"), stage.token("another-gate", "service")).unwrap();
     decides(&gate, "with the new token", "");
     soon("all is well", || readiness(&gate) == (200, String::new()));
+}
+
+fn token_condition(gate: &crate::support::Gate) -> (u16, String) {
+    let (status, page) = gate.get("/readyz");
+    let page: serde_json::Value = serde_json::from_str(&page).unwrap();
+    let conditions = page["conditions"].as_array().unwrap();
+    let token = conditions.iter().find(|condition| condition["name"] == "ledger_token").unwrap();
+    (status, token["reason"].as_str().unwrap_or_default().to_owned())
+}
+
+/// The end of the token is told before it comes and after; the gate decides by what it has, and is well with a new token.
+#[test]
+fn a_token_that_ends_is_told() {
+    const EXPIRY: &str = "portcullis_ledger_token_expiry_timestamp_seconds";
+    let stage = Stage::new(On::Sqlite);
+    let api = stage.api();
+    stage.furnish(&api);
+    std::fs::write(stage.path("token"), stage.token_for("gate", "service", "1h")).unwrap();
+    let gate = stage.remote(&api.api, &[]);
+    decides(&gate, "before", "");
+    soon("its end is near", || token_condition(&gate).1.contains("ends within 1 day, at 2"));
+    #[expect(clippy::cast_possible_truncation, reason = "a time in this century")]
+    let left = gate.metric_seconds(EXPIRY) as i64 - jiff::Timestamp::now().as_second();
+    assert!((1..=3600).contains(&left), "{left}");
+    // {"exp":1767225600}, which was over before this test was written; a minted token lives for a minute at least.
+    let ended = "e30.eyJleHAiOjE3NjcyMjU2MDB9.c2ln";
+    std::fs::write(stage.path("token"), ended).unwrap();
+    soon("its end is told", || token_condition(&gate).1.contains("ended at 2026-01-01T00:00:00Z"));
+    assert_eq!(token_condition(&gate).0, 200, "the gate decides by what it has");
+    soon("the API refuses it", || readiness(&gate).1.contains("UNAUTHORIZED"));
+    assert!((gate.metric_seconds(EXPIRY) - 1_767_225_600.0).abs() < 1.0);
+    let told = gate.told();
+    assert_eq!(told.iter().filter(|line| line.contains("the ledger's token ends soon")).count(), 1);
+    assert_eq!(told.iter().filter(|line| line.contains("the ledger's token has ended")).count(), 1);
+    assert!(!told.iter().any(|line| line.contains(ended)), "and the token is never told");
+    std::fs::write(stage.path("token"), stage.token_for("gate", "service", "240h")).unwrap();
+    soon("the new one is good", || token_condition(&gate) == (200, String::new()));
+    stage.suspend(&api, true);
+    decides(&gate, "and used", SUSPENDED);
 }
 
 /// What does not fit, because a change was lost, is healed by the whole.

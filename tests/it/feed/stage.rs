@@ -55,8 +55,14 @@ impl Stage {
 
     /// A token that the API believes.
     pub fn token(&self, subject: &str, role: &str) -> String {
+        self.token_for(subject, role, "1h")
+    }
+
+    /// The same for this long.
+    pub fn token_for(&self, subject: &str, role: &str, ttl: &str) -> String {
         let mut command = portcullis();
-        command.args(["token", "new", "--subject", subject, "--role", role, "--keys"]).arg(self.path("keys"));
+        command.args(["token", "new", "--subject", subject, "--role", role, "--ttl", ttl, "--keys"]);
+        command.arg(self.path("keys"));
         let printed = command.output().unwrap();
         assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
         String::from_utf8(printed.stdout).unwrap().trim().to_owned()

@@ -76,3 +76,28 @@ fn every_alert_says_how_bad_it_is_and_what_it_means() {
         }
     }
 }
+
+/// An alert that fires only when it is too late is none.
+#[test]
+fn ledger_alerts_fire_long_before_the_end() {
+    let alerts: Value = serde_saphyr::from_str(&read("alerts.yaml")).unwrap();
+    let rules = alerts["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
+    let rules: std::collections::BTreeMap<_, _> =
+        rules.map(|rule| (rule["alert"].as_str().unwrap(), rule["expr"].as_str().unwrap())).collect();
+    let half = portcullis::tenancy::snapshot::LENGTH_MAX / (2 * 1024 * 1024);
+    for (name, expected) in [
+        ("PortcullisSnapshotLarge", format!("max(portcullis_snapshot_bytes) > {half} * 1024 * 1024").as_str()),
+        (
+            "PortcullisLedgerTokenEnds",
+            "min(portcullis_ledger_token_expiry_timestamp_seconds) - time() < 7 * 86400",
+        ),
+        ("PortcullisLedgerSilent", "max(portcullis_snapshot_age_seconds) > 120"),
+        ("PortcullisDatabaseUnreachable", "min(portcullis_database_reachable) == 0"),
+        (
+            "PortcullisApiErrors",
+            "sum by (route, status) (rate(portcullis_http_requests_total{status=~\"5..\"}[5m])) > 0",
+        ),
+    ] {
+        assert_eq!(rules.get(name), Some(&expected), "{name}");
+    }
+}

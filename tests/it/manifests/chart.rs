@@ -281,7 +281,42 @@ fn a_ledger_stands_beside_the_gates() {
         let issued = &named("Certificate", "portcullis-api")["spec"];
         assert_eq!(issued["dnsNames"], json!(["portcullis-api.portcullis-system.svc"]));
         assert_ne!(named("NetworkPolicy", "portcullis")["spec"]["egress"], json!([]));
+        let closed = &named("NetworkPolicy", "portcullis-api")["spec"];
+        assert_eq!(closed["podSelector"]["matchLabels"], api["spec"]["selector"]["matchLabels"]);
+        assert_eq!(closed["policyTypes"], json!(["Ingress", "Egress"]));
+        let ports = |rule: &Value| rule["ports"][0]["port"].clone();
+        let ingress = closed["ingress"].as_array().unwrap();
+        assert_eq!(ingress.iter().map(ports).collect::<Vec<_>>(), ["api", "admin"]);
+        assert_eq!(ingress[0]["from"], Value::Null, "whoever shows a token may call, unless apiClients says who");
+        assert!(ingress[1]["from"][0]["namespaceSelector"].is_object(), "metrics are for Prometheus alone");
     }
+}
+
+#[test]
+fn network_policy_of_the_api_admits_its_gates_and_the_named_peers() {
+    let values = "tenancy: {source: ledger}\napi: {enabled: true}\n\
+        networkPolicy: {apiClients: [{namespaceSelector: {matchLabels: {name: portal}}}], apiPeers: [{ipBlock: {cidr: 10.9.0.7/32}}]}\n";
+    let (_dir, file) = scratch("values.yaml", values);
+    let words = ["--values", file.to_str().unwrap()];
+    let Some(text) = render(&words) else { return };
+    let all = documents(&text);
+    let of_api = |document: &&Value| {
+        document["kind"] == "NetworkPolicy" && document["metadata"]["name"] == "portcullis-api"
+    };
+    let closed = &all.iter().find(of_api).unwrap()["spec"];
+    let gates = |document: &&Value| {
+        document["kind"] == "Deployment" && document["metadata"]["name"] == "portcullis"
+    };
+    let gates = &all.iter().find(gates).unwrap()["spec"]["selector"]["matchLabels"];
+    let portal = json!({"namespaceSelector": {"matchLabels": {"name": "portal"}}});
+    assert_eq!(closed["ingress"][0]["from"], json!([{"podSelector": {"matchLabels": gates}}, portal]));
+    let egress = closed["egress"].as_array().unwrap();
+    assert_eq!(egress.len(), 2, "{egress:?}");
+    assert_eq!(egress[0]["ports"][0]["port"], 53);
+    assert_eq!(egress[1]["to"], json!([{"ipBlock": {"cidr": "10.9.0.7/32"}}]));
+    let open = [&words[..], &["--set", "networkPolicy.enabled=false", "--set", "webhook.allowAnyCaller=true"]];
+    let Some(text) = render(&open.concat()) else { return };
+    assert!(!documents(&text).iter().any(|document| document["kind"] == "NetworkPolicy"));
 }
 
 /// Nobody who scans may read a Secret or write anything but whose turn it is.

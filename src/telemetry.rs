@@ -13,6 +13,8 @@ pub mod log;
 
 pub mod decisions;
 
+pub mod gzip;
+
 pub mod mask;
 
 pub mod visible;

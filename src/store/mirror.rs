@@ -20,18 +20,21 @@ const CHANGES_MAX: usize = 1024;
 /// Bytes of changes that are remembered: one change may be as long as all of a tenant's policy sets.
 const CHANGES_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Clusters whose whole document is remembered, each as of one revision.
+/// Whole documents that are remembered, each of one cluster as of one revision.
 const DOCUMENTS_MAX: usize = 16;
 
 /// What gates of this process's API wait on; all clones are one.
 #[derive(Clone)]
 pub struct Mirror(Arc<Shared>);
 
+/// Whose document: a cluster's or the whole ledger's, compressed or not.
+type Variant = (Option<String>, bool);
+
 struct Shared {
     changes: Mutex<VecDeque<Change>>,
     turn: watch::Sender<Turn>,
     touch: watch::Sender<bool>,
-    documents: tokio::sync::Mutex<BTreeMap<Option<String>, (Now, Bytes)>>,
+    documents: tokio::sync::Mutex<BTreeMap<Variant, (Now, Bytes)>>,
     closing: CancellationToken,
 }
 
@@ -165,7 +168,7 @@ impl Mirror {
         }
     }
 
-    /// The whole document for a cluster as it is sent, as of `now` or later; `make` gives it where it is not remembered.
+    /// The whole document for a cluster as it is sent, compressed or not, as of `now` or later; `make` gives it where it is not remembered.
     /// Whoever asks meanwhile waits for the one that is being made.
     ///
     /// # Errors
@@ -173,11 +176,12 @@ impl Mirror {
     pub async fn document<E>(
         &self,
         cluster: Option<&str>,
+        compressed: bool,
         now: &Now,
         make: impl Future<Output = Result<(Now, Bytes), E>>,
     ) -> Result<Bytes, E> {
         let mut documents = self.0.documents.lock().await;
-        let key = cluster.map(str::to_owned);
+        let key = (cluster.map(str::to_owned), compressed);
         if let Some((of, document)) = documents.get(&key)
             && of.ledger == now.ledger
             && of.revision >= now.revision

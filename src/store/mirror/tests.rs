@@ -114,8 +114,11 @@ async fn a_document_is_made_once_a_revision() {
         async move { Ok::<_, std::convert::Infallible>((now("a", revision), Bytes::from(revision.to_string()))) }
     };
     for (asked, have, expected) in [(1, 1, "1"), (1, 9, "1"), (2, 3, "3"), (3, 9, "3")] {
-        let document = mirror.document(None, &now("a", asked), async { make(have).await }).await.unwrap();
+        let document =
+            mirror.document(None, false, &now("a", asked), async { make(have).await }).await.unwrap();
         assert_eq!(document, expected);
     }
     assert_eq!(made.load(std::sync::atomic::Ordering::Relaxed), 2);
+    let compressed = mirror.document(None, true, &now("a", 3), async { make(7).await }).await.unwrap();
+    assert_eq!(compressed, "7", "who takes gzip is not answered with what is not compressed");
 }

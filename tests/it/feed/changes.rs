@@ -168,3 +168,51 @@ fn the_long_poll_waits_for_what_is_new() {
     let (status, problem) = ask("?cluster=nowhere");
     assert_eq!((status, &problem["code"]), (404, &json!("CLUSTER_NOT_FOUND")), "{problem}");
 }
+
+fn whole_document_is_compressed_for_who_takes_gzip(on: On) {
+    use std::io::Read as _;
+    let stage = Stage::new(on);
+    let api = stage.api();
+    stage.furnish(&api);
+    (0..20).for_each(|number| stage.tenant(&api, "eu-1", &format!("t{number}")));
+    let gate = stage.remote(&api.api, &[]);
+    decides(&gate, "a gate reads what is compressed", "");
+    let agent: ureq::Agent = ureq::Agent::config_builder().build().into();
+    let ask = |accepted: Option<&str>| {
+        let mut request = agent.get(format!("http://{}/api/v1/snapshot", api.api));
+        request = request.header("authorization", format!("Bearer {}", stage.admin));
+        if let Some(accepted) = accepted {
+            request = request.header("accept-encoding", accepted);
+        }
+        let mut answer = request.call().unwrap();
+        let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let (coding, vary) = (header("content-encoding"), header("vary"));
+        assert_eq!(vary.as_deref(), Some("accept-encoding"));
+        (coding, answer.body_mut().read_to_vec().unwrap())
+    };
+    let (coding, plain) = ask(None);
+    assert_eq!(coding, None);
+    // Whichever comes first: what is remembered for one must not be answered to the other.
+    for accepted in ["gzip", "gzip;q=0, identity", "br, GZIP"] {
+        let (coding, body) = ask(Some(accepted));
+        if accepted.contains("q=0") {
+            assert_eq!((coding, &body), (None, &plain));
+            continue;
+        }
+        assert_eq!(coding.as_deref(), Some("gzip"), "{accepted}");
+        assert!(body.len() * 3 < plain.len(), "{} of {}", body.len(), plain.len());
+        let mut text = Vec::new();
+        flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut text).unwrap();
+        assert_eq!(text, plain);
+    }
+}
+
+#[test]
+fn whole_document_is_compressed_on_sqlite() {
+    whole_document_is_compressed_for_who_takes_gzip(On::Sqlite);
+}
+
+#[test]
+fn whole_document_is_compressed_on_postgres() {
+    whole_document_is_compressed_for_who_takes_gzip(On::Postgres);
+}

@@ -1,18 +1,21 @@
 //! One question to the API: what is new since where we are?
 
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use ureq::Agent;
+use ureq::http::Response;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body};
 
 use super::Remote;
 use crate::store::feed::health::TroubleKind;
 use crate::store::feed::intake::Refused;
-use crate::tenancy::snapshot::{Held, Snapshot, SnapshotError};
+use crate::telemetry::gzip;
+use crate::tenancy::snapshot::{Held, LENGTH_MAX, Snapshot, SnapshotError};
 
 /// What takes so much longer than it was asked to hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,8 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// For the connection itself.
 const PATIENCE_CONNECT: Duration = Duration::from_secs(5);
 
-/// A longer answer is none of a ledger's.
-const BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Bytes of an answer once it is decompressed, at most: the longest document that is read, and what is around it.
+const BYTES_MAX: u64 = LENGTH_MAX as u64 + 1024 * 1024;
 
 /// What the API says.
 #[derive(Debug)]
@@ -47,6 +50,12 @@ pub(super) enum RemoteError {
     Transport(Box<ureq::Error>),
     #[error("the ledger's API answers {status}{title}")]
     Status { status: u16, title: String },
+    #[error("the ledger's API answers more than {0} bytes")]
+    TooLong(u64),
+    #[error("the ledger's API answers in the content encoding `{0}` (read here: gzip)")]
+    Encoding(String),
+    #[error("the answer of the ledger's API cannot be read: {0}")]
+    Body(std::io::Error),
     #[error("the ledger's API answers what is no snapshot: {0}")]
     Answer(#[from] serde_json::Error),
     #[error("the ledger's document does not hold: {0}")]
@@ -59,8 +68,10 @@ impl RemoteError {
     /// Whether the API answers, and what it says is not taken.
     pub(super) const fn kind(&self) -> TroubleKind {
         match self {
-            Self::Answer(_) | Self::Document(_) | Self::Refused(_) => TroubleKind::Refused,
-            Self::File { .. } | Self::Pem(_) | Self::Transport(_) | Self::Status { .. } => {
+            Self::Answer(_) | Self::Document(_) | Self::Refused(_) | Self::TooLong(_) | Self::Encoding(_) => {
+                TroubleKind::Refused
+            }
+            Self::File { .. } | Self::Pem(_) | Self::Transport(_) | Self::Body(_) | Self::Status { .. } => {
                 TroubleKind::OutOfTouch
             }
         }
@@ -105,9 +116,9 @@ impl Client {
         if let Some(bearer) = self.bearer()? {
             request = request.header("Authorization", bearer);
         }
-        let mut response = request.call().map_err(transport)?;
+        let mut response = request.header("Accept-Encoding", "gzip").call().map_err(transport)?;
         let status = response.status().as_u16();
-        let body = response.body_mut().with_config().limit(BYTES_MAX).read_to_vec().map_err(transport)?;
+        let body = body(&mut response, BYTES_MAX)?;
         if status != 200 {
             return Err(RemoteError::Status { status, title: title(&body) });
         }
@@ -138,9 +149,9 @@ impl Client {
         if let Some(bearer) = self.bearer()? {
             request = request.header("Authorization", bearer);
         }
-        let mut response = request.call().map_err(transport)?;
+        let mut response = request.header("Accept-Encoding", "gzip").call().map_err(transport)?;
         let status = response.status().as_u16();
-        let body = response.body_mut().with_config().limit(BYTES_MAX).read_to_vec().map_err(transport)?;
+        let body = body(&mut response, BYTES_MAX)?;
         if status != 200 {
             return Err(RemoteError::Status { status, title: title(&body) });
         }
@@ -189,6 +200,27 @@ impl Client {
     }
 }
 
+/// The answer, decompressed; never more of it in memory than `max` bytes.
+fn body(response: &mut Response<Body>, max: u64) -> Result<Vec<u8>, RemoteError> {
+    let coding = response.headers().get("content-encoding");
+    let coding = coding.map(|coding| String::from_utf8_lossy(coding.as_bytes()).into_owned());
+    // The bound is on what is read here, so the client's own bound must not come first.
+    let sent = response.body_mut().with_config().limit(u64::MAX).reader();
+    let text: Box<dyn Read> = match coding.as_deref() {
+        None | Some("identity") => Box::new(sent),
+        Some(coding) if coding.eq_ignore_ascii_case("gzip") => Box::new(gzip::decompress(sent)),
+        Some(coding) => return Err(RemoteError::Encoding(coding.chars().take(64).collect())),
+    };
+    bounded(text, max)
+}
+
+/// All of a text, of which no more is read than one byte over the bound.
+fn bounded(text: impl Read, max: u64) -> Result<Vec<u8>, RemoteError> {
+    let mut bytes = Vec::new();
+    text.take(max.saturating_add(1)).read_to_end(&mut bytes).map_err(RemoteError::Body)?;
+    if bytes.len() as u64 > max { Err(RemoteError::TooLong(max)) } else { Ok(bytes) }
+}
+
 /// The typed way where all is well, which takes a third of the time.
 fn read_whole(text: &str, before: Option<&Snapshot>) -> Result<(Snapshot, Held), RemoteError> {
     const NAME: &str = "the ledger's API";
@@ -235,3 +267,6 @@ fn title(body: &[u8]) -> String {
     let line: String = words.join(": ").chars().filter(|c| !c.is_control()).take(200).collect();
     if line.is_empty() { line } else { format!(": {line}") }
 }
+
+#[cfg(test)]
+mod tests;

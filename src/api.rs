@@ -222,7 +222,14 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins.iter().cloned()))
         .allow_methods([M::GET, M::POST, M::PUT, M::PATCH, M::DELETE])
-        .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_MATCH, idempotency::HEADER, request_id::HEADER])
+        .allow_headers([
+            AUTHORIZATION,
+            CONTENT_TYPE,
+            IF_MATCH,
+            door::TENANT,
+            idempotency::HEADER,
+            request_id::HEADER,
+        ])
         .expose_headers([ETAG, LOCATION, RETRY_AFTER, idempotency::REPLAYED, request_id::HEADER])
 }
 

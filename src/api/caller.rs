@@ -14,6 +14,7 @@ use super::route::{Part, Shape};
 use crate::access::matrix::Rule;
 use crate::access::{Identity, Scope, authorize};
 use crate::store::Tx;
+use crate::store::identities::Standing;
 
 /// Who is asking, and for what: an identity that may do what this route does, in the tenant of the path.
 ///
@@ -27,6 +28,7 @@ struct Inner {
     scope: Scope,
     ticket: Option<Ticket>,
     dry_run: bool,
+    memberships: Vec<Standing>,
 }
 
 impl Caller {
@@ -37,7 +39,20 @@ impl Caller {
         ticket: Option<Ticket>,
         dry_run: bool,
     ) -> Self {
-        Self(Arc::new(Inner { identity, rule, scope, ticket, dry_run }))
+        Self(Arc::new(Inner { identity, rule, scope, ticket, dry_run, memberships: Vec::new() }))
+    }
+
+    /// The same with the memberships that say what it is.
+    pub(super) fn of(mut self, memberships: Vec<Standing>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.memberships = memberships;
+        }
+        self
+    }
+
+    /// The memberships that say what it is; none of an identity whose token says it.
+    pub fn memberships(&self) -> &[Standing] {
+        &self.0.memberships
     }
 
     /// Who it is.

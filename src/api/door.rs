@@ -83,21 +83,21 @@ impl Door {
         ledger: &Ledger,
         token: &str,
         tenant: Option<&str>,
-    ) -> Result<Identity, Problem> {
+    ) -> Result<Found, Problem> {
         let who = self.issuers.identify(token).await?;
         if let Some(jti) = &who.jti {
             return match self.known(ledger, jti, Question::Token(&who)).await? {
                 Known::Token(Worth::Revoked) => Err(Problem::of(Code::TokenRevoked)),
                 Known::Token(Worth::Ended) => Err(Problem::new(Code::TokenRevoked, ENDED)),
-                _ => Ok(who),
+                _ => Ok(Found::alone(who)),
             };
         }
         if !who.roles.is_empty() {
-            return Ok(who);
+            return Ok(Found::alone(who));
         }
         match self.known(ledger, &who.name(), Question::Member).await? {
-            Known::Member(all) => member(who, all, tenant),
-            Known::Token(_) => Ok(who),
+            Known::Member(all) => Ok(member(who, all, tenant)),
+            Known::Token(_) => Ok(Found::alone(who)),
         }
     }
 
@@ -167,17 +167,48 @@ fn asking() -> Result<Scope, Problem> {
     Ok(authorize(&who, Action::Snapshot, None, "")?)
 }
 
-/// Somebody as a member of the tenant that is meant: the one that is named, or the only one.
-fn member(who: Identity, all: Vec<Standing>, tenant: Option<&str>) -> Result<Identity, Problem> {
-    let several = all.len() > 1;
-    let mut meant = all.into_iter().filter(|s| tenant.is_none_or(|t| t == s.tenant.id || t == s.tenant.slug));
-    match (meant.next(), tenant) {
-        (Some(_), None) if several => {
-            let sentence =
-                "the caller is a member of several tenants; name one in the header `X-Portcullis-Tenant`";
-            Err(Problem::new(Code::Forbidden, sentence))
-        }
-        (Some(Standing { tenant, role, projects }), _) => Ok(who.member(tenant, role, projects)),
-        (None, _) => Ok(who),
+/// An identity, and the memberships that say what it is.
+pub struct Found {
+    /// As a member of the tenant that is meant; of several and none named, it has no role.
+    pub who: Identity,
+    /// Of an identity of a further issuer, in the order of slugs.
+    pub memberships: Vec<Standing>,
+    /// Whether it is a member of several tenants, and the request names none.
+    pub undecided: bool,
+}
+
+impl Found {
+    const fn alone(who: Identity) -> Self {
+        Self { who, memberships: Vec::new(), undecided: false }
     }
+
+    /// The identity, where it is clear which tenant is meant.
+    ///
+    /// # Errors
+    /// 403 where it is not.
+    pub fn decided(&self) -> Result<&Identity, Problem> {
+        if self.undecided { Err(Problem::new(Code::Forbidden, UNDECIDED)) } else { Ok(&self.who) }
+    }
+
+    /// Any of its memberships, by which somebody who is a member of several may ask which they are.
+    pub fn any(&self) -> Identity {
+        match self.memberships.first().cloned().filter(|_| self.undecided) {
+            Some(Standing { tenant, role, projects }) => self.who.clone().member(tenant, role, projects),
+            None => self.who.clone(),
+        }
+    }
+}
+
+const UNDECIDED: &str = "the caller is a member of several tenants; name one in the header `X-Portcullis-Tenant`; \
+                         `GET /api/v1/me` lists them";
+
+/// Somebody as a member of the tenant that is meant: the one that is named, or the only one.
+fn member(who: Identity, all: Vec<Standing>, tenant: Option<&str>) -> Found {
+    let undecided = all.len() > 1 && tenant.is_none();
+    let meant = all.iter().find(|s| tenant.is_none_or(|t| t == s.tenant.id || t == s.tenant.slug));
+    let who = match meant.filter(|_| !undecided).cloned() {
+        Some(Standing { tenant, role, projects }) => who.member(tenant, role, projects),
+        None => who,
+    };
+    Found { who, memberships: all, undecided }
 }

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::body::{BODY_MAX, too_long};
 use super::caller::{Caller, bearer};
-use super::door::TENANT;
+use super::door::{Found, TENANT};
 use super::idempotency::{REPLAYED, Ticket};
 use super::problem::{Code, Fault, Problem};
 use super::request_id::RequestId;
@@ -83,11 +83,17 @@ async fn through(
     }
     let token = bearer(request.headers()).map(str::to_owned);
     let chosen = request.headers().get(TENANT).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let who = identify(post, address, tenant.or(chosen.as_deref()), id, token).await?;
+    let found = identify(post, address, tenant.or(chosen.as_deref()), id, token).await?;
     if !post.manner.waits {
-        post.api.limits().subject(&who.name())?;
+        post.api.limits().subject(&found.who.name())?;
     }
-    let scope = permit(post, &who, tenant, id)?;
+    // Who is a member of several tenants must be able to ask which they are.
+    let scope = if post.rule.action == Action::Me {
+        permit(post, &found.any(), tenant, id)?
+    } else {
+        permit(post, found.decided()?, tenant, id)?
+    };
+    let Found { who, memberships, .. } = found;
     // A dry run that mints a token would mint it all the same, and unseen.
     let dry = post.rule.method != Method::Get && !post.manner.secret;
     let (request, dry_run) = if dry { dry_run::take(request)? } else { (request, false) };
@@ -102,7 +108,8 @@ async fn through(
     {
         return Ok(replayed(kept));
     }
-    request.extensions_mut().insert(Caller::new(who, post.rule, scope.clone(), ticket.clone(), dry_run));
+    let caller = Caller::new(who, post.rule, scope.clone(), ticket.clone(), dry_run).of(memberships);
+    request.extensions_mut().insert(caller);
     let response = run(post, next, request).await?;
     if ENDING.contains(&post.rule.action) && response.status().is_success() {
         post.api.door().forget();
@@ -140,7 +147,7 @@ async fn identify(
     tenant: Option<&str>,
     id: &str,
     token: Result<String, Problem>,
-) -> Result<Identity, Problem> {
+) -> Result<Found, Problem> {
     let found = match token {
         Ok(token) => post.api.door().identify(post.api.ledger(), &token, tenant).await,
         Err(problem) => Err(problem),

@@ -13,6 +13,7 @@ use super::caller::Caller;
 use super::problem::Problem;
 use super::route::{Part, Shape, Success};
 use crate::access::Role;
+use crate::store::identities::Standing;
 
 /// What is running.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,7 +43,7 @@ pub struct Me {
     /// `issuer#sub`.
     #[schema(example = "ledger#alice")]
     pub subject: String,
-    /// What it is.
+    /// What it is; empty for a member of several tenants who names none in `X-Portcullis-Tenant`.
     pub roles: Vec<Role>,
     /// Where it is that, if not everywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,7 +57,33 @@ pub struct Me {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub exp: Option<i64>,
+    /// The tenants of which it is a member, in the order of their slugs, at most 1,000; absent where the token itself says
+    /// what the caller is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub memberships: Vec<OwnMembership>,
 }
+
+/// A tenant of which the caller is a member.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnMembership {
+    /// What to send as `X-Portcullis-Tenant`.
+    #[schema(example = "acme")]
+    pub tenant: String,
+    /// The same tenant's id, which will do as well.
+    #[schema(format = "uuid")]
+    pub tenant_id: String,
+    /// What the caller is there.
+    pub role: Role,
+    /// Ids of the projects it is limited to there, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub projects: Option<Vec<String>>,
+}
+
+/// Memberships that are listed.
+const MEMBERSHIPS_MAX: usize = 1000;
 
 /// The public keys, as RFC 7517 has them.
 #[derive(Debug, Serialize, ToSchema)]
@@ -109,7 +136,16 @@ pub async fn me(caller: Caller) -> Result<Answer<Me>, Problem> {
         tenant_id: who.tenant.as_ref().map(|tenant| tenant.id.clone()),
         projects: who.projects.clone(),
         exp: who.expires,
+        memberships: caller.memberships().iter().take(MEMBERSHIPS_MAX).map(OwnMembership::from).collect(),
     }))
+}
+
+impl From<&Standing> for OwnMembership {
+    fn from(standing: &Standing) -> Self {
+        let Standing { tenant, role, projects } = standing;
+        let (tenant, tenant_id) = (tenant.slug.clone(), tenant.id.clone());
+        Self { tenant, tenant_id, role: *role, projects: projects.clone() }
+    }
 }
 
 impl IntoResponse for Text {

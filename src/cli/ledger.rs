@@ -47,6 +47,9 @@ pub struct ApiArgs {
     /// Name of the cluster whose tenants are meant
     #[arg(long, global = true, env = "PORTCULLIS_CLUSTER", value_name = "NAME", default_value = "default")]
     pub cluster: String,
+    /// Tenant, by slug or id, that a member of several means where a command names none
+    #[arg(long, global = true, env = "PORTCULLIS_AS_TENANT", value_name = "TENANT")]
+    pub as_tenant: Option<String>,
     /// How to print
     #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,

@@ -22,6 +22,7 @@ pub struct Client {
     url: String,
     token: Option<String>,
     cluster: String,
+    as_tenant: Option<String>,
     /// How to print what it answers.
     pub format: Format,
 }
@@ -60,6 +61,7 @@ impl Client {
             url,
             token,
             cluster: args.cluster.clone(),
+            as_tenant: args.as_tenant.clone(),
             format: args.output,
         })
     }
@@ -149,6 +151,9 @@ impl Client {
         let mut request = Request::builder().method(method).uri(&url).header("accept", "application/json");
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(tenant) = &self.as_tenant {
+            request = request.header("x-portcullis-tenant", tenant);
         }
         if let Some(etag) = etag {
             request = request.header("if-match", etag);

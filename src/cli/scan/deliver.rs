@@ -68,6 +68,7 @@ impl LedgerArgs {
     /// The same in the words of the ledger's own commands.
     pub fn api(&self) -> ApiArgs {
         ApiArgs {
+            as_tenant: None,
             api_url: self.api_url.clone(),
             token_file: self.token_file.clone(),
             ca: self.ca.clone(),

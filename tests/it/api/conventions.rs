@@ -208,10 +208,11 @@ fn pages_of_other_origins_get_nothing_unless_named() {
         .nobody()
         .with("origin", "https://portal.example")
         .with("access-control-request-method", "PATCH")
-        .with("access-control-request-headers", "authorization,if-match")
+        .with("access-control-request-headers", "authorization,if-match,x-portcullis-tenant")
         .send("OPTIONS", "/api/v1/clusters/x", None);
     assert_eq!(preflight.status, 200);
     assert!(preflight.header("access-control-allow-methods").unwrap().contains("PATCH"));
+    assert!(preflight.header("access-control-allow-headers").unwrap().contains("x-portcullis-tenant"));
 }
 
 #[test]

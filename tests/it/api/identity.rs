@@ -132,9 +132,47 @@ fn a_revocation_outlives_the_token() {
     }
 }
 
+/// `/me` tells a member of several tenants which they are; everything else wants one named. `shop` is what it was told as a
+/// member of one.
+fn of_several_tenants(ada: &Caller, admin: &Caller, shop: &Value) {
+    let me = |caller: &Caller| caller.get("/api/v1/me");
+    ada.get("/api/v1/catalog").refused("FORBIDDEN", &[]);
+    let undecided = me(ada).ok(200);
+    assert_eq!((&undecided["roles"], &undecided["tenantId"]), (&json!([]), &Value::Null));
+    let memberships = undecided["memberships"].as_array().unwrap();
+    let tenants =
+        memberships.iter().map(|own| (own["tenant"].as_str().unwrap(), own["role"].as_str().unwrap()));
+    assert_eq!(tenants.collect::<Vec<_>>(), [("acme", "projectDev"), ("globex", "readOnly")]);
+    assert_eq!(memberships[0]["projects"], shop["projects"], "what it is limited to there");
+    let there = me(&ada.with("x-portcullis-tenant", "globex")).ok(200);
+    assert_eq!((&there["roles"], &there["memberships"]), (&json!(["readOnly"]), &undecided["memberships"]));
+    assert_eq!(there["tenantId"], memberships[1]["tenantId"]);
+    let by_id = memberships[1]["tenantId"].as_str().unwrap();
+    assert_eq!(me(&ada.with("x-portcullis-tenant", by_id)).ok(200), there);
+    let nowhere = me(&ada.with("x-portcullis-tenant", "initech"));
+    nowhere.refused("FORBIDDEN", &[]);
+    assert_eq!(me(admin).ok(200).get("memberships"), None, "a token that says what it is");
+}
+
+/// Without a tenant a command is refused, with one it is that tenant's.
+fn by_the_command_line(server: &Server, token_text: &str) {
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), token_text).unwrap();
+    let url = format!("http://{}", server.address);
+    let list = |more: &[&str]| {
+        let mut command = crate::support::portcullis();
+        command.args(["catalog", "list", "--api-url", &url, "--token-file"]).arg(token.path()).args(more);
+        let done = command.output().unwrap();
+        (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let (code, said) = list(&[]);
+    assert!(code == Some(1) && said.contains("X-Portcullis-Tenant"), "{code:?} {said}");
+    let (code, said) = list(&["--as-tenant", "globex"]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
 /// A provider whose keys lie in a file; whom it vouches for is what the memberships say.
-#[test]
-fn an_identity_of_another_issuer_is_its_memberships() {
+fn an_identity_of_another_issuer_is_its_memberships(on: On) {
     let dir = tempfile::tempdir().unwrap();
     let pem = std::fs::read(keys::make(dir.path(), jiff::Timestamp::UNIX_EPOCH).unwrap()).unwrap();
     let published = Keys::open(dir.path()).unwrap();
@@ -150,7 +188,7 @@ fn an_identity_of_another_issuer_is_its_memberships() {
         jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ed_pem(&pem).unwrap()).unwrap()
     };
     let oidc = format!("issuer={ISSUER},audience=portal,jwks={}", jwks.display());
-    let server = Server::with(On::Sqlite, &["--oidc", &oidc]);
+    let server = Server::with(on, &["--oidc", &oidc]);
     furnish(&server);
     let admin = server.admin();
     let ada = server.bearing(&sign(json!({})));
@@ -177,9 +215,8 @@ fn an_identity_of_another_issuer_is_its_memberships() {
 
     // In two tenants one has to be meant: by the path, or by the header.
     admin.put(&format!("{TENANTS}/globex/members/{member}"), &json!({"role": "readOnly"})).ok(200);
-    me(&ada).refused("FORBIDDEN", &[]);
-    let there = me(&ada.with("x-portcullis-tenant", "globex")).ok(200);
-    assert_eq!(there["roles"], json!(["readOnly"]));
+    of_several_tenants(&ada, &admin, &found);
+    by_the_command_line(&server, &sign(json!({})));
     ada.get(&format!("{TENANTS}/acme/projects/shop")).ok(200);
     admin.delete(&format!("{TENANTS}/globex/members/{member}")).ok(204);
     admin.delete(&format!("{TENANTS}/acme/members/{member}")).ok(204);
@@ -199,6 +236,16 @@ fn an_identity_of_another_issuer_is_its_memberships() {
     // What it says of roles beside is its own affair.
     let boastful = sign(json!({"roles": ["admin"], "groups": ["admin"], "tenant": "acme"}));
     me(&server.bearing(&boastful)).refused("FORBIDDEN", &[]);
+}
+
+#[test]
+fn an_identity_of_another_issuer_is_its_memberships_on_sqlite() {
+    an_identity_of_another_issuer_is_its_memberships(On::Sqlite);
+}
+
+#[test]
+fn an_identity_of_another_issuer_is_its_memberships_on_postgres() {
+    an_identity_of_another_issuer_is_its_memberships(On::Postgres);
 }
 
 #[test]

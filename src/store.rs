@@ -113,7 +113,7 @@ pub mod reaper;
 pub use audit::Entry;
 pub use db::{Kind, Options, default_dir, default_url};
 pub use error::StoreError;
-pub use ledger::Ledger;
+pub use ledger::{Ledger, Stage};
 pub use part::Part;
 pub use time::Time;
 pub use tx::{Committed, Tx};

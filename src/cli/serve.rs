@@ -140,7 +140,7 @@ async fn serve(args: Args) -> anyhow::Result<Exit> {
     scan::follow(&cluster, &gate, opened.as_ref(), &mut tasks).await?;
     let door = match (&opened, &mirror) {
         (Some(opened), Some(mirror)) => {
-            ledger::watch_database(mirror, !plan.gate, &readiness, &mut tasks);
+            ledger::watch_database(&opened.ledger, mirror, !plan.gate, &readiness, &mut tasks);
             let reaped = opened.ledger.clone();
             tasks.spawn("reaper", |stop| reaper::run(reaped, stop));
             let issuers = issuers(access, &mut tasks)?;

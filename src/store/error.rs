@@ -69,6 +69,9 @@ pub enum StoreError {
         #[source]
         source: Option<sqlx::Error>,
     },
+    /// The schema is not there yet. Nothing was kept; the same may succeed once it is.
+    #[error("migrating: the ledger's schema is not complete yet")]
+    Migrating,
     /// The address of a database is none.
     #[error("`{url}` is no address of a ledger: {problem}")]
     Address {
@@ -122,7 +125,12 @@ impl StoreError {
 
     /// Whether asking again later may help.
     pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        matches!(self, Self::Unavailable { .. } | Self::Migrating)
+    }
+
+    /// A schema that this process may not bring up to date.
+    pub fn unmigrated() -> Self {
+        Self::Schema("the ledger's schema is older than this program; run `portcullis migrate`".to_owned())
     }
 
     pub(super) fn unavailable(reason: impl Into<String>) -> Self {

@@ -18,6 +18,19 @@ pub struct Ledger {
     hub: Hub,
     denials: Denials,
     reader: Reader,
+    stage: watch::Sender<Stage>,
+}
+
+/// How far the schema is, as far as this process knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stage {
+    /// Nobody has looked at it yet.
+    #[default]
+    Unknown,
+    /// It is not complete: this process brings it up to date, or waits for another that does.
+    Migrating,
+    /// It is this program's.
+    Ready,
 }
 
 /// Where a revision is announced within this process.
@@ -41,8 +54,11 @@ impl Ledger {
     /// With [`Options::migrate`] its schema is brought up to date first, which two processes may do at once.
     pub async fn open(url: &str, options: &Options) -> Result<Self, StoreError> {
         let ledger = Self::connect(url, options).await?;
-        ledger.prepare(options.migrate).await?;
-        Ok(ledger)
+        match ledger.prepare(options.migrate).await {
+            // Who opens a ledger waits for no other process.
+            Err(StoreError::Migrating) => Err(StoreError::unmigrated()),
+            prepared => prepared.map(|()| ledger),
+        }
     }
 
     /// A ledger whose database may be down now, and whose schema may be an older one: [`Ledger::prepare`] it once it is
@@ -54,23 +70,47 @@ impl Ledger {
             hub: Hub(watch::Sender::new(0)),
             denials: Denials::default(),
             reader: Reader::default(),
+            stage: watch::Sender::default(),
         })
     }
 
     /// Brings the schema up to date, or with `migrate` false says whether it is; then reads where the ledger is.
+    ///
+    /// # Errors
+    /// `Migrating` where there is no schema at all and `migrate` is false; `Schema` where it is an older one.
     pub async fn prepare(&self, migrate: bool) -> Result<(), StoreError> {
-        if migrate {
-            self.migrate(migrate::all(self.kind())).await?;
-        } else if !self.pending().await?.is_empty() {
-            return Err(StoreError::Schema(
-                "the ledger's schema is older than this program; run `portcullis migrate`".to_owned(),
-            ));
+        let pending = self.pending().await?;
+        if !pending.is_empty() {
+            self.stage.send_replace(Stage::Migrating);
+            if migrate {
+                self.migrate(migrate::all(self.kind())).await?;
+            } else if pending.len() == migrate::all(self.kind()).len() {
+                return Err(StoreError::Migrating);
+            } else {
+                return Err(StoreError::unmigrated());
+            }
         }
         let mut session = self.database.begin(&Wall::Feed, Mode::Read).await?;
         let now = revision::now(session.connection()).await?;
         session.rollback().await?;
         self.hub.heard(now.revision);
+        self.stage.send_replace(Stage::Ready);
         Ok(())
+    }
+
+    /// How far the schema is, as that changes.
+    pub fn stage(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
+    }
+
+    /// # Errors
+    /// The schema is not known to be complete: a statement would be refused as a defect of this program.
+    fn is_ready(&self) -> Result<(), StoreError> {
+        match *self.stage.borrow() {
+            Stage::Ready => Ok(()),
+            Stage::Migrating => Err(StoreError::Migrating),
+            Stage::Unknown => Err(StoreError::unavailable("it has not answered since this process started")),
+        }
     }
 
     /// Opens a database as it is, whatever its schema. For [`Ledger::migrate`] and [`Ledger::pending`] only.
@@ -81,6 +121,7 @@ impl Ledger {
             hub: Hub(watch::Sender::new(0)),
             denials: Denials::default(),
             reader: Reader::default(),
+            stage: watch::Sender::default(),
         })
     }
 
@@ -106,17 +147,20 @@ impl Ledger {
     }
 
     async fn begin(&self, scope: &Scope, mode: Mode) -> Result<Tx, StoreError> {
+        self.is_ready()?;
         let session = self.database.begin(&scope.power().into(), mode).await?;
         Ok(Tx::new(session, mode, scope.clone(), self))
     }
 
     /// A transaction of nobody's, which may record that somebody was turned away.
     pub(super) async fn begin_nobody(&self) -> Result<Session, StoreError> {
+        self.is_ready()?;
         self.database.begin(&Wall::Nobody, Mode::Write).await
     }
 
     /// A transaction of the ledger's own, for what belongs to no request.
     pub(super) async fn begin_own(&self) -> Result<Session, StoreError> {
+        self.is_ready()?;
         self.database.begin(&Wall::Admin, Mode::Write).await
     }
 

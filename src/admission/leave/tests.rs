@@ -198,5 +198,8 @@ fn open_break_glass_is_named_where_it_lifts_nothing_too() {
     let verdict = in_emergency(&signer.verifier, signer.entry(document()), &quiet);
     assert_eq!(annotations(&verdict)["breakglass"], ID);
     assert!(verdict.warning_lines().is_empty());
-    assert!(exemptions(&verdict).is_empty(), "the decision log names what lifted a denial, and this lifted none");
+    assert!(
+        exemptions(&verdict).is_empty(),
+        "the decision log names what lifted a denial, and this lifted none"
+    );
 }

@@ -10,9 +10,9 @@ use crate::lifecycle::ready::{Condition, Readiness};
 use crate::lifecycle::tasks::Tasks;
 use crate::store::feed::database::{Follower, listen};
 use crate::store::feed::{Enter, Health, Intake, Kept, TroubleKind, keeper, measure, remote, token_end};
-use crate::telemetry::metrics;
 use crate::store::mirror::Mirror;
-use crate::store::{Ledger, Options, StoreError};
+use crate::store::{Ledger, Options, Stage, StoreError};
+use crate::telemetry::metrics;
 
 /// A ledger that is opened, and what it was opened by.
 pub struct Opened {
@@ -110,22 +110,35 @@ pub fn follow_remote(
 }
 
 /// Tells whether the database is there, which an API needs and a gate does not.
-pub fn watch_database(mirror: &Mirror, needed: bool, readiness: &Readiness, tasks: &mut Tasks) {
+pub fn watch_database(
+    ledger: &Ledger,
+    mirror: &Mirror,
+    needed: bool,
+    readiness: &Readiness,
+    tasks: &mut Tasks,
+) {
     let condition = readiness.condition("database", "not reached yet");
     if !needed {
         condition.good_but("not reached yet: the API answers 503");
     }
-    let mut touch = mirror.touch();
+    let (mut touch, mut stage) = (mirror.touch(), ledger.stage());
     tasks.spawn("database", move |stop: CancellationToken| async move {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok::<_, Infallible>(()),
                 changed = touch.changed() => if changed.is_err() { stop.cancelled().await },
+                changed = stage.changed() => if changed.is_err() { stop.cancelled().await },
             }
-            let _ = match (*touch.borrow_and_update(), needed) {
-                (true, _) => condition.good(),
-                (false, true) => condition.bad("the database does not answer"),
-                (false, false) => condition.good_but("the database does not answer: the API answers 503"),
+            let migrating = *stage.borrow_and_update() == Stage::Migrating;
+            let why = match *touch.borrow_and_update() {
+                true => None,
+                false if migrating => Some("migrating: the ledger's schema is not complete yet"),
+                false => Some("the database does not answer"),
+            };
+            let _ = match (why, needed) {
+                (None, _) => condition.good(),
+                (Some(why), true) => condition.bad(why),
+                (Some(why), false) => condition.good_but(format!("{why}: the API answers 503")),
             };
         }
     });
@@ -141,12 +154,20 @@ async fn prepare(
 ) -> Result<bool, StoreError> {
     let mut pace = crate::store::feed::Pace::new(stop.clone());
     loop {
+        let migrating = async {
+            let _ = ledger.stage().wait_for(|stage| *stage == Stage::Migrating).await;
+            health.trouble(TroubleKind::Migrating, StoreError::Migrating);
+            std::future::pending::<()>().await;
+        };
         let prepared = tokio::select! {
             () = stop.cancelled() => return Ok(false),
             prepared = ledger.prepare(migrate) => prepared,
+            () = migrating => return Ok(false),
         };
         match prepared {
             Ok(()) => return Ok(true),
+            Err(StoreError::Migrating) if strict => return Err(StoreError::unmigrated()),
+            Err(StoreError::Migrating) => health.trouble(TroubleKind::Migrating, StoreError::Migrating),
             Err(error) if strict && !error.is_passing() => return Err(error),
             Err(error) => {
                 metrics::database_reachable(false);

@@ -6,7 +6,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::store::db::Kind;
 use crate::store::error::StoreError;
-use crate::store::ledger::Ledger;
+use crate::store::ledger::{Ledger, Stage};
 
 /// How often denied attempts are written.
 const WRITE_EVERY: Duration = Duration::from_secs(5);
@@ -18,9 +18,13 @@ const ROOM_EVERY: Duration = Duration::from_hours(12);
 const ROOM_AHEAD: i64 = 35 * 24 * 60 * 60 * 1000;
 
 impl Ledger {
-    /// Writes denied attempts every five seconds, and on PostgreSQL makes the partitions of this month and the next, for
+    /// Once the schema is there: writes denied attempts every five seconds, and on PostgreSQL makes the partitions of this month and the next, for
     /// as long as it is polled. What fails is told and tried again.
     pub async fn keep_audit(&self) {
+        // A new ledger has no tables yet, and what fails for want of them would be tried again in half a day.
+        if self.stage().wait_for(|stage| *stage == Stage::Ready).await.is_err() {
+            return;
+        }
         let (mut write, mut room) = (interval(WRITE_EVERY), interval(ROOM_EVERY));
         write.set_missed_tick_behavior(MissedTickBehavior::Delay);
         room.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -70,6 +70,7 @@ impl LookError {
     const fn kind(&self) -> TroubleKind {
         match self {
             Self::Refused(_) | Self::Document(_) | Self::Cluster(_) => TroubleKind::Refused,
+            Self::Store(StoreError::Migrating) => TroubleKind::Migrating,
             Self::Store(_) | Self::Silent | Self::GivenUp => TroubleKind::OutOfTouch,
         }
     }

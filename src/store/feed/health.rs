@@ -52,6 +52,8 @@ pub enum TroubleKind {
     OutOfTouch,
     /// The source answers, and what it says is not taken.
     Refused,
+    /// The database answers, and its schema is not complete yet.
+    Migrating,
 }
 
 impl TroubleKind {
@@ -59,6 +61,7 @@ impl TroubleKind {
         match self {
             Self::OutOfTouch => "out of touch",
             Self::Refused => "what the ledger offers is refused",
+            Self::Migrating => "the ledger is being migrated",
         }
     }
 }
@@ -90,8 +93,11 @@ impl Health {
             state.trouble.take()
         };
         metrics::snapshot_confirmed(Duration::ZERO);
-        if let Some(Trouble { reason, since, .. }) = trouble {
-            tracing::info!(%reason, since = %shown(since), "in touch with the ledger again");
+        if let Some(Trouble { kind, reason, since }) = trouble {
+            // That the schema is complete is told by the snapshot in force.
+            if kind != TroubleKind::Migrating {
+                tracing::info!(%reason, since = %shown(since), "in touch with the ledger again");
+            }
             self.tell();
         }
     }
@@ -124,14 +130,7 @@ impl Health {
             }
         };
         if news {
-            match kind {
-                TroubleKind::OutOfTouch => {
-                    tracing::warn!(%reason, "out of touch with the ledger; deciding by the last good snapshot");
-                }
-                TroubleKind::Refused => {
-                    tracing::error!(%reason, "what the ledger offers is refused; deciding by the last good snapshot");
-                }
-            }
+            log(kind, self.lock().revision.is_some(), &reason);
             self.tell();
         }
     }
@@ -182,6 +181,25 @@ impl Health {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Every edit leaves it whole.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A fixed sentence for each kind; without a snapshot it speaks of none.
+fn log(kind: TroubleKind, snapshot: bool, reason: &str) {
+    match (kind, snapshot) {
+        (TroubleKind::OutOfTouch, true) => {
+            tracing::warn!(%reason, "out of touch with the ledger; deciding by the last good snapshot");
+        }
+        (TroubleKind::OutOfTouch, false) => {
+            tracing::warn!(%reason, "out of touch with the ledger; there is no snapshot yet");
+        }
+        (TroubleKind::Refused, true) => {
+            tracing::error!(%reason, "what the ledger offers is refused; deciding by the last good snapshot");
+        }
+        (TroubleKind::Refused, false) => {
+            tracing::error!(%reason, "what the ledger offers is refused; there is no snapshot yet");
+        }
+        (TroubleKind::Migrating, _) => tracing::info!(%reason, "waiting for the ledger's schema"),
     }
 }
 

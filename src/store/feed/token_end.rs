@@ -101,7 +101,10 @@ fn end(token: &[u8]) -> Option<i64> {
     let mut parts = text.split('.');
     let (_, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
     let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
-    #[expect(clippy::cast_possible_truncation, reason = "a NumericDate may have a fraction, which is cut off")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a NumericDate may have a fraction, which is cut off"
+    )]
     claims.exp.as_i64().or_else(|| claims.exp.as_f64().map(|exp| exp as i64))
 }
 
@@ -117,7 +120,8 @@ mod tests {
     fn end_is_read_from_a_jwt_and_from_nothing_else() {
         assert_eq!(end(&token(r#"{"exp":1900000000}"#)), Some(1_900_000_000));
         assert_eq!(end(&token(r#"{"exp":1900000000.5}"#)), Some(1_900_000_000));
-        for other in [token("{}"), token("{"), token(r#"{"exp":"soon"}"#), b"opaque".to_vec(), vec![0xff; 9]] {
+        for other in [token("{}"), token("{"), token(r#"{"exp":"soon"}"#), b"opaque".to_vec(), vec![0xff; 9]]
+        {
             assert_eq!(end(&other), None);
         }
     }
@@ -125,7 +129,8 @@ mod tests {
     #[test]
     fn end_is_said_from_seven_days_before_on() {
         let (path, now) = (Path::new("/token"), 1_800_000_000);
-        let said = |left: i64| State::of(Some(now + left), now).say(path, Some(now + left)).unwrap_or_default();
+        let said =
+            |left: i64| State::of(Some(now + left), now).say(path, Some(now + left)).unwrap_or_default();
         assert_eq!(said(7 * DAY + 1), "");
         assert!(said(7 * DAY).starts_with("good: the token in `/token` ends within 7 days, at 2027-01-22T"));
         assert!(said(6 * DAY).contains("within 6 days"));

@@ -73,7 +73,9 @@ fn the_database_freezes_and_stops() {
     }
     soon("the API is ready again", || api.get("/readyz").0 == 200);
     for process in [&api, &gates[0]] {
-        soon("the database is told to be there", || process.metric("portcullis_database_reachable", &[]) == 1);
+        soon("the database is told to be there", || {
+            process.metric("portcullis_database_reachable", &[]) == 1
+        });
     }
     stage.suspend(&api, true);
     gates.iter().for_each(|gate| decides(gate, "after the frost", SUSPENDED));

@@ -101,7 +101,12 @@ impl Stage {
 
     /// A gate that asks the database.
     pub fn gate(&self, words: &[&str]) -> Gate {
-        serve("gate", &[&["--database", &self.url], words].concat(), true)
+        self.gate_when(words, true)
+    }
+
+    /// The same, ready or only listening.
+    pub fn gate_when(&self, words: &[&str], wait_ready: bool) -> Gate {
+        serve("gate", &[&["--database", &self.url], words].concat(), wait_ready)
     }
 
     /// A gate that asks an API. Its token is in the file `token`.

@@ -287,7 +287,11 @@ fn a_ledger_stands_beside_the_gates() {
         let ports = |rule: &Value| rule["ports"][0]["port"].clone();
         let ingress = closed["ingress"].as_array().unwrap();
         assert_eq!(ingress.iter().map(ports).collect::<Vec<_>>(), ["api", "admin"]);
-        assert_eq!(ingress[0]["from"], Value::Null, "whoever shows a token may call, unless apiClients says who");
+        assert_eq!(
+            ingress[0]["from"],
+            Value::Null,
+            "whoever shows a token may call, unless apiClients says who"
+        );
         assert!(ingress[1]["from"][0]["namespaceSelector"].is_object(), "metrics are for Prometheus alone");
     }
 }
@@ -304,9 +308,8 @@ fn network_policy_of_the_api_admits_its_gates_and_the_named_peers() {
         document["kind"] == "NetworkPolicy" && document["metadata"]["name"] == "portcullis-api"
     };
     let closed = &all.iter().find(of_api).unwrap()["spec"];
-    let gates = |document: &&Value| {
-        document["kind"] == "Deployment" && document["metadata"]["name"] == "portcullis"
-    };
+    let gates =
+        |document: &&Value| document["kind"] == "Deployment" && document["metadata"]["name"] == "portcullis";
     let gates = &all.iter().find(gates).unwrap()["spec"]["selector"]["matchLabels"];
     let portal = json!({"namespaceSelector": {"matchLabels": {"name": "portal"}}});
     assert_eq!(closed["ingress"][0]["from"], json!([{"podSelector": {"matchLabels": gates}}, portal]));
@@ -314,7 +317,8 @@ fn network_policy_of_the_api_admits_its_gates_and_the_named_peers() {
     assert_eq!(egress.len(), 2, "{egress:?}");
     assert_eq!(egress[0]["ports"][0]["port"], 53);
     assert_eq!(egress[1]["to"], json!([{"ipBlock": {"cidr": "10.9.0.7/32"}}]));
-    let open = [&words[..], &["--set", "networkPolicy.enabled=false", "--set", "webhook.allowAnyCaller=true"]];
+    let open =
+        [&words[..], &["--set", "networkPolicy.enabled=false", "--set", "webhook.allowAnyCaller=true"]];
     let Some(text) = render(&open.concat()) else { return };
     assert!(!documents(&text).iter().any(|document| document["kind"] == "NetworkPolicy"));
 }

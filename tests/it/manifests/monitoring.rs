@@ -81,12 +81,16 @@ fn every_alert_says_how_bad_it_is_and_what_it_means() {
 #[test]
 fn ledger_alerts_fire_long_before_the_end() {
     let alerts: Value = serde_saphyr::from_str(&read("alerts.yaml")).unwrap();
-    let rules = alerts["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
+    let rules =
+        alerts["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
     let rules: std::collections::BTreeMap<_, _> =
         rules.map(|rule| (rule["alert"].as_str().unwrap(), rule["expr"].as_str().unwrap())).collect();
     let half = portcullis::tenancy::snapshot::LENGTH_MAX / (2 * 1024 * 1024);
     for (name, expected) in [
-        ("PortcullisSnapshotLarge", format!("max(portcullis_snapshot_bytes) > {half} * 1024 * 1024").as_str()),
+        (
+            "PortcullisSnapshotLarge",
+            format!("max(portcullis_snapshot_bytes) > {half} * 1024 * 1024").as_str(),
+        ),
         (
             "PortcullisLedgerTokenEnds",
             "min(portcullis_ledger_token_expiry_timestamp_seconds) - time() < 7 * 86400",

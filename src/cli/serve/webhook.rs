@@ -12,6 +12,7 @@ use tower::Service;
 use tower::util::service_fn;
 
 use crate::admission::gate::Decoded;
+use crate::admission::review::DecodeError;
 use crate::admission::{Endpoint, Gate, http};
 use crate::server::limits::{Beside, Fair, Guard, Pace, SMALL, Slots, Spending, beside};
 use crate::server::{Arrival, Peer};
@@ -113,7 +114,7 @@ impl Work {
     async fn small(self, body: Bytes) -> Response {
         let mut asked = match self.asked(body) {
             Ok(asked) => asked,
-            Err(refused) => return refused,
+            Err(error) => return no_review(&error),
         };
         let Some(place) = self.limits.tenants.try_acquire(&asked.tenant) else { return self.shed(asked) };
         let (limits, wait) = (Arc::clone(&self.limits), self.patience.wait());
@@ -151,9 +152,8 @@ impl Work {
         self.gate.tenant_of(std::str::from_utf8(namespace(body)?).ok()?)
     }
 
-    /// The review and whose it is, or the answer to what is none.
-    #[expect(clippy::result_large_err, reason = "a response is what a refusal is")]
-    fn asked(&self, body: Bytes) -> Result<Asked, Response> {
+    /// The review and whose it is.
+    fn asked(&self, body: Bytes) -> Result<Asked, DecodeError> {
         if let Some(tenant) = self.tenant(&body) {
             return Ok(Asked { tenant, body, decoded: None });
         }
@@ -162,12 +162,8 @@ impl Work {
         Ok(Asked { tenant: decoded.share().into(), body, decoded: Some((decoded, took)) })
     }
 
-    #[expect(clippy::result_large_err, reason = "a response is what a refusal is")]
-    fn decode(&self, body: Bytes) -> Result<Decoded, Response> {
-        self.gate.decode(body, self.endpoint).map_err(|error| {
-            let sentence = crate::admission::message::clean(&error.to_string(), 300);
-            http::refuse(StatusCode::BAD_REQUEST, &sentence)
-        })
+    fn decode(&self, body: Bytes) -> Result<Decoded, DecodeError> {
+        self.gate.decode(body, self.endpoint)
     }
 
     fn judge(&self, asked: Asked) -> Response {
@@ -180,7 +176,7 @@ impl Work {
         let before = decoded.as_ref().map_or(Duration::ZERO, |(_, took)| *took);
         let (done, took) = timed(|| {
             let decoded = decoded.map_or_else(|| self.decode(body), |(decoded, _)| Ok(*decoded))?;
-            Ok(self.gate.decide(decoded, self.patience.left(), self.verified))
+            Ok::<_, DecodeError>(self.gate.decide(decoded, self.patience.left(), self.verified))
         });
         let spending = &self.limits.spending;
         if large {
@@ -190,7 +186,7 @@ impl Work {
         }
         match done {
             Ok(verdict) => http::answer(&verdict),
-            Err(refused) => refused,
+            Err(error) => no_review(&error),
         }
     }
 
@@ -198,9 +194,13 @@ impl Work {
         metrics::shed("tenant");
         match decoded.map_or_else(|| self.decode(body), |(decoded, _)| Ok(*decoded)) {
             Ok(decoded) => http::answer(&self.gate.shed(&decoded, self.verified)),
-            Err(refused) => refused,
+            Err(error) => no_review(&error),
         }
     }
+}
+
+fn no_review(error: &DecodeError) -> Response {
+    http::refuse(StatusCode::BAD_REQUEST, &crate::admission::message::clean(&error.to_string(), 300))
 }
 
 fn too_many_large() -> Response {

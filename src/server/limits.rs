@@ -10,7 +10,7 @@ pub mod fair;
 mod memory;
 mod queues;
 mod rejection;
-pub mod slots;
+mod slots;
 pub mod spending;
 mod unfinished;
 
@@ -29,7 +29,6 @@ pub(super) use body::{BodyLimits, read_body};
 pub use fair::{Fair, Guard};
 pub use memory::SMALL;
 pub use rejection::Rejection;
-pub use slots::Slots;
 pub use spending::{Pace, Spending};
 pub(super) use unfinished::Untaken;
 

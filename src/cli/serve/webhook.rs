@@ -14,7 +14,7 @@ use tower::util::service_fn;
 use crate::admission::gate::Decoded;
 use crate::admission::review::DecodeError;
 use crate::admission::{Endpoint, Gate, http};
-use crate::server::limits::{Beside, Fair, Guard, Pace, SMALL, Slots, Spending, beside};
+use crate::server::limits::{Beside, Fair, Guard, Pace, SMALL, Spending, beside};
 use crate::server::{Arrival, Peer};
 use crate::telemetry::metrics;
 
@@ -30,13 +30,11 @@ const WORK: Duration = Duration::from_millis(500);
 struct Limits {
     tenants: Fair,
     spending: Spending,
-    /// Of tenants that have had much of the processors of late: as many at once as there are processors, tenants in turn, so
-    /// that another tenant waits for no backlog.
-    busy: Slots,
-    /// Large reviews, half as many, and dear ones, as many as there are processors. They go beside the workers, so that the others
-    /// have these. What is dear is small, and waits for nothing that is large.
-    large: Beside,
+    /// Tenants that have had much of the processors of late, those with dear reviews, and large reviews, half as many. They go
+    /// beside the workers, so that the others have these, and wait for nothing that takes longer than they do.
+    busy: Beside,
     dear: Beside,
+    large: Beside,
 }
 
 /// The service behind the listener.
@@ -53,7 +51,7 @@ pub fn service(
     let limits = Arc::new(Limits {
         tenants: Fair::new(per_tenant),
         spending: Spending::default(),
-        busy: Slots::new(processors),
+        busy: Beside::new(processors)?,
         large: Beside::new((processors / 2).max(1))?,
         dear: Beside::new(processors)?,
     });
@@ -122,16 +120,14 @@ impl Work {
         if pace != Pace::Free {
             asked.decoded = None;
         }
-        match pace {
-            Pace::Free => self.judge(asked),
-            Pace::Busy => match limits.busy.take_in_turn(&asked.tenant, wait).await {
-                Some(_slot) => self.judge(asked),
-                None => self.shed(asked),
-            },
-            Pace::Dear => match limits.dear.take_in_turn(&asked.tenant, wait).await {
-                Some(slot) => beside((slot, place), move || self.judge(asked)).await,
-                None => self.shed(asked),
-            },
+        let lane = match pace {
+            Pace::Free => return self.judge(asked),
+            Pace::Busy => &limits.busy,
+            Pace::Dear => &limits.dear,
+        };
+        match lane.take_in_turn(&asked.tenant, wait).await {
+            Some(slot) => beside((slot, place), move || self.judge(asked)).await,
+            None => self.shed(asked),
         }
     }
 

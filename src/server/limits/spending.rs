@@ -31,9 +31,9 @@ const KEYS: usize = 1024;
 pub enum Pace {
     /// At once: its reviews are cheap, and it has had little of the processors of late.
     Free,
-    /// In turn with others that have had much.
+    /// In turn with others that have had much, and away from the workers.
     Busy,
-    /// In turn and away from the workers: its reviews take long.
+    /// The same, with those whose reviews take long.
     Dear,
 }
 
@@ -106,13 +106,12 @@ impl Spending {
     }
 }
 
-/// What the keys that spend something now have spent on average, and one more that may come and has spent nothing: behind the
-/// backlog of a key that is alone, its first review would wait longest.
+/// What the keys that spend something now have spent on average.
 fn average(keys: &HashMap<u64, Spent>, now: Instant) -> f64 {
     let all = keys.values().map(|spent| spent.faded(now)).filter(|spent| spent.seconds > ACTIVE);
     let (seconds, count) =
         all.fold((0.0, 0.0), |(seconds, count), spent| (seconds + spent.seconds, count + 1.0));
-    seconds / (count + 1.0)
+    seconds / f64::max(count, 1.0)
 }
 
 impl Spent {
@@ -165,6 +164,7 @@ mod tests {
     #[test]
     fn large_reviews_count_and_say_nothing_of_small_ones() {
         let (spending, start) = (Spending::default(), Instant::now());
+        note(&spending, "another", Duration::from_micros(100), start);
         spending.note_at("large", 1.0, 0.0, start);
         note(&spending, "large", Duration::from_micros(100), start);
         assert_eq!(spending.pace_at("large", 1_000, start), Pace::Busy);
@@ -177,10 +177,10 @@ mod tests {
             (0..count).for_each(|_| note(&spending, key, Duration::from_micros(100), start));
         };
         cheap("first", 10_000);
-        assert_eq!(spending.pace_at("first", 1_000, start), Pace::Busy, "another may come");
+        assert_eq!(spending.pace_at("first", 1_000, start), Pace::Free, "it is alone");
         cheap("second", 10_000);
         let pace = || ["first", "second"].map(|key| spending.pace_at(key, 1_000, start));
-        assert_eq!(pace(), [Pace::Busy; 2], "a third may come");
+        assert_eq!(pace(), [Pace::Free; 2], "each has half");
         cheap("greedy", 40_000);
         assert_eq!(pace(), [Pace::Free; 2]);
         assert_eq!(spending.pace_at("greedy", 1_000, start), Pace::Busy);

@@ -94,7 +94,8 @@ impl Kind {
     fn judge(&self, reply: &Reply, uid: &str) -> Result<bool, String> {
         let refusable = matches!(self.right, Right::Refuse);
         let answer = match reply.status {
-            503 => return Ok(false),
+            // 408 is for this caller, which the system prefers all others to: 12 MiB may take it more than five seconds.
+            503 | 408 => return Ok(false),
             400 if refusable => return Ok(true),
             200 => Answer::read(&reply.body)?,
             status => return Err(format!("HTTP {status}: {}", String::from_utf8_lossy(&reply.body))),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const MEMORY: Duration = Duration::from_secs(1);
 const DEAREST_MEMORY: Duration = Duration::from_secs(10);
 
-/// A twentieth of a processor, over [`MEMORY`]: who spends less leaves room whatever its reviews are.
+/// A twentieth of a processor, over [`MEMORY`]: a key with cheap reviews that spends less leaves room for others.
 const MUCH: Duration = Duration::from_millis(50);
 
 /// Ten times what a usual review costs, which without optimisation is twenty times as much. The dearest of late counts and no

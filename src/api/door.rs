@@ -190,7 +190,7 @@ impl Found {
         if self.undecided { Err(Problem::new(Code::Forbidden, UNDECIDED)) } else { Ok(&self.who) }
     }
 
-    /// Any of its memberships, by which somebody who is a member of several may ask which they are.
+    /// Any of its memberships, by which a member of several tenants may ask which they are.
     pub fn any(&self) -> Identity {
         match self.memberships.first().cloned().filter(|_| self.undecided) {
             Some(Standing { tenant, role, projects }) => self.who.clone().member(tenant, role, projects),
@@ -202,7 +202,7 @@ impl Found {
 const UNDECIDED: &str = "the caller is a member of several tenants; name one in the header `X-Portcullis-Tenant`; \
                          `GET /api/v1/me` lists them";
 
-/// Somebody as a member of the tenant that is meant: the one that is named, or the only one.
+/// The identity as a member of the tenant that the request names, or of its only one.
 fn member(who: Identity, all: Vec<Standing>, tenant: Option<&str>) -> Found {
     let undecided = all.len() > 1 && tenant.is_none();
     let meant = all.iter().find(|s| tenant.is_none_or(|t| t == s.tenant.id || t == s.tenant.slug));

@@ -24,7 +24,7 @@ pub struct Ledger {
 /// How far the schema is, as far as this process knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Stage {
-    /// Nobody has looked at it yet.
+    /// The schema has not been looked at yet.
     #[default]
     Unknown,
     /// It is not complete: this process brings it up to date, or waits for another that does.

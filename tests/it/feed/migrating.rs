@@ -9,7 +9,7 @@ use crate::support::Gate;
 /// The lock that a migration of PostgreSQL takes.
 const LOCK: i64 = 0x706f_7274_6375_6c6c;
 
-/// Keeps everybody else from migrating, until it is dropped.
+/// Holds the lock of migrations until it is dropped.
 struct Held {
     runtime: tokio::runtime::Runtime,
     sqlite: Option<sqlx::SqliteConnection>,

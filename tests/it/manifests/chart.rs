@@ -290,7 +290,7 @@ fn a_ledger_stands_beside_the_gates() {
         assert_eq!(
             ingress[0]["from"],
             Value::Null,
-            "whoever shows a token may call, unless apiClients says who"
+            "apiClients is empty, so every client may call"
         );
         assert!(ingress[1]["from"][0]["namespaceSelector"].is_object(), "metrics are for Prometheus alone");
     }

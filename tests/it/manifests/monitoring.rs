@@ -77,7 +77,7 @@ fn every_alert_says_how_bad_it_is_and_what_it_means() {
     }
 }
 
-/// An alert that fires only when it is too late is none.
+/// The alert fires below the bound at which a gate refuses the snapshot.
 #[test]
 fn ledger_alerts_fire_long_before_the_end() {
     let alerts: Value = serde_saphyr::from_str(&read("alerts.yaml")).unwrap();

@@ -87,7 +87,7 @@ async fn through(
     if !post.manner.waits {
         post.api.limits().subject(&found.who.name())?;
     }
-    // Who is a member of several tenants must be able to ask which they are.
+    // A member of several tenants must be able to ask which they are.
     let scope = if post.rule.action == Action::Me {
         permit(post, &found.any(), tenant, id)?
     } else {

@@ -55,7 +55,7 @@ impl Ledger {
     pub async fn open(url: &str, options: &Options) -> Result<Self, StoreError> {
         let ledger = Self::connect(url, options).await?;
         match ledger.prepare(options.migrate).await {
-            // Who opens a ledger waits for no other process.
+            // Opening a ledger waits for no other process.
             Err(StoreError::Migrating) => Err(StoreError::unmigrated()),
             prepared => prepared.map(|()| ledger),
         }

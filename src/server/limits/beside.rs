@@ -90,6 +90,9 @@ mod tests {
         let second = beside.take_in_turn("b", Duration::from_secs(5)).await.expect("given back");
         let panicked = second.run(|| panic!("on purpose")).await;
         assert!(panicked.unwrap_err().is_panic());
-        assert!(beside.take_in_turn("b", Duration::from_secs(5)).await.is_some(), "a panic gives the slot back");
+        assert!(
+            beside.take_in_turn("b", Duration::from_secs(5)).await.is_some(),
+            "a panic gives the slot back"
+        );
     }
 }

@@ -96,7 +96,7 @@ impl Spending {
         if spent.dearest > DEAR.as_secs_f64() {
             return Pace::Dear;
         }
-        // Who spends much and no more than the others do takes nothing from them.
+        // A key that spends much, and no more than the others do, takes nothing from them.
         let much = spent.seconds > MUCH.as_secs_f64() && spent.seconds > 1.05 * average(&keys, now);
         if much { Pace::Busy } else { Pace::Free }
     }

@@ -287,11 +287,7 @@ fn a_ledger_stands_beside_the_gates() {
         let ports = |rule: &Value| rule["ports"][0]["port"].clone();
         let ingress = closed["ingress"].as_array().unwrap();
         assert_eq!(ingress.iter().map(ports).collect::<Vec<_>>(), ["api", "admin"]);
-        assert_eq!(
-            ingress[0]["from"],
-            Value::Null,
-            "apiClients is empty, so every client may call"
-        );
+        assert_eq!(ingress[0]["from"], Value::Null, "apiClients is empty, so every client may call");
         assert!(ingress[1]["from"][0]["namespaceSelector"].is_object(), "metrics are for Prometheus alone");
     }
 }

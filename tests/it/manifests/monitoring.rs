@@ -77,7 +77,7 @@ fn every_alert_says_how_bad_it_is_and_what_it_means() {
     }
 }
 
-/// The alert fires below the bound at which a gate refuses the snapshot.
+/// Each alert of the ledger fires while there is still time to act.
 #[test]
 fn ledger_alerts_fire_long_before_the_end() {
     let alerts: Value = serde_saphyr::from_str(&read("alerts.yaml")).unwrap();

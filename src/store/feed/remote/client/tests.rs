@@ -13,7 +13,7 @@ fn asked(headers: &str, body: Vec<u8>) -> (String, Result<Answer, RemoteError>) 
         let (mut stream, _) = listener.accept().unwrap();
         let lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
         let sent: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-        // Who has read enough closes the connection.
+        // A client that has read enough closes the connection.
         let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
         sent.join("\n")
     });

@@ -23,6 +23,9 @@ const UNSEEN: usize = 16 << 10;
 /// Seconds that a key must have spent of late to be one of those that share the processors: a review of two seconds ago.
 const ACTIVE: f64 = 1e-5;
 
+/// How old the average may be.
+const AVERAGE_AGE: Duration = Duration::from_millis(10);
+
 /// Keys that are remembered before those that spent nothing of late are forgotten.
 const KEYS: usize = 1024;
 
@@ -38,9 +41,17 @@ pub enum Pace {
 }
 
 /// Remembers what each key has spent.
+#[derive(Default)]
 pub struct Spending {
-    keys: Mutex<HashMap<u64, Spent>>,
+    table: Mutex<Table>,
     seed: RandomState,
+}
+
+#[derive(Default)]
+struct Table {
+    keys: HashMap<u64, Spent>,
+    /// What the keys that spend something have spent on average, and when that was found.
+    average: Option<(f64, Instant)>,
 }
 
 /// Times in seconds, fading: of all reviews, and of the dearest small one.
@@ -49,12 +60,6 @@ struct Spent {
     seconds: f64,
     dearest: f64,
     at: Instant,
-}
-
-impl Default for Spending {
-    fn default() -> Self {
-        Self { keys: Mutex::default(), seed: RandomState::new() }
-    }
 }
 
 impl Spending {
@@ -76,7 +81,7 @@ impl Spending {
 
     fn note_at(&self, key: &str, took: f64, dear: f64, now: Instant) {
         let key = self.seed.hash_one(key);
-        let mut keys = self.lock();
+        let keys = &mut self.lock().keys;
         if keys.len() >= KEYS && !keys.contains_key(&key) {
             keys.retain(|_, spent| spent.faded(now).seconds > ACTIVE);
         }
@@ -88,8 +93,8 @@ impl Spending {
 
     fn pace_at(&self, key: &str, bytes: usize, now: Instant) -> Pace {
         let key = self.seed.hash_one(key);
-        let keys = self.lock();
-        let Some(spent) = keys.get(&key).map(|spent| spent.faded(now)) else {
+        let mut table = self.lock();
+        let Some(spent) = table.keys.get(&key).map(|spent| spent.faded(now)) else {
             return if bytes > UNSEEN { Pace::Dear } else { Pace::Free };
         };
         // Whatever it spends: where many keys with dear reviews share the processors, each spends little.
@@ -97,21 +102,31 @@ impl Spending {
             return Pace::Dear;
         }
         // A key that spends much, and no more than the others do, takes nothing from them.
-        let much = spent.seconds > MUCH.as_secs_f64() && spent.seconds > 1.05 * average(&keys, now);
+        let much = spent.seconds > MUCH.as_secs_f64() && spent.seconds > 1.05 * table.average(now);
         if much { Pace::Busy } else { Pace::Free }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Spent>> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What the keys that spend something now have spent on average.
-fn average(keys: &HashMap<u64, Spent>, now: Instant) -> f64 {
-    let all = keys.values().map(|spent| spent.faded(now)).filter(|spent| spent.seconds > ACTIVE);
-    let (seconds, count) =
-        all.fold((0.0, 0.0), |(seconds, count), spent| (seconds + spent.seconds, count + 1.0));
-    seconds / f64::max(count, 1.0)
+impl Table {
+    /// What the keys that spend something have spent on average; looked at again after [`AVERAGE_AGE`], because it takes a
+    /// look at each of them.
+    fn average(&mut self, now: Instant) -> f64 {
+        if let Some((average, at)) = self.average
+            && now.saturating_duration_since(at) < AVERAGE_AGE
+        {
+            return average;
+        }
+        let all = self.keys.values().map(|spent| spent.faded(now)).filter(|spent| spent.seconds > ACTIVE);
+        let (seconds, count) =
+            all.fold((0.0, 0.0), |(seconds, count), spent| (seconds + spent.seconds, count + 1.0));
+        let average = seconds / f64::max(count, 1.0);
+        self.average = Some((average, now));
+        average
+    }
 }
 
 impl Spent {
@@ -177,13 +192,13 @@ mod tests {
             (0..count).for_each(|_| note(&spending, key, Duration::from_micros(100), start));
         };
         cheap("first", 10_000);
-        assert_eq!(spending.pace_at("first", 1_000, start), Pace::Free, "it is alone");
+        let pace = |key, looks| spending.pace_at(key, 1_000, start + AVERAGE_AGE * looks);
+        assert_eq!(pace("first", 0), Pace::Free, "it is alone");
         cheap("second", 10_000);
-        let pace = || ["first", "second"].map(|key| spending.pace_at(key, 1_000, start));
-        assert_eq!(pace(), [Pace::Free; 2], "each has half");
+        assert_eq!(["first", "second"].map(|key| pace(key, 1)), [Pace::Free; 2], "each has half");
         cheap("greedy", 40_000);
-        assert_eq!(pace(), [Pace::Free; 2]);
-        assert_eq!(spending.pace_at("greedy", 1_000, start), Pace::Busy);
+        assert_eq!(pace("greedy", 2), Pace::Busy);
+        assert_eq!(["first", "second"].map(|key| pace(key, 2)), [Pace::Free; 2]);
     }
 
     #[test]
@@ -193,6 +208,6 @@ mod tests {
             note(&spending, &n.to_string(), Duration::from_micros(500), start);
         }
         note(&spending, "one more", Duration::from_micros(500), start + Duration::from_secs(10));
-        assert_eq!(spending.lock().len(), 1);
+        assert_eq!(spending.lock().keys.len(), 1);
     }
 }

@@ -241,3 +241,22 @@ fn what_is_no_http_and_what_lies_about_its_length_harms_nobody() {
     assert_eq!(&said, b"HTTP/1.1 408");
     server.nobody().get("/api/v1/version").ok(200);
 }
+
+#[test]
+fn body_that_trickles_is_waited_for_no_longer_than_fifteen_seconds() {
+    let server = Server::start();
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.write_all(b"POST /api/v1/clusters HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n").unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_millis(500))).unwrap();
+    let (mut sent, mut said) = (0, [0; 12]);
+    // A byte each half second is fast enough between two pieces, so only the bound of the whole ends it.
+    let read = loop {
+        match stream.read(&mut said) {
+            Ok(read) => break read,
+            Err(_) if sent < 120 => sent += stream.write(b" ").unwrap(),
+            Err(error) => panic!("not cut: {error}"),
+        }
+    };
+    assert_eq!((read, &said), (12, b"HTTP/1.1 408"));
+    assert!(sent > 10, "longer than the five seconds of the gate's port: {sent}");
+}

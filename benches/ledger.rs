@@ -31,6 +31,7 @@ mod ledger {
     pub mod fill;
     pub mod http;
     pub mod measure;
+    pub mod scale;
     pub mod stage;
 
     pub mod scratch;
@@ -47,6 +48,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 pub struct Scale {
     /// Tenants of the generated world; ten namespaces each.
     pub tenants: usize,
+    /// Tenants of the large ledger of `-- scale`; ten namespaces each.
+    pub many: usize,
     /// Changes whose way to each gate is timed.
     pub changes: usize,
     /// Seconds of reading, and of writing.
@@ -59,9 +62,17 @@ pub struct Scale {
     pub rounds: usize,
 }
 
-const REAL: Scale =
-    Scale { tenants: 1000, changes: 200, seconds: 5.0, sandboxes: 50, reviews: 10_000, rounds: 5 };
-const TINY: Scale = Scale { tenants: 10, changes: 2, seconds: 0.1, sandboxes: 5, reviews: 50, rounds: 1 };
+const REAL: Scale = Scale {
+    tenants: 1000,
+    many: 10_000,
+    changes: 200,
+    seconds: 5.0,
+    sandboxes: 50,
+    reviews: 10_000,
+    rounds: 5,
+};
+const TINY: Scale =
+    Scale { tenants: 10, many: 20, changes: 2, seconds: 0.1, sandboxes: 5, reviews: 50, rounds: 1 };
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();

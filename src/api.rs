@@ -64,6 +64,8 @@ pub mod request_id;
 
 mod verbs;
 
+mod in_flight;
+
 pub mod openapi;
 
 pub mod docs;
@@ -122,6 +124,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use self::door::Door;
 use self::front::Post;
+use self::in_flight::InFlight;
 use self::limit::Limits;
 use self::problem::{Code, Problem};
 use self::schema::{BadSchema, Schemas};
@@ -164,6 +167,7 @@ struct Inner {
     schemas: Schemas,
     document: String,
     page: docs::Page,
+    in_flight: InFlight,
 }
 
 /// Why there is no API.
@@ -192,6 +196,7 @@ pub fn router(parts: Parts) -> Result<Router, ApiError> {
             manner: route.manner,
             idempotent: route.idempotent(),
             queried: route.shape.query.is_some(),
+            paged: route.is_list(),
         });
         for path in route.paths() {
             let handler =

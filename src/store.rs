@@ -104,6 +104,8 @@ mod error;
 
 mod reader;
 
+mod select;
+
 pub mod feed;
 
 pub mod mirror;
@@ -121,6 +123,11 @@ pub use tx::{Committed, Tx};
 /// A stored document as a value of its type.
 pub(crate) fn document<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|source| StoreError::Document { what: what.to_owned(), source })
+}
+
+/// Whether a reference is an id, a UUID, and not a slug, which is shorter. A condition on both columns reads a whole table.
+pub(crate) fn is_id(reference: &str) -> bool {
+    crate::tenancy::is_uuid(reference)
 }
 
 /// A new id: a UUID that sorts by time (version 7), lower case, with hyphens.

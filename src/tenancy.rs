@@ -41,3 +41,4 @@ pub use slug::SlugError;
 pub use snapshot::{
     App, Kind, Namespace, Project, Registries, Settings, Snapshot, SnapshotError, Status, Tenant, Unit,
 };
+pub(crate) use text::is_uuid;

@@ -21,10 +21,25 @@ impl Http {
 
     /// Sends a request; status and body.
     pub async fn ask(&mut self, method: &str, path: &str, body: Option<&Value>) -> (u16, Vec<u8>) {
+        self.ask_with("", method, path, body).await
+    }
+
+    /// The same for a GET whose answer may be compressed.
+    pub async fn ask_gzip(&mut self, path: &str) -> (u16, Vec<u8>) {
+        self.ask_with("accept-encoding: gzip\r\n", "GET", path, None).await
+    }
+
+    async fn ask_with(
+        &mut self,
+        head: &str,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (u16, Vec<u8>) {
         let body = body.map(ToString::to_string).unwrap_or_default();
         let kind = if body.is_empty() { "" } else { "content-type: application/json\r\n" };
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: ledger\r\nauthorization: Bearer {}\r\n{kind}content-length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nhost: ledger\r\nauthorization: Bearer {}\r\n{head}{kind}content-length: {}\r\n\r\n{body}",
             self.token,
             body.len()
         );

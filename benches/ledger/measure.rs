@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::fill;
 use super::http::Http;
+use super::scale;
 use super::stage::Stage;
 use crate::Scale;
 use crate::serve::load::{Connection, Template, send};
@@ -22,7 +23,7 @@ const TURNS: usize = 8;
 /// Connections that read and write at once.
 const CONNECTIONS: usize = 16;
 
-const TENANTS: &str = "/api/v1/clusters/eu-1/tenants";
+pub const TENANTS: &str = "/api/v1/clusters/eu-1/tenants";
 
 /// Measures and adds to the table; only what is `asked` for, which are names of databases and of parts, and none is all.
 pub async fn all(scale: &Scale, asked: &[&str], table: &mut Table) {
@@ -35,6 +36,10 @@ pub async fn all(scale: &Scale, asked: &[&str], table: &mut Table) {
     let world: Value = serde_json::from_str(&text).unwrap();
     for (name, make) in [("sqlite", Stage::sqlite as fn() -> Stage), ("postgres", Stage::postgres)] {
         if !wanted(&["sqlite", "postgres"], name) {
+            continue;
+        }
+        if asked.contains(&"scale") {
+            scale::measure(scale, make, table).await;
             continue;
         }
         let mut stage = make();
@@ -91,7 +96,7 @@ async fn propagation(scale: &Scale, stage: &Stage, gates: &[(&str, Server); 2], 
 }
 
 /// Asks until the bench's Pod is let through, or is not; milliseconds.
-async fn decided(connection: &mut Connection, template: &mut Template, open: bool) -> f64 {
+pub async fn decided(connection: &mut Connection, template: &mut Template, open: bool) -> f64 {
     let started = Instant::now();
     while connection.ask(template).await != open {
         assert!(started.elapsed() < Duration::from_secs(20), "the change does not come into force");
@@ -100,7 +105,7 @@ async fn decided(connection: &mut Connection, template: &mut Template, open: boo
 }
 
 /// With or without the registry of the bench's Pod.
-fn allow(open: bool) -> Value {
+pub fn allow(open: bool) -> Value {
     let all = json!(["registry.example.com/tenants/acme", "docker.io/library"]);
     json!({"registries": if open { all } else { json!(["registry.example.com/elsewhere"]) }})
 }
@@ -190,7 +195,7 @@ async fn throughput(scale: &Scale, stage: &Stage, table: &mut Table) {
 }
 
 /// How many a second over all connections.
-async fn rate(scale: &Scale, stage: &Stage, one: impl AsyncFn(&mut Http, usize)) -> f64 {
+pub async fn rate(scale: &Scale, stage: &Stage, one: impl AsyncFn(&mut Http, usize)) -> f64 {
     let mut connections = stage.connections(CONNECTIONS).await;
     let (next, started) = (Cell::new(0), Instant::now());
     let until = started + Duration::from_secs_f64(scale.seconds);

@@ -94,9 +94,10 @@ impl Server {
         .await
     }
 
-    /// `serve` with these words, whatever its role.
+    /// `serve` with these words, whatever its role; of the build that `PORTCULLIS_BENCH_BEFORE` names, if it names one.
     pub async fn of_role(words: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        let before = std::env::var_os("PORTCULLIS_BENCH_BEFORE");
+        let mut command = Command::new(before.unwrap_or_else(|| env!("CARGO_BIN_EXE_portcullis").into()));
         command.env_remove("RUST_BACKTRACE");
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--drain-delay", "0s"]);
         command.args(["--decision-log", "none"]).args(words);

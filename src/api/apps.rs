@@ -14,30 +14,38 @@ use super::answer::{Answer, Created, Done};
 use super::body::{Body, Path, Query};
 use super::caller::Caller;
 use super::etag::IfMatch;
-use super::page::Page;
+use super::page::{Listed, Long, Page};
 use super::place::{Names, Place};
 use super::problem::{Code, Problem};
 use super::source::check::{self, For};
-use super::turn::{Turn, no_labels};
+use super::turn::{ViewTurn, no_labels};
 use crate::store::apps::{self, App, Content};
 use crate::store::{StoreError, Tx, namespaces, quota};
 
 /// The variables of the path of one app.
 pub(super) type OfApp = (String, String, String, String);
 
+impl Long for App {
+    const LISTED: &'static str = "ListedApp";
+    const FIELDS: &'static [&'static str] =
+        &["spec", "components", "traits", "policies", "catalogRef/overrides"];
+}
+
 /// Lists a project's apps.
 pub async fn list(
     State(api): State<Api>,
     caller: Caller,
     Path((c, t, p)): Path<Names>,
-    Query(turn): Query<Turn>,
-) -> Result<Answer<Page<App>>, Problem> {
-    let mut filling = turn.filling()?.large();
+    Query(turn): Query<ViewTurn>,
+) -> Result<Answer<Page<Listed<App>>>, Problem> {
+    let (filling, view) = turn.filling()?;
+    let mut filling = filling.large();
     let mut tx = api.read(&caller).await?;
     let place = Place::read(&mut tx, &c, &t, &p).await?;
     while let Some((after, limit)) = filling.wants() {
-        let rows = apps::list(&mut tx, &place.project, after.as_deref(), limit).await?;
-        filling.take_large(rows, |app| &app.id, no_labels);
+        let rows = apps::list(&mut tx, &place.project, after.as_deref(), limit, view.is_full()).await?;
+        let items = rows.into_iter().map(|app| Listed::new(app, view)).collect();
+        filling.take_large(items, |app| &app.item().id, no_labels);
     }
     Ok(Answer::new(filling.page()))
 }

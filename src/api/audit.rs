@@ -8,7 +8,7 @@ use super::Api;
 use super::answer::Answer;
 use super::body::Query;
 use super::caller::Caller;
-use super::page::{self, Page, Window};
+use super::page::{self, Listed, Long, Page, View, Window};
 use super::problem::Problem;
 use crate::store::audit::{Filter, Record, list as records};
 use crate::store::{Time, identities};
@@ -32,6 +32,14 @@ pub struct AuditQuery {
     /// `nextCursor` of the page before.
     #[schema(min_length = 1, max_length = 512, nullable = false)]
     cursor: Option<String>,
+    /// `full` shows `before` and `after` too, which may be long.
+    #[schema(schema_with = View::parameter, required = false)]
+    view: Option<View>,
+}
+
+impl Long for Record {
+    const LISTED: &'static str = "ListedRecord";
+    const FIELDS: &'static [&'static str] = &["before", "after"];
 }
 
 /// Reads the audit log, newest first.
@@ -39,8 +47,9 @@ pub async fn list(
     State(api): State<Api>,
     caller: Caller,
     Query(query): Query<AuditQuery>,
-) -> Result<Answer<Page<Record>>, Problem> {
+) -> Result<Answer<Page<Listed<Record>>>, Problem> {
     let mut filling = Window::new(query.limit, query.cursor.as_deref(), None)?.filling().large();
+    let view = query.view.unwrap_or_default();
     let scope = match &query.tenant_id {
         Some(tenant) => caller.scope_in(tenant)?,
         None => caller.scope().clone(),
@@ -54,8 +63,9 @@ pub async fn list(
     };
     let filter = Filter { tenant_id, action: query.action, since: query.since.map(|time| time.0) };
     while let Some((after, limit)) = filling.wants() {
-        let rows = records(&mut tx, &filter, after.as_deref(), limit).await?;
-        filling.take_large(rows, |row| &row.cursor, |_| &page::UNLABELLED);
+        let rows = records(&mut tx, &filter, after.as_deref(), limit, view.is_full()).await?;
+        let items = rows.into_iter().map(|row| Listed::new(row, view)).collect();
+        filling.take_large(items, |row| &row.item().cursor, |_| &page::UNLABELLED);
     }
     tx.rollback().await?;
     Ok(Answer::new(filling.page()))

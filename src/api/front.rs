@@ -47,6 +47,8 @@ pub(super) struct Post {
     pub(super) idempotent: bool,
     /// Whether the handler has parameters in its query, which it then checks itself.
     pub(super) queried: bool,
+    /// Whether it answers a page of a list.
+    pub(super) paged: bool,
 }
 
 /// Carried by the response, for whoever counts it.
@@ -94,6 +96,7 @@ async fn through(
         permit(post, found.decided()?, tenant, id)?
     };
     let Found { who, memberships, .. } = found;
+    let name = who.name();
     // A dry run that mints a token would mint it all the same, and unseen.
     let dry = post.rule.method != Method::Get && !post.manner.secret;
     let (request, dry_run) = if dry { dry_run::take(request)? } else { (request, false) };
@@ -110,7 +113,14 @@ async fn through(
     }
     let caller = Caller::new(who, post.rule, scope.clone(), ticket.clone(), dry_run).of(memberships);
     request.extensions_mut().insert(caller);
+    // What waits for the snapshot is sent from one text that all share.
+    let place =
+        if post.manner.waits { None } else { Some(post.api.in_flight().enter(&name, post.paged).await?) };
     let response = run(post, next, request).await?;
+    let response = match place {
+        Some(place) => place.hold(response),
+        None => response,
+    };
     if ENDING.contains(&post.rule.action) && response.status().is_success() {
         post.api.door().forget();
     }

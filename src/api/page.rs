@@ -4,6 +4,7 @@
 //! the end, nothing is shown twice, and what was there from the first page to the last is shown once.
 
 mod bytes;
+mod view;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Fault, Problem};
 use crate::tenancy::label::Selector;
+
+pub use view::{Listed, Long, View};
 
 /// Items of a page where the caller does not say.
 pub const LIMIT: u16 = 50;

@@ -106,6 +106,12 @@ where
 // === impl Route ===
 
 impl Route {
+    /// Whether it answers pages of a list.
+    pub fn is_list(&self) -> bool {
+        let bodies = self.shape.success.iter().filter_map(|success| success.body.as_ref()?.1.as_ref());
+        bodies.into_iter().any(|body| body.name.ends_with("Page"))
+    }
+
     /// Its answers are never kept for a replay.
     #[must_use]
     pub fn secret(mut self) -> Self {

@@ -165,16 +165,10 @@ async fn whole(
             known(&mut tx, cluster).await?;
         }
         let now = tx.ledger().await?;
-        let whole = Some(snapshot::whole(&mut tx, cluster).await?);
+        let whole = snapshot::whole(&mut tx, cluster).await?;
         tx.rollback().await?;
-        let answer = SnapshotAnswer {
-            ledger: now.ledger.clone(),
-            revision: now.revision,
-            whole,
-            since: None,
-            patch: None,
-        };
-        let bytes = bytes(&answer)?;
+        let bytes = with_whole(&now, &whole)?;
+        drop(whole);
         Ok::<_, Problem>((now, if gzip { compress(bytes).await? } else { bytes }))
     };
     let bytes = mirror.document(cluster, gzip, now, make).await?;
@@ -185,6 +179,14 @@ async fn whole(
 async fn known(tx: &mut Tx, cluster: &str) -> Result<(), Problem> {
     let known = snapshot::has_cluster(tx, cluster).await?;
     if known { Ok(()) } else { Err(StoreError::NotFound("cluster").into()) }
+}
+
+/// A [`SnapshotAnswer`] around a document that is text already.
+fn with_whole(now: &Now, whole: &[u8]) -> Result<Bytes, Problem> {
+    let (ledger, revision) = (now.ledger.clone(), now.revision);
+    let answer = bytes(&SnapshotAnswer { ledger, revision, whole: None, since: None, patch: None })?;
+    let fields = answer.strip_suffix(b"}").unwrap_or(&answer);
+    Ok([fields, b",\"whole\":", whole, b"}"].concat().into())
 }
 
 fn bytes(answer: &SnapshotAnswer) -> Result<Bytes, Problem> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::caller::Caller;
 use super::door::Door;
+use super::in_flight::InFlight;
 use super::limit::Limits;
 use super::problem::{Code, Problem};
 use super::route::Route;
@@ -24,7 +25,7 @@ impl Api {
         let document = openapi::text(routes).map_err(ApiError::Document)?;
         let value = serde_json::from_str(&document).map_err(ApiError::Document)?;
         let page = docs::Page::render(&value);
-        Ok(Self(Arc::new(Inner { parts, schemas, document, page })))
+        Ok(Self(Arc::new(Inner { parts, schemas, document, page, in_flight: InFlight::default() })))
     }
 
     /// A transaction that reads, as far as the caller may.
@@ -101,6 +102,10 @@ impl Api {
 
     pub(super) fn limits(&self) -> &Limits {
         &self.0.parts.limits
+    }
+
+    pub(super) fn in_flight(&self) -> &InFlight {
+        &self.0.in_flight
     }
 
     /// Records that somebody was turned away. It is counted here and written by and by, so nobody waits for it.

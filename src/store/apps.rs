@@ -12,9 +12,9 @@ pub use revisions::{Revision, revision, revisions};
 pub use row::{App, Origin, Sourced, Spec};
 
 use self::row::Row;
-use super::Tx;
 use super::error::StoreError;
 use super::projects::Project;
+use super::{Tx, is_id};
 use crate::tenancy::source::SourceKind;
 
 /// What an app is made of: what a revision keeps.
@@ -28,17 +28,23 @@ pub struct Content {
     pub origin: Option<Origin>,
 }
 
-/// Apps of a project in order of ids, after one of them.
+/// Apps of a project in order of ids, after one of them. With `full` false what they are made of is not read.
 pub async fn list(
     tx: &mut Tx,
     project: &Project,
     after: Option<&str>,
     limit: i64,
+    full: bool,
 ) -> Result<Vec<App>, StoreError> {
-    let rows = sqlx::query_as::<_, Row>(row::select!("($3 IS NULL OR a.id > $3) ORDER BY a.id LIMIT $4"))
+    let select = if full {
+        row::select!("a.id > $3 ORDER BY a.id LIMIT $4")
+    } else {
+        row::select_head!("a.id > $3 ORDER BY a.id LIMIT $4")
+    };
+    let rows = sqlx::query_as::<_, Row>(select)
         .bind(project.tenant_id.clone())
         .bind(project.id.clone())
-        .bind(after.map(str::to_owned))
+        .bind(after.unwrap_or_default().to_owned())
         .bind(limit)
         .fetch_all(tx.sql())
         .await?;
@@ -52,7 +58,8 @@ pub async fn get(tx: &mut Tx, project: &Project, app: &str) -> Result<App, Store
 
 /// The same, where it is no error that there is none.
 pub async fn find(tx: &mut Tx, project: &Project, app: &str) -> Result<Option<App>, StoreError> {
-    let row = sqlx::query_as::<_, Row>(row::select!("(a.id = $3 OR a.slug = $3)"))
+    let select = if is_id(app) { row::select!("a.id = $3") } else { row::select!("a.slug = $3") };
+    let row = sqlx::query_as::<_, Row>(select)
         .bind(project.tenant_id.clone())
         .bind(project.id.clone())
         .bind(app.to_owned())

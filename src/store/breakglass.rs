@@ -46,8 +46,8 @@ macro_rules! select {
 
 /// Documents in order of ids, after one of them.
 pub async fn list(tx: &mut Tx, after: Option<&str>, limit: i64) -> Result<Vec<Breakglass>, StoreError> {
-    let rows = sqlx::query(select!("($1 IS NULL OR id > $1) ORDER BY id LIMIT $2"))
-        .bind(after.map(str::to_owned))
+    let rows = sqlx::query(select!("id > $1 ORDER BY id LIMIT $2"))
+        .bind(after.unwrap_or_default().to_owned())
         .bind(limit)
         .fetch_all(tx.sql())
         .await?;

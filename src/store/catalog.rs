@@ -13,6 +13,7 @@ pub use versions::{Release, add, releases, resolve};
 use self::row::Row;
 use super::Tx;
 use super::error::StoreError;
+use super::select::Select;
 
 /// What a list of the catalog is limited to.
 #[derive(Debug, Clone, Default)]
@@ -35,25 +36,26 @@ pub async fn list(
     after: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Item>, StoreError> {
-    let own = tx.tenant();
-    let rows = sqlx::query_as::<_, Row>(row::select!(
-        "($1 IS NULL OR i.tenant_id = $1 OR i.tenant_id IS NULL) \
-         AND ($2 IS NULL OR i.tenant_id = $2 OR (i.tenant_id IS NULL AND NOT EXISTS \
-         (SELECT 1 FROM catalog_items o WHERE o.tenant_id = $2 AND o.slug = i.slug AND $3 IS NULL))) \
-         AND ($3 IS NULL OR i.scope = $3) AND ($4 IS NULL OR i.category = $4) \
-         AND ($5 IS NULL OR lower(i.slug) LIKE $5 ESCAPE '!' OR lower(i.name) LIKE $5 ESCAPE '!' \
-         OR lower(i.description) LIKE $5 ESCAPE '!') \
-         AND ($6 IS NULL OR i.id > $6) ORDER BY i.id LIMIT $7"
-    ))
-    .bind(own)
-    .bind(filter.tenant.clone())
-    .bind(filter.reach.map(Reach::as_str))
-    .bind(filter.category.clone())
-    .bind(filter.text.as_deref().map(anywhere))
-    .bind(after.map(str::to_owned))
-    .bind(limit)
-    .fetch_all(tx.sql())
-    .await?;
+    let (own, text) = (tx.tenant(), filter.text.as_deref().map(anywhere));
+    let seen = match filter.reach {
+        None => {
+            "(i.tenant_id = $? OR (i.tenant_id IS NULL AND NOT EXISTS \
+             (SELECT 1 FROM catalog_items o WHERE o.tenant_id = $? AND o.slug = i.slug)))"
+        }
+        Some(_) => "(i.tenant_id = $? OR i.tenant_id IS NULL)",
+    };
+    let select = Select::new(row::select!("1 = 1"))
+        .and("(i.tenant_id = $? OR i.tenant_id IS NULL)", own.as_deref())
+        .and(seen, filter.tenant.as_deref())
+        .and("i.scope = $?", filter.reach.map(Reach::as_str))
+        .and("i.category = $?", filter.category.as_deref())
+        .and(
+            "(lower(i.slug) LIKE $? ESCAPE '!' OR lower(i.name) LIKE $? ESCAPE '!' \
+             OR lower(i.description) LIKE $? ESCAPE '!')",
+            text.as_deref(),
+        )
+        .and("i.id > $?", Some(after.unwrap_or_default()));
+    let rows = select.order_by("i.id").limit(limit).query_as::<Row>().fetch_all(tx.sql()).await?;
     Ok(rows.into_iter().map(Row::read).collect())
 }
 
@@ -85,17 +87,32 @@ pub async fn locked(tx: &mut Tx, item: &str, tenant: Option<&str>) -> Result<Ite
 /// item's.
 pub async fn get(tx: &mut Tx, item: &str, tenant: Option<&str>) -> Result<Item, StoreError> {
     let own = tx.tenant();
-    let tenant = own.clone().or_else(|| tenant.map(str::to_owned));
-    let row = sqlx::query_as::<_, Row>(row::select!(
-        "(i.slug = $1 OR i.id = $1) AND (i.tenant_id IS NULL OR i.tenant_id = $2 OR (i.id = $1 AND $3 IS NULL)) \
-         ORDER BY (CASE WHEN i.tenant_id IS NULL THEN 1 ELSE 0 END) LIMIT 1"
-    ))
-    .bind(item.to_owned())
-    .bind(tenant)
-    .bind(own)
-    .fetch_optional(tx.sql())
-    .await?;
+    let tenant = own.as_deref().or(tenant);
+    let own_item = match tenant {
+        Some(tenant) => by_slug(tx, Some(tenant), item).await?,
+        None => None,
+    };
+    let found = match own_item {
+        Some(found) => Some(found),
+        None => by_slug(tx, None, item).await?,
+    };
+    // By its id administrators reach any, whatever tenant they name.
+    let seen = "(i.tenant_id = $? OR i.tenant_id IS NULL)";
+    let by_id = Select::new(row::select!("1 = 1")).and("i.id = $?", Some(item)).and(seen, own.as_deref());
+    let row = match found {
+        Some(found) => Some(found),
+        None => by_id.query_as::<Row>().fetch_optional(tx.sql()).await?,
+    };
     row.map(Row::read).ok_or(StoreError::NotFound("catalog item"))
+}
+
+/// The item of this slug of a tenant, or the global one.
+async fn by_slug(tx: &mut Tx, tenant: Option<&str>, slug: &str) -> Result<Option<Row>, StoreError> {
+    let select = match tenant {
+        Some(_) => Select::new(row::select!("1 = 1")).and("i.tenant_id = $?", tenant),
+        None => Select::new(row::select!("i.tenant_id IS NULL")),
+    };
+    Ok(select.and("i.slug = $?", Some(slug)).query_as::<Row>().fetch_optional(tx.sql()).await?)
 }
 
 #[cfg(test)]

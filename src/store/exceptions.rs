@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::audit::Entry;
 use super::error::StoreError;
 use super::revision::parse;
+use super::select::Select;
 use super::{Part, Time, Tx, new_id};
 use crate::access::Power;
 
@@ -95,14 +96,9 @@ macro_rules! select {
 /// Exceptions in order of ids, after one of them.
 pub async fn list(tx: &mut Tx, after: Option<&str>, limit: i64) -> Result<Vec<Exception>, StoreError> {
     let (tenant, now) = (tx.tenant(), tx.now());
-    let rows = sqlx::query(select!(
-        "($1 IS NULL OR tenant_id = $1) AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3"
-    ))
-    .bind(tenant)
-    .bind(after.map(str::to_owned))
-    .bind(limit)
-    .fetch_all(tx.sql())
-    .await?;
+    let select = Select::new(select!("1 = 1")).and("tenant_id = $?", tenant.as_deref());
+    let select = select.and("id > $?", Some(after.unwrap_or_default())).order_by("id").limit(limit);
+    let rows = select.query().fetch_all(tx.sql()).await?;
     rows.iter().map(|row| read(row, now)).collect()
 }
 

@@ -2,7 +2,8 @@
 
 use sqlx::Row as _;
 
-use super::{Entry, StoreError, Tx};
+use super::select::Select;
+use super::{Entry, StoreError, Tx, is_id};
 use crate::access::{Role, TenantRef};
 
 /// A membership, as far as it says who somebody is.
@@ -78,14 +79,10 @@ fn read(row: &sqlx::any::AnyRow) -> Result<Standing, StoreError> {
 /// A tenant by id or slug.
 pub async fn tenant(tx: &mut Tx, reference: &str) -> Result<TenantRef, StoreError> {
     let own = tx.tenant();
-    let row = sqlx::query(
-        "SELECT id, slug FROM tenants WHERE (id = $1 OR slug = $1) AND deleted_at IS NULL AND ($2 IS NULL OR id = $2)",
-    )
-    .bind(reference)
-    .bind(own)
-    .fetch_optional(tx.sql())
-    .await?
-    .ok_or(StoreError::NotFound("tenant"))?;
+    let column = if is_id(reference) { "id = $?" } else { "slug = $?" };
+    let select = Select::new("SELECT id, slug FROM tenants WHERE deleted_at IS NULL");
+    let select = select.and(column, Some(reference)).and("id = $?", own.as_deref());
+    let row = select.query().fetch_optional(tx.sql()).await?.ok_or(StoreError::NotFound("tenant"))?;
     Ok(TenantRef { id: row.try_get("id")?, slug: row.try_get("slug")? })
 }
 

@@ -25,9 +25,9 @@ pub async fn list(
     after: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Member>, StoreError> {
-    let rows = sqlx::query_as::<_, Row>(row::select!("($2 IS NULL OR id > $2) ORDER BY id LIMIT $3"))
+    let rows = sqlx::query_as::<_, Row>(row::select!("id > $2 ORDER BY id LIMIT $3"))
         .bind(tenant.to_owned())
-        .bind(after.map(str::to_owned))
+        .bind(after.unwrap_or_default().to_owned())
         .bind(limit)
         .fetch_all(tx.sql())
         .await?;

@@ -48,9 +48,9 @@ struct Row {
 pub async fn list(tx: &mut Tx, after: Option<&str>, limit: i64) -> Result<Vec<Plan>, StoreError> {
     let rows = sqlx::query_as::<_, Row>(
         "SELECT id, name, description, quotas, limits, policysets, created_at, updated_at, version FROM plans \
-         WHERE ($1 IS NULL OR id > $1) ORDER BY id LIMIT $2",
+         WHERE id > $1 ORDER BY id LIMIT $2",
     )
-    .bind(after.map(str::to_owned))
+    .bind(after.unwrap_or_default().to_owned())
     .bind(limit)
     .fetch_all(tx.sql())
     .await?;

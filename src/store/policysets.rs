@@ -84,12 +84,11 @@ pub async fn list(
     after: Option<&str>,
     limit: i64,
 ) -> Result<Vec<PolicySet>, StoreError> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM policysets WHERE tenant_id = $1 AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3"
-    );
+    let sql =
+        format!("SELECT {COLUMNS} FROM policysets WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3");
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(tenant.to_owned())
-        .bind(after.map(str::to_owned))
+        .bind(after.unwrap_or_default().to_owned())
         .bind(limit)
         .fetch_all(tx.sql())
         .await?;

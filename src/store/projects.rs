@@ -14,7 +14,7 @@ use self::row::Row;
 use super::audit::Entry;
 use super::error::StoreError;
 use super::tenants::Tenant;
-use super::{Part, Tx, new_id};
+use super::{Part, Tx, is_id, new_id};
 use crate::access::Power;
 
 /// What a project is made of; every field was checked against its grammar.
@@ -50,10 +50,10 @@ pub async fn list(
         _ => None,
     };
     let rows = sqlx::query_as::<_, Row>(row::select!(
-        "($2 IS NULL OR id > $2) AND ($3 IS NULL OR $3 LIKE '%' || id || '%') ORDER BY id LIMIT $4"
+        "id > $2 AND ($3 IS NULL OR $3 LIKE '%' || id || '%') ORDER BY id LIMIT $4"
     ))
     .bind(tenant.to_owned())
-    .bind(after.map(str::to_owned))
+    .bind(after.unwrap_or_default().to_owned())
     .bind(own)
     .bind(limit)
     .fetch_all(tx.sql())
@@ -63,7 +63,8 @@ pub async fn list(
 
 /// A project of a tenant by id or slug. One that the scope does not reach is not there.
 pub async fn get(tx: &mut Tx, tenant: &str, project: &str) -> Result<Project, StoreError> {
-    let row = sqlx::query_as::<_, Row>(row::select!("(id = $2 OR slug = $2)"))
+    let select = if is_id(project) { row::select!("id = $2") } else { row::select!("slug = $2") };
+    let row = sqlx::query_as::<_, Row>(select)
         .bind(tenant.to_owned())
         .bind(project.to_owned())
         .fetch_optional(tx.sql())

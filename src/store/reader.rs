@@ -11,11 +11,15 @@ use serde_json::Value;
 use super::db::Database;
 use super::error::StoreError;
 use super::{revision, snapshot};
-use crate::tenancy::snapshot::{Held, Snapshot, SnapshotError};
+use crate::tenancy::snapshot::{Held, LENGTH_MAX, Snapshot, SnapshotError, bytes_of};
 
 /// A refusal makes it look whether the ledger holds what no commit of this program has written, but only so often: reading
 /// the whole while the ledger's row is held costs everybody who writes.
 const ANEW: Duration = Duration::from_secs(30);
+
+/// Bytes of a document beyond which no commit makes it longer: what is committed at the same time by other processes, and
+/// what a reader adds, must still fit below what it reads.
+const LENGTH_COMMIT_MAX: usize = LENGTH_MAX - 4 * 1024 * 1024;
 
 /// The snapshot as readers have it after the newest commit that this process knows; all clones are one.
 #[derive(Debug, Clone, Default)]
@@ -33,13 +37,29 @@ struct State {
 pub(super) struct Current {
     snapshot: Arc<Snapshot>,
     held: Arc<Held>,
+    /// Bytes of the document as JSON, at most: those when it was last measured, and those of every change since.
+    length: usize,
+}
+
+/// How long the document of a snapshot is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Length {
+    /// So many bytes.
+    Whole(usize),
+    /// At most so many bytes more than the one before it.
+    Grown(usize),
 }
 
 impl Reader {
     /// A snapshot that this process has anyway; keeping the same one twice would cost its memory twice.
-    pub(super) fn offer(&self, snapshot: &Arc<Snapshot>, held: &Held) {
+    pub(super) fn offer(&self, snapshot: &Arc<Snapshot>, held: &Held, length: Length) {
         let held = Arc::new(held.clone());
-        self.keep(Current { snapshot: Arc::clone(snapshot), held });
+        let known = self.lock().current.as_ref().map_or(0, |known| known.length);
+        let length = match length {
+            Length::Whole(bytes) => bytes,
+            Length::Grown(bytes) => known.saturating_add(bytes),
+        };
+        self.keep(Current { snapshot: Arc::clone(snapshot), held, length });
     }
 
     /// Keeps what a commit has led to.
@@ -78,8 +98,8 @@ impl Reader {
             let Some(whole) = whole(database).await? else { return Ok(None) };
             next = whole.apply(patch, revision);
         }
-        let next = next.map_err(unreadable)?;
-        Ok(next.filter(|next| *next.snapshot.ledger == *ledger))
+        let next = next.map_err(unreadable)?.filter(|next| *next.snapshot.ledger == *ledger);
+        next.map(|next| next.fits(&current, LENGTH_COMMIT_MAX)).transpose()
     }
 
     fn may_read_anew(&self) -> bool {
@@ -104,7 +124,26 @@ impl Current {
             return Ok(None);
         }
         let (next, _) = self.snapshot.apply(patch, revision)?;
-        Ok(Some(Self { snapshot: Arc::new(next), held: Arc::clone(&self.held) }))
+        let length = self.length.saturating_add(bytes_of(patch));
+        Ok(Some(Self { snapshot: Arc::new(next), held: Arc::clone(&self.held), length }))
+    }
+
+    /// Whether readers take a document of this length; one that is too long already may be made shorter.
+    fn fits(mut self, before: &Self, max: usize) -> Result<Self, StoreError> {
+        if self.length <= max {
+            return Ok(self);
+        }
+        // The length was an upper bound. Measuring takes some 50 ms for 100,000 namespaces, so it is done only here.
+        self.length = bytes_of(&*self.snapshot);
+        if self.length <= max || self.length <= bytes_of(&*before.snapshot) {
+            return Ok(self);
+        }
+        let found = self.length;
+        let problem = format!(
+            "the snapshot would be {found} bytes, and at most {max} may be committed; gates read at most {LENGTH_MAX}. \
+             Delete what is not needed, or spread tenants over more ledgers"
+        );
+        Err(StoreError::Unreadable { problems: vec![problem] })
     }
 }
 
@@ -132,9 +171,13 @@ async fn whole(database: &Database) -> Result<Option<Current>, StoreError> {
     let now = revision::now(on).await?;
     let document = snapshot::whole_on(on, &now, None).await?;
     session.rollback().await?;
-    let read = tokio::task::spawn_blocking(move || Snapshot::or_last_good("the ledger", document, None));
+    let length = document.len();
+    let read =
+        tokio::task::spawn_blocking(move || Snapshot::read_or_last_good("the ledger", &document, None));
     match read.await {
-        Ok(Ok((snapshot, held))) => Ok(Some(Current { snapshot: Arc::new(snapshot), held: Arc::new(held) })),
+        Ok(Ok((snapshot, held))) => {
+            Ok(Some(Current { snapshot: Arc::new(snapshot), held: Arc::new(held), length }))
+        }
         Ok(Err(error)) => {
             tracing::error!(%error, "the ledger's document does not read, so what is committed cannot be checked");
             Ok(None)
@@ -149,4 +192,48 @@ fn unreadable(error: SnapshotError) -> StoreError {
         error => vec![error.to_string()],
     };
     StoreError::Unreadable { problems }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::tenancy::snapshot::tests::world;
+
+    fn current(length: usize) -> Current {
+        Current { snapshot: Arc::new(world()), held: Arc::default(), length }
+    }
+
+    fn plan(name: &str) -> Value {
+        json!({ "tenants": { "acme": { "plan": name } } })
+    }
+
+    #[test]
+    fn document_is_measured_only_where_its_length_is_in_doubt() {
+        let exact = bytes_of(&world());
+        let before = current(exact);
+        let next = before.apply(&plan("x"), 99).unwrap().unwrap();
+        let bound = next.length;
+        assert!(bound > exact, "a change adds its own length at most");
+        assert_eq!(next.clone().fits(&before, bound).unwrap().length, bound, "not measured");
+        let measured = next.clone().fits(&before, bound - 1).unwrap().length;
+        assert_eq!(measured, bytes_of(&*next.snapshot));
+    }
+
+    #[test]
+    fn commit_beyond_what_readers_take_is_refused_and_one_that_shortens_is_not() {
+        let exact = bytes_of(&world());
+        let before = current(exact);
+        let longer = before.apply(&plan(&"x".repeat(60)), 99).unwrap().unwrap();
+        let error = longer.clone().fits(&before, exact).unwrap_err().to_string();
+        assert!(
+            error.contains("at most")
+                || matches!(longer.fits(&before, exact), Err(StoreError::Unreadable { .. })),
+            "{error}"
+        );
+        let gone = json!({ "tenants": { "acme": { "plan": null } } });
+        let shorter = before.apply(&gone, 99).unwrap().unwrap();
+        shorter.fits(&before, 10).unwrap();
+    }
 }

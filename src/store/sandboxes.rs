@@ -25,11 +25,11 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<Sandbox>, StoreError> {
     let rows = sqlx::query_as::<_, Row>(row::select!(
-        "s.tenant_id = $1 AND s.project_id = $2 AND ($3 IS NULL OR s.id > $3) ORDER BY s.id LIMIT $4"
+        "s.tenant_id = $1 AND s.project_id = $2 AND s.id > $3 ORDER BY s.id LIMIT $4"
     ))
     .bind(project.tenant_id.clone())
     .bind(project.id.clone())
-    .bind(after.map(str::to_owned))
+    .bind(after.unwrap_or_default().to_owned())
     .bind(limit)
     .fetch_all(tx.sql())
     .await?;

@@ -3,6 +3,7 @@
 //! Both come from the same statements, one a table, so a patch and the whole cannot disagree. A patch names every key of
 //! what it renders, absent ones as null: laid over an older document (RFC 7396) it leaves nothing of what was there.
 
+mod document;
 mod law;
 mod leave;
 mod policy_sets;
@@ -18,15 +19,16 @@ use super::error::StoreError;
 use super::part::Part;
 use super::revision::Now;
 use super::tx::Tx;
-use crate::tenancy::snapshot::{FORMAT_VERSION, PolicySet};
+use crate::tenancy::snapshot::{FORMAT_VERSION, PolicySet, Section};
+use document::Document;
 
 /// Above so many parts of one kind their whole table is read at once.
 const SINGLY_MAX: usize = 16;
 
-/// The document of the revision that this transaction sees: `version ledger revision settings tenants projects apps
+/// The document of the revision that this transaction sees, as JSON: `version ledger revision settings tenants projects apps
 /// namespaces`. With a cluster's name, only what is on that cluster. Its transaction must be a reading one that sees
 /// every tenant.
-pub async fn whole(tx: &mut Tx, cluster: Option<&str>) -> Result<Value, StoreError> {
+pub async fn whole(tx: &mut Tx, cluster: Option<&str>) -> Result<Vec<u8>, StoreError> {
     let now = tx.ledger().await?;
     whole_on(tx.sql(), &now, cluster).await
 }
@@ -36,29 +38,54 @@ pub(super) async fn whole_on(
     on: &mut AnyConnection,
     now: &Now,
     cluster: Option<&str>,
-) -> Result<Value, StoreError> {
-    let settings = settings::document(on).await?;
-    let mut document = Map::new();
-    for (table, found) in [
-        ("tenants", rows::tenants(on, None, cluster).await?),
-        ("projects", rows::projects(on, None, cluster).await?),
-        ("apps", rows::apps(on, None, cluster).await?),
-        ("namespaces", rows::namespaces(on, None, cluster).await?),
-        ("exceptions", leave::exceptions(on, None, cluster).await?),
-        ("breakglass", leave::breakglass(on, None).await?),
-    ] {
-        let plain = found.into_iter().map(|(key, value)| (key, without_nulls(value)));
-        document.insert(table.to_owned(), Value::Object(plain.collect()));
-    }
+) -> Result<Vec<u8>, StoreError> {
+    let mut document = Document::new();
+    document.put("version", &FORMAT_VERSION.into())?;
+    document.put("ledger", &now.ledger.as_str().into())?;
+    document.put("revision", &now.revision.into())?;
+    document.put("settings", &without_nulls(settings::document(on).await?))?;
     let law = law::newest(on).await?;
     if !law.is_null() {
-        document.insert("law".to_owned(), law);
+        document.put("law", &law)?;
     }
-    document.insert("version".to_owned(), FORMAT_VERSION.into());
-    document.insert("ledger".to_owned(), now.ledger.as_str().into());
-    document.insert("revision".to_owned(), now.revision.into());
-    document.insert("settings".to_owned(), without_nulls(settings));
-    Ok(Value::Object(document))
+    document.open("tenants")?;
+    rows::tenants(on, None, cluster, |key, value| document.entry(&key, value)).await?;
+    document.open("projects")?;
+    rows::projects(on, None, cluster, |key, value| document.entry(&key, value)).await?;
+    document.open("apps")?;
+    rows::apps(on, None, cluster, |key, value| document.entry(&key, value)).await?;
+    document.open("namespaces")?;
+    rows::namespaces(on, None, cluster, |key, value| document.entry(&key, value)).await?;
+    document.open("exceptions")?;
+    for (key, value) in leave::exceptions(on, None, cluster).await? {
+        document.entry(&key, value)?;
+    }
+    document.open("breakglass")?;
+    for (key, value) in leave::breakglass(on, None).await? {
+        document.entry(&key, value)?;
+    }
+    Ok(document.close())
+}
+
+/// Entries of a table in memory: for few keys.
+async fn table(
+    on: &mut AnyConnection,
+    section: Section,
+    key: Option<&str>,
+    cluster: Option<&str>,
+) -> Result<Map<String, Value>, StoreError> {
+    let mut found = Map::new();
+    let take = |key, value| {
+        found.insert(key, value);
+        Ok(())
+    };
+    match section {
+        Section::Tenants => rows::tenants(on, key, cluster, take).await,
+        Section::Projects => rows::projects(on, key, cluster, take).await,
+        Section::Apps => rows::apps(on, key, cluster, take).await,
+        Section::Namespaces => rows::namespaces(on, key, cluster, take).await,
+    }
+    .map(|()| found)
 }
 
 /// The document of one tenant and one of its projects, by slugs, and of no other; without apps and namespaces.
@@ -75,10 +102,10 @@ pub async fn around(
         found.into_iter().map(|(key, value)| (key, without_nulls(value))).collect()
     };
     if let Some(tenant) = tenant {
-        let found = rows::tenants(on, Some(tenant), None).await?;
+        let found = table(on, Section::Tenants, Some(tenant), None).await?;
         document.insert("tenants".to_owned(), plain(found).into());
         if let Some(project) = project {
-            let found = rows::projects(on, Some(&format!("{tenant}/{project}")), None).await?;
+            let found = table(on, Section::Projects, Some(&format!("{tenant}/{project}")), None).await?;
             document.insert("projects".to_owned(), plain(found).into());
         }
     }
@@ -132,26 +159,25 @@ pub(super) async fn render(
     }
     if parts.contains(&Part::Settings) {
         // The ceiling bounds what a tenant has, so every tenant's list may be another now.
-        let bounded = rows::tenants(on, None, cluster).await?;
-        let lists = bounded.into_iter().map(|(slug, tenant)| (slug, registries_of(&tenant)));
-        patch.insert("tenants".to_owned(), Value::Object(lists.collect()));
+        let mut lists = Map::new();
+        let take = |slug, tenant: Value| {
+            lists.insert(slug, registries_of(&tenant));
+            Ok(())
+        };
+        rows::tenants(on, None, cluster, take).await?;
+        patch.insert("tenants".to_owned(), Value::Object(lists));
         patch.insert("settings".to_owned(), settings::document(on).await?);
     }
-    for chosen in chunks(&tenants) {
-        let found = rows::tenants(on, chosen, cluster).await?;
-        put(&mut patch, "tenants", &tenants, chosen, found);
-    }
-    for chosen in chunks(&projects) {
-        let found = rows::projects(on, chosen, cluster).await?;
-        put(&mut patch, "projects", &projects, chosen, found);
-    }
-    for chosen in chunks(&apps) {
-        let found = rows::apps(on, chosen, cluster).await?;
-        put(&mut patch, "apps", &apps, chosen, found);
-    }
-    for chosen in chunks(&namespaces) {
-        let found = rows::namespaces(on, chosen, cluster).await?;
-        put(&mut patch, "namespaces", &namespaces, chosen, found);
+    for (section, keys) in [
+        (Section::Tenants, tenants),
+        (Section::Projects, projects),
+        (Section::Apps, apps),
+        (Section::Namespaces, namespaces),
+    ] {
+        for chosen in chunks(&keys) {
+            let found = table(on, section, chosen, cluster).await?;
+            put(&mut patch, section.as_str(), &keys, chosen, found);
+        }
     }
     Ok(patch)
 }
@@ -182,7 +208,7 @@ fn registries_of(tenant: &Value) -> Value {
 
 /// The policy sets of a tenant by its slug, as gates see them.
 pub async fn policy_sets(tx: &mut Tx, tenant: &str) -> Result<Vec<PolicySet>, StoreError> {
-    let mut found = rows::tenants(tx.sql(), Some(tenant), None).await?;
+    let mut found = table(tx.sql(), Section::Tenants, Some(tenant), None).await?;
     let found = found.get_mut(tenant).and_then(|tenant| tenant.get_mut("policySets")).map(Value::take);
     let found = found.filter(Value::is_array).unwrap_or_else(|| json!([]));
     let mut sets: Vec<PolicySet> = serde_json::from_value(found)

@@ -21,7 +21,8 @@ pub use row::{NetworkPolicy, Registries, Status, Tenant, Word};
 use std::collections::BTreeMap;
 
 use super::error::StoreError;
-use super::{Tx, clusters};
+use super::select::Select;
+use super::{Tx, clusters, is_id};
 use crate::access::matrix::{self, Method};
 use crate::tenancy::registries;
 use crate::tenancy::{Entry, snapshot};
@@ -39,18 +40,15 @@ pub async fn list(
 ) -> Result<Vec<Tenant>, StoreError> {
     let cluster = clusters::get(tx, cluster).await?.id;
     let tenant = tx.tenant();
-    let rows = sqlx::query_as::<_, row::Row>(row::select!(
-        "c.cluster_id = $1 AND ($2 IS NULL OR t.id = $2) AND ($3 IS NULL OR t.id > $3) AND ($4 IS NULL OR EXISTS \
-         (SELECT 1 FROM memberships m WHERE m.tenant_id = t.id AND m.role = 'tenantOwner' AND m.subject = $4)) \
-         ORDER BY t.id LIMIT $5"
-    ))
-    .bind(cluster)
-    .bind(tenant)
-    .bind(after.map(str::to_owned))
-    .bind(owner.map(str::to_owned))
-    .bind(limit)
-    .fetch_all(tx.sql())
-    .await?;
+    let select = Select::new(row::select!("1 = 1")).and("c.cluster_id = $?", Some(&cluster));
+    // Said of both sides of the join, so that neither is read from its beginning.
+    let select = select.and("c.tenant_id > $? AND t.id > $?", Some(after.unwrap_or_default()));
+    let select = select.and("c.tenant_id = $?", tenant.as_deref()).and(
+        "c.tenant_id IN (SELECT tenant_id FROM memberships WHERE subject = $? AND role = 'tenantOwner')",
+        owner,
+    );
+    let select = select.order_by("c.tenant_id").limit(limit);
+    let rows = select.query_as::<row::Row>().fetch_all(tx.sql()).await?;
     let ceiling = rows.first().map_or(Ok(Vec::new()), row::Row::ceiling)?;
     rows.into_iter().map(|row| row.read(&ceiling)).collect()
 }
@@ -83,17 +81,20 @@ pub async fn change_anywhere(tx: &mut Tx, tenant: &str) -> Result<Tenant, StoreE
     locked(tx, None, tenant).await
 }
 
+/// The condition that a row of `tenants` is the one that is meant.
+fn reference(tenant: &str) -> &'static str {
+    if is_id(tenant) { "t.id = $?" } else { "t.slug = $?" }
+}
+
 async fn locked(tx: &mut Tx, cluster: Option<&str>, tenant: &str) -> Result<Tenant, StoreError> {
     let own = tx.tenant();
     // Changes nothing, and locks the row on both databases; what is read after that stays so.
-    sqlx::query(
-        "UPDATE tenants SET version = version WHERE deleted_at IS NULL AND (id = $1 OR slug = $1) \
-         AND ($2 IS NULL OR id = $2)",
-    )
-    .bind(tenant.to_owned())
-    .bind(own)
-    .execute(tx.sql())
-    .await?;
+    let lock = Select::new("UPDATE tenants AS t SET version = t.version WHERE t.deleted_at IS NULL");
+    lock.and(reference(tenant), Some(tenant))
+        .and("t.id = $?", own.as_deref())
+        .query()
+        .execute(tx.sql())
+        .await?;
     let tenant = find(tx, cluster, tenant).await?;
     let removes = matrix::rule(tx.scope().action()).method == Method::Delete;
     if tenant.status == Status::Suspended && tx.scope().tenant().is_some() && !removes {
@@ -104,15 +105,10 @@ async fn locked(tx: &mut Tx, cluster: Option<&str>, tenant: &str) -> Result<Tena
 
 async fn find(tx: &mut Tx, cluster: Option<&str>, tenant: &str) -> Result<Tenant, StoreError> {
     let own = tx.tenant();
-    let row = sqlx::query_as::<_, row::Row>(row::select!(
-        "(t.id = $1 OR t.slug = $1) AND ($2 IS NULL OR t.id = $2) AND ($3 IS NULL OR c.cluster_id = $3)"
-    ))
-    .bind(tenant.to_owned())
-    .bind(own)
-    .bind(cluster.map(str::to_owned))
-    .fetch_optional(tx.sql())
-    .await?
-    .ok_or(StoreError::NotFound("tenant"))?;
+    let select = Select::new(row::select!("1 = 1")).and(reference(tenant), Some(tenant));
+    let select = select.and("t.id = $?", own.as_deref()).and("c.cluster_id = $?", cluster);
+    let row = select.query_as::<row::Row>().fetch_optional(tx.sql()).await?;
+    let row = row.ok_or(StoreError::NotFound("tenant"))?;
     let ceiling = row.ceiling()?;
     row.read(&ceiling)
 }

@@ -22,6 +22,7 @@ mod write;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use document::bytes_of;
 pub use edit::Section;
 pub use error::{Problem, SnapshotError};
 pub use exceptions::{Exception, Objects};

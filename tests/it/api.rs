@@ -54,6 +54,8 @@ mod settings;
 #[cfg(test)]
 mod shop;
 #[cfg(test)]
+mod statements;
+#[cfg(test)]
 mod tenants;
 #[cfg(test)]
 mod tokens;

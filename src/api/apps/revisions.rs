@@ -13,11 +13,11 @@ use crate::api::answer::Answer;
 use crate::api::body::{Body, Path, Query};
 use crate::api::caller::Caller;
 use crate::api::etag::IfMatch;
-use crate::api::page::Page;
+use crate::api::page::{Listed, Long, Page};
 use crate::api::place::Place;
 use crate::api::problem::{Code, Fault, Problem};
 use crate::api::source::check::{self, For};
-use crate::api::turn::{Turn, no_labels};
+use crate::api::turn::{ViewTurn, no_labels};
 use crate::store::Tx;
 use crate::store::apps::{self, App, Revision};
 
@@ -33,20 +33,27 @@ pub struct AppDiff {
     pub changes: Vec<Change>,
 }
 
+impl Long for Revision {
+    const LISTED: &'static str = "ListedAppRevision";
+    const FIELDS: &'static [&'static str] = App::FIELDS;
+}
+
 /// Lists an app's revisions.
 pub async fn revisions(
     State(api): State<Api>,
     caller: Caller,
     Path((c, t, p, a)): Path<OfApp>,
-    Query(turn): Query<Turn>,
-) -> Result<Answer<Page<Revision>>, Problem> {
-    let mut filling = turn.filling()?.large();
+    Query(turn): Query<ViewTurn>,
+) -> Result<Answer<Page<Listed<Revision>>>, Problem> {
+    let (filling, view) = turn.filling()?;
+    let mut filling = filling.large();
     let mut tx = api.read(&caller).await?;
     let place = Place::read(&mut tx, &c, &t, &p).await?;
     let app = apps::get(&mut tx, &place.project, &a).await?;
     while let Some((after, limit)) = filling.wants() {
-        let rows = apps::revisions(&mut tx, &app, after.as_deref(), limit).await?;
-        filling.take_large(rows, |revision| &revision.id, no_labels);
+        let rows = apps::revisions(&mut tx, &app, after.as_deref(), limit, view.is_full()).await?;
+        let items = rows.into_iter().map(|revision| Listed::new(revision, view)).collect();
+        filling.take_large(items, |revision| &revision.item().id, no_labels);
     }
     Ok(Answer::new(filling.page()))
 }

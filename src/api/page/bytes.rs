@@ -1,11 +1,11 @@
 //! Pages of things that may be large: a page ends early once it holds enough bytes, and few rows are read at a time.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use serde::Serialize;
 
 use super::{Filling, LOOKED_AT_MAX, State};
+use crate::tenancy::snapshot::bytes_of;
 
 /// Bytes of a page, as JSON; one item alone may be more.
 pub(super) const PAGE_BYTES_MAX: usize = 1024 * 1024;
@@ -60,25 +60,8 @@ impl<T: Serialize> Filling<T> {
         key: impl Fn(&T) -> &str,
         labels: impl Fn(&T) -> &BTreeMap<String, String>,
     ) {
-        self.take_sized(rows, key, labels, length);
+        self.take_sized(rows, key, labels, |row| bytes_of(row));
     }
-}
-
-/// Bytes of a value as JSON. What cannot be written ends the page, and is told when the answer is written.
-fn length(value: &impl Serialize) -> usize {
-    struct Count(usize);
-    impl io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    serde_json::to_writer(&mut count, value).map_or(PAGE_BYTES_MAX, |()| count.0)
 }
 
 #[cfg(test)]

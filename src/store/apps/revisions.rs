@@ -50,25 +50,38 @@ struct Row {
 /// What every statement that reads revisions begins with; `$1` is the tenant, `$2` the app.
 macro_rules! select {
     ($rest:literal) => {
+        select!("spec, source, overrides", $rest)
+    };
+    ($long:literal, $rest:literal) => {
         concat!(
-            "SELECT id, revision, spec, source, catalog_item_id, catalog_version, overrides, actor, created_at \
-             FROM app_revisions WHERE tenant_id = $1 AND app_id = $2 AND ",
+            "SELECT id, revision, catalog_item_id, catalog_version, actor, created_at, ",
+            $long,
+            " FROM app_revisions WHERE tenant_id = $1 AND app_id = $2 AND ",
             $rest
         )
     };
 }
 
-/// Revisions of an app in their order, after one of them.
+/// Revisions of an app in their order, after one of them. With `full` false what the app was made of is not read.
 pub async fn revisions(
     tx: &mut Tx,
     app: &App,
     after: Option<&str>,
     limit: i64,
+    full: bool,
 ) -> Result<Vec<Revision>, StoreError> {
-    let rows = sqlx::query_as::<_, Row>(select!("($3 IS NULL OR id > $3) ORDER BY id LIMIT $4"))
+    let select = if full {
+        select!("id > $3 ORDER BY id LIMIT $4")
+    } else {
+        select!(
+            "'{\"spec\":{\"source\":null}}' AS spec, 'null' AS source, CAST(NULL AS TEXT) AS overrides",
+            "id > $3 ORDER BY id LIMIT $4"
+        )
+    };
+    let rows = sqlx::query_as::<_, Row>(select)
         .bind(app.tenant_id.clone())
         .bind(app.id.clone())
-        .bind(after.map(str::to_owned))
+        .bind(after.unwrap_or_default().to_owned())
         .bind(limit)
         .fetch_all(tx.sql())
         .await?;

@@ -96,16 +96,30 @@ pub struct Origin {
 /// What every statement that reads apps begins with; `$1` is the tenant, `$2` the project.
 macro_rules! select {
     ($rest:literal) => {
+        $crate::store::apps::row::select!("a.spec, a.catalog_overrides", $rest)
+    };
+    ($long:literal, $rest:literal) => {
         concat!(
-            "SELECT a.id, a.slug, a.description, a.tenant_id, a.project_id, a.cluster_id, a.spec, a.source_kind, \
-             a.catalog_item_id, a.catalog_version, a.catalog_overrides, a.current_revision, a.state, a.created_at, \
-             a.updated_at, a.version, n.name AS namespace FROM apps a JOIN namespaces n ON n.app_id = a.id \
-             WHERE a.tenant_id = $1 AND a.project_id = $2 AND ",
+            "SELECT a.id, a.slug, a.description, a.tenant_id, a.project_id, a.cluster_id, a.source_kind, \
+             a.catalog_item_id, a.catalog_version, a.current_revision, a.state, a.created_at, \
+             a.updated_at, a.version, n.name AS namespace, ",
+            $long,
+            " FROM apps a JOIN namespaces n ON n.app_id = a.id WHERE a.tenant_id = $1 AND a.project_id = $2 AND ",
             $rest
         )
     };
 }
-pub(super) use select;
+
+/// The same without what an app is made of.
+macro_rules! select_head {
+    ($rest:literal) => {
+        $crate::store::apps::row::select!(
+            "'{\"spec\":{\"source\":null}}' AS spec, CAST(NULL AS TEXT) AS catalog_overrides",
+            $rest
+        )
+    };
+}
+pub(super) use {select, select_head};
 
 /// The row of [`select`].
 #[derive(Debug, sqlx::FromRow)]

@@ -74,21 +74,26 @@ pub struct Filter {
     pub since: Option<i64>,
 }
 
-/// Rows that the scope may see, newest first, after a [`Record::cursor`]. A cursor that is none of ours begins anew.
+/// Rows that the scope may see, newest first, after a [`Record::cursor`]. A cursor that is none of ours begins anew. With
+/// `full` false `before` and `after` are not read.
 pub async fn list(
     tx: &mut Tx,
     filter: &Filter,
     after: Option<&str>,
     limit: i64,
+    full: bool,
 ) -> Result<Vec<Record>, StoreError> {
     let own = tx.tenant();
     let (at, chain, seq) = after
         .and_then(place)
         .map_or((None, None, None), |(at, chain, seq)| (Some(at), Some(chain.to_owned()), Some(seq)));
     // What is not asked for does not stand in the statement: a condition that may be none takes no index.
-    let mut statement = "SELECT chain, seq, at, request_id, actor, minted_by, actor_roles, tenant_id, action, resource_type, \
-         resource_id, resource_name, result, attempts, first_at, before, after, reason, hash FROM audit_log WHERE 1 = 1"
-        .to_owned();
+    let long =
+        if full { "before, after" } else { "CAST(NULL AS TEXT) AS before, CAST(NULL AS TEXT) AS after" };
+    let mut statement = format!(
+        "SELECT chain, seq, at, request_id, actor, minted_by, actor_roles, tenant_id, action, resource_type, \
+         resource_id, resource_name, result, attempts, first_at, {long}, reason, hash FROM audit_log WHERE 1 = 1"
+    );
     let mut number = 0;
     let mut and = |asked: bool, condition: &str| {
         if asked {

@@ -181,7 +181,7 @@ async fn batch(tx: &mut Tx, chain: &str, seq: i64) -> Result<Vec<(Row, String, S
     let rows = sqlx::query(
         "SELECT chain, seq, at, request_id, actor, minted_by, actor_roles, tenant_id, action, resource_type, \
          resource_id, resource_name, result, attempts, first_at, before, after, reason, prev_hash, hash \
-         FROM audit_log WHERE chain > $1 OR (chain = $1 AND seq > $2) ORDER BY chain, seq LIMIT $3",
+         FROM audit_log WHERE (chain, seq) > ($1, $2) ORDER BY chain, seq LIMIT $3",
     )
     .bind(chain)
     .bind(seq)

@@ -46,10 +46,10 @@ pub async fn releases(
 ) -> Result<Vec<Release>, StoreError> {
     let rows = sqlx::query_as::<_, Row>(
         "SELECT id, version, source, created_at FROM catalog_item_versions \
-         WHERE item_id = $1 AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3",
+         WHERE item_id = $1 AND id > $2 ORDER BY id LIMIT $3",
     )
     .bind(item.id.clone())
-    .bind(after.map(str::to_owned))
+    .bind(after.unwrap_or_default().to_owned())
     .bind(limit)
     .fetch_all(tx.sql())
     .await?;

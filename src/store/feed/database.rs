@@ -21,6 +21,7 @@ use super::pace::Pace;
 use crate::access::{Action, Denied, Identity, Role, Scope, authorize};
 use crate::store::error::StoreError;
 use crate::store::mirror::{Mirror, Touch};
+use crate::store::reader::Length;
 use crate::store::revision::{self, Change, Now};
 use crate::store::tx::Tx;
 use crate::store::{Ledger, snapshot};
@@ -204,7 +205,7 @@ impl Follower {
             }
             return Ok(false);
         }
-        self.offer(intake);
+        self.offer(intake, Length::Grown(changes.iter().map(|change| change.patch.len()).sum()));
         self.ledger.heard(now.revision);
         if let Some(mirror) = &self.mirror {
             mirror.changed(now, changes);
@@ -213,9 +214,9 @@ impl Follower {
     }
 
     /// What commits of this process are checked against is the same snapshot, so that it is in memory once.
-    fn offer(&self, intake: &Intake) {
+    fn offer(&self, intake: &Intake, length: Length) {
         if let (None, Some(snapshot)) = (&self.cluster, intake.current()) {
-            self.ledger.reader().offer(snapshot, intake.held());
+            self.ledger.reader().offer(snapshot, intake.held(), length);
         }
     }
 
@@ -227,15 +228,15 @@ impl Follower {
         }
         let document = snapshot::whole(&mut tx, self.cluster.as_deref()).await?;
         tx.rollback().await?;
-        let before = intake.current().cloned();
+        let (before, length) = (intake.current().cloned(), document.len());
         let read = tokio::task::spawn_blocking(move || {
-            Snapshot::or_last_good("the ledger", document, before.as_deref())
+            Snapshot::read_or_last_good("the ledger", &document, before.as_deref())
         });
         let (snapshot, held) = read.await.map_err(|_| LookError::GivenUp)??;
         let other = intake.position().is_none_or(|(ledger, _)| *ledger != *now.ledger);
         let same_revision = intake.position().is_some_and(|(_, revision)| revision == now.revision);
         let offer = intake.whole(snapshot, held)?;
-        self.offer(intake);
+        self.offer(intake, Length::Whole(length));
         if compare && !other && same_revision {
             metrics::snapshot_reconciled(offer == Offer::Same);
             if offer == Offer::Different {

@@ -9,23 +9,22 @@ use sqlx::{AnyConnection, Row as _};
 use crate::store::Time;
 use crate::store::error::StoreError;
 use crate::store::revision::parse;
+use crate::store::select::Select;
 
 type Found = Result<Map<String, Value>, StoreError>;
 
 /// By id: `{policy, tenant, subjects, objects, expires}`.
 pub(super) async fn exceptions(on: &mut AnyConnection, key: Option<&str>, cluster: Option<&str>) -> Found {
-    let rows = sqlx::query(
+    let select = Select::new(
         "SELECT e.id, e.policy, t.slug, e.subjects, e.objects, e.expires_at \
-         FROM exceptions e LEFT JOIN tenants t ON t.id = e.tenant_id \
-         WHERE e.state = 'active' AND ($1 IS NULL OR e.id = $1) \
-         AND ($2 IS NULL OR e.tenant_id IS NULL OR EXISTS (SELECT 1 FROM tenant_clusters o \
-             JOIN clusters c ON c.id = o.cluster_id WHERE o.tenant_id = e.tenant_id AND c.name = $2)) \
-         ORDER BY e.id",
-    )
-    .bind(key)
-    .bind(cluster)
-    .fetch_all(on)
-    .await?;
+         FROM exceptions e LEFT JOIN tenants t ON t.id = e.tenant_id WHERE e.state = 'active'",
+    );
+    let select = select.and("e.id = $?", key).and(
+        "(e.tenant_id IS NULL OR EXISTS (SELECT 1 FROM tenant_clusters o \
+         JOIN clusters c ON c.id = o.cluster_id WHERE o.tenant_id = e.tenant_id AND c.name = $?))",
+        cluster,
+    );
+    let rows = select.order_by("e.id").query().fetch_all(on).await?;
     let mut found = Map::new();
     for row in &rows {
         let list = |column: &'static str| -> Result<Value, StoreError> {
@@ -45,13 +44,11 @@ pub(super) async fn exceptions(on: &mut AnyConnection, key: Option<&str>, cluste
 
 /// By id: `{document, signature}`, or `{closed}`; nothing of those that ended by themselves.
 pub(super) async fn breakglass(on: &mut AnyConnection, key: Option<&str>) -> Found {
-    let rows = sqlx::query(
+    let select = Select::new(
         "SELECT id, document, signature, closed_at FROM breakglass \
-         WHERE (closed_at IS NULL OR closed_at < expires_at) AND ($1 IS NULL OR id = $1) ORDER BY id",
-    )
-    .bind(key)
-    .fetch_all(on)
-    .await?;
+         WHERE (closed_at IS NULL OR closed_at < expires_at)",
+    );
+    let rows = select.and("id = $?", key).order_by("id").query().fetch_all(on).await?;
     let mut found = Map::new();
     for row in &rows {
         let closed = row.try_get::<Option<i64>, _>("closed_at")?.is_some();

@@ -1,55 +1,77 @@
-//! The four tables of the document, each one statement, for one key or for all.
+//! The four tables of the document, each one statement, for one key or for all, row by row.
 
-use serde_json::{Map, Value, json, map};
+use futures_util::TryStreamExt as _;
+use serde_json::{Value, json};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 use super::policy_sets;
 use crate::store::error::StoreError;
 use crate::store::revision::parse;
+use crate::store::select::Select;
 use crate::tenancy::{Entry, Registries, registries};
 
-type Found = Result<Map<String, Value>, StoreError>;
+/// Takes one entry of a table: its key and its value.
+pub(super) trait Take: FnMut(String, Value) -> Result<(), StoreError> + Send {}
+
+impl<F: FnMut(String, Value) -> Result<(), StoreError> + Send> Take for F {}
+
+/// Whether a tenant, whose id is `t.id`, is on a cluster.
+const ON_CLUSTER: &str = "EXISTS (SELECT 1 FROM tenant_clusters o JOIN clusters c ON c.id = o.cluster_id \
+     WHERE o.tenant_id = t.id AND c.name = $?)";
 
 /// By slug: `{id, status, groups, registries, plan, policySets}`. One statement brings the ceiling and the policy sets
 /// along: while a commit renders what it touched, all others wait.
-pub(super) async fn tenants(on: &mut AnyConnection, key: Option<&str>, cluster: Option<&str>) -> Found {
-    let rows = sqlx::query(
+pub(super) async fn tenants(
+    on: &mut AnyConnection,
+    key: Option<&str>,
+    cluster: Option<&str>,
+    mut take: impl Take,
+) -> Result<(), StoreError> {
+    let select = Select::new(
         "SELECT t.slug, t.id, t.status, t.dev_group, t.registries, t.narrowed_registries, \
          p.name AS plan, p.policysets AS plan_sets, s.name AS set_name, s.origin, s.mode, s.rules, s.attached_to, \
          (SELECT value FROM settings WHERE tenant_id IS NULL AND key = 'registries') AS bounds \
          FROM tenants t LEFT JOIN plans p ON p.id = t.plan_id LEFT JOIN policysets s ON s.tenant_id = t.id \
-         WHERE t.deleted_at IS NULL AND ($1 IS NULL OR t.slug = $1) \
-         AND ($2 IS NULL OR EXISTS (SELECT 1 FROM tenant_clusters o JOIN clusters c ON c.id = o.cluster_id \
-             WHERE o.tenant_id = t.id AND c.name = $2)) \
-         ORDER BY t.id, s.created_at, s.id",
-    )
-    .bind(key)
-    .bind(cluster)
-    .fetch_all(on)
-    .await?;
-    let ceiling = match rows.first() {
-        Some(row) => ceiling(row.try_get("bounds")?)?,
-        None => Vec::new(),
-    };
-    let mut tenants = Map::new();
-    for row in &rows {
-        let tenant = match tenants.entry(text(row, "slug")?) {
-            map::Entry::Occupied(known) => known.into_mut(),
-            map::Entry::Vacant(place) => place.insert(tenant(row, &ceiling)?),
+         WHERE t.deleted_at IS NULL",
+    );
+    let select = select.and("t.slug = $?", key).and(ON_CLUSTER, cluster);
+    let mut rows = select.order_by("t.id, s.created_at, s.id").query().fetch(on);
+    let mut limit: Option<Vec<Entry>> = None;
+    // Rows of one tenant follow each other, one for each of its policy sets.
+    let mut current: Option<(String, Value)> = None;
+    while let Some(row) = rows.try_next().await? {
+        let slug = text(&row, "slug")?;
+        if let Some((slug, done)) = current.take_if(|(known, _)| *known != slug) {
+            take(slug, without_empty_sets(done))?;
+        }
+        let limit = match &mut limit {
+            Some(known) => known,
+            none => none.insert(ceiling(row.try_get("bounds")?)?),
         };
-        let sets = policy_sets::of_row(row)?;
+        let (_, tenant) = match &mut current {
+            Some(known) => known,
+            none => none.insert((slug, tenant(&row, limit)?)),
+        };
+        let sets = policy_sets::of_row(&row)?;
         if let Some(known) = tenant.get_mut("policySets").and_then(Value::as_array_mut) {
             known.extend(sets);
         }
     }
-    // Absent rather than empty, as a document written by hand has it.
-    for sets in tenants.values_mut().filter_map(|tenant| tenant.get_mut("policySets")) {
-        if sets.as_array().is_some_and(Vec::is_empty) {
-            *sets = Value::Null;
-        }
+    match current {
+        Some((slug, last)) => take(slug, without_empty_sets(last)),
+        None => Ok(()),
     }
-    Ok(tenants)
+}
+
+/// Absent rather than empty, as a document written by hand has it.
+fn without_empty_sets(mut tenant: Value) -> Value {
+    if let Some(sets) = tenant.get_mut("policySets")
+        && sets.as_array().is_some_and(Vec::is_empty)
+    {
+        *sets = Value::Null;
+    }
+    tenant
 }
 
 fn tenant(row: &AnyRow, ceiling: &[Entry]) -> Result<Value, StoreError> {
@@ -95,62 +117,65 @@ fn in_force(row: &AnyRow, ceiling: &[Entry]) -> Result<Value, StoreError> {
 }
 
 /// By `tenant/project`: `{id}`.
-pub(super) async fn projects(on: &mut AnyConnection, key: Option<&str>, cluster: Option<&str>) -> Found {
+pub(super) async fn projects(
+    on: &mut AnyConnection,
+    key: Option<&str>,
+    cluster: Option<&str>,
+    take: impl Take,
+) -> Result<(), StoreError> {
     let [tenant, project, _] = segments(key);
-    let rows = sqlx::query(
+    let select = Select::new(
         "SELECT t.slug AS tenant, p.slug AS project, p.id FROM projects p JOIN tenants t ON t.id = p.tenant_id \
-         WHERE t.deleted_at IS NULL AND ($1 IS NULL OR t.slug = $1) AND ($2 IS NULL OR p.slug = $2) \
-         AND ($3 IS NULL OR EXISTS (SELECT 1 FROM tenant_clusters o JOIN clusters c ON c.id = o.cluster_id \
-             WHERE o.tenant_id = t.id AND c.name = $3))",
-    )
-    .bind(tenant)
-    .bind(project)
-    .bind(cluster)
-    .fetch_all(on)
-    .await?;
-    collect(rows, |row| {
+         WHERE t.deleted_at IS NULL",
+    );
+    let select = select.and("t.slug = $?", tenant).and("p.slug = $?", project).and(ON_CLUSTER, cluster);
+    each(on, select, take, |row| {
         let key = format!("{}/{}", text(row, "tenant")?, text(row, "project")?);
         Ok((key, json!({ "id": text(row, "id")? })))
     })
+    .await
 }
 
 /// By `tenant/project/app`: `{id, sourceKind}`.
-pub(super) async fn apps(on: &mut AnyConnection, key: Option<&str>, cluster: Option<&str>) -> Found {
+pub(super) async fn apps(
+    on: &mut AnyConnection,
+    key: Option<&str>,
+    cluster: Option<&str>,
+    take: impl Take,
+) -> Result<(), StoreError> {
     let [tenant, project, app] = segments(key);
-    let rows = sqlx::query(
+    let select = Select::new(
         "SELECT t.slug AS tenant, p.slug AS project, a.slug AS app, a.id, a.source_kind \
          FROM apps a JOIN projects p ON p.id = a.project_id JOIN tenants t ON t.id = a.tenant_id \
-         WHERE t.deleted_at IS NULL AND ($1 IS NULL OR t.slug = $1) AND ($2 IS NULL OR p.slug = $2) \
-         AND ($3 IS NULL OR a.slug = $3) \
-         AND ($4 IS NULL OR a.cluster_id IN (SELECT id FROM clusters WHERE name = $4))",
-    )
-    .bind(tenant)
-    .bind(project)
-    .bind(app)
-    .bind(cluster)
-    .fetch_all(on)
-    .await?;
-    collect(rows, |row| {
+         WHERE t.deleted_at IS NULL",
+    );
+    let select = select.and("t.slug = $?", tenant).and("p.tenant_id = t.id AND p.slug = $?", project);
+    let select = select.and("a.slug = $?", app);
+    let select = select.and("a.cluster_id IN (SELECT id FROM clusters WHERE name = $?)", cluster);
+    each(on, select, take, |row| {
         let key = format!("{}/{}/{}", text(row, "tenant")?, text(row, "project")?, text(row, "app")?);
         Ok((key, json!({ "id": text(row, "id")?, "sourceKind": label(&text(row, "source_kind")?) })))
     })
+    .await
 }
 
 /// By name: `{kind, tenant, project, app | sandbox, id, expiresAt}`; `id` is a sandbox's.
-pub(super) async fn namespaces(on: &mut AnyConnection, key: Option<&str>, cluster: Option<&str>) -> Found {
-    let rows = sqlx::query(
+pub(super) async fn namespaces(
+    on: &mut AnyConnection,
+    key: Option<&str>,
+    cluster: Option<&str>,
+    take: impl Take,
+) -> Result<(), StoreError> {
+    let select = Select::new(
         "SELECT n.name, n.kind, t.slug AS tenant, p.slug AS project, a.slug AS app, s.ordinal, s.id AS sandbox, \
          s.expires_at \
          FROM namespaces n JOIN projects p ON p.id = n.project_id JOIN tenants t ON t.id = n.tenant_id \
          LEFT JOIN apps a ON a.id = n.app_id LEFT JOIN sandboxes s ON s.id = n.sandbox_id \
-         WHERE t.deleted_at IS NULL AND ($1 IS NULL OR n.name = $1) \
-         AND ($2 IS NULL OR n.cluster_id IN (SELECT id FROM clusters WHERE name = $2))",
-    )
-    .bind(key)
-    .bind(cluster)
-    .fetch_all(on)
-    .await?;
-    collect(rows, |row| {
+         WHERE t.deleted_at IS NULL",
+    );
+    let select = select.and("n.name = $?", key);
+    let select = select.and("n.cluster_id IN (SELECT id FROM clusters WHERE name = $?)", cluster);
+    each(on, select, take, |row| {
         let expires = row.try_get::<Option<i64>, _>("expires_at")?;
         let expires = expires.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
         let namespace = json!({
@@ -164,13 +189,22 @@ pub(super) async fn namespaces(on: &mut AnyConnection, key: Option<&str>, cluste
         });
         Ok((text(row, "name")?, namespace))
     })
+    .await
 }
 
-fn collect(
-    rows: Vec<AnyRow>,
-    read: impl Fn(&AnyRow) -> Result<(String, Value), StoreError>,
-) -> Result<Map<String, Value>, StoreError> {
-    rows.iter().map(read).collect()
+/// Reads row by row: all of a large table at once would be a multiple of the document in memory.
+async fn each(
+    on: &mut AnyConnection,
+    select: Select<'_>,
+    mut take: impl Take,
+    read: impl Fn(&AnyRow) -> Result<(String, Value), StoreError> + Send,
+) -> Result<(), StoreError> {
+    let mut rows = select.query().fetch(on);
+    while let Some(row) = rows.try_next().await? {
+        let (key, value) = read(&row)?;
+        take(key, value)?;
+    }
+    Ok(())
 }
 
 fn text(row: &AnyRow, column: &str) -> Result<String, StoreError> {

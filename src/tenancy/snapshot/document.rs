@@ -32,6 +32,24 @@ fn object<'a>(entries: impl Iterator<Item = (&'a str, Value)>) -> Value {
     entries.map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>().into()
 }
 
+/// Bytes of a document, or of a part of one, as JSON, which are what a reader bounds.
+pub fn bytes_of(part: &impl Serialize) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // What has no form as JSON is longer than anything.
+    serde_json::to_writer(&mut count, part).map_or(usize::MAX, |()| count.0)
+}
+
 /// Wire types are maps by text, lists and scalars, which JSON always has a form for.
 pub(super) fn value(wire: &impl Serialize) -> Value {
     serde_json::to_value(wire).unwrap_or_default()

@@ -56,6 +56,25 @@ impl Held {
 }
 
 impl Snapshot {
+    /// As [`Snapshot::or_last_good`] of a document's JSON, which takes a fraction of the time and memory where all is well.
+    ///
+    /// # Errors
+    /// As there, and where it is no JSON or too long.
+    pub fn read_or_last_good(
+        name: &str,
+        text: &[u8],
+        before: Option<&Self>,
+    ) -> Result<(Self, Held), SnapshotError> {
+        match Self::parse(name, text) {
+            Ok(snapshot) => Ok((snapshot, Held::default())),
+            Err(error @ SnapshotError::Invalid { .. }) => match serde_json::from_slice(text) {
+                Ok(document) => Self::or_last_good(name, document, before),
+                Err(_) => Err(error),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
     /// As [`Snapshot::of`], but an entry that does not read is no refusal: its tenant stays as it is in `before`, or is left
     /// out where it is not there.
     ///

@@ -44,7 +44,15 @@ fn an_app_from_its_first_revision_to_its_end() {
 
         let back = shop.dev.post(&format!("{at}:rollback"), &json!({ "toRevision": 1 })).ok(200);
         assert_eq!((&back["revision"], &back["spec"]), (&json!(3), &body["spec"]));
+        let listed = shop.reader.get(&format!("{SHOP}/apps")).ok(200)["items"][0].clone();
+        assert_eq!((listed.get("spec"), &listed["id"]), (None, &back["id"]), "long, so only where asked for");
+        let full = shop.reader.get(&format!("{SHOP}/apps?view=full")).ok(200)["items"][0].clone();
+        assert_eq!(full, back);
         let revisions = shop.reader.get(&format!("{at}/revisions")).ok(200);
+        assert_eq!(revisions["items"][0].get("spec"), None);
+        let full = shop.reader.get(&format!("{at}/revisions?view=full")).ok(200);
+        assert_eq!(full["items"][0]["spec"], body["spec"]);
+        shop.reader.get(&format!("{SHOP}/apps?view=all")).refused("VALIDATION_ERROR", &["?view"]);
         let numbers: Vec<&Value> =
             revisions["items"].as_array().unwrap().iter().map(|r| &r["revision"]).collect();
         assert_eq!(numbers, [1, 2, 3]);

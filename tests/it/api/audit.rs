@@ -28,6 +28,13 @@ fn a_change_is_in_the_log_with_who_what_and_why() {
         let log = admin.get("/api/v1/audit").ok(200);
         assert_eq!(actions(&log), ["cluster.delete", "cluster.update", "cluster.create"], "newest first");
         let update = &log["items"][1];
+        assert_eq!(
+            (update.get("before"), update.get("after")),
+            (None, None),
+            "long, so only where asked for"
+        );
+        let full = admin.get("/api/v1/audit?view=full").ok(200);
+        let update = &full["items"][1];
         assert_eq!((&update["actor"], &update["actorRoles"]), (&json!("ledger#root"), &json!(["admin"])));
         assert_eq!(
             (&update["requestId"], &update["resourceName"]),

@@ -104,7 +104,9 @@ impl Server {
             command.args([flag, value]);
         }
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        if std::env::var_os("SHOW_SERVERS").is_none() {
+        if flags.contains(&"--log-level") {
+            command.stderr(std::fs::File::create(dir.path().join("log")).unwrap());
+        } else if std::env::var_os("SHOW_SERVERS").is_none() {
             command.stderr(Stdio::null());
         }
         let mut child = command.spawn().unwrap();
@@ -124,6 +126,28 @@ impl Server {
         let (issuers, _) = words.access.open().unwrap();
         let address = ready["api"].as_str().unwrap().parse().unwrap();
         Self { address, dir, ledger, runtime, scratch, child, issuers }
+    }
+
+    /// What it has logged, of a server that was given `--log-level`.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap()
+    }
+
+    /// The tables that a statement scans, by SQLite's own plan.
+    pub fn plan_of_sqlite(&self, statement: &str) -> Vec<String> {
+        self.runtime.block_on(async {
+            use sqlx::Row as _;
+            let mut connection = self.connection().await;
+            let text = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+            let rows = sqlx::raw_sql(text).fetch_all(&mut connection).await;
+            let rows = rows.unwrap_or_else(|error| panic!("{statement}: {error}"));
+            let scanned = |row: &sqlx::any::AnyRow| {
+                let detail: String = row.get("detail");
+                let named = detail.strip_prefix("SCAN ")?.split_whitespace().next()?.to_owned();
+                Some(named_table(statement, &named))
+            };
+            rows.iter().filter_map(scanned).collect()
+        })
     }
 
     /// Ends it at once, as a machine does that loses its power.
@@ -259,6 +283,23 @@ impl Server {
         sqlx::any::install_default_drivers();
         let url = format!("sqlite://{}", self.dir.path().join("ledger.db").display());
         <sqlx::AnyConnection as sqlx::Connection>::connect(&url).await.unwrap()
+    }
+}
+
+/// A plan names a table by its alias.
+fn named_table(statement: &str, named: &str) -> String {
+    let words: Vec<&str> = statement.split(|c: char| c.is_whitespace() || c == ',' || c == ')').collect();
+    let alias = words.windows(3).find(|words| words[2] == named && ["FROM", "JOIN"].contains(&words[0]));
+    let renamed = words.windows(4).find(|words| words[3] == named && words[2] == "AS");
+    alias.or(renamed).map_or(named, |words| words[1]).to_owned()
+}
+
+impl On {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        }
     }
 }
 

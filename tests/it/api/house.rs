@@ -64,7 +64,9 @@ impl House {
         let scope = authorize(&Identity::process("test"), Action::Snapshot, None, "test").unwrap();
         self.server.runtime.block_on(async {
             let mut tx = self.server.ledger.read(&scope).await.unwrap();
-            let whole = portcullis::store::snapshot::whole(&mut tx, None).await.unwrap();
+            let whole: serde_json::Value =
+                serde_json::from_slice(&portcullis::store::snapshot::whole(&mut tx, None).await.unwrap())
+                    .unwrap();
             tx.rollback().await.unwrap();
             // Whatever the ledger says, a gate must take.
             let text = whole.to_string();

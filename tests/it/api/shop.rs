@@ -28,7 +28,19 @@ pub const WEB: &str = "/api/v1/clusters/eu-1/tenants/globex/projects/web";
 
 impl Shop {
     pub fn open(on: On) -> Self {
-        let server = Server::judging(on);
+        Self::of(Server::judging(on))
+    }
+
+    /// The same, with a log of these directives.
+    pub fn logging(on: On, directives: &str) -> Self {
+        let rates = ["--api-rate", "100000", "--api-burst", "100000"];
+        Self::of(Server::with(
+            on,
+            &[&rates[..], &["--log-level", directives, "--log-format", "json"]].concat(),
+        ))
+    }
+
+    fn of(server: Server) -> Self {
         let admin = server.admin();
         admin.post("/api/v1/clusters", &json!({ "name": "eu-1" })).ok(201);
         admin.post("/api/v1/clusters", &json!({ "name": "eu-2" })).ok(201);

@@ -101,7 +101,7 @@ fn a_minted_token_says_who_minted_it_and_so_does_the_log() {
         .post("/api/v1/tokens", &json!({"subject": "dan", "roles": ["projectDev"], "tenant": "acme"}))
         .ok(201);
     let token = minted["token"].as_str().unwrap();
-    let log = olga.get("/api/v1/audit?action=token.mint").ok(200);
+    let log = olga.get("/api/v1/audit?action=token.mint&view=full").ok(200);
     let row = &log["items"][0];
     assert_eq!(
         (&row["actor"], &row["resourceId"], &row["result"]),

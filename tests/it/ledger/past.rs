@@ -247,7 +247,7 @@ async fn log_has_the_order_of_the_chain(world: World) {
         tx.commit().await.unwrap();
     }
     let mut tx = world.read().await;
-    let rows = audit::list(&mut tx, &audit::Filter::default(), None, 100).await.unwrap();
+    let rows = audit::list(&mut tx, &audit::Filter::default(), None, 100, true).await.unwrap();
     let of_acme: Vec<i64> = rows.iter().filter(|row| row.chain == acme).map(|row| row.seq).collect();
     assert_eq!(of_acme, [3, 2, 1]);
     tx.rollback().await.unwrap();
@@ -266,7 +266,7 @@ async fn log_has_the_order_of_the_chain(world: World) {
         second.commit().await.unwrap();
         first.commit().await.unwrap();
         let mut tx = world.read().await;
-        let rows = audit::list(&mut tx, &audit::Filter::default(), None, 100).await.unwrap();
+        let rows = audit::list(&mut tx, &audit::Filter::default(), None, 100, true).await.unwrap();
         let system: Vec<_> = rows.iter().filter(|row| row.chain == "system").collect();
         assert_eq!((system[0].resource_name.as_deref(), system[0].seq), (Some("first"), 2));
         tx.rollback().await.unwrap();

@@ -57,7 +57,8 @@ async fn acme(world: &World) -> Tenant {
 /// The part of the snapshot at this pointer.
 async fn seen(world: &World, pointer: &str) -> Value {
     let mut tx = world.ledger.read(&scope(Action::Snapshot)).await.unwrap();
-    let whole = snapshot::whole(&mut tx, None).await.unwrap();
+    let whole: serde_json::Value =
+        serde_json::from_slice(&snapshot::whole(&mut tx, None).await.unwrap()).unwrap();
     tx.commit().await.unwrap();
     whole.pointer(pointer).cloned().unwrap_or(Value::Null)
 }

@@ -9,6 +9,7 @@ on_both!(
     commit_that_gates_could_not_read_is_refused,
     what_does_not_read_already_can_be_mended,
     commits_of_another_process_are_caught_up,
+    commit_beyond_what_gates_read_is_refused,
 );
 
 async fn policy_set(tx: &mut Tx, tenant: &str, slug: &str, attached: &str) -> Result<(), sqlx::Error> {
@@ -98,4 +99,49 @@ async fn commits_of_another_process_are_caught_up(world: World) {
     policy_set(&mut tx, &acme, "acme", r#"[{"project": "a"}, {"project": "a"}]"#).await.unwrap();
     tx.commit().await.unwrap();
     portcullis::tenancy::Snapshot::of("x", world.whole().await).unwrap();
+}
+
+/// 240 tenants with nearly all the rules that one may have are 59.6 MiB; two more would be over 60.
+async fn commit_beyond_what_gates_read_is_refused(world: World) {
+    let (numbers, zeros) = if world.is_postgres() {
+        ("SELECT n FROM generate_series(1, 240) AS s (n)", "repeat('0', 259000)")
+    } else {
+        (
+            "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 240) SELECT n FROM s",
+            "hex(zeroblob(129500))",
+        )
+    };
+    let id = "'018f2b7c-' || (1000 + n) || '-7000-8000-000000000000'";
+    let rules = format!(r#"'[{{"policy":"x","params":{{"y":"' || {zeros} || '"}}}}]'"#);
+    world
+        .raw(&format!(
+            "INSERT INTO tenants (id, created_at, updated_at, slug, dev_group) SELECT {id}, 1, 1, 't' || n, 't' || n || '-devs' \
+             FROM ({numbers}) AS numbers; \
+             INSERT INTO policysets (id, created_at, updated_at, tenant_id, name, rules, attached_to) \
+             SELECT {id}, 1, 1, {id}, 'large', {rules}, '[{{}}]' FROM ({numbers}) AS numbers"
+        ))
+        .await
+        .unwrap();
+    let mut refused = None;
+    for slug in ["acme", "globex", "initech"] {
+        let mut tx = world.write().await;
+        let id = tenant(&mut tx, slug).await;
+        policy_set(&mut tx, &id, slug, "[{}]").await.unwrap();
+        let statement = format!("UPDATE policysets SET rules = {rules} WHERE tenant_id = $1");
+        sqlx::query(sqlx::AssertSqlSafe(statement)).bind(id).execute(tx.sql()).await.unwrap();
+        if let Err(error) = tx.commit().await {
+            refused = Some(error);
+            break;
+        }
+    }
+    let Some(StoreError::Unreadable { problems }) = &refused else { panic!("{refused:?}") };
+    assert!(problems[0].contains("at most 62914560 may be committed"), "{problems:?}");
+
+    // What makes it shorter is taken.
+    let mut tx = world.write().await;
+    sqlx::query("DELETE FROM policysets WHERE name = 'large'").execute(tx.sql()).await.unwrap();
+    for n in 1..=240 {
+        tx.touch(Part::Tenant(format!("t{n}")));
+    }
+    tx.commit().await.unwrap();
 }

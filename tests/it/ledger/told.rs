@@ -20,7 +20,7 @@ async fn credentials_are_not_written_down(world: World) {
             .await,
         0
     );
-    let rows = audit::list(&mut world.read().await, &Filter::default(), None, 10).await.unwrap();
+    let rows = audit::list(&mut world.read().await, &Filter::default(), None, 10, true).await.unwrap();
     let after = rows[0].after.as_ref().unwrap();
     assert_eq!(after["helmOci"]["password"], REDACTED);
     assert_eq!(after["helmOci"]["credentialsSecretRef"]["name"], "pull");
@@ -44,7 +44,7 @@ async fn denied_attempts_are_counted(world: World) {
     }
     assert_eq!(world.ledger.write_denied().await.unwrap(), 16);
     let filter = Filter { action: Some("tenant.delete".into()), ..Filter::default() };
-    let rows = audit::list(&mut world.read().await, &filter, None, 200).await.unwrap();
+    let rows = audit::list(&mut world.read().await, &filter, None, 200, true).await.unwrap();
     assert_eq!(rows.len(), 16, "no more at a time, whatever the number of those who fail");
     let most = rows.iter().find(|row| row.actor == "issuer#mallory").unwrap();
     assert_eq!((most.attempts, most.result.as_str(), most.chain.as_str()), (1_000, "denied", "system"));
@@ -62,7 +62,7 @@ async fn denied_attempts_are_counted(world: World) {
     // The caller's own tenant reads of it; the other does not.
     for (place, sees) in places.iter().zip([true, false]) {
         let mut tx = world.ledger.read(&owner(&place.tenant_id, &place.tenant)).await.unwrap();
-        let rows = audit::list(&mut tx, &filter, None, 200).await.unwrap();
+        let rows = audit::list(&mut tx, &filter, None, 200, true).await.unwrap();
         assert_eq!(!rows.is_empty(), sees);
     }
 }
@@ -77,7 +77,7 @@ async fn a_list_goes_on_where_it_stopped(world: World) {
     let mut tx = world.read().await;
     let (mut after, mut all) = (None::<String>, Vec::new());
     loop {
-        let rows = audit::list(&mut tx, &Filter::default(), after.as_deref(), 5).await.unwrap();
+        let rows = audit::list(&mut tx, &Filter::default(), after.as_deref(), 5, true).await.unwrap();
         after = rows.last().map(|row| row.cursor.clone());
         if rows.is_empty() {
             break;
@@ -91,10 +91,10 @@ async fn a_list_goes_on_where_it_stopped(world: World) {
     places.dedup();
     assert_eq!(places.len(), 12, "none twice");
     let filter = Filter { tenant_id: Some(id.clone()), action: Some("tenant.update".into()), since: None };
-    assert_eq!(audit::list(&mut tx, &filter, None, 50).await.unwrap().len(), 6);
+    assert_eq!(audit::list(&mut tx, &filter, None, 50, true).await.unwrap().len(), 6);
     let later = Filter { since: Some(i64::MAX), ..Filter::default() };
-    assert!(audit::list(&mut tx, &later, None, 50).await.unwrap().is_empty());
+    assert!(audit::list(&mut tx, &later, None, 50, true).await.unwrap().is_empty());
     let mut tx = world.ledger.read(&owner(&id, "acme")).await.unwrap();
-    let own = audit::list(&mut tx, &Filter::default(), None, 50).await.unwrap();
+    let own = audit::list(&mut tx, &Filter::default(), None, 50, true).await.unwrap();
     assert_eq!(own.len(), 7, "what belongs to no tenant is not the tenant's to read");
 }

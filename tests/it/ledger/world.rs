@@ -52,7 +52,7 @@ impl World {
 
     /// The document as it is now.
     pub async fn whole(&self) -> Value {
-        snapshot::whole(&mut self.read().await, None).await.unwrap()
+        serde_json::from_slice(&snapshot::whole(&mut self.read().await, None).await.unwrap()).unwrap()
     }
 
     /// A number that a statement answers.

@@ -125,7 +125,8 @@ impl Client {
         let wire: Wire<'_> = serde_json::from_slice(&body)?;
         match (wire.whole, wire.since, wire.patch) {
             (Some(whole), ..) => {
-                let (snapshot, held) = read_whole(whole.get(), before)?;
+                let text = whole.get().as_bytes();
+                let (snapshot, held) = Snapshot::read_or_last_good("the ledger's API", text, before)?;
                 Ok(Answer::Whole(Box::new(snapshot), held))
             }
             (None, Some(since), Some(_)) if since == wire.revision => Ok(Answer::Nothing),
@@ -219,18 +220,6 @@ fn bounded(text: impl Read, max: u64) -> Result<Vec<u8>, RemoteError> {
     let mut bytes = Vec::new();
     text.take(max.saturating_add(1)).read_to_end(&mut bytes).map_err(RemoteError::Body)?;
     if bytes.len() as u64 > max { Err(RemoteError::TooLong(max)) } else { Ok(bytes) }
-}
-
-/// The typed way where all is well, which takes a third of the time.
-fn read_whole(text: &str, before: Option<&Snapshot>) -> Result<(Snapshot, Held), RemoteError> {
-    const NAME: &str = "the ledger's API";
-    match Snapshot::parse(NAME, text.as_bytes()) {
-        Ok(snapshot) => Ok((snapshot, Held::default())),
-        Err(SnapshotError::Invalid { .. }) => {
-            Ok(Snapshot::or_last_good(NAME, serde_json::from_str(text)?, before)?)
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn certificates(pem: &[u8], path: &Path) -> Result<Vec<Certificate<'static>>, RemoteError> {

@@ -6,6 +6,7 @@
 mod balancer; // connections in turn to what is ready
 mod caller; // one kept connection, and what came of each review on it
 mod events; // what happens
+mod ledger; // what happens to the ledger
 mod load; // callers, and the count of what came
 mod memory; // an end for want of memory
 mod overload; // more than there is capacity for
@@ -139,6 +140,8 @@ async fn all(stage: &mut Stage, scale: &Scale) -> Vec<Row> {
         during(stage, scale, "the database stopped", events::database).await,
         during(stage, scale, "the API server restarted", events::api_server).await,
         during(stage, scale, "the snapshot cache's disk full", events::full_disk).await,
+        during(stage, scale, "a hostile tenant of the API", ledger::hostile_api_tenant).await,
+        during(stage, scale, "an entry that the reader refuses", ledger::unreadable_entry).await,
     ]
 }
 

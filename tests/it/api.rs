@@ -48,6 +48,8 @@ mod readable;
 #[cfg(test)]
 mod replays;
 #[cfg(test)]
+mod reuse;
+#[cfg(test)]
 mod sandboxes;
 #[cfg(test)]
 mod settings;

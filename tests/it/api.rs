@@ -12,6 +12,8 @@ mod bounds;
 #[cfg(test)]
 mod catalog;
 #[cfg(test)]
+mod client_certificates;
+#[cfg(test)]
 mod clusters;
 #[cfg(test)]
 mod commands;

@@ -186,7 +186,7 @@ const HOURS: i64 = 24;
 /// `Conflict` that says when it is free.
 pub(super) async fn check_free(tx: &mut Tx, part: &Part) -> Result<(), StoreError> {
     let Some((kind, name)) = key(part) else { return Ok(()) };
-    let (own, now, reuse) = (tx.tenant(), tx.now(), Reuse::read(tx).await?);
+    let (own, now) = (tx.tenant(), tx.now());
     let released: Option<i64> = sqlx::query_scalar(
         "SELECT MAX(released_at) FROM released_keys WHERE kind = $1 AND name = $2 AND ($3 IS NULL OR tenant_id = $3)",
     )
@@ -195,9 +195,13 @@ pub(super) async fn check_free(tx: &mut Tx, part: &Part) -> Result<(), StoreErro
     .bind(own)
     .fetch_one(tx.sql())
     .await?;
-    let Some(free) = released.map(|at| at.saturating_add(reuse.ms())).filter(|free| *free > now) else {
+    // Most names were never given up, and the setting is not asked for.
+    let Some(released) = released else { return Ok(()) };
+    let reuse = Reuse::read(tx).await?;
+    let free = released.saturating_add(reuse.ms());
+    if free <= now {
         return Ok(());
-    };
+    }
     let what = kind.strip_suffix('s').unwrap_or(kind);
     let detail = format!(
         "the {what} `{name}` was deleted, and its name is free again at {} (setting `{NAME_REUSE}`: {} hours)",
@@ -215,22 +219,24 @@ pub(super) async fn not_free(
     last: &str,
     just_now: Vec<String>,
 ) -> Result<BTreeSet<String>, StoreError> {
-    let (own, reuse) = (tx.tenant(), Reuse::read(tx).await?);
-    if reuse.hours <= 0 {
-        return Ok(BTreeSet::new());
-    }
-    let since = tx.now().saturating_sub(reuse.ms());
-    let names: Vec<String> = sqlx::query_scalar(
-        "SELECT name FROM released_keys WHERE kind = 'namespaces' AND name BETWEEN $1 AND $2 \
-         AND released_at > $3 AND ($4 IS NULL OR tenant_id = $4)",
+    let own = tx.tenant();
+    let mut released: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT name, released_at FROM released_keys WHERE kind = 'namespaces' AND name BETWEEN $1 AND $2 \
+         AND ($3 IS NULL OR tenant_id = $3)",
     )
     .bind(first)
     .bind(last)
-    .bind(since)
     .bind(own)
     .fetch_all(tx.sql())
     .await?;
-    Ok(names.into_iter().chain(just_now).collect())
+    let now = tx.now();
+    released.extend(just_now.into_iter().map(|name| (name, now)));
+    if released.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let reuse = Reuse::read(tx).await?;
+    let taken = released.into_iter().filter(|(_, at)| at.saturating_add(reuse.ms()) > now);
+    Ok(taken.map(|(name, _)| name).collect())
 }
 
 /// Forgets what nothing asks for any more: names that are free, and were given up before every change that a mirror

@@ -33,7 +33,7 @@ pub mod args;
 mod fixtures;
 
 pub use args::AccessArgs;
-pub use identity::{Contradiction, Identity, Standing, TenantRef};
+pub use identity::{Clusters, Contradiction, Identity, Standing, TenantRef};
 pub use issuers::Issuers;
 pub use matrix::{Action, Limit, Method, Rule};
 pub use role::Role;

@@ -60,6 +60,8 @@ pub mod dry_run;
 
 pub mod problem;
 
+pub mod proxies;
+
 pub mod request_id;
 
 mod verbs;
@@ -136,7 +138,12 @@ use crate::store::seal::MasterKey;
 
 /// Where a request comes from: an extension that whoever accepted the connection adds.
 #[derive(Debug, Clone, Copy)]
-pub struct Remote(pub IpAddr);
+pub struct Remote {
+    /// The address that it is counted against.
+    pub address: IpAddr,
+    /// Whether a certificate was shown that `--api-client-ca` has issued.
+    pub verified: bool,
+}
 
 /// What the API is made of.
 pub struct Parts {
@@ -156,6 +163,8 @@ pub struct Parts {
     pub mirror: Option<Mirror>,
     /// Origins of web pages that may call; none by default.
     pub cors: Vec<HeaderValue>,
+    /// Whether a gate's token is worth nothing without a client certificate (`--api-client-ca`).
+    pub gates_show_certificates: bool,
 }
 
 /// The state of every handler; all clones are one.

@@ -14,6 +14,7 @@ pub mod diagnostic;
 pub mod law;
 pub mod ledger;
 pub mod manifests;
+pub mod master_key;
 pub mod migrate;
 pub mod name;
 pub mod openapi;
@@ -112,6 +113,8 @@ pub enum Command {
     Breakglass(breakglass::Args),
     /// Bring the schema of a ledger up to date
     Migrate(migrate::Args),
+    /// Replace the master key that secrets in a ledger are sealed with
+    MasterKey(master_key::Args),
     /// Verify the audit log of a ledger
     Audit(audit::Args),
     /// Compose the name of a namespace from slugs
@@ -169,6 +172,7 @@ impl Command {
             Self::Token(args) => token::run(args),
             Self::Breakglass(args) => breakglass::run(args),
             Self::Migrate(args) => migrate::run(args),
+            Self::MasterKey(args) => master_key::run(args),
             Self::Audit(args) => audit::run(args),
             Self::Name(args) => name::run(args),
             Self::Openapi(args) => openapi::run(args),

@@ -88,6 +88,10 @@ pub mod sandboxes;
 
 pub mod namespaces;
 
+pub mod released;
+
+pub mod rekey;
+
 pub mod catalog;
 
 pub mod quota;

@@ -97,6 +97,7 @@ pub fn wish() -> Wish {
         roles: vec![Role::TenantOwner],
         tenant: Some(acme()),
         projects: None,
+        clusters: None,
         ttl_seconds: 3600,
     }
 }

@@ -29,12 +29,23 @@ pub struct Identity {
     pub tenant: Option<TenantRef>,
     /// Ids of the projects that the subject is limited to; without it, all of the tenant's. An empty list is none.
     pub projects: Option<Vec<String>>,
+    /// The clusters whose part of the snapshot a gate may read. The role `service` needs it, no other role has it.
+    pub clusters: Option<Clusters>,
     /// The token's own id, by which it is revoked.
     pub jti: Option<String>,
     /// When the token ends, unix seconds.
     pub expires: Option<i64>,
     /// Who minted the token, where that was not the subject: `issuer#sub`.
     pub minted_by: Option<String>,
+}
+
+/// The clusters that a gate's token is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Clusters {
+    /// Every cluster, which only the holder of the keys can sign.
+    All,
+    /// One cluster by its id, a UUID in lower case. Never its name, which another cluster may have after a deletion.
+    One(String),
 }
 
 /// A tenant, by both of its names.
@@ -63,7 +74,10 @@ pub enum Standing<'a> {
         projects: Option<&'a [String]>,
     },
     /// A gate.
-    Service,
+    Service {
+        /// The clusters that it may read.
+        clusters: &'a Clusters,
+    },
 }
 
 /// An identity whose parts do not go together. It may do nothing: which part was meant is not for us to guess.
@@ -81,10 +95,37 @@ pub enum Contradiction {
     /// An owner of some projects would be an owner of all: who gives roles can give itself the rest.
     #[error("the role `tenantOwner` is for the whole tenant, not for some projects")]
     OwnerOfSome,
+    /// A gate without its cluster.
+    #[error("the role `service` needs a cluster")]
+    NoCluster,
+    /// A cluster for somebody else than a gate.
+    #[error("a cluster is for the role `service`, not for `{0}`")]
+    ClusterOf(Role),
     /// A tenant or project that is named by nothing.
     #[error("a tenant or a project is named by an empty text")]
     Empty,
 }
+
+// === impl Clusters ===
+
+impl Clusters {
+    const ALL: &str = "*";
+
+    /// As a token says it: an id, or `*`.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::All => Self::ALL,
+            Self::One(id) => id,
+        }
+    }
+
+    /// The inverse of [`Clusters::as_str`]; whether the id is one is for the caller to check.
+    pub fn of(text: String) -> Self {
+        if text == Self::ALL { Self::All } else { Self::One(text) }
+    }
+}
+
+// === impl Identity ===
 
 impl Identity {
     /// The one name of a subject: equal `sub`s of two issuers never meet.
@@ -97,6 +138,15 @@ impl Identity {
         Self { roles: vec![Role::Admin], ..Self::known(PROCESS_ISSUER, name) }
     }
 
+    /// The server's own work that reads the snapshot of all clusters and changes nothing.
+    pub fn reading_process(name: &str) -> Self {
+        Self {
+            roles: vec![Role::Service],
+            clusters: Some(Clusters::All),
+            ..Self::known(PROCESS_ISSUER, name)
+        }
+    }
+
     /// Somebody an issuer vouches for, who is nothing here yet.
     pub fn known(issuer: &str, subject: &str) -> Self {
         Self {
@@ -105,6 +155,7 @@ impl Identity {
             roles: Vec::new(),
             tenant: None,
             projects: None,
+            clusters: None,
             jti: None,
             expires: None,
             minted_by: None,
@@ -127,11 +178,19 @@ impl Identity {
     /// What the roles come to.
     pub fn standing(&self) -> Result<Standing<'_>, Contradiction> {
         let Some(role) = self.roles.iter().copied().min() else { return Ok(Standing::Nobody) };
+        if self.clusters.is_some()
+            && let Some(other) = self.roles.iter().copied().find(|role| *role != Role::Service)
+        {
+            return Err(Contradiction::ClusterOf(other));
+        }
         let apart = self.roles.iter().copied().find(|role| !role.in_tenant());
         if let Some(apart) = apart {
             return match (self.roles.len(), &self.tenant, &self.projects) {
                 (1, None, None) if apart == Role::Admin => Ok(Standing::Admin),
-                (1, None, None) => Ok(Standing::Service),
+                (1, None, None) => match &self.clusters {
+                    Some(clusters) => Ok(Standing::Service { clusters }),
+                    None => Err(Contradiction::NoCluster),
+                },
                 (1, ..) => Err(Contradiction::Bound(apart)),
                 _ => Err(Contradiction::NotAlone(apart)),
             };

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::identity::{Contradiction, Identity, Standing, TenantRef};
+use super::identity::{Clusters, Contradiction, Identity, Standing, TenantRef};
 use super::matrix::Action;
 use super::role::Role;
 use super::scope::{Power, Scope};
@@ -36,6 +36,8 @@ pub struct Wish {
     pub tenant: Option<TenantRef>,
     /// Ids of the projects it is to be limited to.
     pub projects: Option<Vec<String>>,
+    /// The clusters that a gate's token is for.
+    pub clusters: Option<Clusters>,
     /// How long it is to live, in seconds.
     pub ttl_seconds: i64,
 }
@@ -80,14 +82,21 @@ pub enum MintError {
     /// No role.
     #[error("a token grants at least one role")]
     NoRole,
-    /// Roles, tenant and projects that do not go together.
+    /// A gate's token for all clusters, by somebody who does not hold the keys.
+    #[error(
+        "a token for all clusters is signed by `portcullis token new --all-clusters` alone; name one cluster"
+    )]
+    AllClusters,
+    /// Roles, tenant, projects and cluster that do not go together.
     #[error(transparent)]
     Contradiction(#[from] Contradiction),
     /// No subject.
     #[error(transparent)]
     Subject(#[from] SubjectError),
     /// An id or slug that is none, twice the same, or too many of them.
-    #[error("a tenant goes by its slug and id, projects by their ids, at most {PROJECTS_MAX}, none twice")]
+    #[error(
+        "a tenant goes by its slug and id, a cluster by its id, projects by their ids, at most {PROJECTS_MAX}, none twice"
+    )]
     Ids,
 }
 
@@ -106,12 +115,15 @@ pub fn grant(scope: &Scope, wish: Wish, member: Option<&Membership>) -> Result<G
             within(scope, &wish, member)?;
             OWNER_TTL_SECONDS_MAX
         }
-        Power::Tenant { .. } | Power::Feed => return Err(MintError::NotYours),
+        Power::Tenant { .. } | Power::Feed { .. } => return Err(MintError::NotYours),
     };
     if !(TTL_SECONDS_MIN..=most).contains(&wish.ttl_seconds) {
         return Err(MintError::Lifetime { most });
     }
     well_formed(&wish)?;
+    if wish.clusters == Some(Clusters::All) && !scope.actor().is_process() {
+        return Err(MintError::AllClusters);
+    }
     // Whoever holds the keys can sign anything, and asks no ledger; an administrator says what the ledger says too.
     if wish.tenant.is_some() && *scope.power() == Power::Admin && !scope.actor().is_process() {
         within(scope, &wish, member)?;
@@ -150,19 +162,24 @@ fn well_formed(wish: &Wish) -> Result<(), MintError> {
     sorted.sort_unstable();
     sorted.dedup();
     let ids = wish.tenant.iter().map(|tenant| &tenant.id).chain(projects).all(|id| is_id(id));
+    let cluster = match &wish.clusters {
+        Some(Clusters::One(id)) => is_id(id),
+        Some(Clusters::All) | None => true,
+    };
     let slug = wish.tenant.as_ref().is_none_or(|tenant| is_slug(&tenant.slug));
-    if !ids || !slug || sorted.len() != projects.len() || projects.len() > PROJECTS_MAX {
+    if !ids || !cluster || !slug || sorted.len() != projects.len() || projects.len() > PROJECTS_MAX {
         return Err(MintError::Ids);
     }
     let who = Identity {
         roles: wish.roles.clone(),
         tenant: wish.tenant.clone(),
         projects: wish.projects.clone(),
+        clusters: wish.clusters.clone(),
         ..Identity::known("", &wish.subject)
     };
     match who.standing()? {
         Standing::Nobody => Err(MintError::NoRole),
-        Standing::Admin | Standing::Member { .. } | Standing::Service => Ok(()),
+        Standing::Admin | Standing::Member { .. } | Standing::Service { .. } => Ok(()),
     }
 }
 
@@ -185,6 +202,11 @@ impl Grant {
     /// Ids of the projects it is limited to.
     pub fn projects(&self) -> Option<&[String]> {
         self.wish.projects.as_deref()
+    }
+
+    /// The clusters that a gate's token is for.
+    pub const fn clusters(&self) -> Option<&Clusters> {
+        self.wish.clusters.as_ref()
     }
 
     /// How long it is to live, in seconds.

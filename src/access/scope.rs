@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::identity::{self, Identity, Standing};
+use super::identity::{self, Clusters, Identity, Standing};
 use super::matrix::{self, Action, Limit, May};
 use super::role::Role;
 
@@ -35,8 +35,11 @@ pub enum Power {
         /// Ids of the projects it is limited to; without it, all of the tenant's.
         projects: Option<Vec<String>>,
     },
-    /// A gate's: reads the snapshot and the law.
-    Feed,
+    /// A gate's: reads the snapshot of these clusters, and the bundle of policies.
+    Feed {
+        /// Which.
+        clusters: Clusters,
+    },
 }
 
 /// Who acts, as the audit log names it.
@@ -84,7 +87,7 @@ pub fn authorize(
     }
     let (role, power) = match standing {
         Standing::Admin => (Role::Admin, Power::Admin),
-        Standing::Service => (Role::Service, Power::Feed),
+        Standing::Service { clusters } => (Role::Service, Power::Feed { clusters: clusters.clone() }),
         Standing::Member { tenant, role, projects } => {
             (role, Power::Tenant { id: tenant.id.clone(), role, projects: projects.map(<[String]>::to_vec) })
         }
@@ -105,7 +108,7 @@ fn reaches(standing: Standing<'_>, tenant: Option<&str>, named: bool) -> bool {
     match (standing, tenant) {
         (Standing::Admin, _) => true,
         (Standing::Member { tenant: own, .. }, Some(asked)) => asked == own.id || asked == own.slug,
-        (Standing::Service | Standing::Nobody, Some(_)) => false,
+        (Standing::Service { .. } | Standing::Nobody, Some(_)) => false,
         (_, None) => !named,
     }
 }
@@ -149,7 +152,15 @@ impl Scope {
     pub fn tenant(&self) -> Option<&str> {
         match &self.power {
             Power::Tenant { id, .. } => Some(id),
-            Power::Admin | Power::Feed => None,
+            Power::Admin | Power::Feed { .. } => None,
+        }
+    }
+
+    /// Id of the one cluster whose part of the snapshot it may read; none where it may read that of every cluster.
+    pub fn cluster(&self) -> Option<&str> {
+        match &self.power {
+            Power::Feed { clusters: Clusters::One(id) } => Some(id),
+            Power::Admin | Power::Tenant { .. } | Power::Feed { clusters: Clusters::All } => None,
         }
     }
 
@@ -159,8 +170,13 @@ impl Scope {
         match &self.power {
             Power::Admin | Power::Tenant { projects: None, .. } => true,
             Power::Tenant { projects: Some(own), .. } => own.iter().any(|id| id == project_id),
-            Power::Feed => false,
+            Power::Feed { .. } => false,
         }
+    }
+
+    /// Whether it reaches into every project of the tenants that it reaches.
+    pub const fn reaches_all_projects(&self) -> bool {
+        matches!(&self.power, Power::Admin | Power::Tenant { projects: None, .. })
     }
 
     /// Whether it may make somebody else this: nobody gives more than it has.
@@ -168,7 +184,7 @@ impl Scope {
         match &self.power {
             Power::Admin => true,
             Power::Tenant { role: own, .. } => own.covers(role),
-            Power::Feed => false,
+            Power::Feed { .. } => false,
         }
     }
 }

@@ -60,6 +60,15 @@ pub struct ClusterPatch {
     #[serde(default, deserialize_with = "fields::given")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 65_536)]
     capsule_proxy_ca: Option<Option<String>>,
+    /// Other credentials, in base64; null takes them away. Kept encrypted and never shown again.
+    #[serde(default, deserialize_with = "fields::given")]
+    #[schema(
+        value_type = Option<String>,
+        min_length = 1,
+        max_length = 524_288,
+        pattern = "^[A-Za-z0-9+/]+={0,2}$"
+    )]
+    kubeconfig: Option<Option<String>>,
     /// For selectors.
     #[serde(default, deserialize_with = "fields::given")]
     #[schema(value_type = Option<LabelsPatch>)]
@@ -179,13 +188,23 @@ pub async fn update(
     IfMatch(expected): IfMatch,
     Body(patch): Body<ClusterPatch>,
 ) -> Result<Answer<Cluster>, Problem> {
+    let kubeconfig = match patch.kubeconfig {
+        None => None,
+        Some(None) => Some(None),
+        Some(Some(text)) => Some(Some(decoded(&text)?)),
+    };
     let mut tx = api.write(&caller).await?;
     let was = clusters::locked(&mut tx, &cluster).await?;
+    let kubeconfig = match kubeconfig {
+        None => None,
+        Some(plain) => Some(sealed(&api, &was.id, plain)?),
+    };
     let change = Change {
         display_name: patch.display_name.map(Option::unwrap_or_default),
         labels: fields::merged(&was.labels, patch.labels)?,
         capsule_proxy_url: patch.capsule_proxy_url,
         capsule_proxy_ca: patch.capsule_proxy_ca,
+        kubeconfig,
     };
     let row = clusters::update(&mut tx, &cluster, expected, change).await?;
     let version = row.version;

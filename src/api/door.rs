@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 use axum::http::HeaderName;
 
 use super::problem::{Code, Problem};
-use crate::access::identity::PROCESS_ISSUER;
 use crate::access::mint::Membership;
-use crate::access::{Action, Identity, Issuers, Role, Scope, authorize};
+use crate::access::{Action, Clusters, Identity, Issuers, Scope, authorize};
 use crate::store::identities::{self, Standing};
-use crate::store::{Ledger, StoreError, Tx};
+use crate::store::{Ledger, StoreError, Tx, snapshot};
 
 /// Names the tenant, by id or slug, that somebody who is a member of several means, where the path names none.
 pub const TENANT: HeaderName = HeaderName::from_static("x-portcullis-tenant");
@@ -22,6 +21,9 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// Why a token is worth nothing that nobody has revoked.
 const ENDED: &str = "the membership that this token was minted for has ended, or is less than the token says";
+
+/// The same of a gate's.
+const NO_CLUSTER: &str = "the cluster that this token is for is not registered";
 
 /// Entries of the memory; when there are more, it is forgotten whole.
 const ENTRIES_MAX: usize = 10_000;
@@ -56,6 +58,8 @@ enum Worth {
     Revoked,
     /// The subject is no member any more, or less than the token says.
     Ended,
+    /// The cluster of a gate was removed.
+    Gone,
 }
 
 impl Door {
@@ -89,6 +93,7 @@ impl Door {
             return match self.known(ledger, jti, Question::Token(&who)).await? {
                 Known::Token(Worth::Revoked) => Err(Problem::of(Code::TokenRevoked)),
                 Known::Token(Worth::Ended) => Err(Problem::new(Code::TokenRevoked, ENDED)),
+                Known::Token(Worth::Gone) => Err(Problem::new(Code::TokenRevoked, NO_CLUSTER)),
                 _ => Ok(Found::alone(who)),
             };
         }
@@ -151,6 +156,14 @@ async fn worth(tx: &mut Tx, jti: &str, who: &Identity) -> Result<Worth, StoreErr
     if identities::is_revoked(tx, jti).await? {
         return Ok(Worth::Revoked);
     }
+    if let Some(Clusters::One(cluster)) = &who.clusters {
+        let known = snapshot::cluster::by_id(tx, cluster).await;
+        return match known {
+            Ok(_) => Ok(Worth::Good),
+            Err(StoreError::NotFound(_)) => Ok(Worth::Gone),
+            Err(error) => Err(error),
+        };
+    }
     let Some(tenant) = who.tenant.as_ref().filter(|_| who.leans_on_membership()) else {
         return Ok(Worth::Good);
     };
@@ -163,8 +176,7 @@ async fn worth(tx: &mut Tx, jti: &str, who: &Identity) -> Result<Worth, StoreErr
 
 /// The scope in which the ledger is asked who somebody is: it reads, and changes nothing.
 fn asking() -> Result<Scope, Problem> {
-    let who = Identity { roles: vec![Role::Service], ..Identity::known(PROCESS_ISSUER, "door") };
-    Ok(authorize(&who, Action::Snapshot, None, "")?)
+    Ok(authorize(&Identity::reading_process("door"), Action::Snapshot, None, "")?)
 }
 
 /// An identity, and the memberships that say what it is.

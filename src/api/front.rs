@@ -22,10 +22,13 @@ use super::request_id::RequestId;
 use super::route::Manner;
 use super::{Api, Remote, dry_run, page};
 use crate::access::matrix::{Method, Rule};
-use crate::access::{Action, Denied, Identity, Scope, authorize};
+use crate::access::{Action, Denied, Identity, Role, Scope, authorize};
 
 /// A request that takes longer will not be waited for; clients of the command line give up after 60 s.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+const NO_CERTIFICATE: &str = "a gate shows a client certificate of the authorities in `--api-client-ca`, beside its token: \
+                              give it `--ledger-cert` and `--ledger-key`";
 
 /// What may take from somebody what its token, or its issuer, says of it.
 const ENDING: [Action; 7] = [
@@ -77,8 +80,9 @@ async fn through(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let remote = request.extensions().get::<Remote>().map(|remote| remote.0);
-    let address = remote.unwrap_or(IpAddr::from([0, 0, 0, 0]));
+    let remote = request.extensions().get::<Remote>().copied();
+    let nowhere = Remote { address: IpAddr::from([0, 0, 0, 0]), verified: false };
+    let Remote { address, verified } = remote.unwrap_or(nowhere);
     if post.rule.is_open() {
         post.api.limits().address(address)?;
         return run(post, next, request).await;
@@ -86,6 +90,10 @@ async fn through(
     let token = bearer(request.headers()).map(str::to_owned);
     let chosen = request.headers().get(TENANT).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let found = identify(post, address, tenant.or(chosen.as_deref()), id, token).await?;
+    if found.who.roles.contains(&Role::Service) && post.api.gates_show_certificates() && !verified {
+        post.api.turned_away(Some(&found.who), post.rule, id, Code::Forbidden);
+        return Err(Problem::new(Code::Forbidden, NO_CERTIFICATE));
+    }
     if !post.manner.waits {
         post.api.limits().subject(&found.who.name())?;
     }

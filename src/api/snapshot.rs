@@ -23,7 +23,8 @@ use super::problem::{Code, Problem};
 use super::route::{Named, Part, Shape, Success};
 use crate::store::mirror::{Mirror, Next, Touch};
 use crate::store::revision::{self, Change, Now};
-use crate::store::{StoreError, Tx, snapshot};
+use crate::store::snapshot;
+use crate::store::snapshot::cluster::Cluster;
 use crate::telemetry::gzip;
 
 /// How long a gate is kept waiting when nothing changes, in seconds.
@@ -42,7 +43,8 @@ pub struct SnapshotQuery {
     /// Seconds to wait for something new, instead of 30.
     #[schema(nullable = false, minimum = 1, maximum = 30)]
     wait: Option<u16>,
-    /// Only what is on this cluster.
+    /// Only what is on this cluster. A gate's token is for one cluster: another's name is 403, and without a name it is
+    /// that one.
     #[schema(nullable = false, min_length = 1, max_length = 63)]
     cluster: Option<String>,
 }
@@ -79,6 +81,9 @@ pub struct Feed {
 /// Whether the caller takes gzip.
 pub struct TakesGzip(bool);
 
+const OTHER_CLUSTER: &str =
+    "this token is for the gates of another cluster; leave `cluster` out, or name its own";
+
 /// A shorter answer is sent as it is: it fits into one packet.
 const COMPRESS_FROM: usize = 1200;
 
@@ -91,7 +96,8 @@ pub async fn get(
 ) -> Result<Feed, Problem> {
     let mirror = api.mirror()?;
     let position = query.ledger.as_deref().zip(query.since);
-    let cluster = query.cluster.as_deref();
+    let cluster = cluster_of(&api, &caller, query.cluster.as_deref()).await?;
+    let cluster = cluster.as_ref();
     let patience = Duration::from_secs(query.wait.unwrap_or(PATIENCE).into());
     match mirror.next(position, patience).await {
         Next::Away(Touch::Refuses) => {
@@ -106,22 +112,37 @@ pub async fn get(
         }
         Next::Changes(now, changes) => {
             let Some((_, since)) = position else { return Err(Problem::of(Code::Internal)) };
-            let patch = match cluster {
-                None => revision::compose(&changes)?,
-                Some(cluster) => of_cluster(&api, &caller, cluster, &now, changes).await?,
+            let Some(cluster) = cluster else {
+                return patched(&now.ledger, since, now.revision, revision::compose(&changes)?, gzip).await;
             };
-            patched(&now.ledger, since, now.revision, patch, gzip).await
+            let make = of_cluster(&api, &caller, cluster, &now, (since, changes), gzip);
+            match mirror.patch((&cluster.id, gzip), since, &now, make).await? {
+                Some((bytes, compressed)) => Ok(Feed { bytes, compressed }),
+                None => whole(&api, &caller, mirror, Some(cluster), gzip, &now).await,
+            }
         }
         Next::Whole(now) => whole(&api, &caller, mirror, cluster, gzip, &now).await,
     }
 }
 
 async fn patched(ledger: &str, since: u64, revision: u64, patch: Value, gzip: bool) -> Result<Feed, Problem> {
+    let (bytes, compressed) = written(ledger, since, revision, patch, gzip).await?;
+    Ok(Feed { bytes, compressed })
+}
+
+/// A patch as it is sent, and whether it is compressed.
+async fn written(
+    ledger: &str,
+    since: u64,
+    revision: u64,
+    patch: Value,
+    gzip: bool,
+) -> Result<(Bytes, bool), Problem> {
     let (since, patch) = (Some(since), Some(patch));
     let answer = SnapshotAnswer { ledger: ledger.to_owned(), revision, whole: None, since, patch };
     let bytes = bytes(&answer)?;
     let compressed = gzip && bytes.len() >= COMPRESS_FROM;
-    Ok(Feed { bytes: if compressed { compress(bytes).await? } else { bytes }, compressed })
+    Ok((if compressed { compress(bytes).await? } else { bytes }, compressed))
 }
 
 /// Away from the workers: a document of 100,000 namespaces takes a tenth of a second.
@@ -131,39 +152,61 @@ async fn compress(bytes: Bytes) -> Result<Bytes, Problem> {
     Ok(compressed.map_err(|error| Problem::internal(&error))?.into())
 }
 
-/// What changes mean to one cluster: their parts, as they are there now.
+/// The cluster whose part is answered; `None` is the whole ledger. A gate's token is for one cluster, and another name is
+/// refused before it is looked up, so the answer does not tell whether there is such a cluster.
+async fn cluster_of(api: &Api, caller: &Caller, asked: Option<&str>) -> Result<Option<Cluster>, Problem> {
+    let own = caller.scope().cluster();
+    if own.is_none() && asked.is_none() {
+        return Ok(None);
+    }
+    let mut tx = api.read(caller).await?;
+    let cluster = match (own, asked) {
+        (Some(own), asked) => {
+            let cluster = snapshot::cluster::by_id(&mut tx, own).await?;
+            if asked.is_some_and(|asked| asked != cluster.name) {
+                return Err(Problem::new(Code::Forbidden, OTHER_CLUSTER));
+            }
+            Some(cluster)
+        }
+        (None, Some(asked)) => Some(snapshot::cluster::named(&mut tx, asked).await?),
+        (None, None) => None,
+    };
+    tx.rollback().await?;
+    Ok(cluster)
+}
+
+/// What changes mean to one cluster: their parts, as they are there now. `None` where only the whole says it.
 async fn of_cluster(
     api: &Api,
     caller: &Caller,
-    cluster: &str,
+    cluster: &Cluster,
     now: &Now,
-    changes: Vec<Change>,
-) -> Result<Value, Problem> {
+    (since, changes): (u64, Vec<Change>),
+    gzip: bool,
+) -> Result<Option<(Bytes, bool)>, Problem> {
     let mut tx = api.read(caller).await?;
-    known(&mut tx, cluster).await?;
     let parts: BTreeSet<_> = changes.iter().flat_map(|change| change.parts.iter().cloned()).collect();
-    let mut patch = snapshot::patch(&mut tx, &parts, Some(cluster)).await?;
+    let patch = snapshot::cluster::patch_of(&mut tx, &parts, cluster, since).await?;
     tx.rollback().await?;
+    let Some(mut patch) = patch else { return Ok(None) };
     // The transaction may have seen more than is answered here; what it has seen too soon, the next patch says again.
     if let Some(fields) = patch.as_object_mut() {
         fields.insert("revision".to_owned(), now.revision.into());
     }
-    Ok(patch)
+    written(&now.ledger, since, now.revision, patch, gzip).await.map(Some)
 }
 
 async fn whole(
     api: &Api,
     caller: &Caller,
     mirror: &Mirror,
-    cluster: Option<&str>,
+    cluster: Option<&Cluster>,
     gzip: bool,
     now: &Now,
 ) -> Result<Feed, Problem> {
+    let cluster = cluster.map(|cluster| cluster.name.as_str());
     let make = async {
         let mut tx = api.read(caller).await?;
-        if let Some(cluster) = cluster {
-            known(&mut tx, cluster).await?;
-        }
         let now = tx.ledger().await?;
         let whole = snapshot::whole(&mut tx, cluster).await?;
         tx.rollback().await?;
@@ -173,12 +216,6 @@ async fn whole(
     };
     let bytes = mirror.document(cluster, gzip, now, make).await?;
     Ok(Feed { bytes, compressed: gzip })
-}
-
-/// The document of a cluster that is not there would be an empty world, in which tenants write nowhere.
-async fn known(tx: &mut Tx, cluster: &str) -> Result<(), Problem> {
-    let known = snapshot::has_cluster(tx, cluster).await?;
-    if known { Ok(()) } else { Err(StoreError::NotFound("cluster").into()) }
 }
 
 /// A [`SnapshotAnswer`] around a document that is text already.

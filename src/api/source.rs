@@ -16,6 +16,8 @@ mod cluster_scoped;
 
 pub mod reference;
 
+mod neighbours;
+
 pub mod world;
 
 pub use shape::Source;

@@ -86,6 +86,11 @@ impl Api {
         self.0.parts.mirror.as_ref().ok_or_else(none)
     }
 
+    /// Whether a gate's token is worth nothing without a client certificate.
+    pub(super) fn gates_show_certificates(&self) -> bool {
+        self.0.parts.gates_show_certificates
+    }
+
     /// The OpenAPI document, as text.
     pub fn document(&self) -> &str {
         &self.0.document

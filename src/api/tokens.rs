@@ -14,9 +14,9 @@ use super::problem::{Code, Fault, Problem};
 use super::{subject, words};
 use crate::access::mint::{self, Grant, Membership, MintError, Wish};
 use crate::access::token::{IssueError, LIFETIME_SECONDS_MAX, now};
-use crate::access::{Limit, Role, TenantRef};
+use crate::access::{Clusters, Contradiction, Limit, Role, TenantRef};
 use crate::store::tokens::{self, Minted};
-use crate::store::{Entry, StoreError, Time, Tx, identities, tenants};
+use crate::store::{Entry, StoreError, Time, Tx, clusters, identities, tenants};
 
 /// A token that somebody is to have.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -34,6 +34,10 @@ pub struct TokenNew {
     /// The projects it is limited to, by id or slug.
     #[schema(max_items = 100, nullable = false)]
     projects: Option<Vec<Reference>>,
+    /// The cluster of a gate, by id or name: the role `service` needs it. Its token reads this cluster's part of the
+    /// snapshot and no other.
+    #[schema(min_length = 1, max_length = 63, nullable = false)]
+    cluster: Option<String>,
     /// How long it lives, in seconds: an hour if it is absent, thirty days at most, and a day where an owner mints it.
     #[schema(minimum = 60, maximum = 2_592_000, nullable = false)]
     ttl_seconds: Option<i64>,
@@ -101,6 +105,7 @@ pub async fn mint(
         roles: grant.roles().iter().map(ToString::to_string).collect(),
         tenant_id: grant.tenant().map(|tenant| tenant.id.clone()),
         projects: grant.projects().map(<[String]>::to_vec),
+        cluster_id: cluster_of(&grant).map(str::to_owned),
         minted_by: caller.identity().name(),
         created_at: Time(tx.now()),
         expires_at: Time(expires.saturating_mul(1000)),
@@ -114,7 +119,7 @@ pub async fn mint(
 
 /// The wish with its names resolved, and what the subject is in that tenant.
 async fn wish(api: &Api, tx: &mut Tx, new: TokenNew) -> Result<(Wish, Option<Membership>), Problem> {
-    let TokenNew { subject, roles, tenant, projects, ttl_seconds } = new;
+    let TokenNew { subject, roles, tenant, projects, cluster, ttl_seconds } = new;
     let name = subject::read(api, &subject, "/subject").map_err(|fault| Problem::invalid(vec![fault]))?;
     let own = api.door().issuers().own().names().issuer();
     let Some(subject) = name.strip_prefix(own).and_then(|rest| rest.strip_prefix('#')).map(str::to_owned)
@@ -137,13 +142,27 @@ async fn wish(api: &Api, tx: &mut Tx, new: TokenNew) -> Result<(Wish, Option<Mem
         }
         (None, _) => None,
     };
+    let clusters = match cluster {
+        Some(reference) => Some(Clusters::One(cluster_id(tx, &reference).await?)),
+        None => None,
+    };
     let own = match &tenant {
         Some(tenant) => identities::memberships(tx, &name).await?.into_iter().find(|s| s.tenant == *tenant),
         None => None,
     };
     let member = own.map(|standing| Membership { role: standing.role, projects: standing.projects });
     let ttl_seconds = ttl_seconds.unwrap_or(mint::TTL_SECONDS);
-    Ok((Wish { subject, roles, tenant, projects, ttl_seconds }, member))
+    Ok((Wish { subject, roles, tenant, projects, clusters, ttl_seconds }, member))
+}
+
+async fn cluster_id(tx: &mut Tx, reference: &str) -> Result<String, Problem> {
+    let found = clusters::get(tx, reference).await.map_err(|error| match error {
+        StoreError::NotFound(_) => {
+            Problem::meaning(Code::UnprocessableEntity, "/cluster", "there is no such cluster")
+        }
+        error => error.into(),
+    })?;
+    Ok(found.id)
 }
 
 async fn project_ids(
@@ -171,6 +190,7 @@ fn recorded(grant: &Grant, issuer: &str, jti: &str, expires: i64) -> Entry {
         "roles": grant.roles(),
         "tenantId": grant.tenant().map(|tenant| &tenant.id),
         "projects": grant.projects(),
+        "clusterId": cluster_of(grant),
         "exp": expires,
         "mintedBy": grant.minted_by(),
     }));
@@ -178,6 +198,10 @@ fn recorded(grant: &Grant, issuer: &str, jti: &str, expires: i64) -> Entry {
         Some(tenant) => entry.tenant(&tenant.id),
         None => entry,
     }
+}
+
+fn cluster_of(grant: &Grant) -> Option<&str> {
+    grant.clusters().map(Clusters::as_str)
 }
 
 fn refused(error: MintError) -> Problem {
@@ -188,6 +212,8 @@ fn refused(error: MintError) -> Problem {
         MintError::NoMember | MintError::Subject(_) => "/subject",
         MintError::Projects | MintError::Ids => "/projects",
         MintError::Lifetime { .. } => "/ttlSeconds",
+        MintError::AllClusters
+        | MintError::Contradiction(Contradiction::NoCluster | Contradiction::ClusterOf(_)) => "/cluster",
         MintError::NoRole | MintError::Contradiction(_) => "/roles",
     };
     let code = if matches!(error, MintError::Subject(_)) {

@@ -9,8 +9,6 @@ use rustls::{InconsistentKeys, RootCertStore};
 
 use super::CertError;
 
-const CLIENT_CA: &str = "--client-ca";
-
 /// The flags that name the two files, for the sentence that says what is wrong with one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flags {
@@ -18,13 +16,15 @@ pub struct Flags {
     pub cert: &'static str,
     /// Of the key.
     pub key: &'static str,
+    /// Of the authorities of callers.
+    pub client_ca: &'static str,
 }
 
 impl Flags {
     /// Those of the webhook.
-    pub const WEBHOOK: Self = Self { cert: "--tls-cert", key: "--tls-key" };
+    pub const WEBHOOK: Self = Self { cert: "--tls-cert", key: "--tls-key", client_ca: "--client-ca" };
     /// Those of the API.
-    pub const API: Self = Self { cert: "--api-tls-cert", key: "--api-tls-key" };
+    pub const API: Self = Self { cert: "--api-tls-cert", key: "--api-tls-key", client_ca: "--api-client-ca" };
 }
 
 /// A certificate and its key.
@@ -104,17 +104,17 @@ impl PairFiles {
 }
 
 /// Reads the file of `--client-ca` without judging it.
-pub fn read_client_ca(path: &Path) -> Result<Vec<u8>, CertError> {
-    read(CLIENT_CA, path)
+pub fn read_client_ca(flag: &'static str, path: &Path) -> Result<Vec<u8>, CertError> {
+    read(flag, path)
 }
 
 /// The authorities that callers' certificates are checked against; `path` is for the sentence that says what is
 /// wrong with them.
-pub fn client_roots(path: &Path, bytes: &[u8]) -> Result<RootCertStore, CertError> {
+pub fn client_roots(flag: &'static str, path: &Path, bytes: &[u8]) -> Result<RootCertStore, CertError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(CLIENT_CA, path, bytes)? {
+    for certificate in certificates(flag, path, bytes)? {
         roots.add(certificate).map_err(|error| CertError::Unusable {
-            flag: CLIENT_CA,
+            flag,
             path: path.to_owned(),
             why: error.to_string(),
         })?;

@@ -22,7 +22,7 @@ use crate::access::token::{AUDIENCE, ISSUER, Names, Tokens};
 const EXAMPLES: &str = "\
 Examples:
   portcullis token new --subject me --role admin > token            the first one, for an hour
-  portcullis token new --subject gate-1 --role service --ttl 720h   for a gate
+  portcullis token new --subject gate-1 --role service --cluster-id UUID   for a gate of a cluster
   portcullis token show token                                       what does it say, and is it good?
   portcullis token list                                             what the ledger's API has minted
   portcullis token keys rotate                                      a new key, which signs in a minute

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use axum::http::Request;
 use axum::response::Response;
@@ -9,10 +10,11 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 use tower::Service;
 
-use super::args::Timeouts;
+use super::args::{ClientAuth, Timeouts};
 use super::connection::{House, Refuse};
 use super::limits::{BodyLimits, Callers, Inflight};
 use super::listener::{self, Door, Drained};
+use super::tls::clients::Clients;
 use super::tls::keeper::{self, Checked, Keeper};
 use super::tls::{Acceptor, Keys};
 use super::{ServerError, TASK_GRACE, listen};
@@ -32,6 +34,8 @@ pub struct PortSettings {
     pub address: SocketAddr,
     /// What it serves; without it, plain HTTP.
     pub tls: Option<PairFiles>,
+    /// Authorities of callers' certificates. A caller needs none; one that shows another's is not served.
+    pub client_ca: Option<PathBuf>,
     /// The longest body.
     pub max_body: usize,
     /// Connections at once, altogether and of one address.
@@ -63,14 +67,16 @@ impl Port {
                 let condition =
                     readiness.condition(format!("certificate of {}", settings.flag), "not loaded yet");
                 let files = Some(files);
-                let seen = keeper::read(files.as_ref(), None)?;
-                let Checked { pair, .. } = keeper::check(files.as_ref(), None, &seen)?;
+                let client_ca = settings.client_ca.clone();
+                let seen = keeper::read(files.as_ref(), client_ca.as_deref())?;
+                let Checked { pair, roots } = keeper::check(files.as_ref(), client_ca.as_deref(), &seen)?;
                 let end = pair.as_ref().map(|pair| pair.not_after);
                 let keys = Keys::new(settings.name, pair);
-                let acceptor = Acceptor::new(keys.clone(), None)?;
+                let clients = roots.map(|roots| Clients::new(roots, ClientAuth::Optional)).transpose()?;
+                let acceptor = Acceptor::new(keys.clone(), clients.clone())?;
+                let client_ca = client_ca.zip(clients);
                 condition.good();
-                let keeper =
-                    Keeper { files, handed: None, seen, end, keys, client_ca: None, condition, poll };
+                let keeper = Keeper { files, handed: None, seen, end, keys, client_ca, condition, poll };
                 (Door::Tls(acceptor), Some(keeper))
             }
         };

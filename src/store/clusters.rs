@@ -60,6 +60,8 @@ pub struct Change {
     pub capsule_proxy_url: Option<Option<String>>,
     /// Likewise.
     pub capsule_proxy_ca: Option<Option<String>>,
+    /// `Some(None)` takes the credentials away; others are sealed for the cluster's id.
+    pub kubeconfig: Option<Option<Sealed>>,
 }
 
 /// The columns that everybody may read who may read the row.
@@ -159,10 +161,35 @@ pub async fn update(
     .bind(&before.id)
     .bind(before.version);
     tx.change_one(statement).await?;
+    // What the log tells of credentials is that there are some; that they are others it tells in words.
+    let credentials = match &change.kubeconfig {
+        None => None,
+        Some(None) => Some("its kubeconfig was taken away"),
+        Some(Some(_)) => Some("its kubeconfig was replaced"),
+    };
+    if let Some(sealed) = change.kubeconfig {
+        set_kubeconfig(tx, &before.id, sealed).await?;
+    }
     let after = get(tx, &before.id).await?;
     let entry = Entry::new("cluster.update", "cluster").of(&after.id, &after.name);
-    tx.audit(entry.before(told(&before)).after(told(&after)));
+    let entry = entry.before(told(&before)).after(told(&after));
+    tx.audit(match credentials {
+        Some(reason) => entry.because(reason),
+        None => entry,
+    });
     Ok(after)
+}
+
+/// In the transaction that has counted up the cluster's version.
+async fn set_kubeconfig(tx: &mut Tx, id: &str, sealed: Option<Sealed>) -> Result<(), StoreError> {
+    let (value, dek) = sealed.map(|sealed| (sealed.value, sealed.dek)).unzip();
+    sqlx::query("UPDATE clusters SET kubeconfig_enc = $1, dek_enc = $2 WHERE id = $3")
+        .bind(value)
+        .bind(dek)
+        .bind(id)
+        .execute(tx.sql())
+        .await?;
+    Ok(())
 }
 
 /// Removes one that no tenant is on.

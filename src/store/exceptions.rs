@@ -182,7 +182,23 @@ pub async fn remove(tx: &mut Tx, was: Exception) -> Result<(), StoreError> {
     }
     tx.audit(entry("exception.delete", &was).before(json!(was)));
     if was.state != "requested" {
-        tx.touch(Part::Exception(was.id));
+        release(tx, was).await?;
+    }
+    Ok(())
+}
+
+async fn release(tx: &mut Tx, was: Exception) -> Result<(), StoreError> {
+    let Some(tenant) = was.tenant_id else {
+        tx.release_everywhere(Part::Exception(was.id));
+        return Ok(());
+    };
+    let clusters: Vec<String> =
+        sqlx::query_scalar("SELECT cluster_id FROM tenant_clusters WHERE tenant_id = $1")
+            .bind(&tenant)
+            .fetch_all(tx.sql())
+            .await?;
+    for cluster in clusters {
+        tx.release(&tenant, &cluster, Part::Exception(was.id.clone()));
     }
     Ok(())
 }

@@ -23,6 +23,9 @@ const CHANGES_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Whole documents that are remembered, each of one cluster as of one revision.
 const DOCUMENTS_MAX: usize = 16;
 
+/// Patches of clusters that are remembered: gates of a cluster mostly stand at the same revision.
+const PATCHES_MAX: usize = 64;
+
 /// What gates of this process's API wait on; all clones are one.
 #[derive(Clone)]
 pub struct Mirror(Arc<Shared>);
@@ -30,7 +33,14 @@ pub struct Mirror(Arc<Shared>);
 /// Whose document: a cluster's or the whole ledger's, compressed or not.
 type Variant = (Option<String>, bool);
 
+/// Which patch: of a cluster, compressed or not, from a revision of a ledger.
+type PatchKey = (String, bool, String, u64);
+
+/// A patch as it is sent, and whether it is compressed; `None` stands for the whole document.
+type Patch = Option<(Bytes, bool)>;
+
 struct Shared {
+    patches: tokio::sync::Mutex<BTreeMap<PatchKey, (u64, Patch)>>,
     changes: Mutex<VecDeque<Change>>,
     turn: watch::Sender<Turn>,
     touch: watch::Sender<bool>,
@@ -75,7 +85,8 @@ impl Mirror {
     pub fn new(closing: CancellationToken) -> Self {
         let (turn, touch) = (watch::Sender::new(Turn::default()), watch::Sender::new(false));
         let (changes, documents) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self(Arc::new(Shared { changes, turn, touch, documents, closing }))
+        let patches = tokio::sync::Mutex::default();
+        Self(Arc::new(Shared { patches, changes, turn, touch, documents, closing }))
     }
 
     /// The ledger is here; what led to it is not known.
@@ -194,6 +205,33 @@ impl Mirror {
         }
         documents.insert(key, (of, document.clone()));
         Ok(document)
+    }
+}
+
+impl Mirror {
+    /// The patch of a cluster as it is sent, and whether it is compressed, from revision `since` to `now` or later; `make` gives it and its revision where
+    /// it is not remembered. Others who ask meanwhile wait for it. `None` stands for the whole document.
+    ///
+    /// # Errors
+    /// As `make`.
+    pub async fn patch<E>(
+        &self,
+        (cluster, compressed): (&str, bool),
+        since: u64,
+        now: &Now,
+        make: impl Future<Output = Result<Patch, E>>,
+    ) -> Result<Patch, E> {
+        let mut patches = self.0.patches.lock().await;
+        let key = (cluster.to_owned(), compressed, now.ledger.clone(), since);
+        if let Some((_, patch)) = patches.get(&key).filter(|(revision, _)| *revision >= now.revision) {
+            return Ok(patch.clone());
+        }
+        let patch = make.await?;
+        if patches.len() >= PATCHES_MAX {
+            patches.clear();
+        }
+        patches.insert(key, (now.revision, patch.clone()));
+        Ok(patch)
     }
 }
 

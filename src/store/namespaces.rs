@@ -4,7 +4,7 @@
 use super::error::StoreError;
 use super::projects::Project;
 use super::tenants::Tenant;
-use super::{Part, Tx, document};
+use super::{Part, Tx, document, released};
 use crate::tenancy::name::{self, NameError};
 
 /// Whose namespace it is, by id.
@@ -65,6 +65,7 @@ pub(super) async fn allocate(
     name: &str,
     owner: Owner<'_>,
 ) -> Result<(), StoreError> {
+    released::check_free(tx, &Part::Namespace(name.to_owned())).await?;
     let (kind, app, sandbox) = match owner {
         Owner::App(id) => ("app", Some(id.to_owned()), None),
         Owner::Sandbox(id) => ("sandbox", None, Some(id.to_owned())),
@@ -89,16 +90,27 @@ pub(super) async fn allocate(
     Ok(())
 }
 
-/// Whether a name is that of one of the tenant's app namespaces.
+/// Names of the tenant's namespaces in the projects that the scope reaches.
+pub async fn reached(tx: &mut Tx, tenant: &str) -> Result<Vec<String>, StoreError> {
+    let all: Vec<(String, String)> =
+        sqlx::query_as("SELECT name, project_id FROM namespaces WHERE tenant_id = $1")
+            .bind(tenant.to_owned())
+            .fetch_all(tx.sql())
+            .await?;
+    let scope = tx.scope();
+    Ok(all.into_iter().filter(|(_, project)| scope.may_project(project)).map(|(name, _)| name).collect())
+}
+
+/// Whether a name is that of one of the tenant's app namespaces, in a project that the scope reaches.
 pub async fn is_app_of(tx: &mut Tx, tenant: &str, name: &str) -> Result<bool, StoreError> {
-    let count: i64 = sqlx::query_scalar(
-        "SELECT COUNT(*) FROM namespaces WHERE tenant_id = $1 AND name = $2 AND kind = 'app'",
+    let projects: Vec<String> = sqlx::query_scalar(
+        "SELECT project_id FROM namespaces WHERE tenant_id = $1 AND name = $2 AND kind = 'app'",
     )
     .bind(tenant.to_owned())
     .bind(name.to_owned())
-    .fetch_one(tx.sql())
+    .fetch_all(tx.sql())
     .await?;
-    Ok(count > 0)
+    Ok(projects.iter().any(|project| tx.scope().may_project(project)))
 }
 
 /// Whether a name is that of one of the tenant's sandboxes.

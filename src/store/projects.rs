@@ -14,7 +14,7 @@ use self::row::Row;
 use super::audit::Entry;
 use super::error::StoreError;
 use super::tenants::Tenant;
-use super::{Part, Tx, is_id, new_id};
+use super::{Part, Tx, is_id, new_id, released};
 use crate::access::Power;
 
 /// What a project is made of; every field was checked against its grammar.
@@ -87,6 +87,7 @@ pub(super) async fn all(tx: &mut Tx, tenant: &str) -> Result<Vec<Project>, Store
 /// # Errors
 /// `Conflict` where the tenant has one of this slug.
 pub async fn create(tx: &mut Tx, tenant: &Tenant, new: &New) -> Result<Project, StoreError> {
+    released::check_free(tx, &Part::Project(tenant.name.clone(), new.name.clone())).await?;
     let id = new_id();
     let now = tx.now();
     sqlx::query(

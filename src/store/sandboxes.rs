@@ -13,7 +13,7 @@ use super::error::StoreError;
 use super::namespaces::{self, Owner};
 use super::projects::Project;
 use super::tenants::Tenant;
-use super::{Part, Tx, settings};
+use super::{Part, Tx, released, settings};
 use crate::tenancy::name;
 use crate::tenancy::settings::SANDBOXES;
 
@@ -74,7 +74,7 @@ pub async fn create(
     expires_at: Option<i64>,
 ) -> Result<Sandbox, StoreError> {
     lock(tx, project).await?;
-    let ordinal = free(tx, project).await?;
+    let ordinal = free(tx, tenant, project).await?;
     let namespace = namespaces::of_sandbox(tx, &tenant.name, &project.name, ordinal).await?;
     let id = uuid::Uuid::now_v7().to_string();
     let (now, actor) = (tx.now(), tx.scope().actor().name.clone());
@@ -109,9 +109,16 @@ async fn lock(tx: &mut Tx, project: &Project) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The lowest number that nobody has. One that was deleted counts until its namespace has been seen to be gone.
-async fn free(tx: &mut Tx, project: &Project) -> Result<u16, StoreError> {
-    settle(tx, project).await?;
+/// The lowest number that is free. One that was deleted counts until its namespace has been seen to be gone, and then for
+/// as long as names of what was deleted do.
+async fn free(tx: &mut Tx, tenant: &Tenant, project: &Project) -> Result<u16, StoreError> {
+    let settled = settle(tx, project).await?;
+    let [first, last] = [name::SANDBOXES.start(), name::SANDBOXES.end()];
+    let first = namespaces::of_sandbox(tx, &tenant.name, &project.name, *first).await?;
+    let last = namespaces::of_sandbox(tx, &tenant.name, &project.name, *last).await?;
+    let released = released::not_free(tx, &first, &last, settled).await?;
+    let stem = first.trim_end_matches(|c: char| c.is_ascii_digit());
+    let released = |number: u16| released.contains(&format!("{stem}{number:03}"));
     let taken: Vec<i64> = sqlx::query_scalar(
         "SELECT ordinal FROM sandboxes WHERE tenant_id = $1 AND project_id = $2 ORDER BY ordinal",
     )
@@ -120,29 +127,32 @@ async fn free(tx: &mut Tx, project: &Project) -> Result<u16, StoreError> {
     .fetch_all(tx.sql())
     .await?;
     let mut numbers = name::SANDBOXES;
-    let free = numbers.find(|number| taken.binary_search(&i64::from(*number)).is_err());
-    free.ok_or_else(|| StoreError::Exhausted { what: "number for a sandbox".to_owned() })
+    let free = numbers.find(|number| taken.binary_search(&i64::from(*number)).is_err() && !released(*number));
+    let what = "number for a sandbox (those of deleted ones are free again as the setting `nameReuse` says)";
+    free.ok_or_else(|| StoreError::Exhausted { what: what.to_owned() })
 }
 
-/// Removes what was deleted and whose namespace is gone meanwhile.
-async fn settle(tx: &mut Tx, project: &Project) -> Result<(), StoreError> {
-    let gone: Vec<(String, String)> = sqlx::query_as(
-        "SELECT s.id, n.name FROM sandboxes s JOIN namespaces n ON n.sandbox_id = s.id WHERE s.tenant_id = $1 \
+/// Removes what was deleted and whose namespace is gone meanwhile; the names.
+async fn settle(tx: &mut Tx, project: &Project) -> Result<Vec<String>, StoreError> {
+    let mut names = Vec::new();
+    let gone: Vec<(String, String, String)> = sqlx::query_as(
+        "SELECT s.id, n.name, n.cluster_id FROM sandboxes s JOIN namespaces n ON n.sandbox_id = s.id WHERE s.tenant_id = $1 \
          AND s.project_id = $2 AND s.state = 'deleting' AND n.observed_uid IS NULL",
     )
     .bind(project.tenant_id.clone())
     .bind(project.id.clone())
     .fetch_all(tx.sql())
     .await?;
-    for (id, name) in gone {
+    for (id, name, cluster) in gone {
         sqlx::query("DELETE FROM sandboxes WHERE tenant_id = $1 AND id = $2")
             .bind(project.tenant_id.clone())
             .bind(id)
             .execute(tx.sql())
             .await?;
-        tx.touch(Part::Namespace(name));
+        tx.release(&project.tenant_id, &cluster, Part::Namespace(name.clone()));
+        names.push(name);
     }
-    Ok(())
+    Ok(names)
 }
 
 /// Deletes a sandbox of a tenant that is locked. Where its namespace has been seen in the cluster, it stays as `deleting`
@@ -160,6 +170,7 @@ pub async fn remove(tx: &mut Tx, was: &Sandbox, reason: Option<&str>) -> Result<
         let statement =
             sqlx::query("DELETE FROM sandboxes WHERE tenant_id = $1 AND id = $2 AND version = $3");
         tx.change_one(statement.bind(was.tenant_id.clone()).bind(was.id.clone()).bind(was.version)).await?;
+        tx.release(&was.tenant_id, &was.cluster_id, Part::Namespace(was.namespace.clone()));
     } else if was.state == "deleting" {
         return Ok(());
     } else {

@@ -87,6 +87,15 @@ impl MasterKey {
         Ok(Sealed { value: encrypt(&own, &random, id, value)?, dek: encrypt(&self.0, &random, id, &dek)? })
     }
 
+    /// The key of the row of this id under this master key instead of `old`; `None` where it is already.
+    pub fn rewrap(&self, old: &Self, id: &str, dek: &[u8]) -> Result<Option<Vec<u8>>, SealError> {
+        if decrypt(&self.0, id, dek).is_ok() {
+            return Ok(None);
+        }
+        let plain = decrypt(&old.0, id, dek)?;
+        encrypt(&self.0, &SystemRandom::new(), id, &plain).map(Some)
+    }
+
     /// Opens what was sealed for the row of this id.
     pub fn open(&self, id: &str, sealed: &Sealed) -> Result<Vec<u8>, SealError> {
         let dek = decrypt(&self.0, id, &sealed.dek)?;
@@ -138,6 +147,19 @@ mod tests {
         }
         assert!(master.open("row-1", &Sealed { value: vec![], dek: vec![1, 2, 3] }).is_err());
         assert_ne!(master.seal("row-1", secret).unwrap(), sealed, "never the same twice");
+    }
+
+    #[test]
+    fn row_key_moves_to_another_master_key_once() {
+        let [old, new, other] = [1, 2, 3].map(|byte| MasterKey::new(&[byte; 32]).unwrap());
+        let sealed = old.seal("row-1", b"hunter2").unwrap();
+        let dek = new.rewrap(&old, "row-1", &sealed.dek).unwrap().unwrap();
+        let moved = Sealed { value: sealed.value.clone(), dek };
+        assert_eq!(new.open("row-1", &moved).unwrap(), b"hunter2");
+        assert!(old.open("row-1", &moved).is_err());
+        assert_eq!(new.rewrap(&old, "row-1", &moved.dek).unwrap(), None, "a second time");
+        assert!(other.rewrap(&new, "row-2", &moved.dek).is_err(), "another row");
+        assert!(new.rewrap(&other, "row-1", &sealed.dek).is_err(), "neither key");
     }
 
     #[test]

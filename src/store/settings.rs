@@ -7,13 +7,13 @@ use utoipa::ToSchema;
 use super::audit::Entry as Deed;
 use super::{Part, StoreError, Time, Tx, document as read, new_id};
 use crate::tenancy::Entry;
-use crate::tenancy::settings::{self, Bystander, KEYS, SANDBOXES};
+use crate::tenancy::settings::{self, Bystander, KEYS, OWN_KEYS};
 
 /// A setting.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Setting {
-    /// One of `prefix`, `labelPrefix`, `registries`, `identities`, `connect`, `workloadWrites`, `sandboxes`.
+    /// One of `prefix`, `labelPrefix`, `registries`, `identities`, `connect`, `workloadWrites`, `sandboxes`, `nameReuse`.
     #[schema(example = "registries")]
     pub key: String,
     /// Its value, as the snapshot has it.
@@ -42,7 +42,7 @@ pub async fn all(tx: &mut Tx) -> Result<Vec<Setting>, StoreError> {
     .fetch_all(tx.sql())
     .await?;
     let mut defaults = settings::defaults();
-    defaults.insert(SANDBOXES.to_owned(), settings::sandboxes());
+    defaults.extend(settings::own_defaults());
     let setting = |key: &str| {
         let default = defaults.remove(key).unwrap_or(Value::Null);
         let Some(row) = rows.iter().find(|row| row.key == key) else {
@@ -51,7 +51,7 @@ pub async fn all(tx: &mut Tx) -> Result<Vec<Setting>, StoreError> {
         let (value, updated_at) = (read("a setting", &row.value)?, Some(Time(row.updated_at)));
         Ok(Setting { key: key.to_owned(), value, updated_at, version: row.version })
     };
-    KEYS.into_iter().chain([SANDBOXES]).map(setting).collect()
+    KEYS.into_iter().chain(OWN_KEYS).map(setting).collect()
 }
 
 /// A setting by key.

@@ -3,6 +3,7 @@
 //! Both come from the same statements, one a table, so a patch and the whole cannot disagree. A patch names every key of
 //! what it renders, absent ones as null: laid over an older document (RFC 7396) it leaves nothing of what was there.
 
+pub mod cluster;
 mod document;
 mod law;
 mod leave;

@@ -27,6 +27,10 @@ pub struct Minted {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub projects: Option<Vec<String>>,
+    /// UUID of the cluster whose part of the snapshot it reads; absent for all but gates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub cluster_id: Option<String>,
     /// Who minted it.
     pub minted_by: String,
     /// When it was minted, RFC 3339.
@@ -41,8 +45,8 @@ pub struct Minted {
 pub async fn keep(tx: &mut Tx, minted: &Minted) -> Result<(), StoreError> {
     let list = |words: &[String]| serde_json::Value::from(words.to_vec()).to_string();
     sqlx::query(
-        "INSERT INTO minted_tokens (jti, created_at, tenant_id, subject, roles, projects, minted_by, exp) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO minted_tokens (jti, created_at, tenant_id, subject, roles, projects, minted_by, exp, \
+         cluster_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(minted.jti.clone())
     .bind(minted.created_at.0)
@@ -52,6 +56,7 @@ pub async fn keep(tx: &mut Tx, minted: &Minted) -> Result<(), StoreError> {
     .bind(minted.projects.as_deref().map(list))
     .bind(minted.minted_by.clone())
     .bind(minted.expires_at.0 / 1000)
+    .bind(minted.cluster_id.clone())
     .execute(tx.sql())
     .await?;
     Ok(())
@@ -60,7 +65,7 @@ pub async fn keep(tx: &mut Tx, minted: &Minted) -> Result<(), StoreError> {
 macro_rules! select {
     ($end:literal) => {
         concat!(
-            "SELECT m.jti, m.created_at, m.tenant_id, m.subject, m.roles, m.projects, m.minted_by, m.exp, \
+            "SELECT m.jti, m.created_at, m.tenant_id, m.subject, m.roles, m.projects, m.minted_by, m.exp, m.cluster_id, \
              CASE WHEN EXISTS (SELECT 1 FROM revoked_tokens r WHERE r.jti = m.jti) THEN 1 ELSE 0 END AS revoked \
              FROM minted_tokens m WHERE ",
             $end
@@ -116,6 +121,7 @@ fn read(row: &AnyRow) -> Result<Minted, StoreError> {
         roles: document("the roles of a token", &row.try_get::<String, _>("roles")?)?,
         tenant_id: row.try_get("tenant_id")?,
         projects: projects.map(|text| document("the projects of a token", &text)).transpose()?,
+        cluster_id: row.try_get("cluster_id")?,
         minted_by: row.try_get("minted_by")?,
         created_at: Time(row.try_get("created_at")?),
         expires_at: Time(row.try_get::<i64, _>("exp")?.saturating_mul(1000)),

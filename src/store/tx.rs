@@ -12,6 +12,7 @@ use super::error::StoreError;
 use super::ledger::{Hub, Ledger};
 use super::part::Part;
 use super::reader::Reader;
+use super::released::{self, Released};
 use super::revision::{self, Base};
 use crate::access::Scope;
 
@@ -27,6 +28,7 @@ pub struct Tx {
     now: i64,
     entries: Vec<Entry>,
     parts: BTreeSet<Part>,
+    released: Vec<Released>,
     hub: Hub,
     database: Database,
     reader: Reader,
@@ -44,7 +46,8 @@ impl Tx {
         let now = jiff::Timestamp::now().as_millisecond();
         let (entries, parts, hub) = (Vec::new(), BTreeSet::new(), of.hub().clone());
         let (database, reader) = (of.database().clone(), of.reader().clone());
-        Self { session, kind: of.kind(), mode, scope, now, entries, parts, hub, database, reader }
+        let released = Vec::new();
+        Self { session, kind: of.kind(), mode, scope, now, entries, parts, released, hub, database, reader }
     }
 
     /// Whose it is.
@@ -92,6 +95,10 @@ impl Tx {
         self.parts.insert(part);
     }
 
+    pub(super) const fn released(&mut self) -> &mut Vec<Released> {
+        &mut self.released
+    }
+
     /// Writes the audit rows and the change of the snapshot, commits, and tells whoever follows the ledger.
     ///
     /// The order is fixed, so that two commits never wait for each other: first the heads of the audit chains by name,
@@ -114,7 +121,10 @@ impl Tx {
             None
         } else {
             let base = Base { database: &self.database, reader: &self.reader };
-            Some(revision::advance(&mut self.session, &base, self.now, &parts).await?)
+            let advanced = revision::advance(&mut self.session, &base, self.now, &parts).await?;
+            let released = std::mem::take(&mut self.released);
+            released::keep(self.session.connection(), released, advanced.0, self.now).await?;
+            Some(advanced)
         };
         self.session.commit().await?;
         let Some((revision, next)) = revision else { return Ok(Committed { revision: None }) };

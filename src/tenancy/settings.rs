@@ -19,6 +19,15 @@ pub const KEYS: [&str; 6] =
 /// it.
 pub const SANDBOXES: &str = "sandboxes";
 
+/// How long the names of what was deleted stay taken: `{"hours": 24}`. The service's own, too.
+pub const NAME_REUSE: &str = "nameReuse";
+
+/// Keys of the service, of which gates hear nothing.
+pub const OWN_KEYS: [&str; 2] = [SANDBOXES, NAME_REUSE];
+
+/// The longest that [`NAME_REUSE`] holds a name: a year.
+const REUSE_HOURS_MAX: i64 = 366 * 24;
+
 /// Longest username or group, in bytes.
 const NAME_MAX: usize = 256;
 
@@ -57,9 +66,10 @@ pub fn defaults() -> Map<String, Value> {
     settings
 }
 
-/// The value of [`SANDBOXES`] where nobody has set one.
-pub fn sandboxes() -> Value {
-    json!({ "developers": true })
+/// The values of [`OWN_KEYS`] where there are no others.
+pub fn own_defaults() -> Map<String, Value> {
+    let defaults = [(SANDBOXES, json!({ "developers": true })), (NAME_REUSE, json!({ "hours": 24 }))];
+    defaults.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// JSON Schema of one key's value, as the snapshot has it; `None` for an unknown key.
@@ -69,6 +79,14 @@ pub fn schema_of(key: &str) -> Option<Value> {
             "type": "object",
             "properties": { "developers": { "type": "boolean" } },
             "required": ["developers"],
+            "additionalProperties": false,
+        }));
+    }
+    if key == NAME_REUSE {
+        return Some(json!({
+            "type": "object",
+            "properties": { "hours": { "type": "integer", "minimum": 0, "maximum": REUSE_HOURS_MAX } },
+            "required": ["hours"],
             "additionalProperties": false,
         }));
     }
@@ -144,7 +162,7 @@ fn judge(settings: &Map<String, Value>, tenants: &[Bystander]) -> Result<Snapsho
         })
         .collect();
     let mut settings = settings.clone();
-    settings.remove(SANDBOXES);
+    OWN_KEYS.iter().for_each(|key| drop(settings.remove(*key)));
     let ledger = "00000000-0000-7000-8000-000000000000";
     let document = json!({ "ledger": ledger, "revision": 0, "settings": settings, "tenants": tenants });
     Snapshot::parse("settings.json", document.to_string().as_bytes())

@@ -12,6 +12,8 @@ mod bounds;
 #[cfg(test)]
 mod catalog;
 #[cfg(test)]
+mod client_certificates;
+#[cfg(test)]
 mod clusters;
 #[cfg(test)]
 mod commands;
@@ -47,6 +49,8 @@ mod races;
 mod readable;
 #[cfg(test)]
 mod replays;
+#[cfg(test)]
+mod reuse;
 #[cfg(test)]
 mod sandboxes;
 #[cfg(test)]

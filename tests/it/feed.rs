@@ -3,6 +3,7 @@
 mod broken_off; // the database or the API ended in the middle; a locked file
 mod cache; // the copy on disk: torn, foreign, unwritable; a start with everything else down
 mod changes; // who follows whom, and in what order
+mod clusters; // what a gate of one cluster hears
 mod disk; // a disk that is full
 mod expiry; // sandboxes whose time is over
 mod faults; // API killed, database frozen, ledger restored, token rotated

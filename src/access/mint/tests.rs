@@ -29,6 +29,7 @@ fn an_admin_mints_anything_that_goes_together_and_in_a_tenant_for_its_members() 
         roles: vec![role],
         tenant: role.in_tenant().then(acme),
         ttl_seconds: LIFETIME_SECONDS_MAX,
+        clusters: (role == Role::Service).then(|| Clusters::One(SHOP.into())),
         ..wish()
     };
     for role in Role::ALL {
@@ -76,6 +77,22 @@ fn an_owner_gives_what_it_has_where_it_has_it() {
     assert_eq!(minted(&owner(), admin, Some(&member(Role::Admin))), Err(MintError::TooMuch(Role::Admin)));
     let service = Wish { roles: vec![Role::Service], tenant: None, ..wish() };
     assert_eq!(asked(service), Err(MintError::NotYours));
+}
+
+#[test]
+fn a_gate_has_one_cluster_and_all_of_them_by_the_keys_alone() {
+    let gate = |clusters| Wish { roles: vec![Role::Service], tenant: None, clusters, ..wish() };
+    let refused = |who: &Identity, wish| minted(who, wish, None).map(drop).unwrap_err();
+    let one = Some(Clusters::One(SHOP.into()));
+    assert_eq!(minted(&admin(), gate(one.clone()), None).unwrap().clusters(), one.as_ref());
+    assert_eq!(refused(&admin(), gate(None)), Contradiction::NoCluster.into());
+    assert_eq!(refused(&admin(), gate(Some(Clusters::One("eu-1".into())))), MintError::Ids);
+    assert_eq!(refused(&admin(), gate(Some(Clusters::All))), MintError::AllClusters);
+    let keys = Identity::process("token");
+    assert!(minted(&keys, gate(Some(Clusters::All)), None).is_ok());
+    assert_eq!(refused(&keys, gate(None)), Contradiction::NoCluster.into());
+    let admin_of_one = Wish { roles: vec![Role::Admin], ..gate(one) };
+    assert_eq!(refused(&keys, admin_of_one), Contradiction::ClusterOf(Role::Admin).into());
 }
 
 #[test]

@@ -1,13 +1,18 @@
 use super::*;
 use crate::access::fixtures::{ACME, BLOG, SHOP, acme};
-use crate::access::identity::TenantRef;
+use crate::access::identity::{Clusters, TenantRef};
 use crate::access::matrix::RULES;
 
 mod attacks; // identities and wishes put together at random
 
 fn of(role: Role) -> Identity {
     let who = Identity::known("ledger", "somebody");
-    if role.in_tenant() { who.member(acme(), role, None) } else { Identity { roles: vec![role], ..who } }
+    let clusters = (role == Role::Service).then(|| Clusters::One("c".into()));
+    if role.in_tenant() {
+        who.member(acme(), role, None)
+    } else {
+        Identity { roles: vec![role], clusters, ..who }
+    }
 }
 
 fn refused(who: &Identity, action: Action, tenant: Option<&str>) -> Denied {
@@ -75,8 +80,15 @@ fn what_contradicts_itself_is_nobody() {
     let somebody = || Identity::known("ledger", "somebody");
     let in_acme = |roles: &[Role]| Identity { roles: roles.to_vec(), tenant: Some(acme()), ..somebody() };
     let empty = |id: &str, slug: &str| TenantRef { id: id.into(), slug: slug.into() };
+    let cluster = || Some(Clusters::One("c".into()));
     let strange = [
         somebody(),
+        Identity { roles: vec![Role::Service], ..somebody() },
+        Identity { clusters: cluster(), ..somebody() },
+        Identity { roles: vec![Role::Admin], clusters: cluster(), ..somebody() },
+        Identity { clusters: cluster(), ..in_acme(&[Role::ReadOnly]) },
+        Identity { clusters: cluster(), ..in_acme(&[Role::Service]) },
+        Identity { roles: vec![Role::Service, Role::Admin], clusters: cluster(), ..somebody() },
         in_acme(&[]),
         in_acme(&[Role::Admin]),
         in_acme(&[Role::Admin, Role::TenantOwner]),

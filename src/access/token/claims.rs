@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::{LEEWAY_SECONDS, LIFETIME_SECONDS_MAX, Names, TokenError};
-use crate::access::identity::{Contradiction, Identity, Standing, TenantRef};
+use crate::access::identity::{Clusters, Contradiction, Identity, Standing, TenantRef};
 use crate::access::mint::Grant;
 use crate::access::role::Role;
 use crate::access::subject;
@@ -30,6 +30,9 @@ pub struct Claims {
     /// Ids of the projects to which it is limited.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
     pub projects: Option<Vec<String>>,
+    /// Id of the cluster whose part of the snapshot a gate may read, or `*` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
+    pub cluster: Option<String>,
     /// Issued at, unix seconds.
     pub iat: i64,
     /// Not valid before, unix seconds.
@@ -59,6 +62,7 @@ impl Claims {
             tenant,
             tenant_slug,
             projects: grant.projects().map(<[String]>::to_vec),
+            cluster: grant.clusters().map(|clusters| clusters.as_str().to_owned()),
             iat: now,
             nbf: now,
             exp: now.saturating_add(grant.ttl_seconds()),
@@ -88,6 +92,7 @@ impl Claims {
             roles: self.roles,
             tenant,
             projects: self.projects,
+            clusters: self.cluster.map(Clusters::of),
             jti: Some(self.jti),
             expires: Some(self.exp),
             minted_by: self.minted_by,
@@ -104,6 +109,9 @@ impl Claims {
         let mut ids = self.tenant.iter().chain(self.projects.iter().flatten()).chain([&self.jti]);
         if !ids.all(|id| is_id(id)) {
             return Err(TokenError::Malformed("an id in it is no UUID"));
+        }
+        if !self.cluster.as_deref().is_none_or(|id| id == Clusters::All.as_str() || is_id(id)) {
+            return Err(TokenError::Malformed("its cluster is neither a UUID nor `*`"));
         }
         if !self.tenant_slug.as_deref().is_none_or(is_slug) {
             return Err(TokenError::Malformed("its tenant's slug is none"));

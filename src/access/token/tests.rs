@@ -2,6 +2,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::access::fixtures::{NOW, Office, SHOP, acme, granted, wish};
+use crate::access::identity::Clusters;
 use crate::access::mint::Wish;
 use crate::access::role::Role;
 
@@ -37,11 +38,18 @@ fn what_was_granted_comes_back() {
         roles: vec![Role::ProjectDev],
         tenant: Some(acme()),
         projects: Some(vec![SHOP.into()]),
+        clusters: None,
         jti: Some(issued.claims.jti.clone()),
         expires: Some(NOW + 90),
         minted_by: Some("portcullis#test".into()),
     };
     assert_eq!((who.name(), &who), ("ledger#bob".into(), &expected));
+    for clusters in [Clusters::One(SHOP.into()), Clusters::All] {
+        let clusters = Some(clusters);
+        let gate = Wish { roles: vec![Role::Service], tenant: None, clusters: clusters.clone(), ..wish() };
+        let issued = office.tokens.issue(&granted(gate), NOW).unwrap();
+        assert_eq!(office.tokens.verify(&issued.token, NOW).unwrap().clusters, clusters);
+    }
     let admin = Wish { roles: vec![Role::Admin], tenant: None, ..wish() };
     let issued = office.tokens.issue(&granted(admin), NOW).unwrap();
     assert_eq!(office.tokens.verify(&issued.token, NOW).unwrap().roles, [Role::Admin]);

@@ -2,7 +2,7 @@
 
 use super::images::{self, Found};
 use super::world::{self, Subject};
-use super::{bounds, cluster_scoped, kind, law, reference, secrets};
+use super::{bounds, cluster_scoped, kind, law, neighbours, reference, secrets};
 use crate::admission::World;
 use crate::api::Api;
 use crate::api::place::Place;
@@ -71,6 +71,12 @@ pub async fn content(
     {
         faults.push(Fault::new(at, reference::ELSEWHERE));
     }
+    let documents = lists.iter().map(|(at, list)| (*at, list)).chain([(SOURCE, source)]);
+    let own = (app.place.tenant.id.as_str(), app.place.tenant.name.as_str());
+    // A reference that was refused above is not told again.
+    let elsewhere = neighbours::scan(tx, own, &namespace, &documents.collect::<Vec<_>>()).await?;
+    let told: Vec<String> = faults.iter().map(|fault| fault.pointer.clone()).collect();
+    faults.extend(elsewhere.into_iter().filter(|fault| !told.contains(&fault.pointer)));
     let mut images = images::of_source(source, kind, SOURCE);
     images.extend(lists.iter().flat_map(|(at, list)| images::anywhere(list, at)));
     refuse(faults, judged(api, &world, &namespace, &images)?)?;

@@ -1,4 +1,4 @@
-//! References to Secrets: only into app namespaces of the same tenant. A sandbox is written by anybody of the tenant, and
+//! References to Secrets: only into app namespaces of the same tenant, and of projects that the caller reaches. A sandbox is written by anybody of the tenant, and
 //! what stands in another tenant's namespace, or in the platform's, is not this tenant's to use.
 
 use serde_json::Value;
@@ -7,7 +7,7 @@ use super::join;
 use crate::tenancy::source::SourceKind;
 
 /// What is said of a reference elsewhere.
-pub const ELSEWHERE: &str = "is no app namespace of this tenant; without `namespace` the app's own is meant";
+pub const ELSEWHERE: &str = "is no app namespace of this tenant in a project of the caller; without `namespace` the app's own is meant";
 
 /// The namespace that a source's `credentialsSecretRef` names, and where it does; `None` where it names none.
 pub fn namespace(source: &Value, kind: SourceKind, at: &str) -> Option<(String, String)> {

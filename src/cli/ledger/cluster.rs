@@ -1,10 +1,19 @@
 //! `portcullis cluster`: the clusters whose tenants the ledger keeps.
 
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
 use serde_json::json;
 use ureq::http::Method;
 
 use super::{ApiArgs, Exit, path, run as with, show};
+
+/// In base64 the API takes 512 KiB.
+const KUBECONFIG_BYTES_MAX: u64 = 384 * 1024;
 
 const COLUMNS: [show::Column; 3] = [("name", "name"), ("labels", "labels"), ("id", "id")];
 
@@ -34,11 +43,39 @@ enum What {
         #[arg(long, value_name = "URL", default_value = "")]
         capsule_proxy_url: String,
     },
+    /// Replace the kubeconfig that is kept of a cluster
+    SetKubeconfig {
+        /// Its name or id
+        name: String,
+        /// The new kubeconfig, `-` for standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Only while the cluster has this version, as `cluster get` shows it; without it, the version that is read first
+        #[arg(long, value_name = "N")]
+        version: Option<i64>,
+    },
     /// Remove a cluster that holds no tenants
     Delete {
         /// Its name or id
         name: String,
     },
+}
+
+/// As much of the file as the API takes.
+fn kubeconfig(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = KUBECONFIG_BYTES_MAX + 1;
+    if file.as_os_str() == "-" {
+        std::io::stdin().take(limit).read_to_end(&mut bytes).context("standard input")?;
+    } else {
+        let failed = || format!("`{}`", file.display());
+        let open = std::fs::File::open(file).with_context(failed)?;
+        open.take(limit).read_to_end(&mut bytes).with_context(failed)?;
+    }
+    if bytes.len() as u64 > KUBECONFIG_BYTES_MAX {
+        bail!("`{}` has more than {KUBECONFIG_BYTES_MAX} bytes, which is no kubeconfig", file.display());
+    }
+    Ok(bytes)
 }
 
 /// Runs it.
@@ -57,6 +94,16 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
                 }
                 let made = client.send(&Method::POST, &path::url(&["clusters"]), Some(&body), None)?.body;
                 show::done(client, &format!("cluster {name} is registered"), &made)?;
+            }
+            What::SetKubeconfig { name, file, version } => {
+                let at = path::url(&["clusters", &name]);
+                let body = json!({"kubeconfig": STANDARD.encode(kubeconfig(&file)?)});
+                let etag = match version {
+                    Some(version) => Some(format!("\"{version}\"")),
+                    None => client.send(&Method::GET, &at, None, None)?.etag,
+                };
+                let is = client.send(&Method::PATCH, &at, Some(&body), etag.as_deref())?.body;
+                show::done(client, &format!("cluster/{name} kubeconfig replaced"), &is)?;
             }
             What::Delete { name } => {
                 let gone = client.send(&Method::DELETE, &path::url(&["clusters", &name]), None, None)?.body;

@@ -21,6 +21,7 @@ use crate::admission::Gate;
 use crate::api::body::BODY_MAX;
 use crate::api::door::Door;
 use crate::api::limit::{LimitArgs, Limits};
+use crate::api::proxies::TrustedProxies;
 use crate::api::{self, Parts, Remote};
 use crate::certs::pair::{Flags, PairFiles};
 use crate::lifecycle::drain::Drain;
@@ -68,6 +69,16 @@ pub struct ApiArgs {
     #[arg(long, env = "PORTCULLIS_MASTER_KEY_FILE", value_name = "FILE")]
     master_key_file: Option<PathBuf>,
 
+    /// Networks of proxies in front of the API, in CIDR notation, whose `X-Forwarded-For` is believed; may be repeated.
+    /// Without it every client behind a proxy is one address to the limits
+    #[arg(long, env = "PORTCULLIS_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',')]
+    trusted_proxies: Vec<String>,
+
+    /// PEM authorities of gates' client certificates; read again when it changes. With it a gate must show one that
+    /// comes from them, beside its token; other callers need none
+    #[arg(long, env = "PORTCULLIS_API_CLIENT_CA", value_name = "FILE", requires = "api_tls_cert")]
+    api_client_ca: Option<PathBuf>,
+
     #[command(flatten)]
     limits: LimitArgs,
 }
@@ -77,6 +88,7 @@ pub struct BoundApi {
     port: Port,
     router: Router,
     ledger: Ledger,
+    proxies: TrustedProxies,
 }
 
 /// Checks what can be wrong and takes the port. `gate` is the one of this process, if there is one, and `mirror` what the
@@ -100,8 +112,11 @@ pub async fn api(
         api_tls_key,
         api_cors_origin,
         master_key_file,
+        trusted_proxies,
+        api_client_ca,
         limits,
     } = args;
+    let proxies = TrustedProxies::new(&trusted_proxies)?;
     let tls = api_tls_cert.zip(api_tls_key).map(|(cert, key)| PairFiles { cert, key, flags: Flags::API });
     if tls.is_none() && !address.ip().is_loopback() && !api_plain {
         bail!(
@@ -119,6 +134,7 @@ pub async fn api(
         mirror,
         master_key,
         cors: api_cors_origin,
+        gates_show_certificates: api_client_ca.is_some(),
     };
     let router = api::router(parts)?;
     let settings = PortSettings {
@@ -126,6 +142,7 @@ pub async fn api(
         flag: "--api",
         address,
         tls,
+        client_ca: api_client_ca,
         max_body: BODY_MAX,
         max_connections: CONNECTIONS,
         max_inflight: INFLIGHT,
@@ -134,7 +151,7 @@ pub async fn api(
         refuse: |headers, rejection| api::refused(headers, rejection.status()),
     };
     let port = Port::bind(settings, readiness).await.context("the API cannot be served")?;
-    Ok(BoundApi { port, router, ledger })
+    Ok(BoundApi { port, router, ledger, proxies })
 }
 
 impl BoundApi {
@@ -148,8 +165,8 @@ impl BoundApi {
     /// # Errors
     /// A task of the listener that died.
     pub async fn run(self, drain: Drain) -> Result<Drained, ServerError> {
-        let Self { port, router, ledger } = self;
-        let service = service(router);
+        let Self { port, router, ledger, proxies } = self;
+        let service = service(router, Arc::new(proxies));
         let drained = tokio::select! {
             drained = port.run(service, drain) => drained,
             never = chores::keep(ledger.clone()) => match never {},
@@ -162,11 +179,13 @@ impl BoundApi {
 /// Tells the router where a request comes from.
 fn service(
     router: Router,
+    proxies: Arc<TrustedProxies>,
 ) -> impl Service<Request<Bytes>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
 {
     service_fn(move |mut request: Request<Bytes>| {
         if let Some(peer) = request.extensions().get::<Peer>().copied() {
-            request.extensions_mut().insert(Remote(peer.address.ip()));
+            let address = proxies.client(peer.address.ip(), request.headers());
+            request.extensions_mut().insert(Remote { address, verified: peer.verified });
         }
         router.clone().oneshot(request.map(Body::from))
     })

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use crate::access::{Action, Identity, authorize};
-use crate::store::{Ledger, StoreError, idempotency, identities, tokens};
+use crate::store::{Ledger, StoreError, idempotency, identities, released, tokens};
 
 /// Between two purges. What they remove is not believed any more anyhow; several servers that do it disturb nobody.
 const PURGE_EVERY: Duration = Duration::from_mins(10);
@@ -52,6 +52,7 @@ async fn purge(ledger: &Ledger) -> Result<u64, StoreError> {
     let mut tx = ledger.write(&scope).await?;
     let answers = idempotency::purge(&mut tx).await?;
     let revocations = identities::purge(&mut tx).await? + tokens::purge(&mut tx).await?;
+    let names = released::purge(&mut tx).await?;
     tx.commit().await?;
-    Ok(answers + revocations)
+    Ok(answers + revocations + names)
 }

@@ -4,12 +4,14 @@ use super::{Exit, Place, output, time};
 use crate::access::keys::Keys;
 use crate::access::mint::{Wish, grant};
 use crate::access::token::{Claims, now};
-use crate::access::{Action, Identity, Role, TenantRef, authorize};
+use crate::access::{Action, Clusters, Identity, Role, TenantRef, authorize};
 use crate::server::units::Span;
 
 const EXAMPLES: &str = "\
 Examples:
   portcullis token new --subject me --role admin
+  portcullis token new --subject gate-1 --role service --ttl 720h \\
+      --cluster-id 0190a0a0-0000-7000-8000-0000000000c1
   portcullis token new --subject ci --role projectDev --ttl 8h \\
       --tenant acme --tenant-id 0190a0a0-0000-7000-8000-000000000001 \\
       --project 0190a0a0-0000-7000-8000-00000000000a
@@ -40,6 +42,14 @@ pub struct Args {
     #[arg(long = "project", value_name = "UUID")]
     projects: Vec<String>,
 
+    /// Id of the cluster of a gate, whose part of the snapshot it reads; the role service needs it
+    #[arg(long, value_name = "UUID", conflicts_with = "all_clusters")]
+    cluster_id: Option<String>,
+
+    /// A gate that reads the snapshot of every cluster, instead of `--cluster-id`
+    #[arg(long)]
+    all_clusters: bool,
+
     /// How long it lives: 1m to 720h
     #[arg(long, value_name = "TIME", default_value = "1h")]
     ttl: Span,
@@ -50,12 +60,13 @@ pub struct Args {
 /// # Errors
 /// Nobody may have such a token, or there is nothing to sign it with.
 pub fn run(args: Args, place: &Place) -> anyhow::Result<Exit> {
-    let Args { subject, role, tenant, tenant_id, projects, ttl } = args;
+    let Args { subject, role, tenant, tenant_id, projects, cluster_id, all_clusters, ttl } = args;
     let wish = Wish {
         subject,
         roles: vec![role],
         tenant: tenant.zip(tenant_id).map(|(slug, id)| TenantRef { id, slug }),
         projects: (!projects.is_empty()).then_some(projects),
+        clusters: if all_clusters { Some(Clusters::All) } else { cluster_id.map(Clusters::One) },
         ttl_seconds: i64::try_from(ttl.0.as_secs()).unwrap_or(i64::MAX),
     };
     // The holder of the keys acts as the server itself, and the token says so.

@@ -26,6 +26,7 @@ pub fn own() -> anyhow::Result<String> {
         roles: vec![Role::Admin],
         tenant: None,
         projects: None,
+        clusters: None,
         ttl_seconds: SECONDS,
     };
     let scope = authorize(&Identity::process("token"), Action::TokensMint, None, "portcullis")?;

@@ -76,6 +76,7 @@ fn text(verdict: Result<(), TokenError>, claims: Option<&Claims>) -> String {
     row("roles", roles.join(", "));
     row("tenant", tenant.map_or_else(|| "–".to_owned(), |(slug, id)| format!("{slug} ({id})")));
     row("projects", claims.projects.as_ref().map_or_else(|| "–".to_owned(), |ids| ids.join(", ")));
+    row("cluster", claims.cluster.clone().unwrap_or_else(|| "–".to_owned()));
     row("issued", time(claims.iat));
     row("expires", time(claims.exp));
     row("jti", claims.jti.clone());

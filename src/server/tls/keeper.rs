@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::Keys;
 use super::clients::Clients;
 use crate::certs::CertError;
-use crate::certs::pair::{Pair, PairBytes, PairFiles, client_roots, read_client_ca};
+use crate::certs::pair::{Flags, Pair, PairBytes, PairFiles, client_roots, read_client_ca};
 use crate::lifecycle::ready::Condition;
 
 /// Whoever replaces a certificate writes two files. Waiting this long after the first sign of it mostly sees both.
@@ -62,13 +62,18 @@ enum ReloadError {
     Tls(#[from] rustls::Error),
 }
 
+/// The flag of callers' authorities, for the sentence that says what is wrong with them.
+fn flag(files: Option<&PairFiles>) -> &'static str {
+    files.map_or(Flags::WEBHOOK, |files| files.flags).client_ca
+}
+
 /// Reads all files.
 pub(in crate::server) fn read(
     files: Option<&PairFiles>,
     client_ca: Option<&Path>,
 ) -> Result<Seen, CertError> {
     let pair = files.map(PairFiles::read).transpose()?;
-    Ok(Seen { pair, client_ca: client_ca.map(read_client_ca).transpose()? })
+    Ok(Seen { pair, client_ca: client_ca.map(|path| read_client_ca(flag(files), path)).transpose()? })
 }
 
 /// Checks what was read of these files.
@@ -80,7 +85,10 @@ pub(in crate::server) fn check(
     let pair = files.zip(seen.pair.as_ref());
     let pair = pair.map(|(files, bytes)| files.check(bytes, Timestamp::now())).transpose()?;
     let roots = client_ca.zip(seen.client_ca.as_deref());
-    Ok(Checked { pair, roots: roots.map(|(path, bytes)| client_roots(path, bytes)).transpose()? })
+    Ok(Checked {
+        pair,
+        roots: roots.map(|(path, bytes)| client_roots(flag(files), path, bytes)).transpose()?,
+    })
 }
 
 impl Keeper {

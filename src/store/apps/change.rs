@@ -9,7 +9,7 @@ use crate::store::error::StoreError;
 use crate::store::namespaces::{self, Owner};
 use crate::store::projects::Project;
 use crate::store::tenants::Tenant;
-use crate::store::{Part, Tx};
+use crate::store::{Part, Tx, released};
 
 /// Makes an app with its namespace and its first revision.
 ///
@@ -23,6 +23,7 @@ pub async fn create(
     content: &Content,
     action: &'static str,
 ) -> Result<App, StoreError> {
+    released::check_free(tx, &Part::App(tenant.name.clone(), project.name.clone(), name.to_owned())).await?;
     let namespace = namespaces::of_app(tx, &tenant.name, &project.name, name).await?;
     let now = tx.now();
     let Content { kind, spec, origin } = content;
@@ -101,8 +102,9 @@ pub async fn remove(
     let statement = sqlx::query("DELETE FROM apps WHERE tenant_id = $1 AND id = $2 AND version = $3");
     tx.change_one(statement.bind(was.tenant_id.clone()).bind(was.id.clone()).bind(was.version)).await?;
     tx.audit(entry("app.delete", was).before(json!(was)));
-    tx.touch(Part::App(tenant.name.clone(), project.name.clone(), was.name.clone()));
-    tx.touch(Part::Namespace(was.namespace.clone()));
+    let app = Part::App(tenant.name.clone(), project.name.clone(), was.name.clone());
+    tx.release(&tenant.id, &tenant.cluster_id, app);
+    tx.release(&tenant.id, &tenant.cluster_id, Part::Namespace(was.namespace.clone()));
     Ok(())
 }
 

@@ -39,7 +39,7 @@ impl From<&Power> for Wall {
         match power {
             Power::Admin => Self::Admin,
             Power::Tenant { id, .. } => Self::Tenant(id.clone()),
-            Power::Feed => Self::Feed,
+            Power::Feed { .. } => Self::Feed,
         }
     }
 }

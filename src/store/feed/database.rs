@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::health::TroubleKind;
 use super::intake::{Intake, Offer, Refused};
 use super::pace::Pace;
-use crate::access::{Action, Denied, Identity, Role, Scope, authorize};
+use crate::access::{Action, Denied, Identity, Scope, authorize};
 use crate::store::error::StoreError;
 use crate::store::mirror::{Mirror, Touch};
 use crate::store::reader::Length;
@@ -89,9 +89,7 @@ impl Follower {
         mirror: Option<Mirror>,
         reconcile: Duration,
     ) -> Result<Self, Denied> {
-        let mut gate = Identity::process("gate");
-        gate.roles = vec![Role::Service];
-        let scope = authorize(&gate, Action::Snapshot, None, "feed")?;
+        let scope = authorize(&Identity::reading_process("gate"), Action::Snapshot, None, "feed")?;
         Ok(Self { ledger, scope, cluster, mirror, reconcile })
     }
 

@@ -28,14 +28,15 @@ pub async fn remove(tx: &mut Tx, tenant: &Tenant, project: Project, cascade: boo
     }
     let spaces = "SELECT id, name FROM namespaces WHERE tenant_id = $1 AND project_id = $2";
     for (_, name) in named(tx, spaces, &project).await? {
-        tx.touch(Part::Namespace(name));
+        tx.release(&tenant.id, &tenant.cluster_id, Part::Namespace(name));
     }
     for (kind, action, children) in [("app", "app.delete", apps), ("sandbox", "sandbox.delete", sandboxes)] {
         for (id, name) in children {
             let entry = Entry::new(action, kind).of(&id, &name).tenant(&tenant.id);
             tx.audit(entry.because("its project was deleted with all that is in it"));
             if kind == "app" {
-                tx.touch(Part::App(tenant.name.clone(), project.name.clone(), name));
+                let part = Part::App(tenant.name.clone(), project.name.clone(), name);
+                tx.release(&tenant.id, &tenant.cluster_id, part);
             }
         }
     }
@@ -50,7 +51,7 @@ pub async fn remove(tx: &mut Tx, tenant: &Tenant, project: Project, cascade: boo
     let statement = sqlx::query("DELETE FROM projects WHERE tenant_id = $1 AND id = $2 AND version = $3");
     tx.change_one(statement.bind(tenant.id.clone()).bind(project.id.clone()).bind(project.version)).await?;
     tx.audit(entry("project.delete", &project).before(json!(project)));
-    tx.touch(Part::Project(tenant.name.clone(), project.name));
+    tx.release(&tenant.id, &tenant.cluster_id, Part::Project(tenant.name.clone(), project.name));
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::row::{Registries, Tenant};
 use crate::store::audit::Entry;
 use crate::store::error::StoreError;
-use crate::store::{Part, Tx, clusters, members, new_id, plans, settings};
+use crate::store::{Part, Tx, clusters, members, new_id, plans, released, settings};
 
 /// What a tenant is made of; every field was checked against its grammar.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -44,6 +44,7 @@ pub async fn create(tx: &mut Tx, cluster: &str, mut new: New) -> Result<Tenant, 
         let detail = format!("the group `{group}` is trusted as administrators' by the setting `identities`");
         return Err(StoreError::conflict("tenants_group", detail));
     }
+    released::check_free(tx, &Part::Tenant(new.name.clone())).await?;
     let plan = match &new.plan {
         Some(name) => Some(plans::get(tx, name).await?.id),
         None => None,

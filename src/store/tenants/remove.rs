@@ -35,7 +35,7 @@ pub async fn delete(tx: &mut Tx, tenant: Tenant, cascade: bool) -> Result<(), St
     tx.change_one(statement).await?;
     let entry = Entry::new("tenant.delete", "tenant").of(&tenant.id, &tenant.name).tenant(&tenant.id);
     tx.audit(entry.before(json!(tenant)));
-    tx.touch(Part::Tenant(tenant.name));
+    tx.release(&tenant.id, &tenant.cluster_id, Part::Tenant(tenant.name));
     Ok(())
 }
 
@@ -61,7 +61,7 @@ async fn contents(tx: &mut Tx, tenant: &Tenant) -> Result<(), StoreError> {
     for (id, policy) in asked {
         let entry = Entry::new("exception.delete", "exception").of(&id, &policy).tenant(&tenant.id);
         tx.audit(entry.because(WITH_TENANT));
-        tx.touch(Part::Exception(id));
+        tx.release(&tenant.id, &tenant.cluster_id, Part::Exception(id));
     }
     for statement in
         ["DELETE FROM settings WHERE tenant_id = $1", "DELETE FROM tenant_clusters WHERE tenant_id = $1"]

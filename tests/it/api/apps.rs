@@ -5,6 +5,8 @@ mod bounds;
 #[cfg(test)]
 mod images;
 #[cfg(test)]
+mod neighbours;
+#[cfg(test)]
 mod parents;
 
 use serde_json::{Value, json};
@@ -62,6 +64,7 @@ fn an_app_from_its_first_revision_to_its_end() {
         shop.dev.get(&at).refused("APP_NOT_FOUND", &[]);
         assert_eq!(shop.count("SELECT COUNT(*) FROM namespaces WHERE kind = 'app'"), 0);
         assert_eq!(shop.audited()[2..], ["app.create", "app.update", "app.rollback", "app.delete"]);
+        shop.free_names();
         shop.app("frontend", IMAGE);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use portcullis::access::mint::{Wish, grant};
 use portcullis::access::token::now;
-use portcullis::access::{AccessArgs, Action, Identity, Role, TenantRef, authorize};
+use portcullis::access::{AccessArgs, Action, Clusters, Identity, Role, TenantRef, authorize};
 use portcullis::store::{Ledger, Options};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -217,6 +217,7 @@ impl Server {
             roles: vec![role],
             tenant: tenant.cloned(),
             projects,
+            clusters: (role == Role::Service).then_some(Clusters::All),
             ttl_seconds,
         };
         let granted = grant(&scope, wish, None).unwrap();
@@ -233,14 +234,22 @@ impl Server {
     ) -> String {
         let scope = authorize(&Identity::process("test"), Action::TokensMint, None, "test").unwrap();
         let (subject, roles, tenant) = (subject.to_owned(), vec![role], tenant.cloned());
+        let clusters = (role == Role::Service).then_some(Clusters::All);
         let granted =
-            grant(&scope, Wish { subject, roles, tenant, projects, ttl_seconds: 3600 }, None).unwrap();
+            grant(&scope, Wish { subject, roles, tenant, projects, clusters, ttl_seconds: 3600 }, None)
+                .unwrap();
         self.issuers.own().issue(&granted, now()).unwrap().token
     }
 
     /// The id of a token.
     pub fn jti(&self, token: &str) -> String {
         self.issuers.own().claims(token).unwrap().jti
+    }
+
+    /// The address of the database.
+    pub fn url(&self) -> String {
+        let file = || format!("sqlite://{}", self.dir.path().join("ledger.db").display());
+        self.scratch.as_ref().map_or_else(file, |scratch| scratch.url.clone())
     }
 
     /// Runs a statement as whoever owns the database; what came of it.

@@ -15,6 +15,12 @@ pub struct House {
 }
 
 impl House {
+    /// Lets names of what was deleted be taken again at once.
+    #[track_caller]
+    pub fn free_names(&self) {
+        self.admin.put("/api/v1/settings/nameReuse", &json!({ "value": { "hours": 0 } })).ok(200);
+    }
+
     pub fn build() -> Self {
         Self::on(On::Sqlite)
     }

@@ -46,6 +46,7 @@ fn a_projects_life() {
         assert_eq!(house.seen("/projects"), json!({}));
         house.told("project.create");
         house.told("project.delete");
+        house.free_names();
         house.project("acme", "shop");
     }
 }

@@ -78,7 +78,7 @@ fn web(shop: &Shop) -> Option<String> {
 
 #[rustfmt::skip] // one case, one line or two
 const CASES: &[Case] = &[
-    (A::TokensMint, Done::Each, none, |_| ("POST", "/api/v1/tokens".to_owned(), json!({ "subject": "gate", "roles": ["service"] }))),
+    (A::TokensMint, Done::Each, none, |_| ("POST", "/api/v1/tokens".to_owned(), json!({ "subject": "gate", "roles": ["service"], "cluster": "eu-1" }))),
     (A::ClustersCreate, Done::Once, none, |_| ("POST", "/api/v1/clusters".to_owned(), json!({ "name": "eu-3" }))),
     (A::ClustersUpdate, Done::Once, |_| at("/api/v1/clusters/eu-2"), |p| ("PATCH", p.to_owned(), json!({ "displayName": "x" }))),
     (A::ClustersDelete, Done::Once, |_| at("/api/v1/clusters/eu-2"), |p| ("DELETE", p.to_owned(), Value::Null)),

@@ -47,6 +47,7 @@ fn the_lowest_free_number_until_there_is_none() {
         let last = shop.owner.post(&format!("{SHOP}/sandbox"), &json!({}));
         last.refused("CONFLICT", &[]);
         shop.owner.delete(&format!("{SHOP}/sandboxes/sbx-001")).ok(204);
+        shop.free_names();
         assert_eq!(make(&shop.owner)["name"], "sbx-001");
     }
 }
@@ -55,6 +56,7 @@ fn the_lowest_free_number_until_there_is_none() {
 fn a_number_is_free_when_its_namespace_is_gone() {
     for on in [On::Sqlite, On::Postgres] {
         let shop = Shop::open(on);
+        shop.free_names();
         make(&shop.dev);
         let seen = |uid: &str| {
             shop.server.sql(&format!(

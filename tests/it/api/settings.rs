@@ -19,7 +19,16 @@ fn a_setting_is_set_and_gates_hear_of_it() {
             all["items"].as_array().unwrap().iter().map(|s| s["key"].as_str().unwrap()).collect();
         assert_eq!(
             keys,
-            ["prefix", "labelPrefix", "registries", "identities", "connect", "workloadWrites", "sandboxes"]
+            [
+                "prefix",
+                "labelPrefix",
+                "registries",
+                "identities",
+                "connect",
+                "workloadWrites",
+                "sandboxes",
+                "nameReuse"
+            ]
         );
         let shown = house.admin.get("/api/v1/settings/connect");
         assert_eq!((shown.header("etag"), &shown.ok(200)["updatedAt"]), (Some("\"0\""), &Value::Null));

@@ -83,6 +83,12 @@ impl Shop {
         self.owner.post(&format!("{SHOP}/apps"), &app(name, image)).ok(201)
     }
 
+    /// Lets names of what was deleted be taken again at once.
+    #[track_caller]
+    pub fn free_names(&self) {
+        self.admin.put("/api/v1/settings/nameReuse", &json!({ "value": { "hours": 0 } })).ok(200);
+    }
+
     /// One number, by SQL.
     pub fn count(&self, statement: &str) -> i64 {
         self.server.ask(statement).parse().unwrap()

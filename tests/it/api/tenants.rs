@@ -50,6 +50,7 @@ fn a_tenants_life() {
         admin.get(&location).refused("TENANT_NOT_FOUND", &[]);
         assert_eq!(house.seen("/tenants"), json!({}));
         house.told("tenant.delete");
+        house.free_names();
         assert_ne!(house.tenant("acme").id, id, "the slug is free");
     }
 }

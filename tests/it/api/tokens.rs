@@ -70,9 +70,21 @@ fn an_owner_mints_for_members_within_its_own_power() {
 fn an_admin_mints_for_any_member_and_nobody_else_mints() {
     let (server, acme) = world(On::Sqlite);
     let admin = server.admin();
-    let gate = admin.post("/api/v1/tokens", &json!({"subject": "gate-1", "roles": ["service"]})).ok(201);
+    let gate = admin
+        .post("/api/v1/tokens", &json!({"subject": "gate-1", "roles": ["service"], "cluster": "eu"}))
+        .ok(201);
     let gate = server.bearing(gate["token"].as_str().unwrap());
     gate.get("/api/v1/me").refused("FORBIDDEN", &[]);
+    for (cluster, pointer) in [(Value::Null, "/cluster"), (json!("nowhere"), "/cluster")] {
+        let mut wish = json!({"subject": "gate-2", "roles": ["service"]});
+        if !cluster.is_null() {
+            wish["cluster"] = cluster;
+        }
+        admin.post("/api/v1/tokens", &wish).refused("UNPROCESSABLE_ENTITY", &[pointer]);
+    }
+    admin
+        .post("/api/v1/tokens", &json!({"subject": "x", "roles": ["admin"], "cluster": "eu"}))
+        .refused("UNPROCESSABLE_ENTITY", &["/cluster"]);
     admin
         .post("/api/v1/tokens", &json!({"subject": "x", "roles": ["admin", "readOnly"]}))
         .refused("UNPROCESSABLE_ENTITY", &["/roles"]);
@@ -121,7 +133,8 @@ fn a_minted_token_says_who_minted_it_and_so_does_the_log() {
 fn an_answer_with_a_token_in_it_is_never_kept() {
     let (server, _) = world(On::Sqlite);
     let once = server.admin().with("idempotency-key", "mint-1");
-    let mint = || once.post("/api/v1/tokens", &json!({"subject": "gate-1", "roles": ["service"]}));
+    let mint =
+        || once.post("/api/v1/tokens", &json!({"subject": "gate-1", "roles": ["service"], "cluster": "eu"}));
     let (first, second) = (mint(), mint());
     assert_ne!(first.ok(201)["jti"], second.ok(201)["jti"]);
     assert_eq!(second.header("idempotency-replayed"), None);
@@ -217,7 +230,9 @@ fn what_is_minted_is_listed_until_it_ends() {
             caller.post("/api/v1/tokens", &body).ok(201)["jti"].as_str().unwrap().to_owned()
         };
         let (first, second) = (mint(&shop.admin), mint(&shop.owner));
-        shop.admin.post("/api/v1/tokens", &json!({ "subject": "gate", "roles": ["service"] })).ok(201);
+        shop.admin
+            .post("/api/v1/tokens", &json!({ "subject": "gate", "roles": ["service"], "cluster": "eu-1" }))
+            .ok(201);
         let list =
             |caller: &Caller| caller.get("/api/v1/tokens").ok(200)["items"].as_array().unwrap().clone();
         assert_eq!(list(&shop.admin).len(), 3);

@@ -46,7 +46,9 @@ fn a_token_says_what_was_asked_for() {
     assert_eq!((&shown["good"], &shown["why"]), (&Json::Bool(true), &Json::Null));
     assert_eq!((&claims["tenantSlug"], &claims["projects"][0]), (&"acme".into(), &SHOP.into()));
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 8 * 3600);
-    place.write("token", &mint(&place, &["--subject", "gate-1", "--role", "service", "--ttl", "720h"]));
+    let gate = ["--subject", "gate-1", "--role", "service", "--cluster-id", SHOP, "--ttl", "720h"];
+    place.write("token", &mint(&place, &gate));
+    assert_eq!(self::shown(&place)["claims"]["cluster"], SHOP);
     assert_eq!(self::shown(&place)["claims"]["roles"], serde_json::json!(["service"]));
 }
 
@@ -63,6 +65,13 @@ fn what_nobody_may_have_is_refused() {
         (&["--subject", "me", "--role", "admin", TENANT[0], TENANT[1], TENANT[2], TENANT[3]], "no tenant"),
         (&[&ok[..], &["--tenant", "acme", "--tenant-id", "acme"]].concat(), "by its slug and id"),
         (&[&ok[..], &TENANT, &["--project", SHOP]].concat(), "for the whole tenant"),
+        (&["--subject", "g", "--role", "service"], "needs a cluster"),
+        (&["--subject", "g", "--role", "service", "--cluster-id", "eu-1"], "a cluster by its id"),
+        (
+            &["--subject", "g", "--role", "service", "--cluster-id", SHOP, "--all-clusters"],
+            "cannot be used with",
+        ),
+        (&["--subject", "me", "--role", "admin", "--all-clusters"], "a cluster is for the role `service`"),
         (&["--subject", "me", "--role", "admin", "--ttl", "721h"], "60 to 2592000"),
         (&["--subject", "me", "--role", "admin", "--ttl", "59s"], "60 to 2592000"),
         (&["--subject", "me", "--role", "admin", "--ttl", "3600"], "not a length of time"),

@@ -63,9 +63,23 @@ impl Stage {
         let mut command = portcullis();
         command.args(["token", "new", "--subject", subject, "--role", role, "--ttl", ttl, "--keys"]);
         command.arg(self.path("keys"));
+        if role == "service" {
+            command.arg("--all-clusters");
+        }
         let printed = command.output().unwrap();
         assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
         String::from_utf8(printed.stdout).unwrap().trim().to_owned()
+    }
+
+    /// A token of a gate of this cluster.
+    pub fn token_in(&self, api: &Gate, cluster: &str) -> String {
+        let body = json!({"subject": "gate", "roles": ["service"], "cluster": cluster});
+        self.ok(api, "POST", "/api/v1/tokens", body)["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Lets names of what was deleted be taken again at once.
+    pub fn free_names(&self, api: &Gate) {
+        self.ok(api, "PUT", "/api/v1/settings/nameReuse", json!({"value": {"hours": 0}}));
     }
 
     /// The ledger's API.

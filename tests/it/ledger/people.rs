@@ -126,6 +126,13 @@ async fn a_slug_is_free_once_its_tenant_is_gone(world: World) {
     assert_eq!(seen(&world, "/projects").await, json!({}));
 
     let mut tx = world.ledger.write(&scope(Action::TenantsCreate)).await.unwrap();
+    let early = tenants::create(&mut tx, "eu-1", named("acme")).await;
+    assert!(matches!(early, Err(StoreError::Conflict { constraint, .. }) if constraint == "name.reuse"));
+    tx.rollback().await.unwrap();
+    let mut tx = world.write().await;
+    sqlx::query("UPDATE released_keys SET released_at = 0").execute(tx.sql()).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = world.ledger.write(&scope(Action::TenantsCreate)).await.unwrap();
     let new = tenants::create(&mut tx, "eu-1", named("acme")).await.unwrap();
     tx.commit().await.unwrap();
     assert_ne!(new.id, old.id);

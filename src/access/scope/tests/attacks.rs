@@ -23,11 +23,16 @@ fn projects() -> impl Strategy<Value = Option<Vec<String>>> {
     prop::option::of(prop::collection::vec(select(vec![SHOP.to_owned(), BLOG.to_owned()]), 0..3))
 }
 
+fn clusters() -> impl Strategy<Value = Option<Clusters>> {
+    select(vec![None, Some(Clusters::All), Some(Clusters::One(SHOP.to_owned()))])
+}
+
 fn identities() -> impl Strategy<Value = Identity> {
-    (roles(), tenants(), projects()).prop_map(|(roles, tenant, projects)| Identity {
+    (roles(), tenants(), projects(), clusters()).prop_map(|(roles, tenant, projects, clusters)| Identity {
         roles,
         tenant,
         projects,
+        clusters,
         ..Identity::known("ledger", "mallory")
     })
 }
@@ -65,7 +70,8 @@ proptest! {
                 prop_assert_eq!(&who.roles, &[Role::Admin]);
                 prop_assert!(who.tenant.is_none() && who.projects.is_none());
             }
-            Power::Feed => {
+            Power::Feed { clusters } => {
+                prop_assert_eq!(Some(clusters), who.clusters.as_ref());
                 prop_assert_eq!(&who.roles, &[Role::Service]);
                 prop_assert!(who.tenant.is_none() && asked.is_none());
                 prop_assert!(rule.is_open() || ["snapshot.get", "policy.revision"].contains(&rule.action.as_str()));
@@ -87,16 +93,18 @@ proptest! {
         roles in roles(),
         tenant in tenants(),
         projects in projects(),
+        clusters in clusters(),
         member in prop::option::of((select(&Role::ALL), self::projects())),
     ) {
         let Ok(scope) = authorize(&minter, Action::TokensMint, None, "r") else { return Ok(()) };
-        let wish = Wish { roles: roles.clone(), tenant, projects, ..fixtures::wish() };
+        let wish = Wish { roles: roles.clone(), tenant, projects, clusters, ..fixtures::wish() };
         let member = member.map(|(role, projects)| Membership { role, projects });
         let Ok(grant) = mint::grant(&scope, wish, member.as_ref()) else { return Ok(()) };
         let minted = Identity {
             roles,
             tenant: grant.tenant().cloned(),
             projects: grant.projects().map(<[String]>::to_vec),
+            clusters: grant.clusters().cloned(),
             ..Identity::known("ledger", "puppet")
         };
         if *scope.power() == Power::Admin {

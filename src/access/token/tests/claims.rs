@@ -86,6 +86,10 @@ fn what_a_token_grants_goes_together() {
         json!({"tenantSlug": "acme/../globex"}),
         json!({"roles": ["projectDev"], "projects": null}),
         json!({"mintedBy": null}),
+        json!({"cluster": null}),
+        json!({"cluster": ""}),
+        json!({"cluster": "eu-1"}),
+        json!({"cluster": "**"}),
         json!({"jti": "1"}),
         json!({"jti": ""}),
         json!({"roles": ["projectDev"], "projects": ["shop"]}),
@@ -100,6 +104,7 @@ fn what_a_token_grants_goes_together() {
         (json!({"roles": ["admin"]}), Contradiction::Bound(Role::Admin)),
         (json!({"roles": ["service"]}), Contradiction::Bound(Role::Service)),
         (json!({"roles": ["admin", "tenantOwner"]}), Contradiction::NotAlone(Role::Admin)),
+        (json!({"cluster": "*"}), Contradiction::ClusterOf(Role::TenantOwner)),
         (json!({"projects": []}), Contradiction::OwnerOfSome),
     ];
     for (change, why) in contradictions {

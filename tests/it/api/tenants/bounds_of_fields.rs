@@ -55,6 +55,7 @@ fn names() -> Vec<Case<'static>> {
 #[test]
 fn of_a_new_tenant() {
     let house = House::build();
+    house.free_names();
     let path = format!("{CLUSTER}/tenants");
     let send = |body: &Value| {
         let answer = house.admin.post(&path, body);

@@ -1,0 +1,107 @@
+//! Namespaces of other projects of the tenant, which a member who is limited to some projects does not name: the Secrets,
+//! ConfigMaps and ServiceAccounts in them are not its to use.
+//!
+//! They are looked for in every text and every key, because manifests, values and parameters have no one field for them:
+//! `metadata.namespace`, a subject of a RoleBinding, `system:serviceaccount:…`, an annotation `namespace/secret`. The name
+//! of a Service (`db.tn-acme-blog-app-db.svc`) is an address and grants nothing; network policies decide about it.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::members;
+use crate::api::problem::Fault;
+use crate::store::{StoreError, Tx, namespaces};
+
+/// What is said of such a name. The same whether it is registered or not, so the answer does not tell which projects exist.
+pub const ELSEWHERE: &str =
+    "names a namespace of the tenant outside of the caller's projects, or one that is not registered";
+
+/// Names of namespaces in a document, each with where it stands.
+type Named = Vec<(String, String)>;
+
+/// Every name in the documents that begins as the tenant's namespaces do, and is none of the caller's projects. `own` is
+/// the namespace of the app itself.
+pub async fn scan(
+    tx: &mut Tx,
+    tenant: (&str, &str),
+    own: &str,
+    documents: &[(&str, &Value)],
+) -> Result<Vec<Fault>, StoreError> {
+    let (id, slug) = tenant;
+    if tx.scope().reaches_all_projects() {
+        return Ok(Vec::new());
+    }
+    let prefix = own.split('-').next().unwrap_or_default();
+    let stem = format!("{prefix}-{slug}-");
+    let mut named = Named::new();
+    for (at, document) in documents {
+        walk(document, at, &stem, &mut named);
+    }
+    named.retain(|(name, _)| name != own);
+    if named.is_empty() {
+        return Ok(Vec::new());
+    }
+    let reached: BTreeSet<String> = namespaces::reached(tx, id).await?.into_iter().collect();
+    let foreign = named.into_iter().filter(|(name, _)| !reached.contains(name));
+    Ok(foreign.map(|(_, at)| Fault::new(at, ELSEWHERE)).collect())
+}
+
+fn walk(value: &Value, at: &str, stem: &str, named: &mut Named) {
+    if let Value::String(text) = value {
+        named.extend(names(text, stem).map(|name| (name.to_owned(), at.to_owned())));
+    }
+    for key in value.as_object().into_iter().flat_map(serde_json::Map::keys) {
+        named.extend(names(key, stem).map(|name| (name.to_owned(), at.to_owned())));
+    }
+    for (pointer, member) in members(value, at) {
+        walk(member, &pointer, stem, named);
+    }
+}
+
+/// Names in a text that begin with `stem`, as whole words; not those in the address of a Service.
+fn names<'a>(text: &'a str, stem: &'a str) -> impl Iterator<Item = &'a str> {
+    text.match_indices(stem).filter_map(move |(begin, _)| {
+        let (before, rest) = text.split_at_checked(begin)?;
+        let end = rest.find(|c: char| !is_part(c)).unwrap_or(rest.len());
+        let (name, after) = rest.split_at_checked(end)?;
+        let address = before.ends_with('.')
+            && after.strip_prefix(".svc").is_some_and(|after| !after.starts_with(is_part));
+        (!before.ends_with(is_part) && !address).then_some(name)
+    })
+}
+
+const fn is_part(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_every_text_and_key() {
+        for (document, expected) in [
+            (json!({"metadata": {"namespace": "tn-acme-blog-app-web"}}), vec!["/metadata/namespace"]),
+            (json!(["system:serviceaccount:tn-acme-blog-app-web:default"]), vec!["/0"]),
+            (
+                json!({"annotations": {"auth-secret": "tn-acme-blog-sbx-001/tls"}}),
+                vec!["/annotations/auth-secret"],
+            ),
+            (json!({"tn-acme-blog-app-web": 1}), vec![""]),
+            (json!("a: tn-acme-blog-app-a\nb: 'tn-acme-blog-app-b'"), vec!["", ""]),
+            (json!("tn-acme-blog-app-web.svc"), vec![""]),
+            (json!("db.tn-acme-blog-app-web.svcx"), vec![""]),
+            (json!("http://db.tn-acme-blog-app-web.svc.cluster.local:80/tn-acme-x"), vec![""]),
+            (json!("http://db.tn-acme-blog-app-web.svc:80"), vec![]),
+            (json!("xtn-acme-blog-app-web tn-globex-shop-app-web tn-acme"), vec![]),
+        ] {
+            let mut named = Named::new();
+            walk(&document, "", "tn-acme-", &mut named);
+            let found: Vec<&str> = named.iter().map(|(_, at)| at.as_str()).collect();
+            assert_eq!(found, expected, "{document}");
+        }
+    }
+}

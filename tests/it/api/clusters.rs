@@ -254,7 +254,7 @@ fn master_key_is_rotated_and_a_rotation_goes_on_where_it_was() {
         admin.patch("/api/v1/clusters/c-3", &json!({"kubeconfig": kubeconfig()})).ok(200);
         assert_eq!(rotate(&old, &new), (0, counts(1, 24)), "{on:?}");
         assert_eq!(rotate(&new, &other), (0, counts(25, 0)), "{on:?}: all of it opens with the new one");
-        let log = admin.get("/api/v1/audit?action=masterKey.rotate").ok(200);
+        let log = admin.get("/api/v1/audit?action=masterKey.rotate&view=full").ok(200);
         let rewrapped: u64 = log["items"]
             .as_array()
             .unwrap()

@@ -7,6 +7,7 @@ use crate::support::Gate;
 
 /// What the gates of one cluster have heard, as a gate would keep it.
 struct Heard<'a> {
+    stage: &'a Stage,
     api: &'a Gate,
     token: String,
     ledger: String,
@@ -18,9 +19,10 @@ struct Heard<'a> {
 }
 
 impl<'a> Heard<'a> {
-    fn new(stage: &Stage, api: &'a Gate, cluster: &str) -> Self {
+    fn new(stage: &'a Stage, api: &'a Gate, cluster: &str) -> Self {
         let token = stage.token_in(api, cluster);
         let mut heard = Self {
+            stage,
             api,
             token,
             ledger: "018f2b7c-0000-7000-8000-00000000000a".to_owned(),
@@ -37,8 +39,21 @@ impl<'a> Heard<'a> {
         call(&self.api.api, &self.token, "GET", &format!("/api/v1/snapshot{query}"), None)
     }
 
-    /// Asks what is new, and applies it.
-    fn listen(&mut self) -> &Value {
+    /// Asks what is new, and applies it, until it has what the ledger has now.
+    fn listen(&mut self) {
+        let newest = u64::try_from(self.stage.number("SELECT revision FROM ledger")).unwrap();
+        let mut patched = true;
+        loop {
+            self.listen_once();
+            patched &= self.patched;
+            if self.revision >= newest {
+                break;
+            }
+        }
+        self.patched = patched;
+    }
+
+    fn listen_once(&mut self) {
         let Self { ledger, revision, .. } = &*self;
         let (status, answer) = self.ask(&format!("?ledger={ledger}&since={revision}&wait=1"));
         assert_eq!(status, 200, "{answer}");
@@ -51,7 +66,6 @@ impl<'a> Heard<'a> {
         }
         answer["ledger"].as_str().unwrap().clone_into(&mut self.ledger);
         self.revision = answer["revision"].as_u64().unwrap();
-        &self.document
     }
 
     /// What was heard is the whole document as it is now.

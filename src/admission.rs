@@ -9,6 +9,7 @@ pub mod ask;
 pub mod cases;
 pub mod changes;
 pub mod decode;
+mod events;
 pub mod facts;
 pub mod gate;
 pub mod http;

@@ -22,20 +22,22 @@ pub(super) fn about_own(review: &Review, requester: &Requester) -> bool {
         let (new, old) = changes::objects(review);
         let given: Vec<&Json> = [&new, &old].into_iter().filter(|object| !object.is_null()).collect();
         !given.is_empty()
-            && given.into_iter().all(|event| {
-                event.get(field).and_then(subject).is_some_and(|(group, resource)| {
-                    requester.writes.iter().any(|pattern| pattern.includes(group, &resource))
-                })
-            })
+            && given.into_iter().all(|event| event.get(field).is_some_and(|of| own(of, requester)))
     })
 }
 
-/// Group and resource of what an Event is about. The plural of a kind that is not built in is the usual one; a controller
-/// of another names `events` among its `writes`.
-fn subject(reference: &Json) -> Option<(&str, String)> {
-    let text = |key: &str| reference.get(key).and_then(Json::as_str);
-    let (version, kind) = (text("apiVersion").unwrap_or("v1"), text("kind")?);
-    let group = version.split_once('/').map_or("", |(group, _)| group);
-    let resource = kinds::resource(group, kind);
-    (!kind.is_empty() && resource.subresource.is_empty()).then_some((group, resource.resource))
+/// Whether `writes` names something of what an Event is about. The plural of a kind that is not built in is the usual one;
+/// a controller of another names `events` among its `writes`. Where no group is said, it is one that is known to have the kind.
+fn own(reference: &Json, requester: &Requester) -> bool {
+    let text = |key: &str| reference.get(key).and_then(Json::as_str).filter(|text| !text.is_empty());
+    let Some(kind) = text("kind") else { return false };
+    let of_group = |group: &str| {
+        let resource = kinds::resource(group, kind);
+        resource.subresource.is_empty()
+            && requester.writes.iter().any(|pattern| pattern.includes(group, &resource.resource))
+    };
+    match text("apiVersion") {
+        Some(version) => of_group(version.split_once('/').map_or("", |(group, _)| group)),
+        None => kinds::groups_of(kind).any(of_group),
+    }
 }

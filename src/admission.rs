@@ -4,10 +4,12 @@
 //! review`, `policy test|eval`, the benches, the golden cases and the fuzzer all call it. What is not pure is
 //! handed in: [`Facts`] carries the decision id and the time.
 
+mod again;
 pub mod ask;
 pub mod cases;
 pub mod changes;
 pub mod decode;
+mod events;
 pub mod facts;
 pub mod gate;
 pub mod http;

@@ -24,6 +24,7 @@ pub mod review;
 pub mod scan;
 pub mod serve;
 pub mod token;
+mod yaml;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

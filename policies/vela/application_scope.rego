@@ -16,7 +16,7 @@
 #   match:
 #     - operations: [CREATE, UPDATE]
 #       resources: [applications.core.oam.dev, policies.core.oam.dev, workflows.core.oam.dev, workflowruns.core.oam.dev]
-#       namespaces: [app, unregistered]
+#       namespaces: [app, sandbox, unregistered]
 package portcullis.vela_application_scope
 
 import data.portcullis.lib.applications

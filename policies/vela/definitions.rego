@@ -2,8 +2,7 @@
 # title: No tenant namespace holds definitions of KubeVela
 # description: >-
 #   KubeVela looks a type up in the Application's own namespace first, and a definition's template names whatever
-#   namespace it likes. So a definition is neither created nor changed in an app namespace, by anyone; deletion passes.
-#   (In a sandbox no kind of KubeVela's is.)
+#   namespace it likes. So a definition is neither created nor changed in a tenant namespace, by anyone; deletion passes.
 # custom:
 #   id: vela-definitions
 #   severity: critical
@@ -12,7 +11,7 @@
 #   match:
 #     - operations: [CREATE, UPDATE]
 #       resources: ["*.oam.dev", "*.oam.dev/*"]
-#       namespaces: [app, unregistered]
+#       namespaces: [app, sandbox, unregistered]
 package portcullis.vela_definitions
 
 import data.portcullis.lib.request

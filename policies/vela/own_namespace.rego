@@ -1,7 +1,7 @@
 # METADATA
 # title: Vela writes only what belongs to the App of the namespace
 # description: >-
-#   vela-core has cluster-admin rights and renders whatever an Application says. In an app namespace it writes objects
+#   vela-core has cluster-admin rights and renders whatever an Application says. In a tenant namespace it writes objects
 #   whose `app.oam.dev/namespace` is that namespace, before and after, and its own kinds; anything else is a write on
 #   behalf of somebody else's App.
 # custom:
@@ -12,7 +12,7 @@
 #   match:
 #     - operations: [CREATE, UPDATE, DELETE, CONNECT]
 #       resources: ["*/*"]
-#       namespaces: [app]
+#       namespaces: [app, sandbox]
 package portcullis.vela_own_namespace
 
 import data.portcullis.lib.lists

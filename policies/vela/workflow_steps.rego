@@ -16,7 +16,7 @@
 #   match:
 #     - operations: [CREATE, UPDATE]
 #       resources: [applications.core.oam.dev, workflows.core.oam.dev, workflowruns.core.oam.dev]
-#       namespaces: [app, unregistered]
+#       namespaces: [app, sandbox, unregistered]
 package portcullis.vela_workflow_steps
 
 import data.portcullis.lib.lists

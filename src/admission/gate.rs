@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 
+use super::again::Again;
 use super::facts::{Facts, World};
 use super::leave::Emergencies;
 use super::record;
@@ -13,6 +14,7 @@ use super::review::{self, DecodeError, Endpoint, Review};
 use super::verdict::{SHED, Verdict};
 use super::wanted::wanted;
 use crate::cluster::view::View;
+use crate::lifecycle::ready::Condition;
 use crate::policy::{Budget, Live, PolicySet};
 use crate::telemetry::decisions::DecisionLog;
 use crate::telemetry::metrics;
@@ -26,6 +28,7 @@ pub struct Gate {
     log: DecisionLog,
     /// What one policy may spend.
     pub budget: Budget,
+    again: Again,
 }
 
 /// The world as it is, for those who change it; cheap to clone.
@@ -100,7 +103,13 @@ pub struct Decoded {
 impl Gate {
     /// A gate without a world yet; it answers with failures until there is one.
     pub fn new(law: Live, log: DecisionLog, budget: Budget) -> Self {
-        Self { law, worlds: Worlds::default(), log, budget }
+        Self { law, worlds: Worlds::default(), log, budget, again: Again::default() }
+    }
+
+    /// The same that says in readiness which policies' patches are not idempotent.
+    #[must_use]
+    pub fn telling(self, condition: Condition) -> Self {
+        Self { again: Again::new(condition), ..self }
     }
 
     /// The world, for those who change it.
@@ -150,6 +159,10 @@ impl Gate {
             Err(verdict) => (None, *verdict),
         };
         record::tell(&self.log, &review, facts.as_ref(), &verdict, started.elapsed(), peer_verified);
+        if let Some(facts) = &facts {
+            let left = Budget { deadline: deadline.saturating_sub(started.elapsed()), ..self.budget };
+            self.again.look(&law, facts, &review, &verdict, left);
+        }
         verdict
     }
 

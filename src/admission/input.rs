@@ -13,6 +13,7 @@ use crate::tenancy::snapshot::{Namespace, Unit};
 
 use super::changes;
 use super::decode::interned;
+use super::events;
 use super::facts::Facts;
 use super::listed::Listed;
 use super::mask;
@@ -169,13 +170,12 @@ fn ownership(known: &Namespace, prefix: &str) -> Value {
 fn requester(review: &Review, requester: &Requester) -> Value {
     let header = &review.header;
     let resource = &header.resource;
-    // A controller tells in Events how it goes with what it writes.
-    let event = resource.resource == "events" && matches!(resource.group.as_str(), "" | "events.k8s.io");
     let writes = requester.class == Class::Controller
-        && requester
+        && (requester
             .writes
             .iter()
-            .any(|pattern| event || pattern.covers(&resource.group, &resource.resource, &header.subresource));
+            .any(|pattern| pattern.covers(&resource.group, &resource.resource, &header.subresource))
+            || events::about_own(review, requester));
     let tenants: Vec<Value> = requester.tenants.iter().map(|slug| interned(slug)).collect();
     let account = requester.service_account.as_ref().map_or("", |(namespace, _)| namespace.as_ref());
     Value::from(BTreeMap::from([

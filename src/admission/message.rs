@@ -1,9 +1,10 @@
 //! Findings → text, within bounds, harmless in a terminal.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use super::verdict::{Failure, Named, Verdict};
+use crate::policy::Finding;
 use crate::telemetry::visible;
 
 /// Findings spelt out; the rest is counted.
@@ -65,10 +66,38 @@ fn once(failures: &[Failure]) -> Vec<&Failure> {
         .collect()
 }
 
+/// Findings of several policies that say the same, and are told once.
+struct Told<'v>(Vec<&'v Named>);
+
+impl<'v> Told<'v> {
+    /// In the order in which each is found first.
+    fn all(findings: impl IntoIterator<Item = &'v Named>) -> Vec<Self> {
+        let mut places: HashMap<&Finding, usize> = HashMap::new();
+        let mut all: Vec<Self> = Vec::new();
+        for named in findings {
+            let at = *places.entry(&named.finding).or_insert(all.len());
+            match all.get_mut(at) {
+                Some(told) => told.0.push(named),
+                None => all.push(Self(vec![named])),
+            }
+        }
+        all
+    }
+
+    fn line(&self) -> String {
+        let mut policies: Vec<&str> = self.0.iter().map(|named| named.policy.as_str()).collect();
+        policies.dedup();
+        self.0.first().map(|named| spelt(&policies.join(", "), &named.finding)).unwrap_or_default()
+    }
+}
+
 /// One finding on one line: `[policy] field: "observed" msg (allowed: a, b); fix: do this`.
 pub fn line(named: &Named) -> String {
-    let finding = &named.finding;
-    let mut line = format!("[{}] ", named.policy);
+    spelt(&named.policy, &named.finding)
+}
+
+fn spelt(policies: &str, finding: &Finding) -> String {
+    let mut line = format!("[{policies}] ");
     if !finding.field.is_empty() {
         line.push_str(&clean(&finding.field, OBSERVED_MAX));
         line.push_str(": ");
@@ -124,7 +153,7 @@ pub fn denial(verdict: &Verdict) -> String {
         told += 1;
     }
     let disclosed = Disclosed::of(verdict);
-    let all = disclosed.denials.len() + disclosed.denying().count();
+    let all = Told::all(disclosed.denials.iter().copied()).len() + disclosed.denying().count();
     if all > told {
         let _ = writeln!(text, "and {} more", all - told);
     }
@@ -132,13 +161,16 @@ pub fn denial(verdict: &Verdict) -> String {
     text
 }
 
-/// The lines of a denial that fit, with the finding that each is of; a failure is of none.
-fn spelt_out(verdict: &Verdict) -> Vec<(Option<&Named>, String)> {
+/// The lines of a denial that fit, with the findings that each tells; a failure tells none.
+fn spelt_out(verdict: &Verdict) -> Vec<(Vec<&Named>, String)> {
     let mut room = MESSAGE_BYTES_MAX.saturating_sub(verdict.decision_id.len() + 100);
     let disclosed = Disclosed::of(verdict);
-    let findings = disclosed.denials.iter().map(|named| (Some(*named), line(named)));
+    let findings = Told::all(disclosed.denials.iter().copied()).into_iter().map(|told| {
+        let line = told.line();
+        (told.0, line)
+    });
     findings
-        .chain(disclosed.denying().map(|failure| (None, failure_line(failure))))
+        .chain(disclosed.denying().map(|failure| (Vec::new(), failure_line(failure))))
         .filter(|(_, line)| match room.checked_sub(line.len() + 1) {
             Some(left) => {
                 room = left;
@@ -150,15 +182,15 @@ fn spelt_out(verdict: &Verdict) -> Vec<(Option<&Named>, String)> {
         .collect()
 }
 
-/// The findings that [`denial`] spells out, for `status.details.causes`.
+/// The findings that [`denial`] spells out, for `status.details.causes`: there each policy has its own.
 pub fn told(verdict: &Verdict) -> impl Iterator<Item = &Named> {
-    spelt_out(verdict).into_iter().filter_map(|(named, _)| named)
+    spelt_out(verdict).into_iter().flat_map(|(told, _)| told).take(FINDINGS_MAX)
 }
 
 /// Warnings: a line each, cleaned, cut, each once.
 pub fn warnings(verdict: &Verdict) -> Vec<String> {
     let disclosed = Disclosed::of(verdict);
-    let mut lines: Vec<String> = disclosed.warnings.iter().map(line).collect();
+    let mut lines: Vec<String> = Told::all(disclosed.warnings).iter().map(Told::line).collect();
     if verdict.endpoint == super::Endpoint::Mutate {
         lines.extend(
             disclosed.failures.iter().map(|failure| format!("no patch was made: {}", failure_line(failure))),

@@ -1,13 +1,16 @@
 //! `/mutate`: patches only. `deny` rules run on the patched object, so that no patch of ours is what denies a request;
 //! whatever else they would deny is left to the validating call, which says so in its sentence.
 
+mod again;
 mod harm;
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use json_patch::PatchOperation;
 use serde_json::Value as Json;
 
+pub use self::again::{Repeat, repeats};
 use self::harm::Judge;
 
 use super::changes;
@@ -123,27 +126,40 @@ fn add(
     meter: &mut Meter,
     composed: &mut Composed,
 ) -> Result<(), Refused> {
+    let Some(operations) = operations(policy, input, data, meter, &composed.object)? else { return Ok(()) };
+    Ok(composed.add(&policy.manifest.id, operations.all)?)
+}
+
+/// What a policy would do to an object.
+struct Operations {
+    all: Vec<PatchOperation>,
+    /// How many of them, the first, are of the rule `patch`; the others are of `merge`.
+    of_patch: usize,
+}
+
+fn operations(
+    policy: &Policy,
+    input: &Value,
+    data: &Value,
+    meter: &mut Meter,
+    object: &Json,
+) -> Result<Option<Operations>, Refused> {
     let merges = policy.documents("merge", input, data, meter)?;
     let patches = policy.documents("patch", input, data, meter)?;
-    let mut operations = patch::from_operations(patches)?;
+    let mut all = patch::from_operations(patches)?;
+    let of_patch = all.len();
     let mut merged: Option<Json> = None;
     let fragments = merges.len();
     for (at, fragment) in merges.into_iter().enumerate() {
-        let part = patch::from_merge(merged.as_ref().unwrap_or(&composed.object), &fragment)?;
+        let part = patch::from_merge(merged.as_ref().unwrap_or(object), &fragment)?;
         // Only a fragment that comes after another has to see what that one makes.
         if at + 1 < fragments && !part.is_empty() {
-            json_patch::patch(
-                merged.get_or_insert_with(|| composed.object.clone()),
-                &json_patch::Patch(part.clone()),
-            )
-            .map_err(|error| PatchError::Apply(error.to_string()))?;
+            json_patch::patch(merged.get_or_insert_with(|| object.clone()), &json_patch::Patch(part.clone()))
+                .map_err(|error| PatchError::Apply(error.to_string()))?;
         }
-        operations.extend(part);
+        all.extend(part);
     }
-    if operations.is_empty() {
-        return Ok(());
-    }
-    Ok(composed.add(&policy.manifest.id, operations)?)
+    Ok((!all.is_empty()).then_some(Operations { all, of_patch }))
 }
 
 fn said(policy: &Policy, mode: Mode, outcome: Outcome, verdict: &mut Verdict) {

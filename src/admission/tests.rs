@@ -49,6 +49,12 @@ pub(super) fn decided(law: &PolicySet, review: &Review) -> Verdict {
     decided_in(crate::tenancy::snapshot::tests::world(), law, review)
 }
 
+pub(super) fn decided_with_facts(law: &PolicySet, review: &Review) -> (Verdict, Facts) {
+    let world = World::new(std::sync::Arc::new(crate::tenancy::snapshot::tests::world()));
+    let facts = Facts::gather(&world, review, "d-1".to_owned(), "2030-01-01T00:00:00Z".to_owned()).unwrap();
+    (decide(law, &facts, review, Budget::default()), facts)
+}
+
 pub(super) fn decided_in(snapshot: Snapshot, law: &PolicySet, review: &Review) -> Verdict {
     let world = World::new(std::sync::Arc::new(snapshot));
     let facts = Facts::gather(&world, review, "d-1".to_owned(), "2030-01-01T00:00:00Z".to_owned()).unwrap();

@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use self::cluster::How;
-use super::{Exit, output};
+use super::{Exit, output, yaml};
 use crate::cluster::ClusterArgs;
 use crate::policy::registration::{self, Client, Configuration, Drift, Hook, Settings};
 use crate::policy::set::Options;
@@ -250,7 +250,7 @@ fn print(configurations: &[impl serde::Serialize], format: Format) -> anyhow::Re
 }
 
 fn read_documents(file: &Path) -> anyhow::Result<Vec<Value>> {
-    serde_saphyr::from_multiple(&read(file)?)
+    yaml::documents(&read(file)?, &yaml::as_kubectl())
         .map_err(|error| anyhow::anyhow!("`{}` is no YAML: {}", file.display(), error.without_snippet()))
 }
 

@@ -116,10 +116,7 @@ async fn serve(args: Args) -> anyhow::Result<Exit> {
         access,
         telemetry,
     } = args;
-    let plan = source.plan(role)?;
-    if role == Role::All && !plan.api {
-        tracing::info!("the ledger is elsewhere, so this is the gate alone; its API is not served");
-    }
+    let plan = planned(source, role, &cluster)?;
     let handle = metrics::install();
     let readiness = Readiness::new();
     let (conductor, drain) = Conductor::new(server.drain_timing(), readiness.clone());
@@ -171,6 +168,16 @@ async fn serve(args: Args) -> anyhow::Result<Exit> {
         Some(died) => Err(died.into()),
         None => Ok(Exit::Fine),
     }
+}
+
+/// What this process is, before it reads a snapshot.
+fn planned(source: SourceArgs, role: Role, cluster: &FollowArgs) -> anyhow::Result<Plan> {
+    let plan = source.plan(role)?;
+    if role == Role::All && !plan.api {
+        tracing::info!("the ledger is elsewhere, so this is the gate alone; its API is not served");
+    }
+    cluster.expect_registered(plan.gate);
+    Ok(plan)
 }
 
 /// What the port of the probes tells beside them.

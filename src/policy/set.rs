@@ -5,6 +5,7 @@ mod lint;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Bundle;
 use super::bundle::BuiltIn;
@@ -34,15 +35,32 @@ pub struct Policy {
     pub package: String,
     /// Which of [`RULES`] it defines, in that order.
     pub rules: Vec<&'static str>,
+    /// File and line where each of them begins, in the same order.
+    pub rule_places: Vec<(String, u32)>,
     /// What it can read of the input.
     pub reads: Arc<Reads>,
     /// Whether it can read `data.cluster`.
     pub reads_cluster: bool,
     /// Its counters.
     pub metrics: PolicyMetrics,
+    /// When its patch was last asked for again on its own result.
+    pub(crate) asked_again: Paced,
     compiled: Arc<Compiled>,
     modes: Modes,
     key: String,
+}
+
+/// When something was last done, in milliseconds since the process began; what is done for the first time is due.
+#[derive(Debug, Default)]
+pub(crate) struct Paced(AtomicU64);
+
+impl Paced {
+    /// Whether it is due again, `pause_ms` after the last time; of several threads one is told so.
+    pub(crate) fn due(&self, now_ms: u64, pause_ms: u64) -> bool {
+        let last = self.0.load(Ordering::Relaxed);
+        let due = last == 0 || now_ms.saturating_sub(last) >= pause_ms;
+        due && self.0.compare_exchange(last, now_ms.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
 }
 
 /// A policy that does not load: what it answers, and for what.
@@ -160,6 +178,11 @@ impl Policy {
     /// Whether parameters override its mode for somebody.
     pub fn has_mode_overrides(&self) -> bool {
         !self.modes.is_empty()
+    }
+
+    /// File and line where a rule of it begins.
+    pub fn place_of(&self, rule: &str) -> Option<&(String, u32)> {
+        self.rule_places.get(self.rules.iter().position(|name| *name == rule)?)
     }
 
     /// Whether it defines `patch` or `merge`.

@@ -134,6 +134,11 @@ pub fn patch_dropped(policy: &str) {
     state::PATCHES_DROPPED.with(&[policy]).add(1);
 }
 
+/// Counts a patch of this policy that changes its own result.
+pub fn patch_repeats(policy: &str) {
+    state::PATCH_REPEATS.with(&[policy]).add(1);
+}
+
 // === leave from laws ===
 
 /// Counts a review on which leave lifted a denial; `kind` is `exception` or `breakglass`.

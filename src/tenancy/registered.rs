@@ -1,11 +1,11 @@
-//! What the webhook configurations in the cluster can see, where a process keeps them: tenants' people by the end of a
-//! group's name, and KubeVela by one username. A snapshot with others would leave their writes unseen, so it is refused.
+//! What the webhook configurations in the cluster can see: tenants' people by the end of a group's name, and KubeVela by
+//! one username. A snapshot with others would leave their writes unseen, so it is refused.
 
 use std::sync::OnceLock;
 
 use super::text::quoted;
 
-/// The settings by which match conditions tell who asks.
+/// The settings by which match conditions tell who asks; an empty text restricts nothing.
 #[derive(Debug)]
 pub struct Registered {
     /// What the name of every tenant's group ends in.
@@ -21,7 +21,7 @@ pub fn expect(registered: Registered) {
     let _ = REGISTERED.set(registered);
 }
 
-/// What this process keeps registered, if it does.
+/// What is registered for this process; `None` outside `serve`, where no snapshot decides requests of a cluster.
 pub(super) fn get() -> Option<&'static Registered> {
     REGISTERED.get()
 }
@@ -45,7 +45,7 @@ impl Registered {
 
     /// The same of an identity of class `vela`.
     pub(super) fn unseen_vela(&self, username: &str) -> Option<(String, String)> {
-        (username != self.vela).then(|| {
+        (!self.vela.is_empty() && username != self.vela).then(|| {
             (
                 format!("{} is not whom the webhook `cluster-writes` is called for", quoted(username)),
                 format!("{}, as --webhook-vela-user says", quoted(&self.vela)),
@@ -70,5 +70,8 @@ mod tests {
         assert_eq!(allowed, "a group that ends in `-devs`, as --webhook-tenant-suffix says");
         assert_eq!(registered.unseen_vela("vela"), None);
         assert!(registered.unseen_vela("other").is_some());
+        let anybody = Registered { tenant_suffix: String::new(), vela: String::new() };
+        assert_eq!(anybody.unseen_group("acme-people"), None);
+        assert_eq!(anybody.unseen_vela("other"), None);
     }
 }

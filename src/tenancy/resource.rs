@@ -125,6 +125,18 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// Whether something of a resource is in the set: the resource itself, or a subresource that is named with it.
+    pub fn includes(&self, group: &str, resource: &str) -> bool {
+        let subresource = match &self.subresource {
+            Subresource::None | Subresource::Any => "",
+            Subresource::Is(_) if self.resource.is_none() => return false,
+            Subresource::Is(name) => name,
+        };
+        self.matches(group, resource, subresource)
+    }
+}
+
 /// What an index needs to know of a pattern.
 impl Pattern {
     /// Everything, `*/*`.

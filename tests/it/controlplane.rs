@@ -58,6 +58,18 @@ fn controllers_do_their_work_in_an_app_and_take_it_away_again() {
 }
 
 #[test]
+fn revision_of_a_tenant_makes_no_pod_elsewhere() {
+    rows::run(shared(), "revisions");
+    shared().is_sound();
+}
+
+#[test]
+fn exemption_follows_down_to_the_pod_and_keys_of_injectors_pass() {
+    rows::run(shared(), "exemptions");
+    shared().is_sound();
+}
+
+#[test]
 fn the_audit_log_of_the_cluster_tells_what_was_decided() {
     let plane = &shared().plane;
     let done = plane.shell("acme-dev", "kubectl -n $A create configmap audited", None);

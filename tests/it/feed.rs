@@ -10,3 +10,4 @@ mod faults; // API killed, database frozen, ledger restored, token rotated
 mod migrating; // a database whose schema is not there yet
 pub mod stage; // a ledger, its API, its gates
 mod unreadable; // an entry that gates cannot read
+mod unseen; // a tenant's group that the registered webhooks do not see

@@ -1,6 +1,8 @@
 //! One law, one verdict: whichever engine runs it, and whether a policy was given the whole input or what it reads.
 
+pub mod alone;
 pub mod builtins;
+mod controllers;
 pub mod generate;
 
 use portcullis::admission::{Endpoint, Facts, Verdict, World, decide, review, wanted};

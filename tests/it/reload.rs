@@ -1,8 +1,9 @@
 //! Law, tenants and certificates changed under a running gate: the next review sees the new ones, and none fails.
 
 mod broken; // what cannot be taken, and what stays in force meanwhile
-mod changes;
-mod kept; // a start with a broken law and a last good one // what is taken, whichever way it is written
+mod changes; // what is taken, whichever way it is written
+mod kept; // a start with a broken law and a last good one
+mod repeats; // a patch that is not idempotent
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

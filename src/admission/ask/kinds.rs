@@ -144,6 +144,12 @@ pub fn resource(group: &str, kind: &str) -> Resource {
     }
 }
 
+/// The groups that are known to have a kind.
+pub fn groups_of(kind: &str) -> impl Iterator<Item = &'static str> {
+    let has = move |kinds: &[&str]| kinds.iter().any(|entry| named(entry, kind).is_some());
+    GROUPS.iter().filter(move |(_, inside, outside)| has(inside) || has(outside)).map(|(group, ..)| *group)
+}
+
 /// Reads kubectl notation without wildcards: `pods`, `deployments.apps/scale`.
 pub fn parse(notation: &str) -> Resource {
     let (whole, subresource) = notation.split_once('/').unwrap_or((notation, ""));

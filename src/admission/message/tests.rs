@@ -136,7 +136,7 @@ fn twenty_findings_are_spelt_out_and_the_rest_counted() {
 #[test]
 fn a_message_has_8_kib_at_most() {
     for msg in ["m".repeat(900), "漢".repeat(1000), "🚀".repeat(2000)] {
-        let verdict = denied((0..40).map(|_| named("p", &msg)).collect());
+        let verdict = denied((0..40).map(|at| named("p", &format!("{at}{msg}"))).collect());
         let said = denial(&verdict);
         assert!(said.len() <= 8192, "{}", said.len());
         assert!(said.ends_with("decision d-1") && said.contains(" more\n"));
@@ -225,4 +225,18 @@ fn what_else_is_allowed_is_counted() {
         ..Finding::default()
     };
     check(finding, "[p] is no (allowed: a, b and 10998 more)");
+}
+
+#[test]
+fn what_two_policies_say_alike_is_one_line_and_a_cause_of_each() {
+    let verdict = denied(vec![named("a", "no"), named("a", "other"), named("b", "no"), named("b", "no")]);
+    assert_eq!(denial(&verdict), "[a, b] no\n[a] other\ndecision d-1");
+    let causes: Vec<String> = told(&verdict).map(line).collect();
+    assert_eq!(causes, ["[a] no", "[b] no", "[b] no", "[a] other"]);
+    let warned = Verdict { warnings: verdict.denials.clone(), ..blank(Endpoint::Validate) };
+    assert_eq!(warnings(&warned), ["[a, b] no", "[a] other"]);
+    // All of them are counted, and what is told once is counted once.
+    let many = (0..30).flat_map(|at| ["a", "b"].map(|policy| named(policy, &at.to_string()))).collect();
+    let text = denial(&denied(many));
+    assert!(text.contains("[a, b] 19\nand 10 more\n"), "{text}");
 }

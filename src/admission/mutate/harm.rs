@@ -65,14 +65,7 @@ impl Judge<'_> {
     /// What `deny` says of an object in the place of the review's own, of the policies that can tell the two apart. What
     /// the others say, they say of both.
     fn denials(&self, object: &Json, meter: &mut Meter) -> Vec<Named> {
-        let object_value = decode::part(object, &self.review.built.object);
-        let mut patched = Review { object: Some(object_value), ..self.review.clone() };
-        // Told of an UPDATE alone, and costly: the object is written out to be read again.
-        let compared = ["changed", "finalizerRemoval"].iter().any(|part| self.plan.reads.touches(&[part]));
-        let update = self.review.header.operation() == Some(Operation::Update);
-        if (compared && update) || self.plan.reads.touches(&["templates"]) {
-            patched.body = changes::body_with(self.review, object);
-        }
+        let patched = with_object(self.plan, self.review, object);
         let Ok(inputs) = Inputs::build(self.plan, self.facts, &patched, false) else {
             return vec![unknown("portcullis")];
         };
@@ -106,6 +99,19 @@ impl Judge<'_> {
         }
         found
     }
+}
+
+/// The review with another object in the place of its own.
+pub(super) fn with_object(plan: &Plan, review: &Review, object: &Json) -> Review {
+    let object_value = decode::part(object, &review.built.object);
+    let mut patched = Review { object: Some(object_value), ..review.clone() };
+    // Told of an UPDATE alone, and costly: the object is written out to be read again.
+    let compared = ["changed", "finalizerRemoval"].iter().any(|part| plan.reads.touches(&[part]));
+    let update = review.header.operation() == Some(Operation::Update);
+    if (compared && update) || plan.reads.touches(&["templates"]) {
+        patched.body = changes::body_with(review, object);
+    }
+    patched
 }
 
 /// Whether two inputs are different in anything that a policy reads.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::admission::review::Endpoint;
 use crate::admission::tests::{decided, law, review};
+use crate::policy::Budget;
 use serde_json::json;
 
 const LABEL: &str = "merge contains {\"metadata\": {\"labels\": {\"a\": \"1\"}}}";
@@ -266,4 +267,44 @@ fn a_parameter_that_does_not_fit_stops_the_patch() {
         assert_eq!(verdict.patch.len(), operations, "{most}: {:?}", verdict.failures);
         assert_eq!(verdict.warning_lines().is_empty(), operations == 1, "{:?}", verdict.warning_lines());
     }
+}
+
+/// What asking again says of each policy, by id: the rule's line and the operation.
+fn again(policies: &[(&str, &str)], operation: &str, object: &Json) -> Vec<(String, String)> {
+    let law = law(policies);
+    let old = if operation == "UPDATE" { object.clone() } else { Json::Null };
+    let review = review(Endpoint::Mutate, operation, "configmaps", object, &old);
+    let (verdict, facts) = crate::admission::tests::decided_with_facts(&law, &review);
+    repeats(&law, &facts, &review, &verdict, Budget::default(), |_| true)
+        .into_iter()
+        .map(|repeat| {
+            assert_eq!(repeat.place, (format!("{}.rego", repeat.policy), 7), "{repeat}");
+            (repeat.policy, repeat.again)
+        })
+        .collect()
+}
+
+#[test]
+fn patch_that_changes_its_own_result_is_named() {
+    let object = json!({"metadata": {"name": "x"}, "list": ["a"]});
+    let append = "patch contains {\"op\": \"add\", \"path\": \"/list/-\", \"value\": \"b\"}";
+    let count = "merge contains {\"n\": object.get(input.request.object, \"n\", 0) + 1}";
+    let guarded = "patch contains {\"op\": \"add\", \"path\": \"/list/-\", \"value\": \"b\"} if not \"b\" in input.request.object.list";
+    let same = "patch contains {\"op\": \"add\", \"path\": \"/data\", \"value\": {\"b\": \"2\"}}";
+    let remove = "patch contains {\"op\": \"remove\", \"path\": \"/list\"}";
+    for operation in ["CREATE", "UPDATE"] {
+        let added = "{\"op\":\"add\",\"path\":\"/list/-\",\"value\":\"b\"}";
+        assert_eq!(again(&[("a", append)], operation, &object), [("a".to_owned(), added.to_owned())]);
+        let counted = "{\"op\":\"replace\",\"path\":\"/n\",\"value\":2}";
+        assert_eq!(again(&[("a", count)], operation, &object), [("a".to_owned(), counted.to_owned())]);
+        for idempotent in [guarded, same, LABEL] {
+            assert_eq!(again(&[("a", idempotent)], operation, &object), []);
+        }
+        let [(id, why)] = again(&[("a", remove)], operation, &object).try_into().unwrap();
+        assert!(id == "a" && why.contains("which does not apply"), "{why}");
+        // Of several policies only the one that repeats itself.
+        let both = again(&[("a", LABEL), ("b", append), ("c", guarded)], operation, &object);
+        assert_eq!(both.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["b"]);
+    }
+    assert_eq!(again(&[("a", LABEL)], "CREATE", &json!({"metadata": {"labels": {"a": "1"}}})), []);
 }

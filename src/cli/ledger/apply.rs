@@ -14,6 +14,7 @@ use ureq::http::Method;
 use super::client::Client;
 use super::{ApiArgs, Exit, run as with, show};
 use crate::cli::output::{self, BAD, FAINT, GOOD, STRONG};
+use crate::cli::yaml;
 use kinds::Target;
 
 const EXAMPLES: &str = "\
@@ -204,7 +205,7 @@ fn text(file: &Path) -> anyhow::Result<String> {
 }
 
 fn parse(name: &str, text: &str) -> anyhow::Result<Vec<Json>> {
-    let read: Vec<Json> = serde_saphyr::from_multiple(text).map_err(|error| {
+    let read = yaml::documents(text, &yaml::as_kubectl()).map_err(|error| {
         let (line, column) = error.location().map_or((0, 0), |place| (place.line(), place.column()));
         anyhow::anyhow!("`{name}` line {line}, column {column}: {}", error.without_snippet())
     })?;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 
 use crate::admission::ask::Document;
+use crate::cli::yaml;
 
 /// Bytes of one file, at most; the API server takes 3 MiB an object.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -106,17 +107,12 @@ fn values(name: &str, text: &str) -> anyhow::Result<Vec<Json>> {
             Err(_) => {}
         }
     }
-    let values = serde_saphyr::from_multiple_with_options(text, as_kubectl()).map_err(|error| {
+    let values = yaml::documents(text, &yaml::as_kubectl()).map_err(|error| {
         let place =
             error.location().map(|place| format!(":{}:{}", place.line(), place.column())).unwrap_or_default();
         anyhow::anyhow!("`{name}`{place}: {}", error.without_snippet())
     })?;
-    Ok(values.into_iter().filter(|value: &Json| !value.is_null()).collect())
-}
-
-/// YAML as kubectl reads it: `defaultMode: 0644` is 420.
-fn as_kubectl() -> serde_saphyr::Options {
-    serde_saphyr::options! { legacy_octal_numbers: true }
+    Ok(values.into_iter().filter(|value| !value.is_null()).collect())
 }
 
 /// `kind: List` holds whole objects; a typed list as the API answers it leaves kind and version to the list.
@@ -167,6 +163,14 @@ mod tests {
             parse("x.yaml", "apiVersion: v1\nkind: Pod\nmode: 0644\ntext: \"0644\"\n").expect("reads");
         assert_eq!(documents[0].value["mode"], 420);
         assert_eq!(documents[0].value["text"], "0644");
+    }
+
+    #[test]
+    fn a_quoted_text_goes_on_at_any_column() {
+        check(
+            "apiVersion: v1\nkind: Pod\na: \"one\ntwo\"\n---\napiVersion: v1\nkind: Node\nb: 'x\ny'\n",
+            &["Pod", "Node"],
+        );
     }
 
     #[test]

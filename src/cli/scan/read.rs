@@ -6,6 +6,7 @@ use super::source::{Content, Of, Piece, Place};
 use crate::admission::ask::Document;
 use crate::admission::ask::kinds::Resource;
 use crate::cli::review::read::unroll;
+use crate::cli::yaml;
 
 /// Values of one YAML document; a `List` of ten thousand Pods has about this many.
 const YAML_NODES_MAX: usize = 4_000_000;
@@ -31,7 +32,7 @@ pub fn objects(piece: Piece) -> Vec<Read> {
                 broken(place.line + error.line().saturating_sub(1), why.to_owned())
             }
         },
-        Content::Yaml(text) => match serde_saphyr::from_multiple_with_options::<Json>(&text, options()) {
+        Content::Yaml(text) => match yaml::documents(&text, &options()) {
             Ok(values) => unrolled(values, &place, &item_lines(&text)),
             Err(error) => {
                 let within = error.location().map_or(1, |at| usize::try_from(at.line()).unwrap_or(1));
@@ -125,6 +126,10 @@ mod tests {
         let list = "apiVersion: v1\nitems:\n- apiVersion: v1\n  kind: Pod\n- apiVersion: v1\n  kind: Secret\nkind: List\n";
         check(list, &[(12, "Pod"), (14, "Secret")]);
         check("apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Pod}]\n", &[(10, "Pod")]);
+        check(
+            "apiVersion: v1\nitems:\n- apiVersion: v1\n  kind: Pod\n  a: \"one\n  two\"\n- apiVersion: v1\n  kind: Secret\nkind: List\n",
+            &[(12, "Pod"), (16, "Secret")],
+        );
         check("a: 1\n", &[(10, "no Kubernetes object; it needs `apiVersion` and `kind`")]);
     }
 

@@ -42,6 +42,13 @@ pub struct FollowArgs {
     pub(super) scan: super::scan::ScanArgs,
 }
 
+impl FollowArgs {
+    /// Holds every snapshot of this process to what is registered; to be called before the first one is read.
+    pub(super) fn expect_registered(&self, gate: bool) {
+        self.registration.expect(gate);
+    }
+}
+
 /// Follows what the flags name; of the law, its layers and where it is kept; `made` is what
 /// callers have to trust, where the certificate is of our own making. The API server may be away: what can be known without it is.
 ///

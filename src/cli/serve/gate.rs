@@ -97,7 +97,8 @@ pub fn gate(
         let layers = layers.clone();
         tasks.spawn("policies", |stop| dir::follow(root, layers, law_ready, stop));
     }
-    Ok((Arc::new(Gate::new(live, log, budget)), layers))
+    let gate = Gate::new(live, log, budget).telling(readiness.condition("patches", "no policies yet"));
+    Ok((Arc::new(gate), layers))
 }
 
 /// Takes the world from a file, and has it followed.

@@ -40,24 +40,15 @@ pub struct RegistrationArgs {
     )]
     webhook_domain: String,
 
-    /// What the name of every tenant's group ends in, as registered
-    #[arg(
-        long,
-        env = "PORTCULLIS_WEBHOOK_TENANT_SUFFIX",
-        value_name = "SUFFIX",
-        default_value = "-devs",
-        allow_hyphen_values = true
-    )]
-    webhook_tenant_suffix: String,
+    /// What the name of every tenant's group ends in, as registered: a snapshot with another group is refused. Empty where
+    /// what is registered asks for no group [default: -devs; for `--role api` alone: empty]
+    #[arg(long, env = "PORTCULLIS_WEBHOOK_TENANT_SUFFIX", value_name = "SUFFIX", allow_hyphen_values = true)]
+    webhook_tenant_suffix: Option<String>,
 
-    /// Who vela-core is, as registered
-    #[arg(
-        long,
-        env = "PORTCULLIS_WEBHOOK_VELA_USER",
-        value_name = "USERNAME",
-        default_value = "system:serviceaccount:vela-system:kubevela-vela-core"
-    )]
-    webhook_vela_user: String,
+    /// Who vela-core is, as registered: a snapshot with another is refused. Empty where what is registered names none
+    /// [default: system:serviceaccount:vela-system:kubevela-vela-core; for `--role api` alone: empty]
+    #[arg(long, env = "PORTCULLIS_WEBHOOK_VELA_USER", value_name = "USERNAME")]
+    webhook_vela_user: Option<String>,
 }
 
 impl RegistrationArgs {
@@ -66,12 +57,28 @@ impl RegistrationArgs {
         self.keep_registration.is_some()
     }
 
-    /// Holds the snapshots of this process, none of which has come yet, to what is registered.
-    fn expect(&self) {
+    /// Holds the snapshots of this process, none of which has come yet, to what is registered. An API without a gate knows
+    /// of a registration only what its flags say.
+    pub(super) fn expect(&self, gate: bool) {
+        let Settings { tenant_suffix, vela, .. } = self.settings();
+        let known = |flag: &Option<String>, usual: String| {
+            if gate { usual } else { flag.clone().unwrap_or_default() }
+        };
         registered::expect(Registered {
-            tenant_suffix: self.webhook_tenant_suffix.clone(),
-            vela: self.webhook_vela_user.clone(),
+            tenant_suffix: known(&self.webhook_tenant_suffix, tenant_suffix),
+            vela: known(&self.webhook_vela_user, vela),
         });
+    }
+
+    /// What is registered, as the flags say.
+    fn settings(&self) -> Settings {
+        let usual = Settings::default();
+        Settings {
+            domain: self.webhook_domain.clone(),
+            tenant_suffix: self.webhook_tenant_suffix.clone().unwrap_or(usual.tenant_suffix),
+            vela: self.webhook_vela_user.clone().unwrap_or(usual.vela),
+            ..Settings::default()
+        }
     }
 
     /// Has it kept. `made` is what callers have to trust, where the certificate is of our own making.
@@ -89,15 +96,8 @@ impl RegistrationArgs {
         let Some(place) = &self.keep_registration else { return Ok(()) };
         let client = if place.contains("://") { Client::url(place) } else { Client::service(place) };
         let client = client.context("--keep-registration")?;
-        let settings = Settings {
-            domain: self.webhook_domain.clone(),
-            tenant_suffix: self.webhook_tenant_suffix.clone(),
-            vela: self.webhook_vela_user.clone(),
-            client,
-            ..Settings::default()
-        };
+        let settings = Settings { client, ..self.settings() };
         settings.validate().context("--keep-registration")?;
-        self.expect();
         let bundle = match (&self.registration_ca, made) {
             (Some(file), _) => follow(file, tasks)?,
             (None, Some(made)) => made,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{Broken, Options, Policy, PolicySet, RULES, lint};
+use super::{Broken, Options, Paced, Policy, PolicySet, RULES, lint};
 use crate::policy::bundle::{Bundle, Module};
 use crate::policy::engine::analysis::{self, Analysis, Form};
 use crate::policy::engine::reads::Reads;
@@ -147,13 +147,14 @@ fn policy(
     let problems = Problems(closure.iter().flat_map(|unit| unit.problems.0.clone()).collect());
     problems.into_result(())?;
     let manifest = unit.manifest.clone().ok_or_else(|| Problem::of(&unit.module.path, "has no METADATA"))?;
-    let defined = |name: &&'static str| {
-        closure.iter().any(|other| {
-            other.analysis.package == unit.analysis.package
-                && other.analysis.rules.iter().any(|rule| rule.name == **name)
+    let own = || closure.iter().filter(|other| other.analysis.package == unit.analysis.package);
+    let place = |name: &'static str| {
+        own().find_map(|other| {
+            let rule = other.analysis.rules.iter().find(|rule| rule.name == name)?;
+            Some((name, (other.module.path.clone(), rule.place.0)))
         })
     };
-    let rules: Vec<&'static str> = RULES.iter().copied().filter(|name| defined(name)).collect();
+    let (rules, rule_places): (Vec<&'static str>, Vec<_>) = RULES.iter().copied().filter_map(place).unzip();
     if rules.is_empty() {
         let message = format!(
             "policy `{}` defines none of {}; it would never decide anything",
@@ -194,6 +195,8 @@ fn policy(
         manifest,
         package,
         rules,
+        rule_places,
+        asked_again: Paced::default(),
         reads: Arc::new(reads),
         reads_cluster,
         compiled,

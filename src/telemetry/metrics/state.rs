@@ -16,6 +16,7 @@ pub(super) static POLICY_RELOADS: Family<Counter> = Family::new(&["result"]);
 pub(super) static POLICY_RELOAD_OK: Gauge = Gauge::new();
 pub(super) static POLICY_REVISION: Family<Gauge> = Family::new(&["revision"]);
 pub(super) static PATCHES_DROPPED: Family<Counter> = Family::new(&["policy"]);
+pub(super) static PATCH_REPEATS: Family<Counter> = Family::new(&["policy"]);
 pub(super) static LEAVES_USED: Family<Counter> = Family::new(&["kind"]);
 /// From when until when, in seconds since 1970.
 pub(super) static BREAKGLASS: Mutex<Vec<(i64, i64)>> = Mutex::new(Vec::new());

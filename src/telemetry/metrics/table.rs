@@ -90,6 +90,8 @@ pub(super) static ALL: &[Description] = &[
         "1 for the revision of the policies that decide now; the revision is the digest of their sources", |metric, page| state::POLICY_REVISION.write(metric, page)),
     counter("portcullis_patches_dropped_total", &["policy"], "patches",
         "Patches of a policy that were dropped, because with them the object would have been denied or broken", |metric, page| state::PATCHES_DROPPED.write(metric, page)),
+    counter("portcullis_patch_repeats_total", &["policy"], "patches",
+        "Patches of a policy that were asked for again on their own result, and changed it: they are not idempotent", |metric, page| state::PATCH_REPEATS.write(metric, page)),
     counter("portcullis_leave_used_total", &["kind"], "reviews",
         "Reviews on which leave lifted a denial, by kind: exception or breakglass; dry runs are not counted", |metric, page| state::LEAVES_USED.write(metric, page)),
     gauge("portcullis_breakglass_open", &[], "documents",

@@ -31,6 +31,7 @@ fn everything() -> String {
     policy_error("p", "budget");
     policy_broken("p", true);
     patch_dropped("p");
+    patch_repeats("p");
     snapshot_reload(true);
     snapshot_revision(42);
     snapshot_confirmed(Duration::from_secs(1));

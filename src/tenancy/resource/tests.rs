@@ -76,3 +76,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_set_includes_what_it_names_something_of() {
+    for (pattern, group, resource, expected) in [
+        ("pods", "", "pods", true),
+        ("pods", "", "secrets", false),
+        ("pods", "apps", "pods", false),
+        ("ingresses.networking.k8s.io/status", "networking.k8s.io", "ingresses", true),
+        ("ingresses.networking.k8s.io/status", "networking.k8s.io", "networkpolicies", false),
+        ("*.cert-manager.io", "acme.cert-manager.io", "orders", true),
+        ("*.cert-manager.io/*", "cert-manager.io", "certificates", true),
+        ("*.cert-manager.io", "evil-cert-manager.io", "orders", false),
+        ("*/scale", "apps", "deployments", false),
+        ("*", "apps", "deployments", true),
+        ("*/*", "", "secrets", true),
+    ] {
+        let found = Pattern::parse(pattern).unwrap().includes(group, resource);
+        assert_eq!(found, expected, "{pattern}: {resource}.{group}");
+    }
+}

@@ -105,7 +105,15 @@ impl Stage {
     }
 }
 
-/// The world, and in it what tests make and delete.
+/// An exemption for a person, without an end that a test could meet.
+fn exception(id: &str, policy: &str, subject: &str, tenant: &str, namespace: &str, resource: &str) -> String {
+    format!(
+        "  018f2b7c-0000-7000-8000-0000000000{id}: {{policy: {policy}, tenant: {tenant}, subjects: ['{subject}'], \
+         objects: [{{namespace: {namespace}, resource: {resource}}}], expires: '2099-01-01T00:00:00Z'}}\n"
+    )
+}
+
+/// The example tenancy, and in it what tests make and delete.
 pub fn enlarged(world: &str) -> String {
     let app = "apps:\n  acme/shop/brief: {id: 018f2b7c-0000-7000-8000-000000000029, sourceKind: image}";
     let namespaces = [
@@ -113,6 +121,33 @@ pub fn enlarged(world: &str) -> String {
         "  tn-acme-shop-app-brief: {kind: app, tenant: acme, project: shop, app: brief}",
         "  tn-acme-shop-sbx-002: {kind: sandbox, tenant: acme, project: shop, sandbox: 2, id: 018f2b7c-0000-7000-8000-000000000039}",
     ];
+    let exceptions = [
+        exception(
+            "e1",
+            "registry-allowlist",
+            "alice@acme.io",
+            "acme",
+            "tn-acme-shop-sbx-001",
+            "deployments.apps, name: emergency",
+        ),
+        exception(
+            "e2",
+            "vela-application-scope",
+            "oidc:erin@platform.io",
+            "acme",
+            "tn-acme-shop-app-frontend",
+            "applications.core.oam.dev",
+        ),
+        exception(
+            "e3",
+            "vela-application-shape",
+            "oidc:erin@platform.io",
+            "acme",
+            "tn-acme-shop-app-frontend",
+            "applications.core.oam.dev",
+        ),
+    ];
+    let world = format!("{world}\nexceptions:\n{}", exceptions.concat());
     world
         .replace("\napps:", &format!("\n{app}"))
         .replace("\nnamespaces:", &format!("\n{}", namespaces.join("\n")))

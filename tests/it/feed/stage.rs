@@ -87,6 +87,13 @@ impl Stage {
         self.api_at("127.0.0.1:0", true)
     }
 
+    /// The same with further flags.
+    pub fn api_with(&self, words: &[&str]) -> Gate {
+        let keys = self.text("keys");
+        let usual = ["--database", &self.url, "--api", "127.0.0.1:0", "--token-keys", &keys];
+        serve("api", &[&usual, words].concat(), true)
+    }
+
     /// The same where it was before.
     pub fn api_at(&self, address: &str, wait_ready: bool) -> Gate {
         let keys = self.text("keys");

@@ -8,7 +8,7 @@ use super::super::CaseFile;
 use super::tally::Tally;
 use super::{Filter, Outcome};
 use crate::admission::cases::{self, Answer, Case, CaseError, People};
-use crate::admission::{World, response};
+use crate::admission::{Endpoint, World, mutate, response};
 use crate::cli::law::{Files, Judge, Moment};
 use crate::policy::PolicySet;
 use crate::policy::set::Options;
@@ -71,6 +71,7 @@ impl Bench {
             Ok(answer) => outcome.wrong.extend(case.expect.check(&case.body, &answer)),
             Err(error) => outcome.wrong.push(error),
         }
+        outcome.wrong.extend(self.repeats(&body));
         for (name, other) in &self.others {
             let answer = other
                 .judge(&body, case.endpoint, &self.moment)
@@ -82,6 +83,21 @@ impl Bench {
             }
         }
         outcome
+    }
+}
+
+impl Bench {
+    /// Which patches are not idempotent. Asked of every case, since the API server asks for patches of whatever it asks for
+    /// a judgement of.
+    fn repeats(&self, body: &Bytes) -> Vec<String> {
+        if !self.judge.law.policies.iter().any(crate::policy::Policy::patches) {
+            return Vec::new();
+        }
+        let Ok(judged) = self.judge.judge(body, Endpoint::Mutate, &self.moment) else { return Vec::new() };
+        let Some(facts) = &judged.facts else { return Vec::new() };
+        let (law, budget) = (&self.judge.law, self.judge.budget);
+        let found = mutate::repeats(law, facts, &judged.review, &judged.verdict, budget, |_| true);
+        found.iter().map(ToString::to_string).collect()
     }
 }
 

@@ -1,0 +1,62 @@
+# METADATA
+# title: Pods of the StatefulSet controller look as it makes them
+# description: >-
+#   The StatefulSet controller names a Pod after its set and a number, and labels it with its own name and its revision. A
+#   Pod that comes under this controller's name without them has no StatefulSet behind it that the gate has judged. It does
+#   not show that the set lies in this namespace: controller-revisions keeps a set from making Pods elsewhere.
+# custom:
+#   id: statefulset-pods
+#   severity: high
+#   mode: enforce
+#   on_error: deny
+#   match:
+#     - operations: [CREATE]
+#       resources: [pods]
+#       namespaces: [app, sandbox, unregistered]
+package portcullis.statefulset_pods
+
+import data.portcullis.lib.lists
+import data.portcullis.lib.request
+
+deny contains finding if {
+	by_controller
+	not made
+	finding := {
+		"field": "metadata",
+		"msg": sprintf("%s makes Pods called after their StatefulSet and a number, with the labels `%s` and `%s`; this is none of them", [request.username, name_label, revision_label]),
+		"fix": "create the StatefulSet in this namespace and let its controller make the Pods; a Pod without a set is created under its author's own name",
+	}
+}
+
+name_label := "statefulset.kubernetes.io/pod-name"
+
+revision_label := "controller-revision-hash"
+
+by_controller if {
+	input.tenancy.requester.class == "system"
+	input.tenancy.requester.username == "system:serviceaccount:kube-system:statefulset-controller"
+}
+
+# All controllers of kube-system may share one name; then the owner says which of them it is.
+by_controller if {
+	input.tenancy.requester.class == "system"
+	some owner in owners
+	owner.kind == "StatefulSet"
+	startswith(owner.apiVersion, "apps/")
+}
+
+owners := [owner |
+	some owner in lists.each(input.request.object.metadata.ownerReferences)
+	owner.controller == true
+]
+
+made if {
+	pod := input.request.object.metadata
+	some owner in owners
+	owner.kind == "StatefulSet"
+	startswith(owner.apiVersion, "apps/")
+	startswith(pod.name, concat("", [owner.name, "-"]))
+	regex.match(`^(0|[1-9][0-9]{0,9})$`, trim_prefix(pod.name, concat("", [owner.name, "-"])))
+	pod.labels[name_label] == pod.name
+	pod.labels[revision_label] != ""
+}

@@ -3,8 +3,11 @@
 //! A gate names the ledger and the revision that it has, and is answered as soon as there is another, after 30 s at the
 //! latest. While it waits it waits on a number in memory ([`Mirror`]), not on the database.
 
+mod has;
+
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, State};
@@ -16,13 +19,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use self::has::Digest;
 use super::Api;
 use super::body::Query;
 use super::caller::Caller;
 use super::problem::{Code, Problem};
 use super::route::{Named, Part, Shape, Success};
 use crate::store::mirror::{Mirror, Next, Touch};
-use crate::store::revision::{self, Change, Now};
+use crate::store::revision::{self, Change, Now, Position};
 use crate::store::{StoreError, Tx, snapshot};
 use crate::telemetry::gzip;
 
@@ -56,6 +60,11 @@ pub struct SnapshotAnswer {
     pub ledger: String,
     /// The revision that the gate has afterwards.
     pub revision: u64,
+    /// Digest of all changes up to that revision; absent until the first. A gate says it in the header
+    /// `Portcullis-Snapshot-Digest` when it asks again, and gets a patch only where it follows.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    #[schema(value_type = Option<String>, nullable = false, max_length = 64)]
+    pub digest: Arc<str>,
     /// The document (`docs/snapshot.schema.json`), instead of a patch.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
@@ -87,10 +96,13 @@ pub async fn get(
     State(api): State<Api>,
     caller: Caller,
     TakesGzip(gzip): TakesGzip,
+    Digest(digest): Digest,
     Query(query): Query<SnapshotQuery>,
 ) -> Result<Feed, Problem> {
     let mirror = api.mirror()?;
-    let position = query.ledger.as_deref().zip(query.since);
+    let at = query.ledger.as_deref().zip(query.since);
+    let digest = digest.as_deref();
+    let position = at.map(|(ledger, revision)| Position { ledger, revision, digest });
     let cluster = query.cluster.as_deref();
     let patience = Duration::from_secs(query.wait.unwrap_or(PATIENCE).into());
     match mirror.next(position, patience).await {
@@ -101,24 +113,27 @@ pub async fn get(
             Err(Problem::new(Code::ServiceUnavailable, "this server is out of touch with the ledger"))
         }
         Next::Nothing => {
-            let (ledger, since) = position.unwrap_or_default();
-            patched(ledger, since, since, json!({}), gzip).await
+            let Some(at) = position else { return Err(Problem::of(Code::Internal)) };
+            let digest = at.digest.unwrap_or_default().into();
+            let now = Now { ledger: at.ledger.to_owned(), revision: at.revision, digest };
+            patched(&now, at.revision, json!({}), gzip).await
         }
         Next::Changes(now, changes) => {
-            let Some((_, since)) = position else { return Err(Problem::of(Code::Internal)) };
+            let Some(at) = position else { return Err(Problem::of(Code::Internal)) };
             let patch = match cluster {
                 None => revision::compose(&changes)?,
                 Some(cluster) => of_cluster(&api, &caller, cluster, &now, changes).await?,
             };
-            patched(&now.ledger, since, now.revision, patch, gzip).await
+            patched(&now, at.revision, patch, gzip).await
         }
         Next::Whole(now) => whole(&api, &caller, mirror, cluster, gzip, &now).await,
     }
 }
 
-async fn patched(ledger: &str, since: u64, revision: u64, patch: Value, gzip: bool) -> Result<Feed, Problem> {
+async fn patched(now: &Now, since: u64, patch: Value, gzip: bool) -> Result<Feed, Problem> {
+    let Now { ledger, revision, digest } = now.clone();
     let (since, patch) = (Some(since), Some(patch));
-    let answer = SnapshotAnswer { ledger: ledger.to_owned(), revision, whole: None, since, patch };
+    let answer = SnapshotAnswer { ledger, revision, digest, whole: None, since, patch };
     let bytes = bytes(&answer)?;
     let compressed = gzip && bytes.len() >= COMPRESS_FROM;
     Ok(Feed { bytes: if compressed { compress(bytes).await? } else { bytes }, compressed })
@@ -141,6 +156,7 @@ async fn of_cluster(
 ) -> Result<Value, Problem> {
     let mut tx = api.read(caller).await?;
     known(&mut tx, cluster).await?;
+    tx.is_after(now).await?;
     let parts: BTreeSet<_> = changes.iter().flat_map(|change| change.parts.iter().cloned()).collect();
     let mut patch = snapshot::patch(&mut tx, &parts, Some(cluster)).await?;
     tx.rollback().await?;
@@ -170,6 +186,7 @@ async fn whole(
         let answer = SnapshotAnswer {
             ledger: now.ledger.clone(),
             revision: now.revision,
+            digest: Arc::clone(&now.digest),
             whole,
             since: None,
             patch: None,

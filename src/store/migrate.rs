@@ -33,8 +33,10 @@ macro_rules! migrations {
     };
 }
 
-const SQLITE: &[Migration] = migrations!("sqlite": 1 "ledger", 2 "walls", 3 "audit_order", 4 "tokens");
-const POSTGRES: &[Migration] = migrations!("postgres": 1 "ledger", 2 "walls", 3 "audit_order", 4 "tokens");
+const SQLITE: &[Migration] =
+    migrations!("sqlite": 1 "ledger", 2 "walls", 3 "audit_order", 4 "tokens", 7 "digests");
+const POSTGRES: &[Migration] =
+    migrations!("postgres": 1 "ledger", 2 "walls", 3 "audit_order", 4 "tokens", 7 "digests");
 
 /// Any number, as long as nobody else locks by it.
 const LOCK: i64 = 0x706f_7274_6375_6c6c;

@@ -53,6 +53,9 @@ pub struct Snapshot {
     pub ledger: Arc<str>,
     /// Number of the last committed change; grows by commits of one ledger.
     pub revision: u64,
+    /// Digest of all changes up to this revision, where the source has said it. Two snapshots of one ledger and one revision
+    /// with different ones are of different histories. It is no part of the document.
+    pub digest: Option<Arc<str>>,
     /// The law that the ledger keeps, if it keeps one.
     pub law: Option<Law>,
     /// What holds for all tenants.

@@ -6,6 +6,7 @@ mod changes; // who follows whom, and in what order
 mod disk; // a disk that is full
 mod expiry; // sandboxes whose time is over
 mod faults; // API killed, database frozen, ledger restored, token rotated
+mod forks; // a copy of the ledger that was put back without a new id, and went on
 mod migrating; // a database whose schema is not there yet
 pub mod stage; // a ledger, its API, its gates
 mod unreadable; // an entry that gates cannot read

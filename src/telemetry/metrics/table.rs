@@ -108,6 +108,8 @@ pub(super) static ALL: &[Description] = &[
         "Copies of the tenancy snapshot written to --snapshot-cache, by result: ok or error", |metric, page| state::SNAPSHOT_KEPT.write(metric, page)),
     counter("portcullis_snapshot_reconcile_total", &["result"], "comparisons",
         "Comparisons of the snapshot that decides with the whole ledger, by result: same or different", |metric, page| state::SNAPSHOT_RECONCILED.write(metric, page)),
+    counter("portcullis_snapshot_forks_total", &[], "forks",
+        "Times that the ledger, or a gate that asks, had another history than what is decided by, so that the whole was taken", |metric, page| state::SNAPSHOT_FORKS.write(metric, page)),
     gauge("portcullis_ledger_token_expiry_timestamp_seconds", &[], "seconds",
         "When the token of --ledger-token ends, in seconds since 1970; absent where it does not say", state::write_token_expiry),
     gauge("portcullis_database_reachable", &[], "",

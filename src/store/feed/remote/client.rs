@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -14,6 +15,7 @@ use ureq::{Agent, Body};
 use super::Remote;
 use crate::store::feed::health::TroubleKind;
 use crate::store::feed::intake::Refused;
+use crate::store::revision::{DIGEST_HEADER, Position};
 use crate::telemetry::gzip;
 use crate::tenancy::snapshot::{Held, LENGTH_MAX, Snapshot, SnapshotError};
 
@@ -34,6 +36,7 @@ pub(super) enum Answer {
     Change {
         since: u64,
         revision: u64,
+        digest: Option<Arc<str>>,
         patch: Value,
     },
     Nothing,
@@ -87,6 +90,7 @@ pub(super) struct Client {
 #[derive(Deserialize)]
 struct Wire<'a> {
     revision: u64,
+    digest: Option<Arc<str>>,
     since: Option<u64>,
     #[serde(borrow)]
     whole: Option<&'a RawValue>,
@@ -98,16 +102,15 @@ impl Client {
         Self { remote, agent: None }
     }
 
-    /// Asks, and waits for an answer. Entries that do not read stay as they are in `before`.
-    pub(super) fn ask(
-        &mut self,
-        position: Option<(&str, u64)>,
-        before: Option<&Snapshot>,
-    ) -> Result<Answer, RemoteError> {
+    /// Asks for the whole, or for what has changed since `before`, and waits for an answer. Entries that do not read stay as
+    /// they are in `before`.
+    pub(super) fn ask(&mut self, whole: bool, before: Option<&Snapshot>) -> Result<Answer, RemoteError> {
         let agent = self.agent()?;
         let mut request = agent.get(format!("{}/api/v1/snapshot", self.remote.url.trim_end_matches('/')));
-        if let Some((ledger, since)) = position {
-            request = request.query("ledger", ledger).query("since", since.to_string());
+        if let Some(Position { ledger, revision, digest }) = before.filter(|_| !whole).map(Position::of) {
+            request = request.query("ledger", ledger).query("since", revision.to_string());
+            // An empty one is not known: an API that knows it answers the whole.
+            request = request.header(DIGEST_HEADER, digest.unwrap_or_default());
             request = request.query("wait", self.remote.hold.as_secs().clamp(1, 30).to_string());
         }
         if let Some(cluster) = &self.remote.cluster {
@@ -125,11 +128,14 @@ impl Client {
         let wire: Wire<'_> = serde_json::from_slice(&body)?;
         match (wire.whole, wire.since, wire.patch) {
             (Some(whole), ..) => {
-                let (snapshot, held) = read_whole(whole.get(), before)?;
+                let (mut snapshot, held) = read_whole(whole.get(), before)?;
+                snapshot.digest = wire.digest.filter(|digest| !digest.is_empty());
                 Ok(Answer::Whole(Box::new(snapshot), held))
             }
             (None, Some(since), Some(_)) if since == wire.revision => Ok(Answer::Nothing),
-            (None, Some(since), Some(patch)) => Ok(Answer::Change { since, revision: wire.revision, patch }),
+            (None, Some(since), Some(patch)) => {
+                Ok(Answer::Change { since, revision: wire.revision, digest: wire.digest, patch })
+            }
             _ => Err(RemoteError::Status {
                 status,
                 title: ": neither `whole` nor `since` and `patch`".to_owned(),

@@ -148,7 +148,7 @@ impl Follower {
 
     async fn look(&self, intake: &mut Intake, whole: bool) -> Result<(), LookError> {
         let (tx, now) = within(PATIENCE, async {
-            let mut tx = self.ledger.read(&self.scope).await?;
+            let mut tx = self.ledger.look(&self.scope).await?;
             let now = tx.ledger().await?;
             Ok((tx, now))
         })
@@ -157,10 +157,15 @@ impl Follower {
     }
 
     async fn take(&self, mut tx: Tx, intake: &mut Intake, now: Now, whole: bool) -> Result<(), LookError> {
+        let seen = intake.position().filter(|at| at.ledger == now.ledger).map(|at| at.revision);
+        self.ledger.found(seen, now.revision);
+        if let Some(current) = seen.filter(|seen| *seen > now.revision) {
+            tx.rollback().await?;
+            return Err(Refused::Older { current, offered: now.revision }.into());
+        }
         if !whole
             && let Some(current) = intake.current().cloned()
             && current.ledger == now.ledger.as_str().into()
-            && current.revision <= now.revision
         {
             if current.revision == now.revision && current.digest == now.known_digest() {
                 tx.rollback().await?;

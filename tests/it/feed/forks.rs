@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::stage::{On, SUSPENDED, Stage, decides, said, soon};
-use crate::support::Gate;
+use super::stage::{On, SUSPENDED, Stage, decides, readiness, said, soon};
 use crate::support::wire::SANDBOX;
+use crate::support::{Gate, portcullis};
 
 const FORKS: &str = "portcullis_snapshot_forks_total";
 
@@ -75,13 +75,15 @@ fn a_fork_of_a_higher_revision_is_seen_on_postgres() {
 /// The API goes on while its database is put back and another process writes: the history that it has in memory is no more.
 fn under_a_running_api(on: On) {
     let stage = Stage::new(on);
-    let [api, other] = [stage.api(), stage.api()];
+    let api = stage.api();
     let gate = stage.remote(&api.api, &["--reconcile", "1h"]);
     stage.furnish(&api);
     stage.suspend(&api, true);
     decides(&gate, "before", SUSPENDED);
     api.signal(19);
     put_back(&stage);
+    // One that has not seen what is gone.
+    let other = stage.api();
     other_changes(&stage, &other, 2);
     api.signal(18);
     decides(&gate, "by the ledger that is there now", "");
@@ -123,4 +125,74 @@ fn a_fork_is_seen_by_a_gate_that_starts_with_its_copy() {
     other_changes(&stage, &api, 1);
     decides(&gate, "by the ledger that is there now", "");
     soon("told", || gate.metric(FORKS, &[]) > 0);
+}
+
+/// What an API has seen stands in its cache: it refuses a database that is older, says why, and is well once that has a new id.
+fn turned_back(on: On) {
+    let stage = Stage::new(on);
+    let cache = stage.text("cache");
+    let words = ["--snapshot-cache", cache.as_str()];
+    let api = stage.api_with(&words, true);
+    stage.furnish(&api);
+    stage.suspend(&api, true);
+    let revision = stage.number("SELECT revision FROM ledger");
+    soon("it has heard that", || {
+        api.metric("portcullis_snapshot_revision", &[]) == u64::try_from(revision).unwrap()
+    });
+    assert!(api.end(15).success());
+    put_back(&stage);
+    let api = stage.api_with(&words, false);
+    let gate = stage.remote_when(&api.api, &[], false);
+    refuses(&stage, &api, revision);
+    soon("a gate is told why", || readiness(&gate).1.contains("portcullis restore --renew"));
+    renew(&stage);
+    soon("ready without a restart", || api.get("/readyz").0 == 200);
+    decides(&gate, "by the ledger that is to stay", "");
+    stage.suspend(&api, true);
+    decides(&gate, "and its changes", SUSPENDED);
+
+    // Under an API that goes on it is the same.
+    let revision = stage.number("SELECT revision FROM ledger");
+    put_back(&stage);
+    refuses(&stage, &api, revision);
+    assert!(said(&gate, SANDBOX).contains(SUSPENDED), "the gate decides by what it has");
+    renew(&stage);
+    decides(&gate, "once it has a new id", "");
+}
+
+/// Reads and writes are refused, and readiness names the cause and the way out.
+fn refuses(stage: &Stage, api: &Gate, seen: i64) {
+    let expected = format!("at revision {}, and revision {seen} was seen here", seen - 1);
+    soon("not ready, and why", || {
+        let (status, page) = api.get("/readyz");
+        status == 503 && page.contains(&expected) && page.contains("portcullis restore --renew")
+    });
+    for (method, path) in [
+        ("GET", "/api/v1/clusters"),
+        ("POST", "/api/v1/clusters/eu-1/tenants/acme:resume"),
+        ("GET", "/api/v1/snapshot"),
+    ] {
+        let (status, problem) = stage.call(api, method, path, None);
+        assert_eq!(
+            (status, problem["code"].as_str()),
+            (503, Some("SERVICE_UNAVAILABLE")),
+            "{path}: {problem}"
+        );
+        assert!(problem["detail"].as_str().unwrap().contains(&expected), "{path}: {problem}");
+    }
+}
+
+fn renew(stage: &Stage) {
+    let done = portcullis().args(["restore", "--renew", "--database", &stage.url]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn a_database_that_was_turned_back_is_refused_on_sqlite() {
+    turned_back(On::Sqlite);
+}
+
+#[test]
+fn a_database_that_was_turned_back_is_refused_on_postgres() {
+    turned_back(On::Postgres);
 }

@@ -73,6 +73,13 @@ impl Stage {
         self.api_at("127.0.0.1:0", true)
     }
 
+    /// The same with further flags.
+    pub fn api_with(&self, words: &[&str], wait_ready: bool) -> Gate {
+        let keys = self.text("keys");
+        let own = ["--database", &self.url, "--api", "127.0.0.1:0", "--token-keys", &keys];
+        serve("api", &[&own[..], words].concat(), wait_ready)
+    }
+
     /// The same where it was before.
     pub fn api_at(&self, address: &str, wait_ready: bool) -> Gate {
         let keys = self.text("keys");

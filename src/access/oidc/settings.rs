@@ -20,6 +20,8 @@ pub struct Settings {
     pub jwks: Source,
     /// Its subjects who run the platform.
     pub admins: BTreeSet<String>,
+    /// Its subjects that are gates, such as `system:serviceaccount:portcullis:portcullis`.
+    pub gates: BTreeSet<String>,
 }
 
 /// What is wrong with the flag.
@@ -29,9 +31,9 @@ pub enum SettingsError {
     #[error("`{0}` is not `key=value`")]
     NoPair(String),
     /// A key that means nothing.
-    #[error("`{0}` is no key (issuer, audience, jwks, ca, admin)")]
+    #[error("`{0}` is no key (issuer, audience, jwks, ca, admin, gate)")]
     Unknown(String),
-    /// A key twice, but for `admin`.
+    /// A key twice, but for `admin` and `gate`.
     #[error("`{0}` stands twice")]
     Twice(String),
     /// A key that has to be there.
@@ -43,6 +45,12 @@ pub enum SettingsError {
     /// An administrator that cannot be.
     #[error("`admin`: {0}")]
     Admin(#[from] SubjectError),
+    /// A gate that cannot be.
+    #[error("`gate`: {0}")]
+    Gate(SubjectError),
+    /// A subject with two roles.
+    #[error("`{0}` is named by `admin` and by `gate`")]
+    Both(String),
     /// Keys over a connection that anybody can change say what anybody likes.
     #[error("`jwks` is a file or an https:// address")]
     Scheme,
@@ -56,7 +64,7 @@ impl FromStr for Settings {
 
     fn from_str(flag: &str) -> Result<Self, SettingsError> {
         let (mut issuer, mut audience, mut jwks, mut ca) = (None, None, None, None);
-        let mut admins = BTreeSet::new();
+        let (mut admins, mut gates) = (BTreeSet::new(), BTreeSet::new());
         for part in flag.split(',') {
             let Some((key, value)) = part.split_once('=').filter(|(_, value)| !value.is_empty()) else {
                 return Err(SettingsError::NoPair(part.to_owned()));
@@ -71,6 +79,11 @@ impl FromStr for Settings {
                     admins.insert(value.to_owned());
                     continue;
                 }
+                "gate" => {
+                    subject::check(value).map_err(SettingsError::Gate)?;
+                    gates.insert(value.to_owned());
+                    continue;
+                }
                 other => return Err(SettingsError::Unknown(other.to_owned())),
             };
             if place.replace(value).is_some() {
@@ -80,7 +93,11 @@ impl FromStr for Settings {
         let missing = SettingsError::Missing;
         let names = Names::new(issuer.ok_or(missing("issuer"))?, audience.ok_or(missing("audience"))?)?;
         let jwks = source(jwks.ok_or(missing("jwks"))?, ca)?;
-        Ok(Self { issuer: names.issuer().to_owned(), audience: names.audience().to_owned(), jwks, admins })
+        if let Some(both) = admins.intersection(&gates).next() {
+            return Err(SettingsError::Both(both.clone()));
+        }
+        let (issuer, audience) = (names.issuer().to_owned(), names.audience().to_owned());
+        Ok(Self { issuer, audience, jwks, admins, gates })
     }
 }
 

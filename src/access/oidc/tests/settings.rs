@@ -37,6 +37,8 @@ fn what_is_wrong_with_it() {
         ("issuer=portcullis,audience=a,jwks=f", NamesError::Reserved.into()),
         ("issuer=a#b,audience=a,jwks=f", NamesError::Grammar.into()),
         ("issuer=i,audience=a,jwks=f,admin=a b", SubjectError::Character.into()),
+        ("issuer=i,audience=a,jwks=f,gate=a b", SettingsError::Gate(SubjectError::Character)),
+        ("issuer=i,audience=a,jwks=f,gate=g,admin=g", SettingsError::Both("g".to_owned())),
         ("issuer=i,audience=a,jwks=http://id.example.com/keys", SettingsError::Scheme),
         ("issuer=i,audience=a,jwks=ftp://id.example.com/keys", SettingsError::Scheme),
         ("issuer=i,audience=a,jwks=f,ca=ca.pem", SettingsError::Ca),

@@ -19,15 +19,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use self::has::Digest;
+use self::has::{Digest, Format};
 use super::Api;
 use super::body::Query;
 use super::caller::Caller;
 use super::problem::{Code, Problem};
 use super::route::{Named, Part, Shape, Success};
-use crate::store::mirror::{Mirror, Next, Touch};
+use crate::store::mirror::{Mirror, Next, Touch, Variant};
 use crate::store::revision::{self, Change, Now, Position};
-use crate::store::{StoreError, Tx, snapshot};
+use crate::store::{Stage, StoreError, Tx, snapshot};
 use crate::telemetry::gzip;
 
 /// How long a gate is kept waiting when nothing changes, in seconds.
@@ -65,6 +65,9 @@ pub struct SnapshotAnswer {
     #[serde(skip_serializing_if = "str::is_empty")]
     #[schema(value_type = Option<String>, nullable = false, max_length = 64)]
     pub digest: Arc<str>,
+    /// Format of the document and of patches over it: the newest that this build writes and the gate reads, as it says in
+    /// the header `Portcullis-Snapshot-Format`.
+    pub format: u32,
     /// The document (`docs/snapshot.schema.json`), instead of a patch.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
@@ -97,6 +100,7 @@ pub async fn get(
     caller: Caller,
     TakesGzip(gzip): TakesGzip,
     Digest(digest): Digest,
+    Format(format): Format,
     Query(query): Query<SnapshotQuery>,
 ) -> Result<Feed, Problem> {
     let mirror = api.mirror()?;
@@ -106,6 +110,11 @@ pub async fn get(
     let cluster = query.cluster.as_deref();
     let patience = Duration::from_secs(query.wait.unwrap_or(PATIENCE).into());
     match mirror.next(position, patience).await {
+        Next::Away(Touch::Refuses)
+            if let Stage::TurnedBack { seen, found } = *api.ledger().stage().borrow() =>
+        {
+            Err(StoreError::TurnedBack { seen, found }.into())
+        }
         Next::Away(Touch::Refuses) => {
             Err(Problem::new(Code::ServiceUnavailable, "this server cannot read the ledger's document"))
         }
@@ -116,7 +125,7 @@ pub async fn get(
             let Some(at) = position else { return Err(Problem::of(Code::Internal)) };
             let digest = at.digest.unwrap_or_default().into();
             let now = Now { ledger: at.ledger.to_owned(), revision: at.revision, digest };
-            patched(&now, at.revision, json!({}), gzip).await
+            patched(&now, at.revision, json!({}), format, gzip).await
         }
         Next::Changes(now, changes) => {
             let Some(at) = position else { return Err(Problem::of(Code::Internal)) };
@@ -124,16 +133,20 @@ pub async fn get(
                 None => revision::compose(&changes)?,
                 Some(cluster) => of_cluster(&api, &caller, cluster, &now, changes).await?,
             };
-            patched(&now, at.revision, patch, gzip).await
+            patched(&now, at.revision, patch, format, gzip).await
         }
-        Next::Whole(now) => whole(&api, &caller, mirror, cluster, gzip, &now).await,
+        Next::Whole(now) => {
+            whole(&api, &caller, mirror, Variant { cluster: cluster.map(str::to_owned), gzip, format }, &now)
+                .await
+        }
     }
 }
 
-async fn patched(now: &Now, since: u64, patch: Value, gzip: bool) -> Result<Feed, Problem> {
+async fn patched(now: &Now, since: u64, mut patch: Value, format: u32, gzip: bool) -> Result<Feed, Problem> {
+    snapshot::render_down(&mut patch, format);
     let Now { ledger, revision, digest } = now.clone();
     let (since, patch) = (Some(since), Some(patch));
-    let answer = SnapshotAnswer { ledger, revision, digest, whole: None, since, patch };
+    let answer = SnapshotAnswer { ledger, revision, digest, format, whole: None, since, patch };
     let bytes = bytes(&answer)?;
     let compressed = gzip && bytes.len() >= COMPRESS_FROM;
     Ok(Feed { bytes: if compressed { compress(bytes).await? } else { bytes }, compressed })
@@ -171,30 +184,33 @@ async fn whole(
     api: &Api,
     caller: &Caller,
     mirror: &Mirror,
-    cluster: Option<&str>,
-    gzip: bool,
+    variant: Variant,
     now: &Now,
 ) -> Result<Feed, Problem> {
+    let Variant { gzip, format, .. } = variant;
+    let cluster = variant.cluster.as_deref();
     let make = async {
         let mut tx = api.read(caller).await?;
         if let Some(cluster) = cluster {
             known(&mut tx, cluster).await?;
         }
         let now = tx.ledger().await?;
-        let whole = Some(snapshot::whole(&mut tx, cluster).await?);
+        let mut whole = snapshot::whole(&mut tx, cluster).await?;
         tx.rollback().await?;
+        snapshot::render_down(&mut whole, format);
         let answer = SnapshotAnswer {
             ledger: now.ledger.clone(),
             revision: now.revision,
             digest: Arc::clone(&now.digest),
-            whole,
+            format,
+            whole: Some(whole),
             since: None,
             patch: None,
         };
         let bytes = bytes(&answer)?;
         Ok::<_, Problem>((now, if gzip { compress(bytes).await? } else { bytes }))
     };
-    let bytes = mirror.document(cluster, gzip, now, make).await?;
+    let bytes = mirror.document(&variant, now, make).await?;
     Ok(Feed { bytes, compressed: gzip })
 }
 

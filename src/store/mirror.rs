@@ -29,13 +29,21 @@ const DOCUMENTS_MAX: usize = 16;
 #[derive(Clone)]
 pub struct Mirror(Arc<Shared>);
 
-/// Whose document: a cluster's or the whole ledger's, compressed or not.
-type Variant = (Option<String>, bool);
+/// Which document it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Variant {
+    /// A cluster's, or the whole ledger's.
+    pub cluster: Option<String>,
+    /// Compressed or not.
+    pub gzip: bool,
+    /// In this format.
+    pub format: u32,
+}
 
 struct Shared {
     changes: Mutex<Changes>,
     turn: watch::Sender<Turn>,
-    touch: watch::Sender<bool>,
+    touch: watch::Sender<Touch>,
     documents: tokio::sync::Mutex<BTreeMap<Variant, (u64, Now, Bytes)>>,
     /// Counts the histories that this process has followed: a document of an earlier one is not sent any more.
     histories: AtomicU64,
@@ -104,7 +112,7 @@ pub enum Next {
 impl Mirror {
     /// Out of touch until told otherwise; once `closing` is cancelled nobody waits any more.
     pub fn new(closing: CancellationToken) -> Self {
-        let (turn, touch) = (watch::Sender::new(Turn::default()), watch::Sender::new(false));
+        let (turn, touch) = (watch::Sender::new(Turn::default()), watch::Sender::new(Touch::default()));
         let (changes, documents) = (Mutex::default(), tokio::sync::Mutex::default());
         let histories = AtomicU64::new(0);
         Self(Arc::new(Shared { changes, turn, touch, documents, histories, closing }))
@@ -123,12 +131,11 @@ impl Mirror {
     /// Whether this process hears what is committed.
     pub(super) fn touched(&self, now: Touch) {
         self.0.turn.send_if_modified(|turn| std::mem::replace(&mut turn.touch, now) != now);
-        let in_touch = now == Touch::InTouch;
-        self.0.touch.send_if_modified(|touch| std::mem::replace(touch, in_touch) != in_touch);
+        self.0.touch.send_if_modified(|touch| std::mem::replace(touch, now) != now);
     }
 
     /// Whether this process hears what is committed, as that changes.
-    pub fn touch(&self) -> watch::Receiver<bool> {
+    pub fn touch(&self) -> watch::Receiver<Touch> {
         self.0.touch.subscribe()
     }
 
@@ -214,15 +221,13 @@ impl Mirror {
     /// As `make`.
     pub async fn document<E>(
         &self,
-        cluster: Option<&str>,
-        compressed: bool,
+        variant: &Variant,
         now: &Now,
         make: impl Future<Output = Result<(Now, Bytes), E>>,
     ) -> Result<Bytes, E> {
         let mut documents = self.0.documents.lock().await;
         let history = self.0.histories.load(Ordering::Acquire);
-        let key = (cluster.map(str::to_owned), compressed);
-        if let Some((from, of, document)) = documents.get(&key)
+        if let Some((from, of, document)) = documents.get(variant)
             && *from == history
             && of.ledger == now.ledger
             && of.revision >= now.revision
@@ -233,7 +238,7 @@ impl Mirror {
         if documents.len() >= DOCUMENTS_MAX {
             documents.clear();
         }
-        documents.insert(key, (history, of, document.clone()));
+        documents.insert(variant.clone(), (history, of, document.clone()));
         Ok(document)
     }
 }

@@ -26,6 +26,9 @@ pub const CHANNEL: &str = "portcullis_ledger";
 /// The header in which a gate says the digest of the revision that it has. A query would be refused by an API that is older.
 pub const DIGEST_HEADER: &str = "Portcullis-Snapshot-Digest";
 
+/// The header in which a gate says the newest format of the snapshot that it reads; without it, the first.
+pub const FORMAT_HEADER: &str = "Portcullis-Snapshot-Format";
+
 /// Characters of changes that are worth composing; beyond, the whole document is less work and less memory.
 const BYTES_MAX: i64 = 16 * 1024 * 1024;
 

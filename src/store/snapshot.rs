@@ -3,6 +3,7 @@
 //! Both come from the same statements, one a table, so a patch and the whole cannot disagree. A patch names every key of
 //! what it renders, absent ones as null: laid over an older document (RFC 7396) it leaves nothing of what was there.
 
+mod down;
 mod law;
 mod leave;
 mod policy_sets;
@@ -19,6 +20,8 @@ use super::part::Part;
 use super::revision::Now;
 use super::tx::Tx;
 use crate::tenancy::snapshot::{FORMAT_VERSION, PolicySet};
+
+pub use down::{FORMAT_MIN, render_down};
 
 /// Above so many parts of one kind their whole table is read at once.
 const SINGLY_MAX: usize = 16;

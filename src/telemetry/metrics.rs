@@ -174,6 +174,12 @@ pub fn snapshot_forked() {
     state::SNAPSHOT_FORKS.add(1);
 }
 
+/// Tells how many places of the snapshot have keys that this build does not know and passes over.
+#[expect(clippy::cast_precision_loss, reason = "at most 20 are counted")]
+pub fn snapshot_unknown_keys(places: usize) {
+    state::SNAPSHOT_UNKNOWN_KEYS.set(places as f64);
+}
+
 /// Tells how many tenants, and how many other entries, of the snapshot stay at an earlier state than the ledger's.
 #[expect(clippy::cast_precision_loss, reason = "samples are f64; a ledger has far fewer entries than 2^53")]
 pub fn snapshot_held(tenants: usize, others: usize) {

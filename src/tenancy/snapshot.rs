@@ -16,6 +16,7 @@ mod patch;
 mod policy_sets;
 mod read;
 mod shape;
+mod unknown;
 mod wire;
 mod write;
 
@@ -33,6 +34,7 @@ pub use policy_sets::{
     Law, Origin, PARAMS_DEPTH_MAX, PolicySet, RULES_BYTES_MAX, RULES_MAX, Rule, SETS_MAX, depth, rules_bytes,
 };
 pub use read::LENGTH_MAX;
+pub use unknown::pass_over;
 pub use wire::schema;
 
 use super::breakglass;

@@ -1,5 +1,6 @@
 //! What comes from a source, and whether it is taken: the order of revisions, other ledgers, changes that do not fit.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -8,7 +9,7 @@ use tokio::sync::watch;
 use super::health::Health;
 use crate::store::revision::Position;
 use crate::telemetry::metrics;
-use crate::tenancy::snapshot::{Changes, Held, Snapshot, SnapshotError};
+use crate::tenancy::snapshot::{Changes, Held, Snapshot, SnapshotError, pass_over};
 
 /// Who is handed each new snapshot, and what of it changed; nothing where it is another as a whole. Called in order, and
 /// what it does counts towards the time that a change takes to decide.
@@ -44,7 +45,8 @@ pub enum Offer {
 pub enum Refused {
     /// A ledger does not go back. One that was restored has another id.
     #[error(
-        "the ledger is at revision {offered}, before {current}, which decides here; a ledger that is restored needs a new id"
+        "the ledger is at revision {offered}, before {current}, which decides here; a ledger that is restored needs a new id: \
+         `portcullis restore` gives it one, and `portcullis restore --renew` one that was put back by other means"
     )]
     Older {
         /// The revision in force.
@@ -186,18 +188,31 @@ impl Intake {
         if self.held.is_touched_by(patch, current) {
             return Err(Refused::Held);
         }
-        let applied = current.apply(patch, revision).inspect_err(|_| metrics::snapshot_reload(false));
-        let (mut next, changes) = applied?;
+        let (applied, unknown) = apply(current, patch, revision, !self.held.unknown.is_empty());
+        let (mut next, changes) = applied.inspect_err(|_| metrics::snapshot_reload(false))?;
         next.digest = digest;
         metrics::snapshot_reload(true);
+        let all = self.held.unknown.union(&unknown).cloned().collect();
+        self.passed_over(all);
         let next = Arc::new(next);
         self.put(Arc::clone(&next), Some(&changes));
         self.latest.send_replace(Some(next));
         Ok(())
     }
 
+    /// Tells of keys that this build does not know, each once.
+    fn passed_over(&mut self, unknown: BTreeSet<String>) {
+        metrics::snapshot_unknown_keys(unknown.len());
+        for place in unknown.difference(&self.held.unknown) {
+            tracing::warn!(%place, "the ledger says what this build does not know; it decides nothing, and is passed over");
+        }
+        self.held.unknown = unknown;
+    }
+
     /// Tells of what is held, where that is news.
-    fn hold(&mut self, held: Held) {
+    fn hold(&mut self, mut held: Held) {
+        self.passed_over(std::mem::take(&mut held.unknown));
+        held.unknown.clone_from(&self.held.unknown);
         self.health.held(held.tenants.len(), held.others.len());
         if held != self.held {
             for problem in &held.problems {
@@ -225,6 +240,25 @@ impl Intake {
         }
         self.in_force.send_replace(Some(Arc::clone(&snapshot)));
         self.current = Some(snapshot);
+    }
+}
+
+/// Applies a change, without the keys that this build does not know where there are some; those are the second answer.
+fn apply(
+    current: &Snapshot,
+    patch: &Value,
+    revision: u64,
+    expected: bool,
+) -> (Result<(Snapshot, Changes), SnapshotError>, BTreeSet<String>) {
+    let known = if expected { None } else { Some(current.apply(patch, revision)) };
+    if let Some(Ok(applied)) = known {
+        return (Ok(applied), BTreeSet::new());
+    }
+    let mut rest = patch.clone();
+    let unknown = pass_over(&mut rest);
+    match known {
+        Some(refused) if unknown.is_empty() => (refused, unknown),
+        _ => (current.apply(&rest, revision), unknown),
     }
 }
 

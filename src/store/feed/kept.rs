@@ -108,7 +108,7 @@ impl Kept {
         if checksum(document) != head.sha256 {
             return Err(KeptError::Torn);
         }
-        let mut snapshot = Snapshot::parse("snapshot.cache", document)?;
+        let mut snapshot = parse(document)?;
         snapshot.digest = head.digest;
         Ok(Some((snapshot, now().saturating_sub(Duration::from_millis(head.confirmed)))))
     }
@@ -134,6 +134,20 @@ impl Kept {
             return Err(error.into());
         }
         Ok(())
+    }
+}
+
+/// A build that is newer than this one may have written it, before it was taken back.
+fn parse(document: &[u8]) -> Result<Snapshot, KeptError> {
+    const NAME: &str = "snapshot.cache";
+    match Snapshot::parse(NAME, document) {
+        Err(error @ SnapshotError::Invalid { .. }) => {
+            match Snapshot::or_last_good(NAME, serde_json::from_slice(document)?, None)? {
+                (snapshot, held) if held.is_empty() => Ok(snapshot),
+                _ => Err(error.into()),
+            }
+        }
+        parsed => Ok(parsed?),
     }
 }
 

@@ -6,6 +6,10 @@ fn now(ledger: &str, revision: u64) -> Now {
     Now { ledger: ledger.to_owned(), revision, digest: format!("{ledger}{revision}").into() }
 }
 
+fn plain() -> Variant {
+    Variant { cluster: None, gzip: false, format: 1 }
+}
+
 fn at<'a>(ledger: &'a str, revision: u64, digest: Option<&'a str>) -> Position<'a> {
     Position { ledger, revision, digest }
 }
@@ -93,13 +97,10 @@ async fn a_document_of_another_history_is_not_sent() {
         Ok::<_, std::convert::Infallible>((now, Bytes::from(text)))
     };
     mirror.whole(&now("a", 9));
-    assert_eq!(
-        mirror.document(None, false, &now("a", 9), make(now("a", 9), "before")).await.unwrap(),
-        "before"
-    );
+    assert_eq!(mirror.document(&plain(), &now("a", 9), make(now("a", 9), "before")).await.unwrap(), "before");
     let fork = Now { digest: "other".into(), ..now("a", 9) };
     mirror.whole(&fork);
-    assert_eq!(mirror.document(None, false, &fork, make(fork.clone(), "after")).await.unwrap(), "after");
+    assert_eq!(mirror.document(&plain(), &fork, make(fork.clone(), "after")).await.unwrap(), "after");
 }
 
 #[tokio::test]
@@ -168,11 +169,13 @@ async fn a_document_is_made_once_a_revision() {
         async move { Ok::<_, std::convert::Infallible>((now("a", revision), Bytes::from(revision.to_string()))) }
     };
     for (asked, have, expected) in [(1, 1, "1"), (1, 9, "1"), (2, 3, "3"), (3, 9, "3")] {
-        let document =
-            mirror.document(None, false, &now("a", asked), async { make(have).await }).await.unwrap();
+        let document = mirror.document(&plain(), &now("a", asked), async { make(have).await }).await.unwrap();
         assert_eq!(document, expected);
     }
     assert_eq!(made.load(std::sync::atomic::Ordering::Relaxed), 2);
-    let compressed = mirror.document(None, true, &now("a", 3), async { make(7).await }).await.unwrap();
+    let compressed = mirror
+        .document(&Variant { gzip: true, ..plain() }, &now("a", 3), async { make(7).await })
+        .await
+        .unwrap();
     assert_eq!(compressed, "7", "who takes gzip is not answered with what is not compressed");
 }

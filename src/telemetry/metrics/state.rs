@@ -27,6 +27,7 @@ pub(super) static SNAPSHOT_RELOADS: Family<Counter> = Family::new(&["result"]);
 pub(super) static SNAPSHOT_KEPT: Family<Counter> = Family::new(&["result"]);
 pub(super) static SNAPSHOT_RECONCILED: Family<Counter> = Family::new(&["result"]);
 pub(super) static SNAPSHOT_FORKS: Counter = Counter::new();
+pub(super) static SNAPSHOT_UNKNOWN_KEYS: Gauge = Gauge::new();
 pub(super) static SNAPSHOT_HELD: Family<Gauge> = Family::new(&["kind"]);
 pub(super) static SNAPSHOT_CONFIRMED: Mutex<Option<Instant>> = Mutex::new(None);
 pub(super) static DECISIONS_DROPPED: Counter = Counter::new();

@@ -15,9 +15,9 @@ use ureq::{Agent, Body};
 use super::Remote;
 use crate::store::feed::health::TroubleKind;
 use crate::store::feed::intake::Refused;
-use crate::store::revision::{DIGEST_HEADER, Position};
+use crate::store::revision::{DIGEST_HEADER, FORMAT_HEADER, Position};
 use crate::telemetry::gzip;
-use crate::tenancy::snapshot::{Held, LENGTH_MAX, Snapshot, SnapshotError};
+use crate::tenancy::snapshot::{FORMAT_VERSION, Held, LENGTH_MAX, Snapshot, SnapshotError};
 
 /// What takes so much longer than it was asked to hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -57,6 +57,8 @@ pub(super) enum RemoteError {
     TooLong(u64),
     #[error("the ledger's API answers in the content encoding `{0}` (read here: gzip)")]
     Encoding(String),
+    #[error("the ledger's API answers in format {0} of the snapshot (read here: {FORMAT_VERSION})")]
+    Format(u32),
     #[error("the answer of the ledger's API cannot be read: {0}")]
     Body(std::io::Error),
     #[error("the ledger's API answers what is no snapshot: {0}")]
@@ -71,9 +73,12 @@ impl RemoteError {
     /// Whether the API answers, and what it says is not taken.
     pub(super) const fn kind(&self) -> TroubleKind {
         match self {
-            Self::Answer(_) | Self::Document(_) | Self::Refused(_) | Self::TooLong(_) | Self::Encoding(_) => {
-                TroubleKind::Refused
-            }
+            Self::Answer(_)
+            | Self::Document(_)
+            | Self::Refused(_)
+            | Self::TooLong(_)
+            | Self::Format(_)
+            | Self::Encoding(_) => TroubleKind::Refused,
             Self::File { .. } | Self::Pem(_) | Self::Transport(_) | Self::Body(_) | Self::Status { .. } => {
                 TroubleKind::OutOfTouch
             }
@@ -91,6 +96,8 @@ pub(super) struct Client {
 struct Wire<'a> {
     revision: u64,
     digest: Option<Arc<str>>,
+    /// Of the document and of patches over it; an older API does not say it, and has the first.
+    format: Option<u32>,
     since: Option<u64>,
     #[serde(borrow)]
     whole: Option<&'a RawValue>,
@@ -119,6 +126,7 @@ impl Client {
         if let Some(bearer) = self.bearer()? {
             request = request.header("Authorization", bearer);
         }
+        request = request.header(FORMAT_HEADER, FORMAT_VERSION.to_string());
         let mut response = request.header("Accept-Encoding", "gzip").call().map_err(transport)?;
         let status = response.status().as_u16();
         let body = body(&mut response, BYTES_MAX)?;
@@ -126,6 +134,9 @@ impl Client {
             return Err(RemoteError::Status { status, title: title(&body) });
         }
         let wire: Wire<'_> = serde_json::from_slice(&body)?;
+        if let Some(format) = wire.format.filter(|format| *format != FORMAT_VERSION) {
+            return Err(RemoteError::Format(format));
+        }
         match (wire.whole, wire.since, wire.patch) {
             (Some(whole), ..) => {
                 let (mut snapshot, held) = read_whole(whole.get(), before)?;
@@ -270,7 +281,7 @@ fn title(body: &[u8]) -> String {
     }
     let Ok(Problem { code, detail }) = serde_json::from_slice(body) else { return String::new() };
     let words: Vec<String> = [code, detail].into_iter().flatten().collect();
-    let line: String = words.join(": ").chars().filter(|c| !c.is_control()).take(200).collect();
+    let line: String = words.join(": ").chars().filter(|c| !c.is_control()).take(400).collect();
     if line.is_empty() { line } else { format!(": {line}") }
 }
 

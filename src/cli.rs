@@ -5,6 +5,7 @@
 //! [`diagnostic`] shows what is wrong with a policy where it stands.
 
 pub mod audit;
+pub mod backup;
 pub mod breakglass;
 pub mod certs;
 pub mod completions;
@@ -20,6 +21,7 @@ pub mod name;
 pub mod openapi;
 pub mod output;
 pub mod policy;
+pub mod restore;
 pub mod review;
 pub mod scan;
 pub mod serve;
@@ -116,6 +118,10 @@ pub enum Command {
     Migrate(migrate::Args),
     /// Replace the master key that secrets in a ledger are sealed with
     MasterKey(master_key::Args),
+    /// Write a ledger to one file, while it is served
+    Backup(backup::Args),
+    /// Put a ledger back from a file, under a new id
+    Restore(restore::Args),
     /// Verify the audit log of a ledger
     Audit(audit::Args),
     /// Compose the name of a namespace from slugs
@@ -174,6 +180,8 @@ impl Command {
             Self::Breakglass(args) => breakglass::run(args),
             Self::Migrate(args) => migrate::run(args),
             Self::MasterKey(args) => master_key::run(args),
+            Self::Backup(args) => backup::run(args),
+            Self::Restore(args) => restore::run(args),
             Self::Audit(args) => audit::run(args),
             Self::Name(args) => name::run(args),
             Self::Openapi(args) => openapi::run(args),

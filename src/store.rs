@@ -54,6 +54,8 @@ pub mod snapshot;
 
 pub mod audit;
 
+pub mod backup;
+
 pub mod breakglass;
 
 pub mod bundles;

@@ -26,7 +26,7 @@ pub struct AccessArgs {
     #[arg(long, value_name = "NAME", env = "PORTCULLIS_TOKEN_AUDIENCE", default_value = AUDIENCE)]
     token_audience: String,
 
-    /// A further issuer: `issuer=…,audience=…,jwks=FILE or https://…[,ca=FILE][,admin=SUBJECT…]`; may be repeated
+    /// A further issuer: `issuer=…,audience=…,jwks=FILE or https://…[,ca=FILE][,admin=SUBJECT…][,gate=SUBJECT…,cluster=ID or *]`; may be repeated
     #[arg(long, value_name = "SETTINGS", env = "PORTCULLIS_OIDC", value_delimiter = ';')]
     oidc: Vec<Settings>,
 }

@@ -1,7 +1,7 @@
 //! Further issuers: OpenID Connect providers whose tokens are believed for who somebody is.
 //!
 //! What somebody is here, they do not say: roles come from memberships, which name `issuer#sub`, or from the list of
-//! administrators in the flag. Their keys are read from a file or over HTTPS, each pinned to one algorithm by its kind.
+//! administrators and gates in the flag. Their keys are read from a file or over HTTPS, each pinned to one algorithm by its kind.
 
 mod claims;
 pub mod jwks;
@@ -134,10 +134,16 @@ impl Provider {
         let payload = jws.verified(|kid| read.jwks.find(kid))?;
         let claims: Claims = serde_json::from_slice(&payload)
             .map_err(|_| TokenError::Malformed("its claims are not those of OpenID Connect"))?;
-        let Settings { issuer, audience, admins, .. } = self.settings();
+        let Settings { issuer, audience, admins, gates, clusters, .. } = self.settings();
         let (subject, expires) = claims.check(issuer, audience, now)?;
-        let roles = if admins.contains(&subject) { vec![Role::Admin] } else { Vec::new() };
-        Ok(Identity { roles, expires: Some(expires), ..Identity::known(issuer, &subject) })
+        let role = match () {
+            () if admins.contains(&subject) => Some(Role::Admin),
+            () if gates.contains(&subject) => Some(Role::Service),
+            () => None,
+        };
+        let clusters = clusters.clone().filter(|_| role == Some(Role::Service));
+        let roles = role.into_iter().collect();
+        Ok(Identity { roles, clusters, expires: Some(expires), ..Identity::known(issuer, &subject) })
     }
 
     /// Reads the keys again, unless somebody has asked for them less than `apart` ago; says whether they were read.

@@ -3,8 +3,11 @@
 //! A gate names the ledger and the revision that it has, and is answered as soon as there is another, after 30 s at the
 //! latest. While it waits it waits on a number in memory ([`Mirror`]), not on the database.
 
+mod has;
+
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, State};
@@ -16,15 +19,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use self::has::{Digest, Format};
 use super::Api;
 use super::body::Query;
 use super::caller::Caller;
 use super::problem::{Code, Problem};
 use super::route::{Named, Part, Shape, Success};
-use crate::store::mirror::{Mirror, Next, Touch};
-use crate::store::revision::{self, Change, Now};
-use crate::store::snapshot;
+use crate::store::mirror::{Mirror, Next, Touch, Variant};
+use crate::store::revision::{self, Change, Now, Position};
 use crate::store::snapshot::cluster::Cluster;
+use crate::store::{Stage, StoreError, snapshot};
 use crate::telemetry::gzip;
 
 /// How long a gate is kept waiting when nothing changes, in seconds.
@@ -58,6 +62,14 @@ pub struct SnapshotAnswer {
     pub ledger: String,
     /// The revision that the gate has afterwards.
     pub revision: u64,
+    /// Digest of all changes up to that revision; absent until the first. A gate says it in the header
+    /// `Portcullis-Snapshot-Digest` when it asks again, and gets a patch only where it follows.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    #[schema(value_type = Option<String>, nullable = false, max_length = 64)]
+    pub digest: Arc<str>,
+    /// Format of the document and of patches over it: the newest that this build writes and the gate reads, as it says in
+    /// the header `Portcullis-Snapshot-Format`.
+    pub format: u32,
     /// The document (`docs/snapshot.schema.json`), instead of a patch.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
@@ -92,14 +104,24 @@ pub async fn get(
     State(api): State<Api>,
     caller: Caller,
     TakesGzip(gzip): TakesGzip,
+    Digest(digest): Digest,
+    Format(format): Format,
     Query(query): Query<SnapshotQuery>,
 ) -> Result<Feed, Problem> {
     let mirror = api.mirror()?;
-    let position = query.ledger.as_deref().zip(query.since);
+    let at = query.ledger.as_deref().zip(query.since);
+    let digest = digest.as_deref();
+    let position = at.map(|(ledger, revision)| Position { ledger, revision, digest });
     let cluster = cluster_of(&api, &caller, query.cluster.as_deref()).await?;
     let cluster = cluster.as_ref();
+    let variant = Variant { cluster: cluster.map(|cluster| cluster.name.clone()), gzip, format };
     let patience = Duration::from_secs(query.wait.unwrap_or(PATIENCE).into());
     match mirror.next(position, patience).await {
+        Next::Away(Touch::Refuses)
+            if let Stage::TurnedBack { seen, found } = *api.ledger().stage().borrow() =>
+        {
+            Err(StoreError::TurnedBack { seen, found }.into())
+        }
         Next::Away(Touch::Refuses) => {
             Err(Problem::new(Code::ServiceUnavailable, "this server cannot read the ledger's document"))
         }
@@ -107,39 +129,43 @@ pub async fn get(
             Err(Problem::new(Code::ServiceUnavailable, "this server is out of touch with the ledger"))
         }
         Next::Nothing => {
-            let (ledger, since) = position.unwrap_or_default();
-            patched(ledger, since, since, json!({}), gzip).await
+            let Some(at) = position else { return Err(Problem::of(Code::Internal)) };
+            let digest = at.digest.unwrap_or_default().into();
+            let now = Now { ledger: at.ledger.to_owned(), revision: at.revision, digest };
+            patched(&now, at.revision, json!({}), &variant).await
         }
         Next::Changes(now, changes) => {
-            let Some((_, since)) = position else { return Err(Problem::of(Code::Internal)) };
+            let Some(at) = position else { return Err(Problem::of(Code::Internal)) };
             let Some(cluster) = cluster else {
-                return patched(&now.ledger, since, now.revision, revision::compose(&changes)?, gzip).await;
+                return patched(&now, at.revision, revision::compose(&changes)?, &variant).await;
             };
-            let make = of_cluster(&api, &caller, cluster, &now, (since, changes), gzip);
-            match mirror.patch((&cluster.id, gzip), since, &now, make).await? {
+            let make = of_cluster(&api, &caller, cluster, &now, (at.revision, changes), &variant);
+            match mirror.patch(&variant, at.revision, &now, make).await? {
                 Some((bytes, compressed)) => Ok(Feed { bytes, compressed }),
-                None => whole(&api, &caller, mirror, Some(cluster), gzip, &now).await,
+                None => whole(&api, &caller, mirror, &variant, &now).await,
             }
         }
-        Next::Whole(now) => whole(&api, &caller, mirror, cluster, gzip, &now).await,
+        Next::Whole(now) => whole(&api, &caller, mirror, &variant, &now).await,
     }
 }
 
-async fn patched(ledger: &str, since: u64, revision: u64, patch: Value, gzip: bool) -> Result<Feed, Problem> {
-    let (bytes, compressed) = written(ledger, since, revision, patch, gzip).await?;
+async fn patched(now: &Now, since: u64, patch: Value, variant: &Variant) -> Result<Feed, Problem> {
+    let (bytes, compressed) = written(now, since, patch, variant).await?;
     Ok(Feed { bytes, compressed })
 }
 
 /// A patch as it is sent, and whether it is compressed.
 async fn written(
-    ledger: &str,
+    now: &Now,
     since: u64,
-    revision: u64,
-    patch: Value,
-    gzip: bool,
+    mut patch: Value,
+    variant: &Variant,
 ) -> Result<(Bytes, bool), Problem> {
+    let Variant { gzip, format, .. } = *variant;
+    snapshot::render_down(&mut patch, format);
+    let Now { ledger, revision, digest } = now.clone();
     let (since, patch) = (Some(since), Some(patch));
-    let answer = SnapshotAnswer { ledger: ledger.to_owned(), revision, whole: None, since, patch };
+    let answer = SnapshotAnswer { ledger, revision, digest, format, whole: None, since, patch };
     let bytes = bytes(&answer)?;
     let compressed = gzip && bytes.len() >= COMPRESS_FROM;
     Ok((if compressed { compress(bytes).await? } else { bytes }, compressed))
@@ -182,9 +208,10 @@ async fn of_cluster(
     cluster: &Cluster,
     now: &Now,
     (since, changes): (u64, Vec<Change>),
-    gzip: bool,
+    variant: &Variant,
 ) -> Result<Option<(Bytes, bool)>, Problem> {
     let mut tx = api.read(caller).await?;
+    tx.is_after(now).await?;
     let parts: BTreeSet<_> = changes.iter().flat_map(|change| change.parts.iter().cloned()).collect();
     let patch = snapshot::cluster::patch_of(&mut tx, &parts, cluster, since).await?;
     tx.rollback().await?;
@@ -193,35 +220,37 @@ async fn of_cluster(
     if let Some(fields) = patch.as_object_mut() {
         fields.insert("revision".to_owned(), now.revision.into());
     }
-    written(&now.ledger, since, now.revision, patch, gzip).await.map(Some)
+    written(now, since, patch, variant).await.map(Some)
 }
 
 async fn whole(
     api: &Api,
     caller: &Caller,
     mirror: &Mirror,
-    cluster: Option<&Cluster>,
-    gzip: bool,
+    variant: &Variant,
     now: &Now,
 ) -> Result<Feed, Problem> {
-    let cluster = cluster.map(|cluster| cluster.name.as_str());
+    let Variant { gzip, format, .. } = *variant;
+    let cluster = variant.cluster.as_deref();
     let make = async {
         let mut tx = api.read(caller).await?;
         let now = tx.ledger().await?;
         let whole = snapshot::whole(&mut tx, cluster).await?;
         tx.rollback().await?;
-        let bytes = with_whole(&now, &whole)?;
+        let whole = snapshot::render_text_down(whole, format)?;
+        let bytes = with_whole(&now, format, &whole)?;
         drop(whole);
         Ok::<_, Problem>((now, if gzip { compress(bytes).await? } else { bytes }))
     };
-    let bytes = mirror.document(cluster, gzip, now, make).await?;
+    let bytes = mirror.document(variant, now, make).await?;
     Ok(Feed { bytes, compressed: gzip })
 }
 
 /// A [`SnapshotAnswer`] around a document that is text already.
-fn with_whole(now: &Now, whole: &[u8]) -> Result<Bytes, Problem> {
-    let (ledger, revision) = (now.ledger.clone(), now.revision);
-    let answer = bytes(&SnapshotAnswer { ledger, revision, whole: None, since: None, patch: None })?;
+fn with_whole(now: &Now, format: u32, whole: &[u8]) -> Result<Bytes, Problem> {
+    let Now { ledger, revision, digest } = now.clone();
+    let head = SnapshotAnswer { ledger, revision, digest, format, whole: None, since: None, patch: None };
+    let answer = bytes(&head)?;
     let fields = answer.strip_suffix(b"}").unwrap_or(&answer);
     Ok([fields, b",\"whole\":", whole, b"}"].concat().into())
 }

@@ -72,6 +72,17 @@ pub enum StoreError {
     /// The schema is not there yet. Nothing was kept; the same may succeed once it is.
     #[error("migrating: the ledger's schema is not complete yet")]
     Migrating,
+    /// The database was turned back: what this process has seen of the ledger is not in it. Nothing was kept.
+    #[error(
+        "the database has the ledger at revision {found}, and revision {seen} was seen here: it was turned back. Restore a backup \
+         with `portcullis restore`, or if it is to stay as it is, run `portcullis restore --renew`"
+    )]
+    TurnedBack {
+        /// The newest revision that this process has seen.
+        seen: u64,
+        /// What the database has.
+        found: u64,
+    },
     /// The address of a database is none.
     #[error("`{url}` is no address of a ledger: {problem}")]
     Address {

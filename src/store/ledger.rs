@@ -1,5 +1,7 @@
 //! The ledger as a whole: opened once, shared by clones.
 
+use std::sync::{Arc, OnceLock};
+
 use tokio::sync::watch;
 
 use super::audit::Denials;
@@ -19,6 +21,8 @@ pub struct Ledger {
     denials: Denials,
     reader: Reader,
     stage: watch::Sender<Stage>,
+    /// Id and revision of the ledger as this process knows it from before it was opened.
+    seen: Arc<OnceLock<(String, u64)>>,
 }
 
 /// How far the schema is, as far as this process knows.
@@ -31,6 +35,13 @@ pub enum Stage {
     Migrating,
     /// It is this program's.
     Ready,
+    /// It is, and the ledger in it is older than what this process has seen of it.
+    TurnedBack {
+        /// The newest revision that this process has seen.
+        seen: u64,
+        /// What the database has.
+        found: u64,
+    },
 }
 
 /// Where a revision is announced within this process.
@@ -71,6 +82,7 @@ impl Ledger {
             denials: Denials::default(),
             reader: Reader::default(),
             stage: watch::Sender::default(),
+            seen: Arc::default(),
         })
     }
 
@@ -94,8 +106,24 @@ impl Ledger {
         let now = revision::now(session.connection()).await?;
         session.rollback().await?;
         self.hub.heard(now.revision);
-        self.stage.send_replace(Stage::Ready);
+        let seen = self.seen.get().filter(|(ledger, _)| *ledger == now.ledger).map(|(_, seen)| *seen);
+        self.found(seen, now.revision);
         Ok(())
+    }
+
+    /// Says what is known of the ledger from before: a snapshot that was kept. The first word counts.
+    pub fn remember(&self, ledger: &str, revision: u64) {
+        let _ = self.seen.set((ledger.to_owned(), revision));
+    }
+
+    /// Tells at which revision the database is, and which was seen of the same ledger. While it is older than that,
+    /// transactions fail but for those that look.
+    pub(super) fn found(&self, seen: Option<u64>, found: u64) {
+        let next = match seen.filter(|seen| *seen > found) {
+            Some(seen) => Stage::TurnedBack { seen, found },
+            None => Stage::Ready,
+        };
+        self.stage.send_if_modified(|stage| std::mem::replace(stage, next) != next);
     }
 
     /// How far the schema is, as that changes.
@@ -109,6 +137,7 @@ impl Ledger {
         match *self.stage.borrow() {
             Stage::Ready => Ok(()),
             Stage::Migrating => Err(StoreError::Migrating),
+            Stage::TurnedBack { seen, found } => Err(StoreError::TurnedBack { seen, found }),
             Stage::Unknown => Err(StoreError::unavailable("it has not answered since this process started")),
         }
     }
@@ -122,6 +151,7 @@ impl Ledger {
             denials: Denials::default(),
             reader: Reader::default(),
             stage: watch::Sender::default(),
+            seen: Arc::default(),
         })
     }
 
@@ -144,6 +174,16 @@ impl Ledger {
     /// Begins a transaction that may change things. On SQLite there is one at a time; the others wait for their turn.
     pub async fn write(&self, scope: &Scope) -> Result<Tx, StoreError> {
         self.begin(scope, Mode::Write).await
+    }
+
+    /// As [`Ledger::read`], whether or not the database was turned back: to see what it has.
+    pub(super) async fn look(&self, scope: &Scope) -> Result<Tx, StoreError> {
+        match self.is_ready() {
+            Ok(()) | Err(StoreError::TurnedBack { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let session = self.database.begin(&scope.power().into(), Mode::Read).await?;
+        Ok(Tx::new(session, Mode::Read, scope.clone(), self))
     }
 
     async fn begin(&self, scope: &Scope, mode: Mode) -> Result<Tx, StoreError> {

@@ -33,10 +33,8 @@ macro_rules! migrations {
     };
 }
 
-const SQLITE: &[Migration] =
-    migrations!("sqlite": 1 "ledger", 2 "walls", 3 "audit_order", 4 "tokens", 5 "scale", 6 "released");
-const POSTGRES: &[Migration] =
-    migrations!("postgres": 1 "ledger", 2 "walls", 3 "audit_order", 4 "tokens", 5 "scale", 6 "released");
+const SQLITE: &[Migration] = migrations!("sqlite": 1 "ledger", 2 "walls", 3 "audit_order", 4 "tokens", 5 "scale", 6 "released", 7 "digests");
+const POSTGRES: &[Migration] = migrations!("postgres": 1 "ledger", 2 "walls", 3 "audit_order", 4 "tokens", 5 "scale", 6 "released", 7 "digests");
 
 /// Any number, as long as nobody else locks by it.
 const LOCK: i64 = 0x706f_7274_6375_6c6c;
@@ -68,41 +66,67 @@ pub(super) async fn run(database: &Database, migrations: &[Migration]) -> Result
     if pending(database, migrations).await?.is_empty() {
         return Ok(Vec::new());
     }
-    let mut session = match database.kind() {
+    let mut session = begin(database).await?;
+    table(&mut session).await?;
+    let missing = missing(&mut session, migrations).await?;
+    apply(&mut session, &missing).await?;
+    finish(&mut session, database.kind()).await?;
+    session.commit().await?;
+    Ok(missing)
+}
+
+/// Begins the one transaction at a time that may change the schema, as the owner of it.
+pub(super) async fn begin(database: &Database) -> Result<Session, StoreError> {
+    match database.kind() {
         // `BEGIN IMMEDIATE` is the lock.
-        Kind::Sqlite => database.begin(&Wall::Owner, Mode::Write).await?,
+        Kind::Sqlite => database.begin(&Wall::Owner, Mode::Write).await,
         Kind::Postgres => {
             roles::ensure(database).await?;
             let mut session = database.begin(&Wall::Owner, Mode::Write).await?;
-            execute(&mut session, "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0").await?;
+            let bounds = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
+                          SET LOCAL idle_in_transaction_session_timeout = 0";
+            execute(&mut session, bounds).await?;
             sqlx::query("SELECT pg_advisory_xact_lock($1)::text")
                 .bind(LOCK)
                 .execute(session.connection())
                 .await?;
-            session
+            Ok(session)
         }
-    };
+    }
+}
+
+/// Makes the schema in an empty database, as these migrations leave it.
+pub(super) async fn create(session: &mut Session, migrations: &[Migration]) -> Result<(), StoreError> {
+    table(session).await?;
+    apply(session, migrations).await
+}
+
+async fn table(session: &mut Session) -> Result<(), StoreError> {
     execute(
-        &mut session,
+        session,
         "CREATE TABLE IF NOT EXISTS portcullis_migrations (
             version BIGINT PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL, applied_at BIGINT NOT NULL)",
     )
-    .await?;
-    let missing = missing(&mut session, migrations).await?;
-    for migration in &missing {
-        execute(&mut session, migration.sql).await?;
-        record(&mut session, migration).await?;
+    .await
+}
+
+/// Applies migrations, and records them.
+pub(super) async fn apply(session: &mut Session, migrations: &[Migration]) -> Result<(), StoreError> {
+    for migration in migrations {
+        execute(session, migration.sql).await?;
+        record(session, migration).await?;
     }
-    first_row(&mut session).await?;
-    if database.kind() == Kind::Postgres {
-        execute(
-            &mut session,
-            "GRANT SELECT ON portcullis_migrations TO portcullis_admin, portcullis_snapshot",
-        )
-        .await?;
+    Ok(())
+}
+
+/// What a schema that is complete needs besides.
+pub(super) async fn finish(session: &mut Session, kind: Kind) -> Result<(), StoreError> {
+    first_row(session).await?;
+    if kind == Kind::Postgres {
+        let grant = "GRANT SELECT ON portcullis_migrations TO portcullis_admin, portcullis_snapshot";
+        execute(session, grant).await?;
     }
-    session.commit().await?;
-    Ok(missing)
+    Ok(())
 }
 
 async fn exists(database: &Database) -> Result<bool, StoreError> {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::revision::{Change, Now};
+use super::revision::{Change, Now, Position};
+use crate::telemetry::metrics;
 
 /// Changes that are remembered; a gate that is further behind takes the whole.
 const CHANGES_MAX: usize = 1024;
@@ -30,22 +32,59 @@ const PATCHES_MAX: usize = 64;
 #[derive(Clone)]
 pub struct Mirror(Arc<Shared>);
 
-/// Whose document: a cluster's or the whole ledger's, compressed or not.
-type Variant = (Option<String>, bool);
+/// Which document it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Variant {
+    /// A cluster's, or the whole ledger's.
+    pub cluster: Option<String>,
+    /// Compressed or not.
+    pub gzip: bool,
+    /// In this format.
+    pub format: u32,
+}
 
-/// Which patch: of a cluster, compressed or not, from a revision of a ledger.
-type PatchKey = (String, bool, String, u64);
+/// Which patch: of a variant, from a revision of a ledger, in the history that this process follows now.
+type PatchKey = (Variant, String, u64, u64);
 
 /// A patch as it is sent, and whether it is compressed; `None` stands for the whole document.
 type Patch = Option<(Bytes, bool)>;
 
 struct Shared {
     patches: tokio::sync::Mutex<BTreeMap<PatchKey, (u64, Patch)>>,
-    changes: Mutex<VecDeque<Change>>,
+    changes: Mutex<Changes>,
     turn: watch::Sender<Turn>,
-    touch: watch::Sender<bool>,
-    documents: tokio::sync::Mutex<BTreeMap<Variant, (Now, Bytes)>>,
+    touch: watch::Sender<Touch>,
+    documents: tokio::sync::Mutex<BTreeMap<Variant, (u64, Now, Bytes)>>,
+    /// Counts the histories that this process has followed: a document of an earlier one is not sent any more.
+    histories: AtomicU64,
     closing: CancellationToken,
+}
+
+/// The newest changes, in order, and what the first of them follows: revision and digest, where that is known.
+#[derive(Default)]
+struct Changes {
+    base: Option<(u64, Arc<str>)>,
+    kept: VecDeque<Change>,
+}
+
+impl Changes {
+    /// The digest of a revision, where it is known.
+    fn digest_at(&self, revision: u64) -> Option<&str> {
+        let base = self.base.as_ref().filter(|(at, _)| *at == revision).map(|(_, digest)| &**digest);
+        let at = self.kept.partition_point(|change| change.revision < revision);
+        let change = self.kept.get(at).filter(|change| change.revision == revision);
+        change.map(|change| &*change.digest).or(base)
+    }
+
+    /// Forgets the oldest until they are within the bounds.
+    fn shorten(&mut self) {
+        let mut bytes: usize = self.kept.iter().map(|change| change.patch.len()).sum();
+        while self.kept.len() > CHANGES_MAX || bytes > CHANGES_BYTES_MAX {
+            let Some(change) = self.kept.pop_front() else { return };
+            bytes -= change.patch.len();
+            self.base = Some((change.revision, change.digest));
+        }
+    }
 }
 
 /// Where the ledger is, as far as this process knows.
@@ -83,10 +122,11 @@ pub enum Next {
 impl Mirror {
     /// Out of touch until told otherwise; once `closing` is cancelled nobody waits any more.
     pub fn new(closing: CancellationToken) -> Self {
-        let (turn, touch) = (watch::Sender::new(Turn::default()), watch::Sender::new(false));
+        let (turn, touch) = (watch::Sender::new(Turn::default()), watch::Sender::new(Touch::default()));
         let (changes, documents) = (Mutex::default(), tokio::sync::Mutex::default());
         let patches = tokio::sync::Mutex::default();
-        Self(Arc::new(Shared { patches, changes, turn, touch, documents, closing }))
+        let histories = AtomicU64::new(0);
+        Self(Arc::new(Shared { patches, changes, turn, touch, documents, histories, closing }))
     }
 
     /// The ledger is here; what led to it is not known.
@@ -102,12 +142,11 @@ impl Mirror {
     /// Whether this process hears what is committed.
     pub(super) fn touched(&self, now: Touch) {
         self.0.turn.send_if_modified(|turn| std::mem::replace(&mut turn.touch, now) != now);
-        let in_touch = now == Touch::InTouch;
-        self.0.touch.send_if_modified(|touch| std::mem::replace(touch, in_touch) != in_touch);
+        self.0.touch.send_if_modified(|touch| std::mem::replace(touch, now) != now);
     }
 
     /// Whether this process hears what is committed, as that changes.
-    pub fn touch(&self) -> watch::Receiver<bool> {
+    pub fn touch(&self) -> watch::Receiver<Touch> {
         self.0.touch.subscribe()
     }
 
@@ -117,25 +156,26 @@ impl Mirror {
         if new.is_empty() && before.as_ref() == Some(now) {
             return self.touched(Touch::InTouch);
         }
-        let follows = before.is_some_and(|before| {
+        let follows = before.as_ref().is_some_and(|before| {
             before.ledger == now.ledger
                 && new.first().is_some_and(|first| first.revision == before.revision + 1)
         });
         if !follows {
-            changes.clear();
+            let base = new.is_empty().then(|| (now.revision, Arc::clone(&now.digest)));
+            *changes = Changes { base, kept: VecDeque::new() };
+            // A whole at a revision that is not newer, or of another ledger, may be of another history.
+            self.0.histories.fetch_add(1, Ordering::AcqRel);
         }
-        changes.extend(new);
-        let mut bytes: usize = changes.iter().map(|change| change.patch.len()).sum();
-        while changes.len() > CHANGES_MAX || bytes > CHANGES_BYTES_MAX {
-            bytes -= changes.pop_front().map_or(bytes, |change| change.patch.len());
-        }
+        changes.kept.extend(new);
+        changes.shorten();
         self.0.turn.send_replace(Turn { now: Some(now.clone()), touch: Touch::InTouch });
         drop(changes);
         self.touched(Touch::InTouch);
     }
 
-    /// Waits until there is something for whoever stands at `position`, ledger and revision, or has nothing.
-    pub async fn next(&self, position: Option<(&str, u64)>, patience: Duration) -> Next {
+    /// Waits until there is something for a gate at `position`, or for one that has nothing. One that says the digest of
+    /// its revision is answered with changes only where they follow that.
+    pub async fn next(&self, position: Option<Position<'_>>, patience: Duration) -> Next {
         let mut turn = self.0.turn.subscribe();
         let until = tokio::time::Instant::now() + patience;
         loop {
@@ -145,12 +185,15 @@ impl Mirror {
                 return Next::Away(touch);
             };
             let ahead = match position {
-                Some((ledger, revision)) if ledger == now.ledger => {
-                    if revision < now.revision {
-                        return self.next_after(revision, now);
+                Some(at) if at.ledger == now.ledger => {
+                    if at.revision < now.revision {
+                        return self.next_after(at, now);
+                    }
+                    if at.revision == now.revision && !is_of(at, Some(&now.digest)) {
+                        return Next::Whole(now);
                     }
                     // Another replica heard first; that it stays so is for the gate to refuse.
-                    revision > now.revision
+                    at.revision > now.revision
                 }
                 _ => return Next::Whole(now),
             };
@@ -165,14 +208,17 @@ impl Mirror {
         }
     }
 
-    fn next_after(&self, revision: u64, now: Now) -> Next {
+    fn next_after(&self, at: Position<'_>, now: Now) -> Next {
         let changes = self.0.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        let from = changes.partition_point(|change| change.revision <= revision);
+        if !is_of(at, changes.digest_at(at.revision)) {
+            return Next::Whole(now);
+        }
+        let from = changes.kept.partition_point(|change| change.revision <= at.revision);
         // More may have come since `now` was read; they are for the next question.
-        let until = changes.partition_point(|change| change.revision <= now.revision);
-        let found: Vec<Change> = changes.range(from.min(until)..until).cloned().collect();
+        let until = changes.kept.partition_point(|change| change.revision <= now.revision);
+        let found: Vec<Change> = changes.kept.range(from.min(until)..until).cloned().collect();
         let ends = (found.first().map(|first| first.revision), found.last().map(|last| last.revision));
-        if ends == (Some(revision + 1), Some(now.revision)) {
+        if ends == (Some(at.revision + 1), Some(now.revision)) {
             Next::Changes(now, found)
         } else {
             Next::Whole(now)
@@ -186,14 +232,14 @@ impl Mirror {
     /// As `make`.
     pub async fn document<E>(
         &self,
-        cluster: Option<&str>,
-        compressed: bool,
+        variant: &Variant,
         now: &Now,
         make: impl Future<Output = Result<(Now, Bytes), E>>,
     ) -> Result<Bytes, E> {
         let mut documents = self.0.documents.lock().await;
-        let key = (cluster.map(str::to_owned), compressed);
-        if let Some((of, document)) = documents.get(&key)
+        let history = self.0.histories.load(Ordering::Acquire);
+        if let Some((from, of, document)) = documents.get(variant)
+            && *from == history
             && of.ledger == now.ledger
             && of.revision >= now.revision
         {
@@ -203,26 +249,27 @@ impl Mirror {
         if documents.len() >= DOCUMENTS_MAX {
             documents.clear();
         }
-        documents.insert(key, (of, document.clone()));
+        documents.insert(variant.clone(), (history, of, document.clone()));
         Ok(document)
     }
 }
 
 impl Mirror {
-    /// The patch of a cluster as it is sent, and whether it is compressed, from revision `since` to `now` or later; `make` gives it and its revision where
-    /// it is not remembered. Others who ask meanwhile wait for it. `None` stands for the whole document.
+    /// The patch of a cluster as it is sent, and whether it is compressed, from revision `since` to `now` or later; `make`
+    /// gives it where it is not remembered. Others who ask meanwhile wait for it. `None` stands for the whole document.
     ///
     /// # Errors
     /// As `make`.
     pub async fn patch<E>(
         &self,
-        (cluster, compressed): (&str, bool),
+        variant: &Variant,
         since: u64,
         now: &Now,
         make: impl Future<Output = Result<Patch, E>>,
     ) -> Result<Patch, E> {
         let mut patches = self.0.patches.lock().await;
-        let key = (cluster.to_owned(), compressed, now.ledger.clone(), since);
+        let history = self.0.histories.load(Ordering::Acquire);
+        let key = (variant.clone(), now.ledger.clone(), since, history);
         if let Some((_, patch)) = patches.get(&key).filter(|(revision, _)| *revision >= now.revision) {
             return Ok(patch.clone());
         }
@@ -233,6 +280,19 @@ impl Mirror {
         patches.insert(key, (now.revision, patch.clone()));
         Ok(patch)
     }
+}
+
+/// Whether a gate is in the history in which its revision has this digest, as far as it says; an empty one is not known.
+fn is_of(at: Position<'_>, known: Option<&str>) -> bool {
+    let Some(has) = at.digest.filter(|has| Some(*has) != known) else { return true };
+    if !has.is_empty() && known.is_some_and(|known| !known.is_empty()) {
+        metrics::snapshot_forked();
+        tracing::error!(
+            revision = at.revision,
+            "a gate has another history of the ledger than its database; it gets the whole document"
+        );
+    }
+    false
 }
 
 #[cfg(test)]

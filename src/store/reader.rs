@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::db::Database;
 use super::error::StoreError;
-use super::{revision, snapshot};
+use super::revision::{self, Follows, Now};
+use super::snapshot;
 use crate::tenancy::snapshot::{Held, LENGTH_MAX, Snapshot, SnapshotError, bytes_of};
 
 /// A refusal makes it look whether the ledger holds what no commit of this program has written, but only so often: reading
@@ -73,32 +74,30 @@ impl Reader {
         }
     }
 
-    /// Applies the change that leads to `revision` of a ledger. What it leads to; nothing where the change concerns what
-    /// does not read already, which must be possible to mend.
+    /// Applies the change that leads to `at`, whose digest is still that of the revision before; `digest` is its own. What it
+    /// leads to; nothing where the change concerns what does not read already, which must be possible to mend.
     ///
     /// # Errors
     /// `Unreadable` where readers would refuse it.
     pub(super) async fn check(
         &self,
         database: &Database,
-        ledger: &str,
-        revision: u64,
+        at: &Now,
         patch: &Value,
+        digest: &Arc<str>,
     ) -> Result<Option<Current>, StoreError> {
         let known = self.lock().current.clone();
-        let follows =
-            |known: &Current| *known.snapshot.ledger == *ledger && known.snapshot.revision + 1 == revision;
         let current = match known {
-            Some(known) if follows(&known) => Some(known),
+            Some(known) if known.is_before(at) => Some(known),
             known => catch_up(database, known).await?,
         };
         let Some(current) = current else { return Ok(None) };
-        let mut next = current.apply(patch, revision);
+        let mut next = current.apply(patch, at.revision, Some(digest));
         if next.is_err() && self.may_read_anew() {
             let Some(whole) = whole(database).await? else { return Ok(None) };
-            next = whole.apply(patch, revision);
+            next = whole.apply(patch, at.revision, Some(digest));
         }
-        let next = next.map_err(unreadable)?.filter(|next| *next.snapshot.ledger == *ledger);
+        let next = next.map_err(unreadable)?.filter(|next| *next.snapshot.ledger == *at.ledger);
         next.map(|next| next.fits(&current, LENGTH_COMMIT_MAX)).transpose()
     }
 
@@ -118,12 +117,24 @@ impl Reader {
 }
 
 impl Current {
+    /// Whether it is the revision before, of the same history. A ledger that is restored may count the same numbers again.
+    fn is_before(&self, at: &Now) -> bool {
+        let Snapshot { ledger, revision, digest, .. } = &*self.snapshot;
+        **ledger == *at.ledger && revision + 1 == at.revision && *digest == at.known_digest()
+    }
+
     /// What a change leads to; nothing where it concerns what does not read already.
-    fn apply(&self, patch: &Value, revision: u64) -> Result<Option<Self>, SnapshotError> {
+    fn apply(
+        &self,
+        patch: &Value,
+        revision: u64,
+        digest: Option<&Arc<str>>,
+    ) -> Result<Option<Self>, SnapshotError> {
         if self.held.is_touched_by(patch, &self.snapshot) {
             return Ok(None);
         }
-        let (next, _) = self.snapshot.apply(patch, revision)?;
+        let (mut next, _) = self.snapshot.apply(patch, revision)?;
+        next.digest = digest.cloned();
         let length = self.length.saturating_add(bytes_of(patch));
         Ok(Some(Self { snapshot: Arc::new(next), held: Arc::clone(&self.held), length }))
     }
@@ -154,7 +165,9 @@ async fn catch_up(database: &Database, known: Option<Current>) -> Result<Option<
     let now = revision::now(on).await?;
     if let Some(known) = known.filter(|known| *known.snapshot.ledger == *now.ledger)
         && let Some(changes) = revision::since_on(on, now.revision, known.snapshot.revision).await?
-        && let Ok(Some(current)) = known.apply(&revision::compose(&changes)?, now.revision)
+        && revision::follows(known.snapshot.digest.as_deref(), &changes, &now) == Follows::Yes
+        && let Ok(Some(current)) =
+            known.apply(&revision::compose(&changes)?, now.revision, now.known_digest().as_ref())
     {
         session.rollback().await?;
         return Ok(Some(current));
@@ -175,7 +188,8 @@ async fn whole(database: &Database) -> Result<Option<Current>, StoreError> {
     let read =
         tokio::task::spawn_blocking(move || Snapshot::read_or_last_good("the ledger", &document, None));
     match read.await {
-        Ok(Ok((snapshot, held))) => {
+        Ok(Ok((mut snapshot, held))) => {
+            snapshot.digest = now.known_digest();
             Ok(Some(Current { snapshot: Arc::new(snapshot), held: Arc::new(held), length }))
         }
         Ok(Err(error)) => {
@@ -213,7 +227,7 @@ mod tests {
     fn document_is_measured_only_where_its_length_is_in_doubt() {
         let exact = bytes_of(&world());
         let before = current(exact);
-        let next = before.apply(&plan("x"), 99).unwrap().unwrap();
+        let next = before.apply(&plan("x"), 99, None).unwrap().unwrap();
         let bound = next.length;
         assert!(bound > exact, "a change adds its own length at most");
         assert_eq!(next.clone().fits(&before, bound).unwrap().length, bound, "not measured");
@@ -225,7 +239,7 @@ mod tests {
     fn commit_beyond_what_readers_take_is_refused_and_one_that_shortens_is_not() {
         let exact = bytes_of(&world());
         let before = current(exact);
-        let longer = before.apply(&plan(&"x".repeat(60)), 99).unwrap().unwrap();
+        let longer = before.apply(&plan(&"x".repeat(60)), 99, None).unwrap().unwrap();
         let error = longer.clone().fits(&before, exact).unwrap_err().to_string();
         assert!(
             error.contains("at most")
@@ -233,7 +247,7 @@ mod tests {
             "{error}"
         );
         let gone = json!({ "tenants": { "acme": { "plan": null } } });
-        let shorter = before.apply(&gone, 99).unwrap().unwrap();
+        let shorter = before.apply(&gone, 99, None).unwrap().unwrap();
         shorter.fits(&before, 10).unwrap();
     }
 }

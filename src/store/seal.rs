@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 /// Of the master key and of each row's, in bytes.
@@ -18,7 +19,10 @@ const KEY_LEN: usize = 32;
 const FILE_BYTES_MAX: u64 = 1024;
 
 /// The key under which rows' keys are encrypted. Neither `Debug` nor `Clone`.
-pub struct MasterKey(LessSafeKey);
+pub struct MasterKey {
+    key: LessSafeKey,
+    fingerprint: String,
+}
 
 /// A value as it is stored: nonce, ciphertext and tag of each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +79,14 @@ impl MasterKey {
     }
 
     fn new(bytes: &[u8]) -> Result<Self, SealError> {
-        key(bytes).map(Self).ok_or(SealError::Seal)
+        let hash = Sha256::new().chain_update("portcullis master key\n").chain_update(bytes).finalize();
+        let fingerprint = hex::encode(hash.get(..8).unwrap_or_default());
+        key(bytes).map(|key| Self { key, fingerprint }).ok_or(SealError::Seal)
+    }
+
+    /// By which a key is told from another, such as `3f0a91c2d4e5b617`. It says nothing of the key.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// Seals a value for the row of this id.
@@ -84,21 +95,21 @@ impl MasterKey {
         let mut dek = [0; KEY_LEN];
         random.fill(&mut dek).map_err(|_| SealError::Seal)?;
         let own = key(&dek).ok_or(SealError::Seal)?;
-        Ok(Sealed { value: encrypt(&own, &random, id, value)?, dek: encrypt(&self.0, &random, id, &dek)? })
+        Ok(Sealed { value: encrypt(&own, &random, id, value)?, dek: encrypt(&self.key, &random, id, &dek)? })
     }
 
     /// The key of the row of this id under this master key instead of `old`; `None` where it is already.
     pub fn rewrap(&self, old: &Self, id: &str, dek: &[u8]) -> Result<Option<Vec<u8>>, SealError> {
-        if decrypt(&self.0, id, dek).is_ok() {
+        if decrypt(&self.key, id, dek).is_ok() {
             return Ok(None);
         }
-        let plain = decrypt(&old.0, id, dek)?;
-        encrypt(&self.0, &SystemRandom::new(), id, &plain).map(Some)
+        let plain = decrypt(&old.key, id, dek)?;
+        encrypt(&self.key, &SystemRandom::new(), id, &plain).map(Some)
     }
 
     /// Opens what was sealed for the row of this id.
     pub fn open(&self, id: &str, sealed: &Sealed) -> Result<Vec<u8>, SealError> {
-        let dek = decrypt(&self.0, id, &sealed.dek)?;
+        let dek = decrypt(&self.key, id, &sealed.dek)?;
         let own = key(&dek).ok_or(SealError::Broken)?;
         decrypt(&own, id, &sealed.value)
     }

@@ -5,6 +5,7 @@
 
 pub mod cluster;
 mod document;
+mod down;
 mod law;
 mod leave;
 mod policy_sets;
@@ -22,6 +23,8 @@ use super::revision::Now;
 use super::tx::Tx;
 use crate::tenancy::snapshot::{FORMAT_VERSION, PolicySet, Section};
 use document::Document;
+
+pub use down::{FORMAT_MIN, render_down, render_text_down};
 
 /// Above so many parts of one kind their whole table is read at once.
 const SINGLY_MAX: usize = 16;

@@ -174,6 +174,17 @@ pub fn snapshot_reconciled(same: bool) {
     state::SNAPSHOT_RECONCILED.with(&[if same { "same" } else { "different" }]).add(1);
 }
 
+/// Counts a history of the ledger that parted from the one decided by, so that changes were not taken but the whole.
+pub fn snapshot_forked() {
+    state::SNAPSHOT_FORKS.add(1);
+}
+
+/// Tells how many places of the snapshot have keys that this build does not know and passes over.
+#[expect(clippy::cast_precision_loss, reason = "at most 20 are counted")]
+pub fn snapshot_unknown_keys(places: usize) {
+    state::SNAPSHOT_UNKNOWN_KEYS.set(places as f64);
+}
+
 /// Tells how many tenants, and how many other entries, of the snapshot stay at an earlier state than the ledger's.
 #[expect(clippy::cast_precision_loss, reason = "samples are f64; a ledger has far fewer entries than 2^53")]
 pub fn snapshot_held(tenants: usize, others: usize) {

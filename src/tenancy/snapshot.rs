@@ -16,6 +16,7 @@ mod patch;
 mod policy_sets;
 mod read;
 mod shape;
+mod unknown;
 mod wire;
 mod write;
 
@@ -34,6 +35,7 @@ pub use policy_sets::{
     Law, Origin, PARAMS_DEPTH_MAX, PolicySet, RULES_BYTES_MAX, RULES_MAX, Rule, SETS_MAX, depth, rules_bytes,
 };
 pub use read::LENGTH_MAX;
+pub use unknown::pass_over;
 pub use wire::schema;
 
 use super::breakglass;
@@ -54,6 +56,9 @@ pub struct Snapshot {
     pub ledger: Arc<str>,
     /// Number of the last committed change; grows by commits of one ledger.
     pub revision: u64,
+    /// Digest of all changes up to this revision, where the source has said it. Two snapshots of one ledger and one revision
+    /// with different ones are of different histories. It is no part of the document.
+    pub digest: Option<Arc<str>>,
     /// The law that the ledger keeps, if it keeps one.
     pub law: Option<Law>,
     /// What holds for all tenants.

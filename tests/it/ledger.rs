@@ -12,6 +12,7 @@ macro_rules! on_both {
     };
 }
 
+mod backup; // one file, from either database into either
 mod commits; // a revision and an audit row, or nothing of it
 mod faults; // a locked file, a full one, a killed connection
 mod migrations; // the schema, twice, by two at once, on a filled database

@@ -12,6 +12,7 @@ mod memory; // an end for want of memory
 mod overload; // more than there is capacity for
 mod replica; // a gate as a process
 mod report; // the tables
+mod restore; // a ledger that is restored, a token that ends
 mod soak; // hostile tenants beside an innocent one
 mod stage; // all of it together
 mod through; // writes through the API server
@@ -138,6 +139,8 @@ async fn all(stage: &mut Stage, scale: &Scale) -> Vec<Row> {
         during(stage, scale, "certificates rotated: leaf, then CA", events::certificates).await,
         during(stage, scale, "the snapshot changing 50 times a second", events::changing).await,
         during(stage, scale, "the database stopped", events::database).await,
+        during(stage, scale, "the ledger restored from a backup", restore::restored).await,
+        during(stage, scale, "the gates' token ended", restore::token_ended).await,
         during(stage, scale, "the API server restarted", events::api_server).await,
         during(stage, scale, "the snapshot cache's disk full", events::full_disk).await,
         during(stage, scale, "a hostile tenant of the API", ledger::hostile_api_tenant).await,

@@ -6,8 +6,10 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use super::source::Source;
+use crate::access::identity::Clusters;
 use crate::access::subject::{self, SubjectError};
 use crate::access::token::{Names, NamesError};
+use crate::tenancy::is_uuid;
 
 /// What is known of a further issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +22,10 @@ pub struct Settings {
     pub jwks: Source,
     /// Its subjects who run the platform.
     pub admins: BTreeSet<String>,
+    /// Its subjects that are gates, such as `system:serviceaccount:portcullis:portcullis`.
+    pub gates: BTreeSet<String>,
+    /// The clusters whose part of the snapshot those gates may read; there where there are gates.
+    pub clusters: Option<Clusters>,
 }
 
 /// What is wrong with the flag.
@@ -29,9 +35,9 @@ pub enum SettingsError {
     #[error("`{0}` is not `key=value`")]
     NoPair(String),
     /// A key that means nothing.
-    #[error("`{0}` is no key (issuer, audience, jwks, ca, admin)")]
+    #[error("`{0}` is no key (issuer, audience, jwks, ca, admin, gate, cluster)")]
     Unknown(String),
-    /// A key twice, but for `admin`.
+    /// A key twice, but for `admin` and `gate`.
     #[error("`{0}` stands twice")]
     Twice(String),
     /// A key that has to be there.
@@ -43,6 +49,17 @@ pub enum SettingsError {
     /// An administrator that cannot be.
     #[error("`admin`: {0}")]
     Admin(#[from] SubjectError),
+    /// A gate that cannot be.
+    #[error("`gate`: {0}")]
+    Gate(SubjectError),
+    /// A subject with two roles.
+    #[error("`{0}` is named by `admin` and by `gate`")]
+    Both(String),
+    /// Gates whose cluster is not said, or a cluster without gates.
+    #[error(
+        "`gate` and `cluster` go together: `cluster` is the id of the gates' cluster, or `*` for all clusters"
+    )]
+    Cluster,
     /// Keys over a connection that anybody can change say what anybody likes.
     #[error("`jwks` is a file or an https:// address")]
     Scheme,
@@ -55,8 +72,8 @@ impl FromStr for Settings {
     type Err = SettingsError;
 
     fn from_str(flag: &str) -> Result<Self, SettingsError> {
-        let (mut issuer, mut audience, mut jwks, mut ca) = (None, None, None, None);
-        let mut admins = BTreeSet::new();
+        let (mut issuer, mut audience, mut jwks, mut ca, mut cluster) = (None, None, None, None, None);
+        let (mut admins, mut gates) = (BTreeSet::new(), BTreeSet::new());
         for part in flag.split(',') {
             let Some((key, value)) = part.split_once('=').filter(|(_, value)| !value.is_empty()) else {
                 return Err(SettingsError::NoPair(part.to_owned()));
@@ -66,9 +83,15 @@ impl FromStr for Settings {
                 "audience" => &mut audience,
                 "jwks" => &mut jwks,
                 "ca" => &mut ca,
+                "cluster" => &mut cluster,
                 "admin" => {
                     subject::check(value)?;
                     admins.insert(value.to_owned());
+                    continue;
+                }
+                "gate" => {
+                    subject::check(value).map_err(SettingsError::Gate)?;
+                    gates.insert(value.to_owned());
                     continue;
                 }
                 other => return Err(SettingsError::Unknown(other.to_owned())),
@@ -80,7 +103,16 @@ impl FromStr for Settings {
         let missing = SettingsError::Missing;
         let names = Names::new(issuer.ok_or(missing("issuer"))?, audience.ok_or(missing("audience"))?)?;
         let jwks = source(jwks.ok_or(missing("jwks"))?, ca)?;
-        Ok(Self { issuer: names.issuer().to_owned(), audience: names.audience().to_owned(), jwks, admins })
+        if let Some(both) = admins.intersection(&gates).next() {
+            return Err(SettingsError::Both(both.clone()));
+        }
+        let clusters = cluster.map(|cluster| Clusters::of(cluster.to_owned()));
+        let is_id = clusters.as_ref().is_none_or(|one| *one == Clusters::All || is_uuid(one.as_str()));
+        if clusters.is_some() == gates.is_empty() || !is_id {
+            return Err(SettingsError::Cluster);
+        }
+        let (issuer, audience) = (names.issuer().to_owned(), names.audience().to_owned());
+        Ok(Self { issuer, audience, jwks, admins, gates, clusters })
     }
 }
 

@@ -38,7 +38,7 @@ impl Place {
         let pair = rcgen::KeyPair::generate().unwrap();
         let p256 = EncodingKey::from_ec_der(pair.serialized_der());
         let flag = format!(
-            "issuer={ISSUER},audience=portcullis,admin=root,jwks={}",
+            "issuer={ISSUER},audience=portcullis,admin=root,gate=system:serviceaccount:portcullis:portcullis,cluster=018f2b7c-0000-7000-8000-00000000c001,jwks={}",
             dir.path().join("jwks.json").display()
         );
         let provider = Provider::new(flag.parse().unwrap());
@@ -276,4 +276,31 @@ fn a_token_without_a_signature_or_a_key_id() {
     let (key, algorithm) = place.key("ed");
     let token = forge(r#"{"alg":"EdDSA"}"#, &claims().to_string(), &key, algorithm);
     assert_eq!(place.verify(&token), Err(TokenError::UnknownKey));
+}
+
+/// As the API server signs it for a projected volume: `aud` is a list, there is no `typ`, and what it says of the Pod is
+/// passed over.
+#[test]
+fn a_service_account_on_the_list_is_a_gate_and_no_other_is() {
+    let place = Place::new();
+    let token = |subject: &str, audience: Json| {
+        let claims = json!({
+            "iss": ISSUER, "aud": audience, "sub": subject, "iat": NOW - 10, "nbf": NOW - 10, "exp": NOW + 3600, "jti": "8c3",
+            "kubernetes.io": {"namespace": "portcullis", "pod": {"name": "gate-0", "uid": "1"}, "warnafter": NOW + 3000},
+        });
+        let (key, algorithm) = place.key("rsa");
+        place.verify(&forge(r#"{"alg":"RS256","kid":"rsa"}"#, &claims.to_string(), &key, algorithm))
+    };
+    let gate = "system:serviceaccount:portcullis:portcullis";
+    let known = token(gate, json!(["portcullis"])).unwrap();
+    assert_eq!(known.roles, [Role::Service]);
+    assert_eq!(known.clusters.unwrap().as_str(), "018f2b7c-0000-7000-8000-00000000c001");
+    for other in
+        ["system:serviceaccount:portcullis:default", "system:serviceaccount:tenant:portcullis", "portcullis"]
+    {
+        let known = token(other, json!(["portcullis"])).unwrap();
+        assert_eq!((known.roles, known.clusters), (vec![], None), "{other}");
+    }
+    // The token that every Pod has for the API server itself.
+    assert!(token(gate, json!(["https://kubernetes.default.svc.cluster.local"])).is_err());
 }

@@ -85,7 +85,9 @@ impl From<StoreError> for Problem {
                 let faults = problems.into_iter().map(|problem| Fault::new("", problem)).collect();
                 Self::faults(Code::UnprocessableEntity, faults)
             }
-            StoreError::Migrating => Self::new(Code::ServiceUnavailable, sentence),
+            StoreError::Migrating | StoreError::TurnedBack { .. } => {
+                Self::new(Code::ServiceUnavailable, sentence)
+            }
             StoreError::Unavailable { .. } => {
                 tracing::warn!(error = sentence, "the ledger is unavailable");
                 Self::of(Code::ServiceUnavailable)

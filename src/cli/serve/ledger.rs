@@ -10,7 +10,7 @@ use crate::lifecycle::ready::{Condition, Readiness};
 use crate::lifecycle::tasks::Tasks;
 use crate::store::feed::database::{Follower, listen};
 use crate::store::feed::{Enter, Health, Intake, Kept, TroubleKind, keeper, measure, remote, token_end};
-use crate::store::mirror::Mirror;
+use crate::store::mirror::{Mirror, Touch};
 use crate::store::{Ledger, Options, Stage, StoreError};
 use crate::telemetry::metrics;
 
@@ -77,6 +77,9 @@ pub fn follow(
     tasks: &mut Tasks,
 ) -> anyhow::Result<()> {
     let Opened { ledger, url, migrate } = opened;
+    if let Some(at) = intake.position() {
+        ledger.remember(at.ledger, at.revision);
+    }
     let (news, heard) = watch::channel(0);
     let ear = listen::Ear::of(ledger, url)?;
     tasks.spawn("ledger's news", |stop| listen::listen(ear, news, stop));
@@ -129,11 +132,16 @@ pub fn watch_database(
                 changed = touch.changed() => if changed.is_err() { stop.cancelled().await },
                 changed = stage.changed() => if changed.is_err() { stop.cancelled().await },
             }
-            let migrating = *stage.borrow_and_update() == Stage::Migrating;
-            let why = match *touch.borrow_and_update() {
-                true => None,
-                false if migrating => Some("migrating: the ledger's schema is not complete yet"),
-                false => Some("the database does not answer"),
+            let why = match (*touch.borrow_and_update(), *stage.borrow_and_update()) {
+                (_, Stage::TurnedBack { seen, found }) => {
+                    Some(StoreError::TurnedBack { seen, found }.to_string())
+                }
+                (Touch::InTouch, _) => None,
+                (_, Stage::Migrating) => Some(StoreError::Migrating.to_string()),
+                (Touch::Refuses, _) => {
+                    Some("the ledger's document does not read; the log says why".to_owned())
+                }
+                (Touch::Away, _) => Some("the database does not answer".to_owned()),
             };
             let _ = match (why, needed) {
                 (None, _) => condition.good(),

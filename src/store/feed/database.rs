@@ -22,7 +22,7 @@ use crate::access::{Action, Denied, Identity, Scope, authorize};
 use crate::store::error::StoreError;
 use crate::store::mirror::{Mirror, Touch};
 use crate::store::reader::Length;
-use crate::store::revision::{self, Change, Now};
+use crate::store::revision::{self, Change, Follows, Now};
 use crate::store::tx::Tx;
 use crate::store::{Ledger, snapshot};
 use crate::telemetry::metrics;
@@ -147,7 +147,7 @@ impl Follower {
 
     async fn look(&self, intake: &mut Intake, whole: bool) -> Result<(), LookError> {
         let (tx, now) = within(PATIENCE, async {
-            let mut tx = self.ledger.read(&self.scope).await?;
+            let mut tx = self.ledger.look(&self.scope).await?;
             let now = tx.ledger().await?;
             Ok((tx, now))
         })
@@ -156,24 +156,49 @@ impl Follower {
     }
 
     async fn take(&self, mut tx: Tx, intake: &mut Intake, now: Now, whole: bool) -> Result<(), LookError> {
+        let seen = intake.position().filter(|at| at.ledger == now.ledger).map(|at| at.revision);
+        self.ledger.found(seen, now.revision);
+        if let Some(current) = seen.filter(|seen| *seen > now.revision) {
+            tx.rollback().await?;
+            return Err(Refused::Older { current, offered: now.revision }.into());
+        }
         if !whole
-            && let Some((ledger, at)) = intake.position()
-            && *ledger == *now.ledger
-            && at <= now.revision
+            && let Some(current) = intake.current().cloned()
+            && current.ledger == now.ledger.as_str().into()
         {
-            if at == now.revision {
+            if current.revision == now.revision && current.digest == now.known_digest() {
                 tx.rollback().await?;
                 return Ok(());
             }
-            if now.revision - at <= CHANGES_MAX
-                && let Some(changes) = revision::since(&mut tx, at).await?
-                && self.change(&mut tx, intake, &now, changes).await?
-            {
+            if self.changes(&mut tx, intake, &current, &now).await? {
                 tx.rollback().await?;
                 return Ok(());
             }
         }
         self.whole(tx, intake, now, whole).await
+    }
+
+    /// Takes what has changed since `current`. False where only the whole helps.
+    async fn changes(
+        &self,
+        tx: &mut Tx,
+        intake: &mut Intake,
+        current: &Snapshot,
+        now: &Now,
+    ) -> Result<bool, LookError> {
+        let behind = now.revision - current.revision;
+        if behind == 0 || behind > CHANGES_MAX {
+            return Ok(false);
+        }
+        let Some(changes) = revision::since(tx, current.revision).await? else { return Ok(false) };
+        match revision::follows(current.digest.as_deref(), &changes, now) {
+            Follows::Yes => self.change(tx, intake, now, changes).await,
+            Follows::Fork => {
+                intake.forked();
+                Ok(false)
+            }
+            Follows::Unknown => Ok(false),
+        }
     }
 
     /// Takes changes. False where they do not fit: then the whole is taken.
@@ -195,7 +220,7 @@ impl Follower {
                 snapshot::patch(tx, &parts, Some(cluster)).await?
             }
         };
-        if let Err(error) = intake.change(since, now.revision, &patch) {
+        if let Err(error) = intake.change(since, now.revision, now.known_digest(), &patch) {
             if matches!(error, Refused::Held) {
                 tracing::debug!(since, revision = now.revision, %error, "taking the whole");
             } else {
@@ -230,12 +255,13 @@ impl Follower {
         let read = tokio::task::spawn_blocking(move || {
             Snapshot::read_or_last_good("the ledger", &document, before.as_deref())
         });
-        let (snapshot, held) = read.await.map_err(|_| LookError::GivenUp)??;
-        let other = intake.position().is_none_or(|(ledger, _)| *ledger != *now.ledger);
-        let same_revision = intake.position().is_some_and(|(_, revision)| revision == now.revision);
+        let (mut snapshot, held) = read.await.map_err(|_| LookError::GivenUp)??;
+        snapshot.digest = now.known_digest();
+        let other = intake.position().is_none_or(|at| *at.ledger != *now.ledger);
+        let same_revision = intake.position().is_some_and(|at| at.revision == now.revision);
         let offer = intake.whole(snapshot, held)?;
         self.offer(intake, Length::Whole(length));
-        if compare && !other && same_revision {
+        if compare && !other && same_revision && offer != Offer::Fork {
             metrics::snapshot_reconciled(offer == Offer::Same);
             if offer == Offer::Different {
                 tracing::error!(

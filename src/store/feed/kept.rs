@@ -6,6 +6,7 @@
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,9 @@ struct Head {
     cluster: Option<String>,
     /// When it was known to be the newest, unix milliseconds.
     confirmed: u64,
+    /// The snapshot's, where it is known; one before this field wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<Arc<str>>,
     /// Of what follows the line.
     sha256: String,
 }
@@ -104,7 +108,8 @@ impl Kept {
         if checksum(document) != head.sha256 {
             return Err(KeptError::Torn);
         }
-        let snapshot = Snapshot::parse("snapshot.cache", document)?;
+        let mut snapshot = parse(document)?;
+        snapshot.digest = head.digest;
         Ok(Some((snapshot, now().saturating_sub(Duration::from_millis(head.confirmed)))))
     }
 
@@ -116,7 +121,8 @@ impl Kept {
         let document = serde_json::to_vec(snapshot)?;
         let confirmed = u64::try_from(now().as_millis()).unwrap_or(u64::MAX);
         let sha256 = checksum(&document);
-        let head = Head { format: FORMAT, cluster: self.cluster.clone(), confirmed, sha256 };
+        let (cluster, digest) = (self.cluster.clone(), snapshot.digest.clone());
+        let head = Head { format: FORMAT, cluster, confirmed, digest, sha256 };
         if let Some(directory) = self.path.parent() {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         }
@@ -128,6 +134,20 @@ impl Kept {
             return Err(error.into());
         }
         Ok(())
+    }
+}
+
+/// A build that is newer than this one may have written it, before it was taken back.
+fn parse(document: &[u8]) -> Result<Snapshot, KeptError> {
+    const NAME: &str = "snapshot.cache";
+    match Snapshot::parse(NAME, document) {
+        Err(error @ SnapshotError::Invalid { .. }) => {
+            match Snapshot::or_last_good(NAME, serde_json::from_slice(document)?, None)? {
+                (snapshot, held) if held.is_empty() => Ok(snapshot),
+                _ => Err(error.into()),
+            }
+        }
+        parsed => Ok(parsed?),
     }
 }
 
@@ -164,9 +184,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let kept = Kept::new(&dir.path().join("cache"), Some("eu-1".to_owned()));
         assert!(kept.read().unwrap().is_none());
-        kept.write(&world()).unwrap();
+        let mut world = world();
+        world.digest = Some("d1".into());
+        kept.write(&world).unwrap();
         let (back, ago) = kept.read().unwrap().unwrap();
-        assert_eq!(back, world());
+        assert_eq!(back, world);
         assert!(ago < Duration::from_mins(1));
         assert_eq!(std::fs::metadata(kept.path()).unwrap().permissions().mode() & 0o777, 0o600);
         let other = Kept { cluster: None, ..kept.clone() };

@@ -54,9 +54,6 @@ impl Remote {
     }
 }
 
-/// Ledger and revision that are here; none asks for the whole.
-type Position = Option<(String, u64)>;
-
 /// Follows the API, until told to stop. Every `reconcile` the whole is asked for and compared.
 ///
 /// # Errors
@@ -73,10 +70,8 @@ pub async fn follow(
     let mut fits = true;
     loop {
         let whole = !fits || compared.is_none_or(|at| at.elapsed() >= reconcile);
-        let position =
-            intake.position().filter(|_| !whole).map(|(ledger, revision)| (ledger.to_owned(), revision));
         let gone = || std::io::Error::other("the thread that asks the ledger is gone");
-        asks.send((position, intake.current().cloned())).map_err(|_| gone())?;
+        asks.send((whole, intake.current().cloned())).map_err(|_| gone())?;
         let answer = tokio::select! {
             () = stop.cancelled() => return Ok(()),
             answer = answers.recv() => answer.ok_or_else(gone)?,
@@ -117,12 +112,14 @@ pub async fn follow(
 fn take(intake: &mut Intake, answer: Answer, compare: bool) -> Result<(), RemoteError> {
     match answer {
         Answer::Nothing => {}
-        Answer::Change { since, revision, patch } => intake.change(since, revision, &patch)?,
+        Answer::Change { since, revision, digest, patch } => {
+            intake.change(since, revision, digest, &patch)?
+        }
         Answer::Whole(snapshot, held) => {
             let at = (snapshot.ledger.to_string(), snapshot.revision);
-            let same = intake.position().is_some_and(|(ledger, revision)| ledger == at.0 && revision == at.1);
+            let same = intake.position().is_some_and(|here| here.ledger == at.0 && here.revision == at.1);
             let offer = intake.whole(*snapshot, held)?;
-            if compare && same {
+            if compare && same && offer != Offer::Fork {
                 metrics::snapshot_reconciled(offer == Offer::Same);
                 if offer == Offer::Different {
                     tracing::error!(
@@ -136,8 +133,9 @@ fn take(intake: &mut Intake, answer: Answer, compare: bool) -> Result<(), Remote
     Ok(())
 }
 
-/// What is here, and the snapshot that an entry which does not read stays at.
-type Asked = (Position, Option<Arc<Snapshot>>);
+/// Whether the whole is asked for, and the snapshot that is here: what has changed since is asked for otherwise, and an
+/// entry which does not read stays as it is there.
+type Asked = (bool, Option<Arc<Snapshot>>);
 
 type Channels = (std::sync::mpsc::Sender<Asked>, mpsc::Receiver<Result<Answer, RemoteError>>);
 
@@ -147,9 +145,8 @@ fn start(remote: Remote) -> std::io::Result<Channels> {
     let (answer, answers) = mpsc::channel(1);
     let mut client = Client::new(remote);
     std::thread::Builder::new().name("ledger".to_owned()).spawn(move || {
-        while let Ok((position, before)) = asked.recv() {
-            let position = position.as_ref().map(|(ledger, revision)| (ledger.as_str(), *revision));
-            let got = client.ask(position, before.as_deref());
+        while let Ok((whole, before)) = asked.recv() {
+            let got = client.ask(whole, before.as_deref());
             if answer.blocking_send(got).is_err() {
                 return;
             }

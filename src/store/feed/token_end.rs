@@ -30,9 +30,11 @@ const DAY: i64 = 86_400;
 pub async fn watch(path: PathBuf, condition: Condition, stop: CancellationToken) -> Result<(), Infallible> {
     let mut known = None;
     loop {
-        let end = tokio::fs::read(&path).await.ok().and_then(|token| end(&token));
+        let found = tokio::fs::read(&path).await.ok().and_then(|token| end(&token));
+        let state = State::of(found, Timestamp::now().as_second());
+        // A token that is renewed ends within the hour, always; only that it is not renewed is worth a word.
+        let end = found.filter(|end| !end.is_renewed() || state != State::Good).map(|end| end.at);
         metrics::ledger_token_expiry(end);
-        let state = State::of(end, Timestamp::now().as_second());
         let said = state.say(&path, end);
         let _ = match &said {
             Some(reason) => condition.good_but(reason.clone()),
@@ -49,6 +51,25 @@ pub async fn watch(path: PathBuf, condition: Condition, stop: CancellationToken)
     }
 }
 
+/// When a token ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct End {
+    at: i64,
+    /// For a token of a projected volume, which the kubelet renews after four fifths of its life: its life in seconds.
+    renewed_life: Option<i64>,
+}
+
+impl End {
+    const fn is_renewed(self) -> bool {
+        self.renewed_life.is_some()
+    }
+
+    /// From so many seconds before on it is said.
+    fn soon(self) -> i64 {
+        self.renewed_life.map_or(SOON, |life| (life / 10).clamp(0, SOON))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// The token ends later than in seven days, or does not say when.
@@ -59,12 +80,12 @@ enum State {
 }
 
 impl State {
-    fn of(end: Option<i64>, now: i64) -> Self {
-        match end.map(|end| end.saturating_sub(now)) {
-            None => Self::Good,
-            Some(left) if left <= 0 => Self::Ended,
-            Some(left) if left <= SOON => Self::Days((left - 1) / DAY + 1),
-            Some(_) => Self::Good,
+    fn of(end: Option<End>, now: i64) -> Self {
+        let Some(end) = end else { return Self::Good };
+        match end.at.saturating_sub(now) {
+            left if left <= 0 => Self::Ended,
+            left if left <= end.soon() => Self::Days((left - 1) / DAY + 1),
+            _ => Self::Good,
         }
     }
 
@@ -92,20 +113,27 @@ fn log(state: State, said: Option<&str>) {
 
 /// The `exp` of a JWT in seconds since 1970, read without a check of its signature: the API verifies it. Another kind of
 /// token does not say when it ends.
-fn end(token: &[u8]) -> Option<i64> {
+fn end(token: &[u8]) -> Option<End> {
     #[derive(Deserialize)]
     struct Claims {
         exp: serde_json::Number,
+        iat: Option<serde_json::Number>,
+        #[serde(rename = "kubernetes.io")]
+        kubernetes: Option<serde::de::IgnoredAny>,
     }
     let text = std::str::from_utf8(token).ok()?.trim();
     let mut parts = text.split('.');
     let (_, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
     let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a NumericDate may have a fraction, which is cut off"
-    )]
-    claims.exp.as_i64().or_else(|| claims.exp.as_f64().map(|exp| exp as i64))
+    let at = seconds(&claims.exp)?;
+    let life = claims.iat.as_ref().and_then(seconds).map(|iat| at.saturating_sub(iat));
+    Some(End { at, renewed_life: life.filter(|_| claims.kubernetes.is_some()) })
+}
+
+/// A NumericDate without its fraction.
+fn seconds(date: &serde_json::Number) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "the fraction is cut off")]
+    date.as_i64().or_else(|| date.as_f64().map(|date| date as i64))
 }
 
 #[cfg(test)]
@@ -118,8 +146,9 @@ mod tests {
 
     #[test]
     fn end_is_read_from_a_jwt_and_from_nothing_else() {
-        assert_eq!(end(&token(r#"{"exp":1900000000}"#)), Some(1_900_000_000));
-        assert_eq!(end(&token(r#"{"exp":1900000000.5}"#)), Some(1_900_000_000));
+        let at = |claims: &str| end(&token(claims)).unwrap().at;
+        assert_eq!(at(r#"{"exp":1900000000}"#), 1_900_000_000);
+        assert_eq!(at(r#"{"exp":1900000000.5}"#), 1_900_000_000);
         for other in [token("{}"), token("{"), token(r#"{"exp":"soon"}"#), b"opaque".to_vec(), vec![0xff; 9]]
         {
             assert_eq!(end(&other), None);
@@ -129,13 +158,28 @@ mod tests {
     #[test]
     fn end_is_said_from_seven_days_before_on() {
         let (path, now) = (Path::new("/token"), 1_800_000_000);
-        let said =
-            |left: i64| State::of(Some(now + left), now).say(path, Some(now + left)).unwrap_or_default();
+        let said = |left: i64| {
+            let end = End { at: now + left, renewed_life: None };
+            State::of(Some(end), now).say(path, Some(end.at)).unwrap_or_default()
+        };
         assert_eq!(said(7 * DAY + 1), "");
         assert!(said(7 * DAY).starts_with("good: the token in `/token` ends within 7 days, at 2027-01-22T"));
         assert!(said(6 * DAY).contains("within 6 days"));
         assert!(said(1).contains("within 1 day,"));
         assert!(said(0).starts_with("good: the token in `/token` ended at 2027-01-15T"), "{}", said(0));
         assert_eq!(State::of(None, now).say(path, None), None);
+    }
+
+    /// One of a projected volume lives for an hour and is renewed; only one that is not is worth a word.
+    #[test]
+    fn a_token_that_the_kubelet_renews_is_said_when_it_is_late() {
+        let now = 1_800_000_000;
+        let claims = |left: i64| {
+            let (iat, exp) = (now + left - 3600, now + left);
+            format!(r#"{{"iat":{iat},"exp":{exp},"kubernetes.io":{{"namespace":"portcullis"}}}}"#)
+        };
+        let state = |left: i64| State::of(end(&token(&claims(left))), now);
+        assert_eq!((state(3599), state(361)), (State::Good, State::Good));
+        assert_eq!((state(360), state(0)), (State::Days(1), State::Ended));
     }
 }

@@ -3,19 +3,28 @@ use serde_json::json;
 use super::*;
 
 fn now(ledger: &str, revision: u64) -> Now {
-    Now { ledger: ledger.to_owned(), revision }
+    Now { ledger: ledger.to_owned(), revision, digest: format!("{ledger}{revision}").into() }
+}
+
+fn plain() -> Variant {
+    Variant { cluster: None, gzip: false, format: 1 }
+}
+
+fn at<'a>(ledger: &'a str, revision: u64, digest: Option<&'a str>) -> Position<'a> {
+    Position { ledger, revision, digest }
 }
 
 fn changes(revisions: std::ops::RangeInclusive<u64>) -> Vec<Change> {
     let change = |revision| Change {
         revision,
+        digest: format!("a{revision}").into(),
         patch: json!({"revision": revision}).to_string().into(),
         parts: Arc::default(),
     };
     revisions.map(change).collect()
 }
 
-async fn at_once(mirror: &Mirror, position: Option<(&str, u64)>) -> String {
+async fn at_once(mirror: &Mirror, position: Option<Position<'_>>) -> String {
     match mirror.next(position, Duration::from_millis(1)).await {
         Next::Changes(_, changes) => {
             format!("{:?}", changes.iter().map(|change| change.revision).collect::<Vec<_>>())
@@ -33,24 +42,65 @@ async fn what_there_is_depends_on_where_one_stands() {
     mirror.whole(&now("a", 5));
     for (position, expected) in [
         (None, "whole 5"),
-        (Some(("a", 5)), "nothing"),
-        (Some(("a", 4)), "whole 5"),
-        (Some(("b", 5)), "whole 5"),
-        (Some(("a", 6)), "whole 5"),
+        (Some(at("a", 5, None)), "nothing"),
+        (Some(at("a", 4, None)), "whole 5"),
+        (Some(at("b", 5, None)), "whole 5"),
+        (Some(at("a", 6, None)), "whole 5"),
     ] {
         assert_eq!(at_once(&mirror, position).await, expected, "{position:?}");
     }
     mirror.changed(&now("a", 8), changes(6..=8));
-    assert_eq!(at_once(&mirror, Some(("a", 5))).await, "[6, 7, 8]");
-    assert_eq!(at_once(&mirror, Some(("a", 7))).await, "[8]");
-    assert_eq!(at_once(&mirror, Some(("a", 4))).await, "whole 8");
+    assert_eq!(at_once(&mirror, Some(at("a", 5, None))).await, "[6, 7, 8]");
+    assert_eq!(at_once(&mirror, Some(at("a", 7, None))).await, "[8]");
+    assert_eq!(at_once(&mirror, Some(at("a", 4, None))).await, "whole 8");
     mirror.changed(&now("a", 10), changes(10..=10));
-    assert_eq!(at_once(&mirror, Some(("a", 8))).await, "whole 10", "9 is missing");
+    assert_eq!(at_once(&mirror, Some(at("a", 8, None))).await, "whole 10", "9 is missing");
     mirror.touched(Touch::Away);
-    assert_eq!(at_once(&mirror, Some(("a", 9))).await, "away");
+    assert_eq!(at_once(&mirror, Some(at("a", 9, None))).await, "away");
     mirror.touched(Touch::InTouch);
     mirror.whole(&now("b", 2));
-    assert_eq!(at_once(&mirror, Some(("a", 10))).await, "whole 2");
+    assert_eq!(at_once(&mirror, Some(at("a", 10, None))).await, "whole 2");
+}
+
+#[tokio::test]
+async fn a_gate_of_another_history_takes_the_whole() {
+    let mirror = Mirror::new(CancellationToken::new());
+    mirror.whole(&now("a", 5));
+    mirror.changed(&now("a", 8), changes(6..=8));
+    for (position, expected) in [
+        (Some(at("a", 5, Some("a5"))), "[6, 7, 8]"),
+        (Some(at("a", 7, Some("a7"))), "[8]"),
+        (Some(at("a", 8, Some("a8"))), "nothing"),
+        (Some(at("a", 5, Some("other"))), "whole 8"),
+        (Some(at("a", 7, Some("other"))), "whole 8"),
+        (Some(at("a", 8, Some("other"))), "whole 8"),
+        (Some(at("a", 7, Some(""))), "whole 8"),
+        (Some(at("a", 8, Some(""))), "whole 8"),
+        (Some(at("a", 4, Some("a4"))), "whole 8"),
+    ] {
+        assert_eq!(at_once(&mirror, position).await, expected, "{position:?}");
+    }
+    mirror.whole(&Now { digest: "other".into(), ..now("a", 8) });
+    assert_eq!(
+        at_once(&mirror, Some(at("a", 7, Some("a7")))).await,
+        "whole 8",
+        "its changes are not of this history"
+    );
+    assert_eq!(at_once(&mirror, Some(at("a", 8, Some("a8")))).await, "whole 8");
+    assert_eq!(at_once(&mirror, Some(at("a", 8, Some("other")))).await, "nothing");
+}
+
+#[tokio::test]
+async fn a_document_of_another_history_is_not_sent() {
+    let mirror = Mirror::new(CancellationToken::new());
+    let make = |now: Now, text: &'static str| async move {
+        Ok::<_, std::convert::Infallible>((now, Bytes::from(text)))
+    };
+    mirror.whole(&now("a", 9));
+    assert_eq!(mirror.document(&plain(), &now("a", 9), make(now("a", 9), "before")).await.unwrap(), "before");
+    let fork = Now { digest: "other".into(), ..now("a", 9) };
+    mirror.whole(&fork);
+    assert_eq!(mirror.document(&plain(), &fork, make(fork.clone(), "after")).await.unwrap(), "after");
 }
 
 #[tokio::test]
@@ -60,8 +110,8 @@ async fn a_gate_that_is_far_behind_takes_the_whole() {
     for revision in 1..=2000 {
         mirror.changed(&now("a", revision), changes(revision..=revision));
     }
-    assert_eq!(at_once(&mirror, Some(("a", 975))).await, "whole 2000");
-    assert!(at_once(&mirror, Some(("a", 976))).await.starts_with("[977, "));
+    assert_eq!(at_once(&mirror, Some(at("a", 975, None))).await, "whole 2000");
+    assert!(at_once(&mirror, Some(at("a", 976, None))).await.starts_with("[977, "));
 }
 
 #[tokio::test]
@@ -70,16 +120,21 @@ async fn changes_are_bounded_in_bytes() {
     mirror.whole(&now("a", 0));
     let text: Arc<str> = "x".repeat(1024 * 1024).into();
     for revision in 1..=100 {
-        let change = Change { revision, patch: Arc::clone(&text), parts: Arc::default() };
+        let change =
+            Change { revision, digest: Arc::default(), patch: Arc::clone(&text), parts: Arc::default() };
         mirror.changed(&now("a", revision), vec![change]);
     }
-    assert_eq!(mirror.0.changes.lock().unwrap().len(), CHANGES_BYTES_MAX / (1024 * 1024));
-    assert_eq!(at_once(&mirror, Some(("a", 99))).await, "[100]");
-    assert_eq!(at_once(&mirror, Some(("a", 50))).await, "whole 100");
-    let change =
-        Change { revision: 101, patch: "x".repeat(2 * CHANGES_BYTES_MAX).into(), parts: Arc::default() };
+    assert_eq!(mirror.0.changes.lock().unwrap().kept.len(), CHANGES_BYTES_MAX / (1024 * 1024));
+    assert_eq!(at_once(&mirror, Some(at("a", 99, None))).await, "[100]");
+    assert_eq!(at_once(&mirror, Some(at("a", 50, None))).await, "whole 100");
+    let change = Change {
+        revision: 101,
+        digest: Arc::default(),
+        patch: "x".repeat(2 * CHANGES_BYTES_MAX).into(),
+        parts: Arc::default(),
+    };
     mirror.changed(&now("a", 101), vec![change]);
-    assert_eq!(at_once(&mirror, Some(("a", 100))).await, "whole 101", "one alone may be too long");
+    assert_eq!(at_once(&mirror, Some(at("a", 100, None))).await, "whole 101", "one alone may be too long");
 }
 
 #[tokio::test]
@@ -89,7 +144,7 @@ async fn who_waits_is_woken() {
     mirror.whole(&now("a", 1));
     let wait = || {
         let mirror = mirror.clone();
-        tokio::spawn(async move { mirror.next(Some(("a", 1)), Duration::from_mins(1)).await })
+        tokio::spawn(async move { mirror.next(Some(at("a", 1, None)), Duration::from_mins(1)).await })
     };
     let (first, second) = (wait(), wait());
     tokio::task::yield_now().await;
@@ -98,7 +153,7 @@ async fn who_waits_is_woken() {
     assert!(matches!(second.await.unwrap(), Next::Changes(..)));
     let third = tokio::spawn({
         let mirror = mirror.clone();
-        async move { mirror.next(Some(("a", 2)), Duration::from_mins(1)).await }
+        async move { mirror.next(Some(at("a", 2, None)), Duration::from_mins(1)).await }
     });
     tokio::task::yield_now().await;
     closing.cancel();
@@ -114,11 +169,13 @@ async fn a_document_is_made_once_a_revision() {
         async move { Ok::<_, std::convert::Infallible>((now("a", revision), Bytes::from(revision.to_string()))) }
     };
     for (asked, have, expected) in [(1, 1, "1"), (1, 9, "1"), (2, 3, "3"), (3, 9, "3")] {
-        let document =
-            mirror.document(None, false, &now("a", asked), async { make(have).await }).await.unwrap();
+        let document = mirror.document(&plain(), &now("a", asked), async { make(have).await }).await.unwrap();
         assert_eq!(document, expected);
     }
     assert_eq!(made.load(std::sync::atomic::Ordering::Relaxed), 2);
-    let compressed = mirror.document(None, true, &now("a", 3), async { make(7).await }).await.unwrap();
+    let compressed = mirror
+        .document(&Variant { gzip: true, ..plain() }, &now("a", 3), async { make(7).await })
+        .await
+        .unwrap();
     assert_eq!(compressed, "7", "who takes gzip is not answered with what is not compressed");
 }

@@ -35,6 +35,8 @@ fn everything() -> String {
     snapshot_reload(true);
     snapshot_revision(42);
     snapshot_confirmed(Duration::from_secs(1));
+    snapshot_forked();
+    snapshot_unknown_keys(1);
     snapshot_held(1, 0);
     snapshot_bytes(4096);
     ledger_token_expiry(Some(1_900_000_000));

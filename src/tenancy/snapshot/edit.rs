@@ -41,6 +41,7 @@ impl Snapshot {
         Self {
             ledger,
             revision,
+            digest: None,
             law: None,
             settings,
             tenants,

@@ -10,7 +10,7 @@ use serde_json::{Map as Object, Value, json};
 
 use super::document::value;
 use super::error::{EntryKey, Problems};
-use super::{Problem, Snapshot, SnapshotError, check, read, wire};
+use super::{Problem, Snapshot, SnapshotError, check, pass_over, read, wire};
 
 /// A repair may bring up one more problem: first a tenant is put back, then left out, then settings are put back.
 const ROUNDS_MAX: usize = 4;
@@ -24,6 +24,8 @@ pub struct Held {
     pub others: BTreeSet<String>,
     /// What is wrong with the document, the first 20.
     pub problems: Vec<Problem>,
+    /// Places of keys that this build does not know and has passed over, the first 20. They decide nothing.
+    pub unknown: BTreeSet<String>,
 }
 
 impl Held {
@@ -95,6 +97,12 @@ impl Snapshot {
                 Ok(snapshot) => return Ok((snapshot, held)),
                 Err(refusal) => refusal,
             };
+            if rounds == 0 && held.unknown.is_empty() {
+                held.unknown = pass_over(&mut document);
+                if !held.unknown.is_empty() {
+                    continue;
+                }
+            }
             if held.is_empty()
                 && let SnapshotError::Invalid { problems, .. } = &error
             {

@@ -28,7 +28,7 @@ pub struct Changes {
 
 impl Snapshot {
     /// The snapshot after a change, `revision` the number of it, and what it changed. `patch` is an RFC 7396 merge patch
-    /// over the document.
+    /// over the document. The snapshot has no digest: that is for the source to say.
     ///
     /// # Errors
     /// What is wrong with the document after the change, by path: this snapshot is not the one the patch was made for.

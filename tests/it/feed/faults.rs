@@ -198,11 +198,12 @@ fn a_change_that_does_not_fit_is_healed() {
     stage.sql("UPDATE tenants SET status = 'suspended'");
     decides(&gate, "found by comparing", SUSPENDED);
     assert!(gate.metric("portcullis_snapshot_reconcile_total", &["result=\"different\""]) > 0);
-    // A change that refers to what is not there.
+    // A change that refers to what is not there. It is chained as any other.
     let patch = json!({"namespaces": {"tn-no-one-sbx-001": {"kind": "sandbox", "tenant": "no", "project": "one", "sandbox": 1, "id": "018f2b7c-0000-7000-8000-0000000000dd"}}});
     stage.sql(&format!(
-        "UPDATE tenants SET status = 'active'; UPDATE ledger SET revision = revision + 1; \
-         INSERT INTO changes SELECT revision, '{patch}', '[]', 0 FROM ledger; \
+        "UPDATE tenants SET status = 'active'; UPDATE ledger SET revision = revision + 1, \
+         digest = encode(sha256(convert_to(digest || E'\\n' || '{patch}', 'UTF8')), 'hex'); \
+         INSERT INTO changes SELECT revision, '{patch}', '[]', 0, digest FROM ledger; \
          SELECT pg_notify('portcullis_ledger', revision::text) FROM ledger"
     ));
     decides(&gate, "healed by the whole", "");

@@ -88,10 +88,10 @@ impl Stage {
     }
 
     /// The same with further flags.
-    pub fn api_with(&self, words: &[&str]) -> Gate {
+    pub fn api_with(&self, words: &[&str], wait_ready: bool) -> Gate {
         let keys = self.text("keys");
-        let usual = ["--database", &self.url, "--api", "127.0.0.1:0", "--token-keys", &keys];
-        serve("api", &[&usual, words].concat(), true)
+        let own = ["--database", &self.url, "--api", "127.0.0.1:0", "--token-keys", &keys];
+        serve("api", &[&own[..], words].concat(), wait_ready)
     }
 
     /// The same where it was before.

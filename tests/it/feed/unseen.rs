@@ -55,7 +55,7 @@ fn group_without_the_suffix_holds_its_tenant_alone_on_postgres() {
 #[test]
 fn api_that_knows_the_registration_refuses_the_group() {
     let stage = Stage::new(On::Sqlite);
-    let api = stage.api_with(&["--webhook-tenant-suffix=-people"]);
+    let api = stage.api_with(&["--webhook-tenant-suffix=-people"], true);
     stage.ok(&api, "POST", "/api/v1/clusters", json!({ "name": "eu-1" }));
     let tenant = json!({ "name": "acme" });
     let (status, problem) = stage.call(&api, "POST", "/api/v1/clusters/eu-1/tenants", Some(&tenant));

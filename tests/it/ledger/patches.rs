@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis::store::revision::{compose, renew, since};
+use portcullis::store::revision::{Follows, compose, follows, renew, since};
 use portcullis::store::{Entry, Part, Tx, audit, new_id, snapshot};
 use portcullis::tenancy::Snapshot;
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ on_both!(
     patches_of_many_writers_are_the_whole,
     old_changes_are_pruned,
     a_renewed_ledger_is_another_history,
+    changes_are_a_chain_that_no_other_history_has,
 );
 
 #[expect(clippy::too_many_lines, reason = "a list of deeds")]
@@ -238,7 +239,7 @@ async fn upsert(tx: &mut Tx, ceiling: &str) {
 }
 
 async fn old_changes_are_pruned(world: World) {
-    world.raw("UPDATE ledger SET revision = 5000; INSERT INTO changes VALUES (1, '{}', '[]', 0), (2900, '{}', '[]', 0), (4999, '{}', '[]', 0), (5000, '{}', '[]', 0)").await.unwrap();
+    world.raw("UPDATE ledger SET revision = 5000; INSERT INTO changes (revision, patch, parts, at) VALUES (1, '{}', '[]', 0), (2900, '{}', '[]', 0), (4999, '{}', '[]', 0), (5000, '{}', '[]', 0)").await.unwrap();
     let mut tx = world.write().await;
     tx.touch(Part::Bundle);
     assert_eq!(tx.commit().await.unwrap().revision, Some(5001));
@@ -262,4 +263,33 @@ async fn a_renewed_ledger_is_another_history(world: World) {
     assert!(since(&mut tx, 0).await.unwrap().is_none(), "the changes of the other history are gone");
     let rows = audit::list(&mut tx, &audit::Filter::default(), None, 1, true).await.unwrap();
     assert_eq!(rows[0].action, "ledger.renew");
+}
+
+/// From any revision the changes lead to the newest; from the same number of another history they do not.
+async fn changes_are_a_chain_that_no_other_history_has(world: World) {
+    let places = fill(&world, 1).await;
+    let mut seen = Vec::new();
+    for status in ["suspended", "active", "suspended", "active"] {
+        let mut tx = world.write().await;
+        change(&mut tx, "UPDATE tenants SET status = $1", status).await;
+        tx.touch(Part::Tenant(places[0].tenant.clone()));
+        tx.commit().await.unwrap();
+        seen.push(world.read().await.ledger().await.unwrap());
+    }
+    let mut tx = world.read().await;
+    let now = tx.ledger().await.unwrap();
+    assert!(seen.windows(2).all(|pair| pair[0].digest != pair[1].digest));
+    for at in &seen {
+        let changes = since(&mut tx, at.revision).await.unwrap().unwrap();
+        assert_eq!(follows(Some(&at.digest), &changes, &now), Follows::Yes);
+        assert_eq!(follows(None, &changes, &now), Follows::Unknown);
+        if at.revision < now.revision {
+            assert_eq!(follows(Some("another"), &changes, &now), Follows::Fork);
+            let mut altered = changes.clone();
+            altered[0].patch = "{}".into();
+            assert_eq!(follows(Some(&at.digest), &altered, &now), Follows::Fork, "a patch that was altered");
+            altered[0].digest = "".into();
+            assert_eq!(follows(Some(&at.digest), &altered, &now), Follows::Unknown);
+        }
+    }
 }

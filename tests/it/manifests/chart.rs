@@ -293,6 +293,30 @@ fn a_ledger_stands_beside_the_gates() {
 }
 
 #[test]
+fn gates_show_the_token_of_their_service_account() {
+    for (own, source) in [(false, "secret"), (true, "serviceAccountToken")] {
+        let values = format!(
+            "tenancy: {{source: ledger}}\nledger: {{serviceAccountToken: {own}, audience: ledger.example}}\napi: {{enabled: true}}\n"
+        );
+        let (_dir, file) = scratch("values.yaml", &values);
+        let Some(text) = render(&["--values", file.to_str().unwrap()]) else { return };
+        let documents = documents(&text);
+        let named = |document: &&Value| {
+            document["kind"] == "Deployment" && document["metadata"]["name"] == "portcullis"
+        };
+        let volumes = &documents.iter().find(named).unwrap()["spec"]["template"]["spec"]["volumes"];
+        let ledger = volumes.as_array().unwrap().iter().find(|volume| volume["name"] == "ledger").unwrap();
+        let first = &ledger["projected"]["sources"][0];
+        assert!(first[source].is_object(), "{first}");
+        if own {
+            let token = json!({"audience": "ledger.example", "expirationSeconds": 3600, "path": "token"});
+            assert_eq!(first[source], token);
+            assert!(!text.contains("portcullis-ledger-token"));
+        }
+    }
+}
+
+#[test]
 fn network_policy_of_the_api_admits_its_gates_and_the_named_peers() {
     let values = "tenancy: {source: ledger}\napi: {enabled: true}\n\
         networkPolicy: {apiClients: [{namespaceSelector: {matchLabels: {name: portal}}}], apiPeers: [{ipBlock: {cidr: 10.9.0.7/32}}]}\n";

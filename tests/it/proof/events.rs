@@ -14,7 +14,7 @@ use super::{Scale, caller::Caller, number};
 use crate::support::wait;
 
 /// How long anything may take to be noticed on a loaded machine; nothing is measured by it.
-pub(super) const MOMENTS: Duration = Duration::from_mins(1);
+pub const MOMENTS: Duration = Duration::from_mins(1);
 
 /// What an event was like.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ pub struct What {
     pub seen: String,
 }
 
-pub(super) fn seen(seen: impl Into<String>) -> What {
+pub fn seen(seen: impl Into<String>) -> What {
     What { seen: seen.into(), ..What::default() }
 }
 
@@ -215,14 +215,14 @@ pub async fn full_disk(stage: &mut Stage, _: &Running, _: &Scale) -> What {
 }
 
 /// One change of the ledger that no review of the load depends on.
-pub(super) fn change(stage: &Stage, n: usize) {
+pub fn change(stage: &Stage, n: usize) {
     let registries: Value =
         if n.is_multiple_of(2) { json!(["registry.example.com/tenants/even"]) } else { json!([]) };
     let body = json!({"registries": registries, "displayName": format!("Number {n}")});
     stage.ledger.ok(&stage.api, "PATCH", &format!("{TENANTS}/{BYSTANDER}"), body);
 }
 
-fn revision(stage: &Stage) -> f64 {
+pub fn revision(stage: &Stage) -> f64 {
     // After an outage the API has to find its own way back to the ledger first.
     wait(MOMENTS, || match stage.ledger.call(&stage.api, "GET", "/api/v1/snapshot", None) {
         (200, snapshot) => snapshot["revision"].as_f64(),
@@ -231,7 +231,7 @@ fn revision(stage: &Stage) -> f64 {
 }
 
 /// Waits until every replica has what the ledger has now.
-pub(super) fn followed(stage: &Stage) -> f64 {
+pub fn followed(stage: &Stage) -> f64 {
     let revision = revision(stage);
     let has =
         |replica: &super::replica::Replica| replica.metric("portcullis_snapshot_revision", &[]) >= revision;

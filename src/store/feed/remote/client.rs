@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -14,8 +15,9 @@ use ureq::{Agent, Body};
 use super::Remote;
 use crate::store::feed::health::TroubleKind;
 use crate::store::feed::intake::Refused;
+use crate::store::revision::{DIGEST_HEADER, FORMAT_HEADER, Position};
 use crate::telemetry::gzip;
-use crate::tenancy::snapshot::{Held, LENGTH_MAX, Snapshot, SnapshotError};
+use crate::tenancy::snapshot::{FORMAT_VERSION, Held, LENGTH_MAX, Snapshot, SnapshotError};
 
 /// What takes so much longer than it was asked to hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,6 +36,7 @@ pub(super) enum Answer {
     Change {
         since: u64,
         revision: u64,
+        digest: Option<Arc<str>>,
         patch: Value,
     },
     Nothing,
@@ -54,6 +57,8 @@ pub(super) enum RemoteError {
     TooLong(u64),
     #[error("the ledger's API answers in the content encoding `{0}` (read here: gzip)")]
     Encoding(String),
+    #[error("the ledger's API answers in format {0} of the snapshot (read here: {FORMAT_VERSION})")]
+    Format(u32),
     #[error("the answer of the ledger's API cannot be read: {0}")]
     Body(std::io::Error),
     #[error("the ledger's API answers what is no snapshot: {0}")]
@@ -68,9 +73,12 @@ impl RemoteError {
     /// Whether the API answers, and what it says is not taken.
     pub(super) const fn kind(&self) -> TroubleKind {
         match self {
-            Self::Answer(_) | Self::Document(_) | Self::Refused(_) | Self::TooLong(_) | Self::Encoding(_) => {
-                TroubleKind::Refused
-            }
+            Self::Answer(_)
+            | Self::Document(_)
+            | Self::Refused(_)
+            | Self::TooLong(_)
+            | Self::Format(_)
+            | Self::Encoding(_) => TroubleKind::Refused,
             Self::File { .. } | Self::Pem(_) | Self::Transport(_) | Self::Body(_) | Self::Status { .. } => {
                 TroubleKind::OutOfTouch
             }
@@ -87,6 +95,9 @@ pub(super) struct Client {
 #[derive(Deserialize)]
 struct Wire<'a> {
     revision: u64,
+    digest: Option<Arc<str>>,
+    /// Of the document and of patches over it; an older API does not say it, and has the first.
+    format: Option<u32>,
     since: Option<u64>,
     #[serde(borrow)]
     whole: Option<&'a RawValue>,
@@ -98,16 +109,15 @@ impl Client {
         Self { remote, agent: None }
     }
 
-    /// Asks, and waits for an answer. Entries that do not read stay as they are in `before`.
-    pub(super) fn ask(
-        &mut self,
-        position: Option<(&str, u64)>,
-        before: Option<&Snapshot>,
-    ) -> Result<Answer, RemoteError> {
+    /// Asks for the whole, or for what has changed since `before`, and waits for an answer. Entries that do not read stay as
+    /// they are in `before`.
+    pub(super) fn ask(&mut self, whole: bool, before: Option<&Snapshot>) -> Result<Answer, RemoteError> {
         let agent = self.agent()?;
         let mut request = agent.get(format!("{}/api/v1/snapshot", self.remote.url.trim_end_matches('/')));
-        if let Some((ledger, since)) = position {
-            request = request.query("ledger", ledger).query("since", since.to_string());
+        if let Some(Position { ledger, revision, digest }) = before.filter(|_| !whole).map(Position::of) {
+            request = request.query("ledger", ledger).query("since", revision.to_string());
+            // An empty one is not known: an API that knows it answers the whole.
+            request = request.header(DIGEST_HEADER, digest.unwrap_or_default());
             request = request.query("wait", self.remote.hold.as_secs().clamp(1, 30).to_string());
         }
         if let Some(cluster) = &self.remote.cluster {
@@ -116,6 +126,7 @@ impl Client {
         if let Some(bearer) = self.bearer()? {
             request = request.header("Authorization", bearer);
         }
+        request = request.header(FORMAT_HEADER, FORMAT_VERSION.to_string());
         let mut response = request.header("Accept-Encoding", "gzip").call().map_err(transport)?;
         let status = response.status().as_u16();
         let body = body(&mut response, BYTES_MAX)?;
@@ -123,14 +134,20 @@ impl Client {
             return Err(RemoteError::Status { status, title: title(&body) });
         }
         let wire: Wire<'_> = serde_json::from_slice(&body)?;
+        if let Some(format) = wire.format.filter(|format| *format != FORMAT_VERSION) {
+            return Err(RemoteError::Format(format));
+        }
         match (wire.whole, wire.since, wire.patch) {
             (Some(whole), ..) => {
                 let text = whole.get().as_bytes();
-                let (snapshot, held) = Snapshot::read_or_last_good("the ledger's API", text, before)?;
+                let (mut snapshot, held) = Snapshot::read_or_last_good("the ledger's API", text, before)?;
+                snapshot.digest = wire.digest.filter(|digest| !digest.is_empty());
                 Ok(Answer::Whole(Box::new(snapshot), held))
             }
             (None, Some(since), Some(_)) if since == wire.revision => Ok(Answer::Nothing),
-            (None, Some(since), Some(patch)) => Ok(Answer::Change { since, revision: wire.revision, patch }),
+            (None, Some(since), Some(patch)) => {
+                Ok(Answer::Change { since, revision: wire.revision, digest: wire.digest, patch })
+            }
             _ => Err(RemoteError::Status {
                 status,
                 title: ": neither `whole` nor `since` and `patch`".to_owned(),
@@ -253,7 +270,7 @@ fn title(body: &[u8]) -> String {
     }
     let Ok(Problem { code, detail }) = serde_json::from_slice(body) else { return String::new() };
     let words: Vec<String> = [code, detail].into_iter().flatten().collect();
-    let line: String = words.join(": ").chars().filter(|c| !c.is_control()).take(200).collect();
+    let line: String = words.join(": ").chars().filter(|c| !c.is_control()).take(400).collect();
     if line.is_empty() { line } else { format!(": {line}") }
 }
 

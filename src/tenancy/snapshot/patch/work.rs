@@ -36,6 +36,7 @@ impl<'a> Work<'a> {
         let mut problems = reading.problems;
         let mut next = old.clone();
         next.revision = revision;
+        next.digest = None;
         for section in Section::ALL {
             touched.of(section).iter().for_each(|key| next.take(section, key));
         }

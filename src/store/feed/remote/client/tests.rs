@@ -19,7 +19,7 @@ fn asked(headers: &str, body: Vec<u8>) -> (String, Result<Answer, RemoteError>) 
     });
     let hold = Duration::from_secs(1);
     let remote = Remote { url, token: None, ca: None, certificate: None, cluster: None, hold };
-    let answer = Client::new(remote).ask(None, None);
+    let answer = Client::new(remote).ask(true, None);
     (server.join().unwrap(), answer)
 }
 

@@ -53,6 +53,9 @@ impl Stage {
     fn token(&self, role: &str) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
         command.args(["token", "new", "--subject", role, "--role", role, "--keys"]).arg(self.path("keys"));
+        if role == "service" {
+            command.arg("--all-clusters");
+        }
         let printed = command.output().unwrap();
         assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
         String::from_utf8(printed.stdout).unwrap().trim().to_owned()

@@ -98,7 +98,7 @@ pub enum Contradiction {
     /// A gate without its cluster.
     #[error("the role `service` needs a cluster")]
     NoCluster,
-    /// A cluster for somebody else than a gate.
+    /// A cluster for a role other than a gate's.
     #[error("a cluster is for the role `service`, not for `{0}`")]
     ClusterOf(Role),
     /// A tenant or project that is named by nothing.

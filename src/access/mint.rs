@@ -82,7 +82,7 @@ pub enum MintError {
     /// No role.
     #[error("a token grants at least one role")]
     NoRole,
-    /// A gate's token for all clusters, by somebody who does not hold the keys.
+    /// A gate's token for all clusters, from a caller who does not hold the keys.
     #[error(
         "a token for all clusters is signed by `portcullis token new --all-clusters` alone; name one cluster"
     )]

@@ -20,7 +20,7 @@ const HEADER: &str = "x-forwarded-for";
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
 
-/// Why a list of networks is none.
+/// Why a list of networks does not parse.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProxiesError {
     /// Not a network.

@@ -23,7 +23,7 @@ pub struct Rotated {
     pub already: u64,
     /// Names of clusters whose credentials open with neither key; they stay as they are.
     pub broken: Vec<String>,
-    /// Rows that somebody else changed at the same time, each time they were looked at.
+    /// Rows that another process changed at the same time, each time they were looked at.
     pub changed: u64,
 }
 

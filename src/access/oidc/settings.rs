@@ -8,8 +8,8 @@ use thiserror::Error;
 use super::source::Source;
 use crate::access::identity::Clusters;
 use crate::access::subject::{self, SubjectError};
+use crate::access::token::claims::is_id;
 use crate::access::token::{Names, NamesError};
-use crate::tenancy::is_uuid;
 
 /// What is known of a further issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl FromStr for Settings {
             return Err(SettingsError::Both(both.clone()));
         }
         let clusters = cluster.map(|cluster| Clusters::of(cluster.to_owned()));
-        let is_id = clusters.as_ref().is_none_or(|one| *one == Clusters::All || is_uuid(one.as_str()));
+        let is_id = clusters.as_ref().is_none_or(|one| *one == Clusters::All || is_id(one.as_str()));
         if clusters.is_some() == gates.is_empty() || !is_id {
             return Err(SettingsError::Cluster);
         }

@@ -23,7 +23,7 @@ impl FromRequestParts<Api> for Digest {
 
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Infallible> {
         let value = parts.headers.get(DIGEST_HEADER).and_then(|value| value.to_str().ok());
-        // What is no digest is none that we know, so the gate gets the whole.
+        // A text that is not a digest is not one that is known here, so the gate gets the whole.
         Ok(Self(value.map(|value| value.chars().take(DIGEST_MAX).collect())))
     }
 }

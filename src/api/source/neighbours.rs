@@ -20,7 +20,7 @@ pub const ELSEWHERE: &str =
 /// Names of namespaces in a document, each with where it stands.
 type Named = Vec<(String, String)>;
 
-/// Every name in the documents that begins as the tenant's namespaces do, and is none of the caller's projects. `own` is
+/// Every name in the documents that begins as the tenant's namespaces do, and is not of the caller's projects. `own` is
 /// the namespace of the app itself.
 pub async fn scan(
     tx: &mut Tx,

@@ -74,7 +74,7 @@ pub struct Filter {
     pub since: Option<i64>,
 }
 
-/// Rows that the scope may see, newest first, after a [`Record::cursor`]. A cursor that is none of ours begins anew. With
+/// Rows that the scope may see, newest first, after a [`Record::cursor`]. A cursor of another form begins anew. With
 /// `full` false `before` and `after` are not read.
 pub async fn list(
     tx: &mut Tx,

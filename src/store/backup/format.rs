@@ -178,7 +178,7 @@ impl<R: Read> Reader<R> {
         }
         self.hash.update(&line);
         let table: Table = serde_json::from_slice(&line)
-            .map_err(|error| BackupError::Damaged(format!("a line is none of ours: {error}")))?;
+            .map_err(|error| BackupError::Damaged(format!("a line is not one of a backup: {error}")))?;
         if !super::TABLES.contains(&table.table.as_str()) {
             return Err(BackupError::Damaged(format!("there is no table `{}`", table.table.escape_debug())));
         }

@@ -47,7 +47,8 @@ fn sandboxes_expire_and_are_deleted_once(on: On) {
     assert_eq!(stage.number(&format!("SELECT COUNT(*) {told}")), many);
     assert_eq!(stage.number(&format!("SELECT COUNT(DISTINCT resource_id) {told}")), many, "each once");
     stage.verified();
-    // A new one may have the number, and its own time.
+    // A new one may have the number once names are free, and its own time.
+    stage.free_names(&api);
     let made = stage.ok(&other, "POST", SANDBOXES, json!({"ttlSeconds": 3600}));
     assert_eq!(made["name"], "sbx-002");
     for gate in &gates {

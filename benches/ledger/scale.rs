@@ -1,5 +1,6 @@
 //! What a large ledger costs beside an empty one: start, memory, propagation, lists, creating, changing, and its snapshot.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -27,10 +28,16 @@ struct Figures {
     propagation: f64,
     first_page: f64,
     last_page: f64,
-    created: f64,
-    patched: f64,
+    created: Work,
+    patched: Work,
     snapshot: f64,
     wire: f64,
+}
+
+/// Something done as often as possible: how often a second, and microseconds of the API's processor time each.
+struct Work {
+    rate: f64,
+    cpu: f64,
 }
 
 /// Measures a database with few tenants and with many, and adds both to the table.
@@ -42,14 +49,14 @@ pub async fn measure(scale: &Scale, make: fn() -> Stage, table: &mut Table) {
     let name = format!("{}, {} namespaces", many.name, many.tenants * 10);
     let times = |value: f64| format!("{value:.2} ×");
     table.hold(
-        format!("{name}: creating a sandbox, times that in an empty ledger"),
-        few.created / many.created,
+        format!("{name}: CPU to create a sandbox, times that in an empty ledger"),
+        many.created.cpu / few.created.cpu,
         2.0,
         times,
     );
     table.hold(
-        format!("{name}: PATCH of a tenant, times that in an empty ledger"),
-        few.patched / many.patched,
+        format!("{name}: CPU of a PATCH of a tenant, times that in an empty ledger"),
+        many.patched.cpu / few.patched.cpu,
         2.0,
         times,
     );
@@ -72,12 +79,12 @@ async fn one(scale: &Scale, mut stage: Stage, tenants: usize) -> Figures {
     let mut http = stage.connections(1).await.remove(0);
     let propagation = propagate(scale, &mut http, &mut Connection::open(&gate, 0).await).await;
     let (first_page, last_page) = pages(&mut http).await;
-    let created = rate(scale, &stage, async |http: &mut Http, n: usize| {
+    let created = work(scale, &stage, async |http: &mut Http, n: usize| {
         let path = format!("{TENANTS}/t{:05}/projects/shop/sandboxes", n % tenants);
         http.ok("POST", &path, Some(&json!({}))).await;
     })
     .await;
-    let patched = rate(scale, &stage, async |http: &mut Http, n: usize| {
+    let patched = work(scale, &stage, async |http: &mut Http, n: usize| {
         let body = json!({"registries": [format!("registry.example.com/n{n}")]});
         http.ok("PATCH", &format!("{TENANTS}/t{:05}", n % tenants), Some(&body)).await;
     })
@@ -100,6 +107,17 @@ async fn one(scale: &Scale, mut stage: Stage, tenants: usize) -> Figures {
         snapshot: mebi(whole.len()),
         wire: mebi(wire.len()),
     }
+}
+
+async fn work(scale: &Scale, stage: &Stage, one: impl AsyncFn(&mut Http, usize)) -> Work {
+    let api = stage.api.as_ref().unwrap();
+    let (before, count) = (api.cpu(), Cell::new(0_u32));
+    let rate = rate(scale, stage, async |http: &mut Http, n: usize| {
+        one(http, n).await;
+        count.set(count.get() + 1);
+    })
+    .await;
+    Work { rate, cpu: api.cpu().since(&before) / f64::from(count.get()) }
 }
 
 /// From the answer of a PATCH to the first verdict by it, in the median; milliseconds.
@@ -141,8 +159,10 @@ impl Figures {
         tell("a change decides at a gate, median", ms(self.propagation));
         tell("first page of 200 tenants", ms(self.first_page));
         tell("last page", ms(self.last_page));
-        tell("sandboxes created, a second", format!("{:.0}", self.created));
-        tell("tenants patched, a second", format!("{:.0}", self.patched));
+        tell("sandboxes created, a second", format!("{:.0}", self.created.rate));
+        tell("CPU of the API for each", micros(self.created.cpu));
+        tell("tenants patched, a second", format!("{:.0}", self.patched.rate));
+        tell("CPU of the API for each PATCH", micros(self.patched.cpu));
         tell("snapshot", format!("{:.1} MiB", self.snapshot));
         tell("snapshot on the wire", format!("{:.2} MiB", self.wire));
     }

@@ -12,7 +12,7 @@ use super::stage::Stage;
 use crate::Scale;
 use crate::serve::load::{Connection, Template};
 use crate::serve::made;
-use crate::serve::table::{Table, mebibytes, median};
+use crate::serve::table::{Table, mebibytes, median, micros};
 
 /// Tenants of the ledger that is called empty.
 const FEW: usize = 10;

@@ -64,12 +64,15 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let Some(file) = file.filter(|_| !renew) else { return renew_in_place(&database) };
     let open = || File::open(&file);
     let shown = file.display();
+    let key = master_key_file.as_deref().map(MasterKey::read).transpose()?;
     if only_check {
         let summary = open().map_err(Into::into).and_then(check).with_context(|| format!("`{shown}`"))?;
+        if let Some(key) = &key {
+            summary.opens_with(key).with_context(|| format!("`{shown}`"))?;
+        }
         output::print(&format!("{}{shown} is whole\n", told(&summary)))?;
         return Ok(Exit::Fine);
     }
-    let key = master_key_file.as_deref().map(MasterKey::read).transpose()?;
     let url = database.url()?;
     let restored = block_on(async {
         let options = Options { connections: 1, ..Options::default() };

@@ -17,6 +17,7 @@ pub use format::check;
 pub use load::{Restore, Restored};
 
 use super::error::StoreError;
+use super::seal::MasterKey;
 
 /// The version of the file that this program writes and reads.
 pub const FORMAT: u32 = 1;
@@ -54,6 +55,9 @@ const TABLES: &[&str] = &[
     "audit_anchors",
     "released_keys",
 ];
+
+/// Above it a revision is refused: a ledger counts on from it, and readers of JSON must be able to count as far.
+const REVISION_MAX: u64 = 1 << 53;
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +100,20 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Whether its sealed values open with this master key, as far as the file says which one that is.
+    ///
+    /// # Errors
+    /// `MasterKey` where it is another.
+    pub fn opens_with(&self, key: &MasterKey) -> Result<(), BackupError> {
+        match &self.head.master_key {
+            Some(sealed_with) if key.fingerprint() != sealed_with => {
+                let why = format!(" (its fingerprint is {}, that one's is {sealed_with})", key.fingerprint());
+                Err(BackupError::MasterKey(why))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Rows of a table.
     pub fn count(&self, table: &str) -> u64 {
         self.rows.get(table).copied().unwrap_or_default()

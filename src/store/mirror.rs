@@ -287,12 +287,26 @@ fn is_of(at: Position<'_>, known: Option<&str>) -> bool {
     let Some(has) = at.digest.filter(|has| Some(*has) != known) else { return true };
     if !has.is_empty() && known.is_some_and(|known| !known.is_empty()) {
         metrics::snapshot_forked();
-        tracing::error!(
-            revision = at.revision,
-            "a gate has another history of the ledger than its database; it gets the whole document"
-        );
+        if may_tell() {
+            tracing::error!(
+                revision = at.revision,
+                "a gate has another history of the ledger than its database; it gets the whole document"
+            );
+        }
     }
     false
+}
+
+/// A gate that says a wrong digest again and again must not fill the log; the metric counts all of them.
+fn may_tell() -> bool {
+    const PAUSE: Duration = Duration::from_mins(1);
+    static TOLD: Mutex<Option<std::time::Instant>> = Mutex::new(None);
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    let may = told.is_none_or(|at| at.elapsed() >= PAUSE);
+    if may {
+        *told = Some(std::time::Instant::now());
+    }
+    may
 }
 
 #[cfg(test)]

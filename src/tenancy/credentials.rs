@@ -20,6 +20,31 @@ const TOKENS: [(&str, usize, &str); 13] = [
     ("sk_live_", 24, "a Stripe key"),
 ];
 
+/// Names of parameters whose values are credentials, without punctuation.
+const PARAMETERS: [&str; 15] = [
+    "accesstoken",
+    "apikey",
+    "apitoken",
+    "authtoken",
+    "clientsecret",
+    "jobtoken",
+    "passwd",
+    "password",
+    "privatetoken",
+    "pwd",
+    "secret",
+    "secretkey",
+    "sig",
+    "signature",
+    "token",
+];
+
+/// Characters of such a value, at least: `?token=1` is an example.
+const VALUE_MIN: usize = 6;
+
+/// Characters of a bearer token, at least.
+const BEARER_MIN: usize = 16;
+
 /// What a text gives away, in words; nothing where it does not look like a credential.
 pub fn betrayed_by(text: &str) -> Option<&'static str> {
     if text.contains(KEY_BLOCK) {
@@ -29,7 +54,35 @@ pub fn betrayed_by(text: &str) -> Option<&'static str> {
     if let Some((_, _, what)) = token {
         return Some(what);
     }
-    text.split_whitespace().any(holds_userinfo).then_some("an address with a password")
+    if text.split_whitespace().any(holds_userinfo) {
+        return Some("an address with a password");
+    }
+    if holds_parameter(text) {
+        return Some("a parameter with a password or token");
+    }
+    holds_token(text, "Bearer ", BEARER_MIN).then_some("a bearer token")
+}
+
+/// `access_token=…`, `&password=…`, `--api-key=…`: in a query, a connection string or a flag.
+fn holds_parameter(text: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    text.match_indices('=').any(|(at, _)| {
+        let before = text.get(..at).unwrap_or_default();
+        let start = before.char_indices().rev().take_while(|(_, c)| word(*c)).last().map_or(at, |(at, _)| at);
+        let name: String =
+            before.get(start..).unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).collect();
+        let begins = before.get(..start).and_then(|rest| rest.chars().next_back());
+        let in_query = begins.is_some_and(|c| matches!(c, '?' | '&' | ';'))
+            || before.get(start..).is_some_and(|name| name.starts_with("--"));
+        let value = text.get(at + 1..).unwrap_or_default();
+        let length = value
+            .chars()
+            .take_while(|c| c.is_ascii_graphic() && !matches!(c, '&' | ';' | '#' | '"' | '\''))
+            .count();
+        // What is filled in later, or is visibly masked, is no value: `${TOKEN}`, `$(TOKEN)`, `{{ .token }}`, `<token>`, `***`.
+        let filled = value.starts_with(['$', '{', '<', '*', '%']);
+        in_query && !filled && length >= VALUE_MIN && PARAMETERS.contains(&name.to_ascii_lowercase().as_str())
+    })
 }
 
 /// Whether the beginning stands at the beginning of a word, with so many word characters after it.
@@ -75,6 +128,12 @@ mod tests {
             "postgres://app:hunter2@db/app",
             "see https://ghx:y@example.com/x",
             "https://deploytoken@git.example.com/x.git",
+            "https://git.example.com/x?access_token=abcdef123456",
+            "https://x.example/?v=1&sig=abcdefabcdef",
+            "jdbc:postgresql://h/db?user=a&password=hunter2",
+            "run --password=hunter22 --verbose",
+            "--api-key=abcdef123456",
+            "Authorization: Bearer abcdefghijklmnopqrstu",
         ] {
             assert!(betrayed_by(text).is_some(), "{text}");
         }
@@ -90,6 +149,13 @@ mod tests {
             "MAKIAVELLIAAAAAAAAAAAAAAAAAAA",
             "-----BEGIN PUBLIC KEY-----",
             "ghp_short",
+            "https://example.com/?token=${TOKEN}",
+            "https://example.com/?token={{ .Values.token }}",
+            "https://example.com/?tokens=abcdef123456",
+            "--password=$(PASSWORD)",
+            "--password-file=/run/secrets/password",
+            "token=abcdef123456 stands in no query",
+            "Bearer tokens",
         ] {
             assert_eq!(betrayed_by(text), None, "{text}");
         }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::{BackupError, FORMAT, Head, LINE_BYTES_MAX, Summary};
+use super::{BackupError, FORMAT, Head, LINE_BYTES_MAX, REVISION_MAX, Summary};
 
 /// What a column holds; both databases have these three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -221,6 +221,10 @@ impl<R: Read> Reader<R> {
             return Err(BackupError::Damaged("something follows its end".to_owned()));
         }
         let rows = std::mem::take(&mut self.rows);
+        if self.head.revision > REVISION_MAX {
+            let why = format!("its revision {} is above {REVISION_MAX}", self.head.revision);
+            return Err(BackupError::Damaged(why));
+        }
         Ok(Summary { head: self.head.clone(), rows, sealed: end.sealed, sha256 })
     }
 }

@@ -78,11 +78,8 @@ impl Ledger {
         progress("checking the file", 0);
         let summary = check(open()?)?;
         let migrations = known(self.kind(), &summary.head)?;
-        if let (Some(key), Some(sealed_with)) = (how.key, &summary.head.master_key)
-            && key.fingerprint() != sealed_with
-        {
-            let why = format!(" (its fingerprint is {}, that one's is {sealed_with})", key.fingerprint());
-            return Err(BackupError::MasterKey(why));
+        if let Some(key) = how.key {
+            summary.opens_with(key)?;
         }
         // A newer schema is refused here.
         let exists = self.pending().await?.len() < migrate::all(self.kind()).len();

@@ -328,6 +328,10 @@ async fn sealed_values_stay_sealed(world: World) {
         "{}",
         said(&looked)
     );
+    let wrong_key =
+        portcullis().args(["restore", "--check", &named, "--master-key-file", &text(&wrong)]).output();
+    let refused = said(&wrong_key.unwrap());
+    assert!(refused.contains("Some(2)") && refused.contains("is not the key"), "{refused}");
 
     let target = other(&world).await;
     for file in [&plain, &named] {

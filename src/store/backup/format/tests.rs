@@ -80,7 +80,8 @@ fn what_is_cut_off_or_changed_is_refused() {
         ("\"c7\",7", "\"c7\",\"7\"", "does not fit its columns"),
         ("\"clusters\"", "\"sqlite_master\"", "no table"),
         ("\"kubeconfig_enc\"", "\"id) --\"", "columns"),
-        ("\"sealed\":2", "\"sealed\":2,\"end\":{}", "none of ours"),
+        ("\"revision\":7", "\"revision\":9007199254740993", "is above 9007199254740992"),
+        ("\"sealed\":2", "\"sealed\":2,\"end\":{}", "not one of a backup"),
     ] {
         assert!(text.contains(from), "{from}");
         let error = check(&*plain(&text.replacen(from, to, 1))).unwrap_err().to_string();

@@ -146,6 +146,22 @@ pub fn enlarged(world: &str) -> String {
             "tn-acme-shop-app-frontend",
             "applications.core.oam.dev",
         ),
+        exception(
+            "e4",
+            "vela-workflow-steps",
+            "oidc:erin@platform.io",
+            "acme",
+            "tn-acme-shop-app-frontend",
+            "applications.core.oam.dev",
+        ),
+        exception(
+            "e5",
+            "vela-definitions",
+            "oidc:erin@platform.io",
+            "acme",
+            "tn-acme-shop-app-frontend",
+            "componentdefinitions.core.oam.dev",
+        ),
     ];
     let world = format!("{world}\nexceptions:\n{}", exceptions.concat());
     world

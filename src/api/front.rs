@@ -89,6 +89,7 @@ async fn through(
     }
     let token = bearer(request.headers()).map(str::to_owned);
     let chosen = request.headers().get(TENANT).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let waiting = token.as_ref().ok().filter(|_| post.manner.waits).cloned();
     let found = identify(post, address, tenant.or(chosen.as_deref()), id, token).await?;
     if found.who.roles.contains(&Role::Service) && post.api.gates_show_certificates() && !verified {
         post.api.turned_away(Some(&found.who), post.rule, id, Code::Forbidden);
@@ -125,6 +126,10 @@ async fn through(
     let place =
         if post.manner.waits { None } else { Some(post.api.in_flight().enter(&name, post.paged).await?) };
     let response = run(post, next, request).await?;
+    if let Some(token) = waiting {
+        // While it waited, its token may have been revoked, or have ended.
+        identify(post, address, None, id, Ok(token)).await?;
+    }
     let response = match place {
         Some(place) => place.hold(response),
         None => response,

@@ -49,7 +49,13 @@ enum What {
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     with(&args.api, |client| {
         match args.what {
-            What::List => show::list(client, &COLUMNS, &client.list(&url(&["settings"]))?)?,
+            What::List => {
+                // All of them are one page, and the route takes no `limit`.
+                let mut page = client.get(&url(&["settings"]))?;
+                let items = page.get_mut("items").map(Json::take);
+                let items: Vec<Json> = items.map(serde_json::from_value).transpose()?.unwrap_or_default();
+                show::list(client, &COLUMNS, &items)?;
+            }
             What::Get { key } => show::one(client, &client.get(&url(&["settings", &key]))?)?,
             What::Set { key, value } => {
                 let value: Json = serde_saphyr::from_str(&value).map_err(|error| {

@@ -6,6 +6,7 @@ use crate::access::mint::{Wish, grant};
 use crate::access::token::{Claims, now};
 use crate::access::{Action, Clusters, Identity, Role, TenantRef, authorize};
 use crate::server::units::Span;
+use crate::tenancy::is_uuid;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -61,6 +62,16 @@ pub struct Args {
 /// Nobody may have such a token, or there is nothing to sign it with.
 pub fn run(args: Args, place: &Place) -> anyhow::Result<Exit> {
     let Args { subject, role, tenant, tenant_id, projects, cluster_id, all_clusters, ttl } = args;
+    if role == Role::Service && cluster_id.is_none() && !all_clusters {
+        anyhow::bail!(
+            "a gate's token is for one cluster: give --cluster-id UUID (`portcullis cluster get NAME` shows it), or --all-clusters"
+        );
+    }
+    if let Some(id) = cluster_id.as_deref().filter(|id| !is_uuid(id)) {
+        anyhow::bail!(
+            "--cluster-id `{id}` is not a UUID in lower case; `portcullis cluster get NAME` shows it"
+        );
+    }
     let wish = Wish {
         subject,
         roles: vec![role],

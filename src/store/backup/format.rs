@@ -162,7 +162,11 @@ impl<R: Read> Reader<R> {
             let why = format!("it is of format {format} (read here: {FORMAT})");
             return Err(BackupError::Newer { program, why });
         }
-        let head = serde_json::from_slice(&line).map_err(foreign)?;
+        let head: Head = serde_json::from_slice(&line).map_err(foreign)?;
+        if head.revision > REVISION_MAX {
+            let why = format!("its revision {} is above {REVISION_MAX}", head.revision);
+            return Err(BackupError::Damaged(why));
+        }
         let hash = Sha256::new().chain_update(&line);
         Ok(Self { lines, hash, rows: BTreeMap::new(), head, table: None })
     }
@@ -221,10 +225,6 @@ impl<R: Read> Reader<R> {
             return Err(BackupError::Damaged("something follows its end".to_owned()));
         }
         let rows = std::mem::take(&mut self.rows);
-        if self.head.revision > REVISION_MAX {
-            let why = format!("its revision {} is above {REVISION_MAX}", self.head.revision);
-            return Err(BackupError::Damaged(why));
-        }
         Ok(Summary { head: self.head.clone(), rows, sealed: end.sealed, sha256 })
     }
 }

@@ -63,6 +63,10 @@ fn what_seed_makes_is_there_and_made_once() {
     let names: Vec<_> =
         tenants.as_array().unwrap().iter().map(|tenant| tenant["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["acme", "globex", "initech"]);
+    for (what, few) in [("settings", 5), ("cluster", 1), ("catalog", 1)] {
+        let listed = json(&server, &[what, "list"]);
+        assert!(listed.as_array().unwrap().len() >= few, "{what}: {listed}");
+    }
     // What was printed is what `apply` takes, and it is all there.
     std::fs::write(server.dir.path().join("seed.yaml"), printed).unwrap();
     let again = fine(&server, &["apply", "-f", "seed.yaml"]);

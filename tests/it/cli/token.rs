@@ -65,8 +65,8 @@ fn what_nobody_may_have_is_refused() {
         (&["--subject", "me", "--role", "admin", TENANT[0], TENANT[1], TENANT[2], TENANT[3]], "no tenant"),
         (&[&ok[..], &["--tenant", "acme", "--tenant-id", "acme"]].concat(), "by its slug and id"),
         (&[&ok[..], &TENANT, &["--project", SHOP]].concat(), "for the whole tenant"),
-        (&["--subject", "g", "--role", "service"], "needs a cluster"),
-        (&["--subject", "g", "--role", "service", "--cluster-id", "eu-1"], "a cluster by its id"),
+        (&["--subject", "g", "--role", "service"], "--cluster-id UUID"),
+        (&["--subject", "g", "--role", "service", "--cluster-id", "eu-1"], "is not a UUID"),
         (
             &["--subject", "g", "--role", "service", "--cluster-id", SHOP, "--all-clusters"],
             "cannot be used with",

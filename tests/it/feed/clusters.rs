@@ -245,3 +245,41 @@ fn token_ends_with_its_cluster() {
         assert_eq!(problem["code"], json!("TOKEN_REVOKED"), "{problem}");
     }
 }
+
+/// A poll that waits is answered by what its token is worth then.
+fn revoked_token_hears_nothing_more(on: On) {
+    let stage = Stage::new(on);
+    let api = stage.api();
+    stage.furnish(&api);
+    let wish = json!({"subject": "gate-1", "roles": ["service"], "cluster": "eu-1"});
+    let minted = stage.ok(&api, "POST", "/api/v1/tokens", wish);
+    let token = minted["token"].as_str().unwrap().to_owned();
+    let (status, whole) = call(&api.api, &token, "GET", "/api/v1/snapshot", None);
+    assert_eq!(status, 200, "{whole}");
+    let at = format!(
+        "/api/v1/snapshot?ledger={}&since={}&wait=20",
+        whole["ledger"].as_str().unwrap(),
+        whole["revision"]
+    );
+    let (status, answer) = std::thread::scope(|scope| {
+        let poll = scope.spawn(|| call(&api.api, &token, "GET", &at, None));
+        // The poll is on its way; one that comes after the revocation is refused as well.
+        let (_open, never) = std::sync::mpsc::channel::<()>();
+        never.recv_timeout(std::time::Duration::from_millis(500)).unwrap_err();
+        let jti = minted["jti"].as_str().unwrap();
+        stage.ok(&api, "DELETE", &format!("/api/v1/tokens/{jti}"), Value::Null);
+        stage.suspend(&api, true);
+        poll.join().unwrap()
+    });
+    assert_eq!((status, &answer["code"]), (401, &json!("TOKEN_REVOKED")), "{on:?} {answer}");
+}
+
+#[test]
+fn revoked_token_hears_nothing_more_on_sqlite() {
+    revoked_token_hears_nothing_more(On::Sqlite);
+}
+
+#[test]
+fn revoked_token_hears_nothing_more_on_postgres() {
+    revoked_token_hears_nothing_more(On::Postgres);
+}

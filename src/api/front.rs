@@ -17,6 +17,7 @@ use super::body::{BODY_MAX, too_long};
 use super::caller::{Caller, bearer};
 use super::door::{Found, TENANT};
 use super::idempotency::{REPLAYED, Ticket};
+use super::in_flight::Place;
 use super::problem::{Code, Fault, Problem};
 use super::request_id::RequestId;
 use super::route::Manner;
@@ -126,14 +127,11 @@ async fn through(
     let place =
         if post.manner.waits { None } else { Some(post.api.in_flight().enter(&name, post.paged).await?) };
     let response = run(post, next, request).await?;
+    let response = held(place, response);
     if let Some(token) = waiting {
         // While it waited, its token may have been revoked, or have ended.
         identify(post, address, None, id, Ok(token)).await?;
     }
-    let response = match place {
-        Some(place) => place.hold(response),
-        None => response,
-    };
     if ENDING.contains(&post.rule.action) && response.status().is_success() {
         post.api.door().forget();
     }
@@ -144,6 +142,14 @@ async fn through(
         return Ok(replayed(kept));
     }
     Ok(response)
+}
+
+/// The answer, which counts as in flight until it is sent.
+fn held(place: Option<Place>, response: Response) -> Response {
+    match place {
+        Some(place) => place.hold(response),
+        None => response,
+    }
 }
 
 fn replayed(kept: super::answer::Plain) -> Response {

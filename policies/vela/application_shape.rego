@@ -3,8 +3,9 @@
 # description: >-
 #   KubeVela reads keys without regard to their case, and its definitions decide what a type means. So the types of
 #   components and traits are on lists (params), a key that other policies look for is written as they look for it, the
-#   properties of policies and steps are those that are known, no input fills in a namespace, no manifest comes from a
-#   URL or brings a definition, and no volume is a path of the node, however deep it stands. What has not changed passes.
+#   properties of policies and steps are those that are known, no input fills in a namespace or a manifest, no manifest
+#   comes from a URL or brings a definition, and no volume is a path of the node, however deep it stands. What has not
+#   changed passes.
 # custom:
 #   id: vela-application-shape
 #   severity: critical
@@ -152,6 +153,19 @@ findings contains finding if {
 	}
 }
 
+# The properties of these are manifests, and a value may be a whole Pod: no review sees it before KubeVela writes it.
+findings contains finding if {
+	some component in applications.all_components
+	component.type in {"k8s-objects", "raw", "ref-objects", "helmchart"}
+	some index, _ in lists.each(component.of.inputs)
+	finding := {
+		"field": sprintf("%s.inputs[%d]", [component.field, index]),
+		"observed": component.type,
+		"msg": "would fill in a manifest after the review, which judges it as it stands",
+		"fix": "write the value out",
+	}
+}
+
 filled(entry) := entry.parameterKey if {
 	is_object(entry)
 	entry.parameterKey != null
@@ -163,6 +177,7 @@ harmless(key) if {
 	is_string(key)
 	regex.match(`^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+|\[[0-9]+\])*\z`, key)
 	not strings.any_prefix_match(lower(key), filling)
+	not regex.split(`[.\[]`, lower(key))[0] in {"spec", "template", "data", "chart", "options"}
 	not contains(lower(key), "namespace")
 	not contains(lower(key), "hostpath")
 }

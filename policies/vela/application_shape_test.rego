@@ -23,7 +23,9 @@ trait(type, properties) := app({"components": [{"name": "c", "type": "webservice
 
 step(type, properties) := app({"workflow": {"steps": [{"name": "s", "type": type, "properties": properties}]}})
 
-filled(key) := app({"components": [{"name": "c", "type": "raw", "inputs": [{"from": "x", "parameterKey": key}]}]})
+filled(key) := filled_of("webservice", key)
+
+filled_of(type, key) := app({"components": [{"name": "c", "type": type, "inputs": [{"from": "x", "parameterKey": key}]}]})
 
 # object, the field that is wrong ("": none)
 rows := [
@@ -70,6 +72,14 @@ rows := [
 	[filled("objects"), "spec.components[0].inputs[0].parameterKey"],
 	[filled("Objects[0].data"), "spec.components[0].inputs[0].parameterKey"],
 	[filled("[\"namespace\"]"), "spec.components[0].inputs[0].parameterKey"],
+	[filled("spec"), "spec.components[0].inputs[0].parameterKey"],
+	[filled("Spec.template"), "spec.components[0].inputs[0].parameterKey"],
+	[filled("template[0]"), "spec.components[0].inputs[0].parameterKey"],
+	[filled("data"), "spec.components[0].inputs[0].parameterKey"],
+	[filled("database.specs"), ""],
+	[filled_of("raw", "replicas"), "spec.components[0].inputs[0]"],
+	[filled_of("k8s-objects", ""), "spec.components[0].inputs[0]"],
+	[policy("override", {"components": [{"name": "c", "type": "raw", "inputs": [{"from": "x", "parameterKey": "a"}]}]}), "spec.policies[0].properties.components[0].inputs[0]"],
 	[filled(7), "spec.components[0].inputs[0].parameterKey"],
 	[app({"components": [{"name": "c", "type": "raw", "Inputs": []}]}), "spec.components[0].Inputs"],
 ]

@@ -1,6 +1,9 @@
 //! KubeVela itself: an Application becomes a Deployment and a Service through the gate, and nothing anywhere else; with
 //! `--authentication-with-user` Vela writes as whoever wrote the Application, and the gate judges that person.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -20,6 +23,7 @@ fn vela_deploys_an_app_into_its_own_namespace_and_nowhere_else() {
     let stage = Stage::set();
     install(&stage, &[]);
     let mut vela = start(&stage, &[]);
+    serve(&stage.plane.dir);
     rows::run(&stage, "vela");
     assert!(vela.runs(), "{}", vela.told());
     stage.is_sound();
@@ -78,6 +82,27 @@ fn start(stage: &Stage, more: &[String]) -> Deputy {
     ];
     let account = ("vela-system", "kubevela-vela-core");
     Deputy::start(&stage.plane, "vela-core", account, &[&words, more].concat(), &[])
+}
+
+/// The folder `served` by HTTP, where Vela is sent for manifests; its address is in the file `served.url`.
+fn serve(dir: &Path) {
+    let folder = dir.join("served");
+    std::fs::create_dir(&folder).unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    std::fs::write(dir.join("served.url"), format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut line = String::new();
+            BufReader::new(&stream).read_line(&mut line).unwrap();
+            let name = line.split(' ').nth(1).unwrap().trim_start_matches('/').to_owned();
+            let body = std::fs::read(folder.join(name)).unwrap();
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&body).unwrap();
+        }
+    });
 }
 
 /// The chart's webhook for Applications, for a server on this machine.

@@ -5,12 +5,18 @@
 //! than they are, or its work grow faster than they do. Both engines ask it: the register machine by `guard`, the
 //! interpreter by `guarded`.
 
+mod format;
 mod graph;
 mod json;
+mod net;
 mod pattern;
+mod re2;
 mod regexes;
+mod replace;
 mod text;
+mod time;
 mod values;
+mod values_text;
 
 use std::cell::Cell;
 
@@ -98,8 +104,6 @@ const TABLE: &[(&[&str], Bound)] = &[
             "endswith",
             "object.get",
             "base64.is_valid",
-            "net.cidr_contains",
-            "net.cidr_is_valid",
             "semver.compare",
             "semver.is_valid",
             "time.add_date",
@@ -108,14 +112,13 @@ const TABLE: &[(&[&str], Bound)] = &[
             "time.diff",
             "time.parse_duration_ns",
             "time.parse_ns",
-            "time.parse_rfc3339_ns",
             "time.weekday",
             "print",
-            "regex.globs_match",
         ],
         Linear,
     ),
-    (&["lower", "upper"], Counted(text::cased)),
+    (&["lower"], Own(text::lower)),
+    (&["upper"], Own(text::upper)),
     (
         &[
             "strings.reverse",
@@ -136,14 +139,18 @@ const TABLE: &[(&[&str], Bound)] = &[
     (&["trim", "trim_left", "trim_right"], Counted(text::trimmed)),
     (&["concat"], Counted(text::concat)),
     (&["replace"], Counted(text::replace)),
-    (&["strings.replace_n"], Own(text::replace_n)),
+    (&["strings.replace_n"], Own(replace::replace_n)),
     (&["split"], Counted(text::split)),
-    (&["sprintf"], Counted(text::sprintf)),
+    (&["sprintf"], Own(format::sprintf)),
     (&["indexof", "indexof_n"], Counted(text::indexes)),
-    (&["strings.count"], Counted(text::count)),
+    (&["strings.count"], Own(text::count)),
+    (&["net.cidr_contains"], Own(net::cidr_contains)),
+    (&["net.cidr_is_valid"], Own(net::cidr_is_valid)),
+    (&["time.parse_rfc3339_ns"], Own(time::parse_rfc3339)),
     (&["strings.any_prefix_match", "strings.any_suffix_match"], Counted(text::any_match)),
     (&["time.format"], Counted(text::time_format)),
-    (&["to_number", "units.parse", "units.parse_bytes"], Measured(json::number)),
+    (&["to_number"], Own(json::to_number)),
+    (&["units.parse", "units.parse_bytes"], Measured(json::number)),
     (&["json.unmarshal", "json.is_valid"], Measured(json::read)),
     (&["json.marshal"], Counted(json::marshal)),
     (
@@ -171,7 +178,8 @@ const TABLE: &[(&[&str], Bound)] = &[
     (&["graph.reachable_paths"], Own(graph::paths)),
     (&["walk"], Own(graph::walk)),
     (&["glob.match"], Measured(pattern::glob)),
-    (&["regex.template_match"], Measured(pattern::template)),
+    (&["regex.template_match"], Own(regexes::template_match)),
+    (&["regex.find_all_string_submatch_n"], Own(regexes::submatches)),
     (&["regex.match"], Own(regexes::is_match)),
     (&["regex.is_valid"], Own(regexes::is_valid)),
     (&["regex.find_n"], Own(regexes::find)),

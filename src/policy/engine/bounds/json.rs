@@ -24,6 +24,53 @@ pub fn number(args: &[Value]) -> Result<Cost, String> {
     Ok(Cost::bytes(DIGITS_MAX))
 }
 
+/// A number as Go's `strconv.ParseFloat` reads it, but for hexadecimal ones. `regorus` 0.14.1 (`builtins/conversions.rs`)
+/// reads JSON, which may have space around it and no `+`, no zero before and no point at an end.
+pub fn to_number(args: &[Value]) -> Result<Value, String> {
+    const NAME: &str = "to_number";
+    let text = match args.first() {
+        Some(Value::Null | Value::Bool(false)) => return Ok(Value::from(0_u64)),
+        Some(Value::Bool(true)) => return Ok(Value::from(1_u64)),
+        Some(number @ Value::Number(_)) => return Ok(number.clone()),
+        Some(Value::String(text)) => text,
+        _ => return Err(format!("builtin `{NAME}` takes a text, a number, a boolean or null")),
+    };
+    super::charge(NAME, number(args)?)?;
+    let none = || {
+        format!(
+            "builtin `{NAME}` failed: `{}` is no number",
+            text.chars().take(64).flat_map(char::escape_debug).collect::<String>()
+        )
+    };
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (mantissa, power) =
+        digits.split_once(['e', 'E']).map_or((digits, None), |(digits, power)| (digits, Some(power)));
+    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let power_fits = power.is_none_or(|power| {
+        let power = power.strip_prefix(['+', '-']).unwrap_or(power);
+        !power.is_empty() && digits(power)
+    });
+    if !digits(whole) || !digits(part) || (whole.is_empty() && part.is_empty()) || !power_fits {
+        return Err(none());
+    }
+    let whole = whole.trim_start_matches('0');
+    let mut json = format!("{sign}{}", if whole.is_empty() { "0" } else { whole });
+    if !part.is_empty() {
+        json.extend([".", part]);
+    }
+    if let Some(power) = power {
+        json.extend(["e", power]);
+    }
+    match Value::from_json_str(&json) {
+        Ok(number @ Value::Number(_)) if json.parse::<f64>().is_ok_and(f64::is_finite) => Ok(number),
+        _ => Err(none()),
+    }
+}
+
 fn exponent(text: &str) -> Result<(), String> {
     let Some((_, power)) = text.split_once(['e', 'E']) else { return Ok(()) };
     let digits: String = power

@@ -3,7 +3,7 @@
 use regex_syntax::hir::{Hir, HirKind};
 use regorus::Value;
 
-use super::{Cost, GLOB_BYTES_MAX, PATTERN_BYTES_MAX, VALUE, each, text_at};
+use super::{Cost, GLOB_BYTES_MAX, PATTERN_BYTES_MAX, each, text_at};
 
 /// Texts of one character that a glob may name as ends of a part.
 const DELIMITERS_MAX: usize = 16;
@@ -29,13 +29,6 @@ pub fn glob(args: &[Value]) -> Result<Cost, String> {
     let longer = text.len().saturating_mul(1 + 2 * delimiters);
     let states = pattern.len().saturating_mul(GLOB_STATES * (1 + 2 * delimiters));
     Ok(Cost { bytes: longer, steps: states.saturating_mul(longer) })
-}
-
-/// The patterns of a template together are no longer than it is.
-pub fn template(args: &[Value]) -> Result<Cost, String> {
-    let (template, text) = (text_at(args, 0), text_at(args, 1));
-    fits(template)?;
-    Ok(Cost { bytes: VALUE, steps: states_of(template).saturating_mul(text.len()) })
 }
 
 /// Whether a regular expression is short enough to be compiled.

@@ -12,8 +12,9 @@ use regorus::Value;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::pattern::{fits, states_of};
+use super::re2::{own_name, template, translate};
 use super::text::Text;
-use super::{Built, Cost, TEXT, charge};
+use super::{Built, Cost, TEXT, VALUE, charge};
 
 /// Bytes of a compiled pattern, as the engine has it.
 const COMPILED_MAX: usize = 100 << 10;
@@ -46,7 +47,8 @@ fn compile(pattern: &str) -> Result<Option<Arc<Compiled>>, String> {
     if known.is_some() {
         return Ok(known);
     }
-    let built = RegexBuilder::new(pattern).size_limit(COMPILED_MAX).dfa_size_limit(AUTOMATON_MAX).build();
+    let Some(translated) = translate(pattern) else { return Ok(None) };
+    let built = RegexBuilder::new(&translated).size_limit(COMPILED_MAX).dfa_size_limit(AUTOMATON_MAX).build();
     let regex = match built {
         Ok(regex) => regex,
         Err(regex::Error::CompiledTooBig(limit)) => {
@@ -54,7 +56,7 @@ fn compile(pattern: &str) -> Result<Option<Arc<Compiled>>, String> {
         }
         Err(_) => return Ok(None),
     };
-    let compiled = Arc::new(Compiled { regex, states: states_of(pattern) });
+    let compiled = Arc::new(Compiled { regex, states: states_of(&translated) });
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     if kept.patterns.len() >= KEPT_MAX || kept.states.saturating_add(compiled.states) > KEPT_STATES_MAX {
         *kept = Kept::default();
@@ -74,6 +76,10 @@ fn asked<'a>(
     let (Some(Value::String(pattern)), Some(Value::String(text))) = (pattern, text) else {
         return Err(format!("builtin `{name}` takes texts"));
     };
+    searched(name, pattern, text)
+}
+
+fn searched<'a>(name: &str, pattern: &str, text: &'a str) -> Result<(Arc<Compiled>, &'a str), String> {
     let Some(compiled) = compile(pattern)? else {
         return Err(format!("builtin `{name}` failed: invalid regex"));
     };
@@ -93,26 +99,83 @@ pub fn is_valid(args: &[Value]) -> Result<Value, String> {
     }
 }
 
+/// How many matches are asked for; a negative number asks for all.
+fn asked_for(name: &str, number: Option<&Value>) -> Result<usize, String> {
+    match number.map(Value::as_i64) {
+        Some(Ok(max)) => Ok(usize::try_from(max).unwrap_or(usize::MAX)),
+        _ => Err(format!("builtin `{name}`: n must be an integer")),
+    }
+}
+
 pub fn find(args: &[Value]) -> Result<Value, String> {
     const NAME: &str = "regex.find_n";
     let (compiled, text) = asked(NAME, args.first(), args.get(1))?;
-    let max = match args.get(2).map(Value::as_i64) {
-        Some(Ok(max)) => usize::try_from(max).unwrap_or(usize::MAX),
-        _ => return Err(format!("builtin `{NAME}`: n must be an integer")),
-    };
     let mut pieces = Pieces::new(NAME);
-    for found in compiled.regex.find_iter(text).take(max) {
+    for found in compiled.regex.find_iter(text).take(asked_for(NAME, args.get(2))?) {
         pieces.push(found.as_str())?;
     }
     pieces.done()
 }
 
+/// Each match as a list: all of it, and what each group holds, which is no text where the group took no part.
+pub fn submatches(args: &[Value]) -> Result<Value, String> {
+    const NAME: &str = "regex.find_all_string_submatch_n";
+    let (compiled, text) = asked(NAME, args.first(), args.get(1))?;
+    let mut pieces = Pieces::new(NAME);
+    for captures in compiled.regex.captures_iter(text).take(asked_for(NAME, args.get(2))?) {
+        pieces.clock.look()?;
+        pieces.built.add(VALUE)?;
+        let mut groups = Vec::new();
+        for group in captures.iter() {
+            let group = group.map_or("", |group| group.as_str());
+            pieces.built.add(TEXT + group.len())?;
+            groups.push(Value::from(group));
+        }
+        pieces.found.push(Value::from(groups));
+    }
+    pieces.done()
+}
+
+/// A template's patterns are one pattern, as OPA makes it (`v1/topdown/regex_template.go`). `regorus` 0.14.1 searches for
+/// each pattern alone, ends it at the first closing delimiter, and panics on a text that is shorter than the template.
+pub fn template_match(args: &[Value]) -> Result<Value, String> {
+    const NAME: &str = "regex.template_match";
+    let texts: Vec<&str> = args
+        .iter()
+        .filter_map(|arg| if let Value::String(text) = arg { Some(&**text) } else { None })
+        .collect();
+    let [written, text, start, end] = *texts.as_slice() else {
+        return Err(format!("builtin `{NAME}` takes texts"));
+    };
+    let ([start], [end]) = (start.as_bytes(), end.as_bytes()) else {
+        return Err(format!("builtin `{NAME}` takes delimiters of one byte"));
+    };
+    fits(written)?;
+    let pattern =
+        template(written, *start, *end).ok_or_else(|| format!("builtin `{NAME}` failed: invalid regex"))?;
+    let (compiled, text) = searched(NAME, &pattern, text)?;
+    Ok(Value::from(compiled.regex.is_match(text)))
+}
+
+/// As Go splits: what is blank before a match at the start is left out, and so is what follows one at the end that is blank.
 pub fn split(args: &[Value]) -> Result<Value, String> {
     const NAME: &str = "regex.split";
     let (compiled, text) = asked(NAME, args.first(), args.get(1))?;
     let mut pieces = Pieces::new(NAME);
-    for piece in compiled.regex.split(text) {
-        pieces.push(piece)?;
+    if text.is_empty() && !compiled.regex.as_str().is_empty() {
+        pieces.push("")?;
+        return pieces.done();
+    }
+    let (mut from, mut end) = (0, 0);
+    for found in compiled.regex.find_iter(text) {
+        end = found.start();
+        if found.end() != 0 {
+            pieces.push(text.get(from..end).unwrap_or_default())?;
+        }
+        from = found.end();
+    }
+    if end != text.len() {
+        pieces.push(text.get(from..).unwrap_or_default())?;
     }
     pieces.done()
 }
@@ -123,35 +186,69 @@ pub fn replace(args: &[Value]) -> Result<Value, String> {
     let Some(Value::String(new)) = args.get(2) else {
         return Err(format!("builtin `{NAME}` takes texts"));
     };
-    // Each `$` may stand for the whole match.
-    let references = new.bytes().filter(|byte| *byte == b'$').count();
+    let plan = plan(new);
     let mut built = Built::new(NAME);
     let mut made = Text::new(&mut built);
     let mut clock = Clock::new(NAME);
     let mut at = 0;
-    let mut piece = String::new();
     for captures in compiled.regex.captures_iter(text) {
         clock.look()?;
         let Some(found) = captures.get(0) else { continue };
         made.push(text.get(at..found.start()).unwrap_or_default())?;
         at = found.end();
-        if references == 0 {
-            made.push(new)?;
-            continue;
+        for part in &plan {
+            let group = match part {
+                Part::Text(text) => {
+                    made.push(text)?;
+                    continue;
+                }
+                Part::Group(number) => captures.get(*number),
+                Part::Named(name) => captures.name(name),
+            };
+            made.push(group.map_or("", |group| group.as_str()))?;
         }
-        let longest = new.len().saturating_add(references.saturating_mul(found.len()));
-        charge_alone(NAME, longest)?;
-        piece.clear();
-        captures.expand(new, &mut piece);
-        made.push(&piece)?;
     }
     made.push(text.get(at..).unwrap_or_default())?;
     made.done()
 }
 
-/// Whether a piece fits into a call, before it is made.
-fn charge_alone(name: &str, bytes: usize) -> Result<(), String> {
-    if bytes > super::CALL_BYTES_MAX { charge(name, Cost { bytes, steps: 0 }) } else { Ok(()) }
+/// A piece of a replacement.
+enum Part<'t> {
+    Text(&'t str),
+    Group(usize),
+    Named(String),
+}
+
+/// `$1`, `${name}` and `$$` as Go's `Regexp.Expand` reads them: a name is as long as it can be.
+fn plan(mut new: &str) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    while let Some((before, after)) = new.split_once('$') {
+        parts.push(Part::Text(before));
+        if let Some(rest) = after.strip_prefix('$') {
+            parts.push(Part::Text("$"));
+            new = rest;
+            continue;
+        }
+        let named = after.strip_prefix('{').unwrap_or(after);
+        let end = named.find(|char: char| !char.is_alphanumeric() && char != '_').unwrap_or(named.len());
+        let (name, rest) = named.split_at_checked(end).unwrap_or((named, ""));
+        let rest = if named.len() == after.len() { Some(rest) } else { rest.strip_prefix('}') };
+        let Some(rest) = rest.filter(|_| !name.is_empty()) else {
+            parts.push(Part::Text("$"));
+            new = after;
+            continue;
+        };
+        let number =
+            name.bytes().all(|byte| byte.is_ascii_digit()) && (name.len() == 1 || !name.starts_with('0'));
+        parts.push(if number {
+            Part::Group(name.parse().unwrap_or(usize::MAX))
+        } else {
+            Part::Named(own_name(name))
+        });
+        new = rest;
+    }
+    parts.push(Part::Text(new));
+    parts
 }
 
 /// Parts of a text, as a list.

@@ -1,0 +1,106 @@
+//! Networks as Go's package `net` reads them.
+//!
+//! `regorus` 0.14.1 (`builtins/net.rs`) never finds `10.0.0.1` in `::ffff:10.0.0.0/104` nor `::ffff:10.0.0.1` in `10.0.0.0/8`,
+//! and reads a prefix with a sign. To Go an IPv4-mapped address is an IPv4 address.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use regorus::Value;
+
+/// Bits before an IPv4 address in the IPv6 address that stands for it.
+const MAPPED_BITS: u32 = 96;
+
+/// What a prefix leaves of an address, and its length as it is written.
+#[derive(Clone, Copy)]
+struct Network {
+    address: IpAddr,
+    length: u32,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the form of all that answer themselves")]
+pub fn cidr_is_valid(args: &[Value]) -> Result<Value, String> {
+    let valid = matches!(args.first(), Some(Value::String(text)) if network(text).is_some());
+    Ok(Value::from(valid))
+}
+
+pub fn cidr_contains(args: &[Value]) -> Result<Value, String> {
+    const NAME: &str = "net.cidr_contains";
+    let (Some(Value::String(whole)), Some(Value::String(part))) = (args.first(), args.get(1)) else {
+        return Err(format!("builtin `{NAME}` takes texts"));
+    };
+    let none = |text: &str| format!("builtin `{NAME}` failed: `{}` is no address or network", shown(text));
+    let whole_network = network(whole).ok_or_else(|| none(whole))?;
+    if let Ok(address) = part.parse::<IpAddr>() {
+        return Ok(Value::from(has(whole_network, address)));
+    }
+    let part = network(part).ok_or_else(|| none(part))?;
+    Ok(Value::from(has_all(whole_network, part)))
+}
+
+/// As much of a text as a sentence has room for.
+fn shown(text: &str) -> String {
+    text.chars().take(64).flat_map(char::escape_debug).collect()
+}
+
+/// `10.0.0.0/8`; Go reads an IPv6 address without a zone, and a prefix of digits alone.
+fn network(text: &str) -> Option<Network> {
+    let (address, length) = text.split_once('/')?;
+    let address: IpAddr = address.parse().ok()?;
+    if length.is_empty() || !length.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let length: u32 = length.parse().ok()?;
+    match address {
+        IpAddr::V4(address) => {
+            let first = Ipv4Addr::from_bits(address.to_bits() & mask4(length)?);
+            Some(Network { address: IpAddr::V4(first), length })
+        }
+        IpAddr::V6(address) => {
+            let first = Ipv6Addr::from_bits(address.to_bits() & mask6(length)?);
+            Some(Network { address: IpAddr::V6(first), length })
+        }
+    }
+}
+
+fn mask4(length: u32) -> Option<u32> {
+    (length <= u32::BITS).then(|| u32::MAX.checked_shl(u32::BITS - length).unwrap_or(0))
+}
+
+fn mask6(length: u32) -> Option<u128> {
+    (length <= u128::BITS).then(|| u128::MAX.checked_shl(u128::BITS - length).unwrap_or(0))
+}
+
+/// `IPNet.Contains`: both are IPv4 where they are mapped, and an address of the other family is outside.
+fn has(network: Network, address: IpAddr) -> bool {
+    let length = match network.address {
+        IpAddr::V6(first) if first.to_ipv4_mapped().is_some() => network.length.saturating_sub(MAPPED_BITS),
+        _ => network.length,
+    };
+    match (network.address.to_canonical(), address.to_canonical()) {
+        (IpAddr::V4(first), IpAddr::V4(address)) => {
+            mask4(length).is_some_and(|mask| (first.to_bits() ^ address.to_bits()) & mask == 0)
+        }
+        (IpAddr::V6(first), IpAddr::V6(address)) => {
+            mask6(length).is_some_and(|mask| (first.to_bits() ^ address.to_bits()) & mask == 0)
+        }
+        _ => false,
+    }
+}
+
+/// As OPA 1.22 (`v1/topdown/cidr.go`): plain IPv6 networks by their prefixes, others by their first and last address.
+fn has_all(whole: Network, part: Network) -> bool {
+    let plain = |network: Network| match network.address {
+        IpAddr::V6(first) => first.to_ipv4_mapped().is_none(),
+        IpAddr::V4(_) => false,
+    };
+    if plain(whole) && plain(part) {
+        let (IpAddr::V6(first), IpAddr::V6(other)) = (whole.address, part.address) else { return false };
+        let same = |mask| (first.to_bits() ^ other.to_bits()) & mask == 0;
+        return whole.length <= part.length && mask6(whole.length).is_some_and(same);
+    }
+    let last = match part.address {
+        IpAddr::V4(first) => mask4(part.length).map(|mask| IpAddr::V4((first.to_bits() | !mask).into())),
+        IpAddr::V6(first) => mask6(part.length).map(|mask| IpAddr::V6((first.to_bits() | !mask).into())),
+    };
+    has(whole, part.address) && last.is_some_and(|last| has(whole, last))
+}

@@ -3,7 +3,7 @@
 //! `regorus` 0.14.1 (`builtins/net.rs`) never finds `10.0.0.1` in `::ffff:10.0.0.0/104` nor `::ffff:10.0.0.1` in `10.0.0.0/8`,
 //! and reads a prefix with a sign. To Go an IPv4-mapped address is an IPv4 address.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use regorus::Value;
 

@@ -109,13 +109,26 @@ impl<T: Long> ToSchema for Listed<T> {
     }
 }
 
+/// A field of a schema that stands inline, alone or with a description beside it.
+fn not_required(schema: &mut Schema, field: &str) {
+    match schema {
+        Schema::Object(object) => object.required.retain(|name| name != field),
+        Schema::AllOf(all) => all.items.iter_mut().for_each(|part| {
+            if let RefOr::T(part) = part {
+                not_required(part, field);
+            }
+        }),
+        _ => {}
+    }
+}
+
 /// The schema, of which these fields are there with `view=full` only.
 fn optional(mut object: Object, fields: &[&str]) -> Object {
     const TEXT: &str = "Absent unless `view=full`.";
     for path in fields {
         if let Some((parent, field)) = path.split_once('/') {
-            if let Some(RefOr::T(Schema::Object(parent))) = object.properties.get_mut(parent) {
-                parent.required.retain(|name| name != field);
+            if let Some(RefOr::T(parent)) = object.properties.get_mut(parent) {
+                not_required(parent, field);
             }
             continue;
         }

@@ -23,7 +23,7 @@ deny contains finding if {
 	not made
 	finding := {
 		"field": "metadata",
-		"msg": sprintf("%s makes Pods called after their StatefulSet and a number, with the labels `%s` and `%s`; this is none of them", [request.username, name_label, revision_label]),
+		"msg": sprintf("%s makes Pods called after their StatefulSet and a number, with the labels `%s` and `%s`; this Pod is not one", [request.username, name_label, revision_label]),
 		"fix": "create the StatefulSet in this namespace and let its controller make the Pods; a Pod without a set is created under its author's own name",
 	}
 }

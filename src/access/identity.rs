@@ -61,7 +61,7 @@ pub struct TenantRef {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing<'a> {
     /// Known, and nothing here.
-    Nobody,
+    NoRole,
     /// Runs the platform.
     Admin,
     /// Somebody of one tenant.
@@ -177,7 +177,7 @@ impl Identity {
 
     /// What the roles come to.
     pub fn standing(&self) -> Result<Standing<'_>, Contradiction> {
-        let Some(role) = self.roles.iter().copied().min() else { return Ok(Standing::Nobody) };
+        let Some(role) = self.roles.iter().copied().min() else { return Ok(Standing::NoRole) };
         if self.clusters.is_some()
             && let Some(other) = self.roles.iter().copied().find(|role| *role != Role::Service)
         {

@@ -178,7 +178,7 @@ fn well_formed(wish: &Wish) -> Result<(), MintError> {
         ..Identity::known("", &wish.subject)
     };
     match who.standing()? {
-        Standing::Nobody => Err(MintError::NoRole),
+        Standing::NoRole => Err(MintError::NoRole),
         Standing::Admin | Standing::Member { .. } | Standing::Service { .. } => Ok(()),
     }
 }

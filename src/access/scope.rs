@@ -81,7 +81,7 @@ pub fn authorize(
     request_id: &str,
 ) -> Result<Scope, Denied> {
     let row = matrix::rule(action);
-    let standing = who.standing().unwrap_or(Standing::Nobody);
+    let standing = who.standing().unwrap_or(Standing::NoRole);
     if !reaches(standing, tenant, row.names_tenant()) {
         return Err(Denied::Hidden);
     }
@@ -91,7 +91,7 @@ pub fn authorize(
         Standing::Member { tenant, role, projects } => {
             (role, Power::Tenant { id: tenant.id.clone(), role, projects: projects.map(<[String]>::to_vec) })
         }
-        Standing::Nobody => return Err(Denied::Forbidden { action, needs: row.needs() }),
+        Standing::NoRole => return Err(Denied::Forbidden { action, needs: row.needs() }),
     };
     let limit = match row.may(role) {
         May::Open | May::Yes => None,
@@ -108,7 +108,7 @@ fn reaches(standing: Standing<'_>, tenant: Option<&str>, named: bool) -> bool {
     match (standing, tenant) {
         (Standing::Admin, _) => true,
         (Standing::Member { tenant: own, .. }, Some(asked)) => asked == own.id || asked == own.slug,
-        (Standing::Service { .. } | Standing::Nobody, Some(_)) => false,
+        (Standing::Service { .. } | Standing::NoRole, Some(_)) => false,
         (_, None) => !named,
     }
 }

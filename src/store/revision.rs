@@ -110,7 +110,7 @@ pub enum Follows {
     Yes,
     /// They are of another history than the reader's, such as one that a restored copy of the ledger began.
     Fork,
-    /// Nobody has said the digests that would tell.
+    /// The digests that would tell are not known.
     Unknown,
 }
 

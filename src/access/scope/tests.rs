@@ -77,18 +77,18 @@ fn a_handler_that_forgets_the_tenant_of_its_path_widens_nothing() {
 
 #[test]
 fn what_contradicts_itself_is_nobody() {
-    let somebody = || Identity::known("ledger", "somebody");
-    let in_acme = |roles: &[Role]| Identity { roles: roles.to_vec(), tenant: Some(acme()), ..somebody() };
+    let known = || Identity::known("ledger", "alice");
+    let in_acme = |roles: &[Role]| Identity { roles: roles.to_vec(), tenant: Some(acme()), ..known() };
     let empty = |id: &str, slug: &str| TenantRef { id: id.into(), slug: slug.into() };
     let cluster = || Some(Clusters::One("c".into()));
     let strange = [
-        somebody(),
-        Identity { roles: vec![Role::Service], ..somebody() },
-        Identity { clusters: cluster(), ..somebody() },
-        Identity { roles: vec![Role::Admin], clusters: cluster(), ..somebody() },
+        known(),
+        Identity { roles: vec![Role::Service], ..known() },
+        Identity { clusters: cluster(), ..known() },
+        Identity { roles: vec![Role::Admin], clusters: cluster(), ..known() },
         Identity { clusters: cluster(), ..in_acme(&[Role::ReadOnly]) },
         Identity { clusters: cluster(), ..in_acme(&[Role::Service]) },
-        Identity { roles: vec![Role::Service, Role::Admin], clusters: cluster(), ..somebody() },
+        Identity { roles: vec![Role::Service, Role::Admin], clusters: cluster(), ..known() },
         in_acme(&[]),
         in_acme(&[Role::Admin]),
         in_acme(&[Role::Admin, Role::TenantOwner]),

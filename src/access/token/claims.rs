@@ -98,7 +98,7 @@ impl Claims {
             minted_by: self.minted_by,
         };
         match who.standing() {
-            Ok(Standing::Nobody) => Err(TokenError::Malformed("it grants no role")),
+            Ok(Standing::NoRole) => Err(TokenError::Malformed("it grants no role")),
             Ok(_) => Ok(who),
             Err(contradiction) => Err(TokenError::Contradiction(contradiction)),
         }

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 /// What Go refuses to repeat more often.
 const TIMES_MAX: u32 = 1000;
 
-/// A pattern in the library's syntax; `None` where Go says that it is none.
+/// A pattern in the library's syntax; `None` where Go refuses it.
 pub fn translate(pattern: &str) -> Option<String> {
     let mut reader =
         Reader { rest: pattern, made: String::with_capacity(pattern.len() + 16), named_classes: true };
@@ -167,7 +167,7 @@ impl<'p> Reader<'p> {
         Some(false)
     }
 
-    /// `\d`, `\pL` and their like, as a class of the library; `Some(None)` where an escape is none of them.
+    /// `\d`, `\pL` and their like, as a class of the library; `Some(None)` for any other escape.
     #[expect(clippy::option_option, reason = "refused, another thing, or a class")]
     fn named(&mut self) -> Option<Option<String>> {
         let Some(kind) = self.rest.strip_prefix('\\').and_then(|after| after.chars().next()) else {
@@ -339,7 +339,7 @@ fn counts(text: &str) -> Option<(&str, u32, Option<u32>)> {
 }
 
 /// The pattern that a template is, as OPA makes it: what stands between the delimiters is a pattern, and the rest is text.
-/// `None` where the delimiters are not in pairs, or one of the patterns is none.
+/// `None` where the delimiters are not in pairs, or a pattern does not parse.
 pub fn template(written: &str, start: u8, end: u8) -> Option<String> {
     let mut pattern = "^".to_owned();
     let (mut level, mut from, mut text) = (0_usize, 0, 0);

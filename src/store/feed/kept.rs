@@ -137,17 +137,15 @@ impl Kept {
     }
 }
 
-/// A build that is newer than this one may have written it, before it was taken back.
+/// A build that is newer than this one may have written it, before it was taken back: keys that are not known are passed over.
 fn parse(document: &[u8]) -> Result<Snapshot, KeptError> {
     const NAME: &str = "snapshot.cache";
-    match Snapshot::parse(NAME, document) {
-        Err(error @ SnapshotError::Invalid { .. }) => {
-            match Snapshot::or_last_good(NAME, serde_json::from_slice(document)?, None)? {
-                (snapshot, held) if held.is_empty() => Ok(snapshot),
-                _ => Err(error.into()),
-            }
+    match Snapshot::read_or_last_good(NAME, document, None)? {
+        (snapshot, held) if held.is_empty() => Ok(snapshot),
+        (_, held) => {
+            let (problems, file) = (held.problems, NAME.to_owned());
+            Err(SnapshotError::Invalid { total: problems.len(), problems, file }.into())
         }
-        parsed => Ok(parsed?),
     }
 }
 

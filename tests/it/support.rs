@@ -226,6 +226,7 @@ fn strip_ansi(line: &str) -> String {
 }
 
 /// Waits until something is there; fails when it does not come.
+#[track_caller]
 pub fn wait<T>(patience: Duration, mut what: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + patience;
     let (_sender, never) = mpsc::channel::<()>();

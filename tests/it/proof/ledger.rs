@@ -55,6 +55,8 @@ pub async fn hostile_api_tenant(stage: &mut Stage, _: &Running, scale: &Scale) -
 pub async fn unreadable_entry(stage: &mut Stage, _: &Running, _: &Scale) -> What {
     let sets = format!("{TENANTS}/{BYSTANDER}/policysets");
     stage.ledger.ok(&stage.api, "POST", &sets, json!({ "name": "spoiled", "rules": [], "attachedTo": [{}] }));
+    // Odd and even have other registries: what is changed next is a change of the snapshot, whatever was changed last.
+    change(stage, 1);
     followed(stage);
     let own = stage.ledger.own.as_ref().unwrap();
     own.sql("UPDATE policysets SET name = 'No Label' WHERE name = 'spoiled'");

@@ -82,7 +82,7 @@ reserved_key(key) := reserved.is_reserved(key) if {
 	reserved.is_reserved(key)
 } else := false if {
 	reserved.known
-}
+} else := true
 
 # Wherever a custom resource has labels and annotations for what its controller makes.
 parts contains {"field": map.field, "entries": map.entries, "old": map.old} if some map in input.templates

@@ -152,7 +152,7 @@ places contains {"field": sprintf("%s.operations[%d].%s", [part.field, index, ke
 	some index, operation in lists.each(part.of.operations)
 	some key in ["path", "from"]
 	operation[key] != null
-	not patchable(operation[key]) == true
+	not patchable(operation[key])
 }
 
 patchable(path) if {

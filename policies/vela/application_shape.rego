@@ -46,24 +46,24 @@ unchanged if {
 # A definition in the App's own namespace goes before the one of KubeVela, so a type is known by its name alone.
 findings contains finding if {
 	some component in typed
-	not component.type in known.components
+	not component.type in known_components
 	finding := {
 		"field": concat(".", [component.field, "type"]),
 		"observed": component.type,
 		"msg": "is not a type of component that Applications may use",
-		"allowed": known.components,
+		"allowed": known_components,
 		"fix": "use another type, or an operator adds it to params/vela-application-shape",
 	}
 }
 
 findings contains finding if {
 	some trait in applications.traits
-	not trait.type in known.traits
+	not trait.type in known_traits
 	finding := {
 		"field": concat(".", [trait.field, "type"]),
 		"observed": trait.type,
 		"msg": "is not a type of trait that Applications may use",
-		"allowed": known.traits,
+		"allowed": known_traits,
 		"fix": "leave the trait out, or an operator adds it to params/vela-application-shape",
 	}
 }
@@ -78,6 +78,11 @@ typed contains component if {
 default known := {"components": [], "traits": []}
 
 known := data.params["vela-application-shape"]
+
+# A list that is not given is empty: what is in none is refused.
+known_components := object.get(known, "components", [])
+
+known_traits := object.get(known, "traits", [])
 
 # Keys as the policies look for them. Go reads them without regard to case, and folds `ſ` to `s` and `K` to `k`.
 spelling := {
@@ -144,7 +149,7 @@ findings contains finding if {
 findings contains finding if {
 	some entry in applications.inputs
 	some key in [filled(entry.of)]
-	not harmless(key) == true
+	not harmless(key)
 	finding := {
 		"field": concat(".", [entry.field, "parameterKey"]),
 		"observed": sprintf("%v", [key]),

@@ -15,13 +15,13 @@ pub mod hazards;
 pub mod interpreter;
 mod light;
 pub mod literals;
+mod normal;
 pub mod reads;
 pub mod rvm;
 pub mod safety;
 mod tree;
 pub mod uses;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use budget::{Budget, Meter};
@@ -30,6 +30,7 @@ pub use regorus::Value;
 pub use regorus::value::Object;
 
 use interpreter::Interpreter;
+use normal::Normal;
 use rvm::Machine;
 
 use super::bundle::Module;
@@ -98,8 +99,7 @@ pub enum Compiled {
 }
 
 impl Compiled {
-    /// Compiles the rules of `package` (`data.…`) from its modules and those it refers to. `loose` are variables that
-    /// the register machine does not know, though they have a value.
+    /// Compiles the rules of `package` (`data.…`) from its modules and those it refers to.
     ///
     /// # Errors
     /// What the engine says, at its place.
@@ -108,19 +108,12 @@ impl Compiled {
         rules: &[&'static str],
         modules: &[&Module],
         choice: &Choice,
-        loose: &BTreeSet<&str>,
     ) -> Result<Self, Problem> {
         let file = modules.first().map_or("", |module| module.path.as_str());
-        let settled = |problem: Problem| match modules.iter().find(|module| module.path == problem.file) {
-            Some(module) => problem.settled(&module.text),
-            None => problem,
-        };
-        let engine = load(modules).map_err(settled)?;
+        let (engine, normal) = normalised(modules)?;
+        let settled = |problem: Problem| normal::settled(problem, modules, &normal);
         let entries: Vec<String> = rules.iter().map(|rule| format!("{package}.{rule}")).collect();
         let machine = Machine::new(engine.clone(), &entries, file);
-        if let Some(early) = machine.as_ref().err().and_then(|refused| early(refused, loose)) {
-            return Err(settled(early));
-        }
         if let Choice::Interpreter(why) = choice {
             let interpreter = Interpreter::new(engine, entries, file).map_err(settled)?;
             return Ok(Self::Interpreter(Box::new(interpreter), why.clone()));
@@ -167,14 +160,25 @@ impl Compiled {
     }
 }
 
-/// A variable that has a value, and that the engine looks at before it has one. The interpreter would find that out at
-/// each review.
-fn early(refused: &Problem, loose: &BTreeSet<&str>) -> Option<Problem> {
-    let name = refused.message.strip_prefix("Undefined variable: '")?.strip_suffix('\'')?;
-    let message = format!(
-        "the engine looks at `{name}` before it has a value; write the line that binds it further up, or the value in its place"
-    );
-    (name != "_" && !loose.contains(name)).then(|| Problem { message, ..refused.clone() })
+/// An engine with the normal forms of the modules, and these.
+fn normalised(modules: &[&Module]) -> Result<(regorus::Engine, Vec<Normal>), Problem> {
+    let written = |problem: Problem| match modules.iter().find(|module| module.path == problem.file) {
+        Some(module) => problem.settled(&module.text),
+        None => problem,
+    };
+    let mut trees = Vec::with_capacity(modules.len());
+    for module in modules {
+        trees.push((*module, analysis::tree(module)?));
+    }
+    let normal = normal::all(&trees).map_err(written)?;
+    let sources: Vec<Module> = modules
+        .iter()
+        .zip(&normal)
+        .map(|(module, normal)| Module { path: module.path.clone(), text: normal.text.clone() })
+        .collect();
+    let engine = load(&sources.iter().collect::<Vec<_>>())
+        .map_err(|problem| normal::settled(problem, modules, &normal))?;
+    Ok((engine, normal))
 }
 
 /// An engine with the modules added, Rego v1, failing builtins being errors.

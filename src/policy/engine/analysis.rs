@@ -42,9 +42,7 @@ pub fn analyse(module: &Module) -> Result<Analysis, Problem> {
     };
     found.flaws = literals::check(&found.calls);
     found.flaws.extend(constants::check(ast, &found));
-    let safety::Found { flaws, loose } =
-        safety::check(ast, &module.text, &Known { names: &found.names(), arity: &arity });
-    (found.unbound, found.loose) = (flaws, loose);
+    found.unbound = safety::check(ast, &module.text, &Known { names: &found.names(), arity: &arity });
     Ok(found)
 }
 
@@ -53,10 +51,10 @@ pub fn analyse(module: &Module) -> Result<Analysis, Problem> {
 /// # Errors
 /// A syntax error at its place.
 pub fn unbound(module: &Module, known: &Known<'_>) -> Result<Vec<Flaw>, Problem> {
-    Ok(safety::check(&tree(module)?, &module.text, known).flaws)
+    Ok(safety::check(&tree(module)?, &module.text, known))
 }
 
-fn tree(module: &Module) -> Result<Json, Problem> {
+pub(super) fn tree(module: &Module) -> Result<Json, Problem> {
     let mut engine = super::load(&[module]).map_err(|problem| problem.settled(&module.text))?;
     let read = engine.get_modules().first().ok_or_else(|| Problem::of(&module.path, "is no module"))?;
     // Not by way of the text that the engine would write: of a long module it is megabytes.

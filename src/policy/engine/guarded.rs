@@ -27,8 +27,9 @@ static MACHINES: LazyLock<Mutex<BTreeMap<&'static str, Arc<Machine>>>> = LazyLoc
 /// # Errors
 /// The engine knows one already.
 pub fn install(engine: &mut Engine) -> Result<(), String> {
-    for (name, _) in builtins::allowed() {
-        let Some(arity) = builtins::arity(name).and_then(|arity| u8::try_from(arity).ok()) else { continue };
+    let allowed = builtins::allowed().map(|(name, _)| (name, builtins::arity(name)));
+    for (name, arity) in allowed.chain([(bounds::OPERATORS, Some(1))]) {
+        let Some(arity) = arity.and_then(|arity| u8::try_from(arity).ok()) else { continue };
         if matches!(bounds::of(name), None | Some(Bound::Linear)) {
             continue;
         }

@@ -5,7 +5,6 @@
 //! to other variables. What is left over in the end cannot be evaluated by anybody. A body of its own (a comprehension,
 //! `every`) sees what is around it and waits for it.
 
-mod order;
 mod query;
 mod scope;
 mod statement;
@@ -43,33 +42,23 @@ impl Flaw {
     }
 }
 
-/// What is found in a module.
-#[derive(Debug, Default)]
-pub struct Found {
-    /// What is wrong.
-    pub flaws: Vec<Flaw>,
-    /// Variables that only what is made of a body binds, `xs[i]` in a head: the register machine does not know them.
-    pub loose: BTreeSet<String>,
-}
-
 /// Finds them in a module's tree; `text` is its source.
 ///
 /// Knowing more names never finds more: whoever knows one module alone may ask again with all of them.
-pub fn check(ast: &Json, text: &str, known: &Known<'_>) -> Found {
-    let mut checker = Checker { text, known, found: Vec::new(), loose: BTreeSet::new() };
+pub fn check(ast: &Json, text: &str, known: &Known<'_>) -> Vec<Flaw> {
+    let mut checker = Checker { text, known, found: Vec::new() };
     for rule in ast.get("rules").and_then(Json::as_array).into_iter().flatten() {
         checker.rule(rule);
     }
     checker.found.sort();
     checker.found.dedup();
-    Found { flaws: checker.found, loose: checker.loose }
+    checker.found
 }
 
 struct Checker<'a, 'k> {
     text: &'a str,
     known: &'k Known<'k>,
     found: Vec<Flaw>,
-    loose: BTreeSet<String>,
 }
 
 impl<'a> Checker<'a, '_> {

@@ -185,10 +185,7 @@ fn policy(
     let kept = previous.and_then(|set| set.policies.iter().find(|policy| policy.key == key));
     let compiled = match kept {
         Some(policy) => Arc::clone(&policy.compiled),
-        None => {
-            let loose = closure.iter().flat_map(|unit| &unit.analysis.loose).map(String::as_str).collect();
-            Arc::new(Compiled::new(&package, &rules, &modules, &choice(closure, options), &loose)?)
-        }
+        None => Arc::new(Compiled::new(&package, &rules, &modules, &choice(closure, options))?),
     };
     Ok(Policy {
         metrics: PolicyMetrics::new(&manifest.id),

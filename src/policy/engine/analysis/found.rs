@@ -82,8 +82,6 @@ pub struct Analysis {
     pub flaws: Vec<Flaw>,
     /// Variables without a value, as far as this module alone can tell; whoever knows the others asks [`unbound`].
     pub unbound: Vec<Flaw>,
-    /// Variables that the register machine does not know and the interpreter does.
-    pub loose: BTreeSet<String>,
 }
 
 /// A use of `input` or `data`.

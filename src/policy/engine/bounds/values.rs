@@ -147,28 +147,6 @@ fn index(key: &Value) -> Option<usize> {
     }
 }
 
-/// The product of whole numbers has as many bits as they have together.
-pub fn product(args: &[Value]) -> Result<Cost, String> {
-    let mut sum = 0_usize;
-    each(args.first(), |number| sum = sum.saturating_add(bits(number)));
-    if sum > BITS_MAX {
-        return Err(format!("a product of {sum} bits is not made; at most {BITS_MAX} are allowed"));
-    }
-    Ok(Cost::bytes(sum / 8))
-}
-
-/// Bits of a number beyond the first.
-fn bits(number: &Value) -> usize {
-    let whole = number.as_u64().ok().or_else(|| number.as_i64().ok().map(i64::unsigned_abs));
-    match whole {
-        Some(whole) => usize::try_from(whole.checked_ilog2().unwrap_or(0)).unwrap_or(64),
-        None if number.as_i128().is_ok() => 128,
-        // A float, or a longer number, which is written with three bits a digit and more.
-        None if matches!(number, Value::Number(_)) => number.to_string().len().saturating_mul(4),
-        None => 0,
-    }
-}
-
 /// Shifted by a constant, which its author may have written too large.
 pub fn shift(args: &[Value]) -> Result<Cost, String> {
     let by = args.get(1).and_then(|by| by.as_u64().ok()).unwrap_or(0);

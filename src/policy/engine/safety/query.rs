@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::scope::Scope;
 use super::statement::{Statement, body};
 use super::terms::{Name, declared, free, word};
-use super::{Checker, Flaw, order, statements};
+use super::{Checker, Flaw, statements};
 use crate::policy::near::nearest;
 
 /// What is made of a query.
@@ -53,13 +53,7 @@ impl<'a> Checker<'a, '_> {
         for end in &ends {
             let lacks = self.lacks(end, &scope, &here);
             lacks.into_iter().for_each(|name| self.unbound(name, &scope));
-            let keys = end.terms.keys.iter().filter(|name| !scope.has(name.text, self.known));
-            self.loose.extend(keys.map(|name| name.text.to_owned()));
             scope = end.after(&scope, self.known).0;
-        }
-        if open.is_empty() {
-            let every: Vec<Vec<Name<'a>>> = all.iter().map(|one| self.free_in_every(one)).collect();
-            self.found.extend(order::check(&all, &every, outer, self.known));
         }
         for statement in
             all.iter().chain(&ends).filter(|one| !open.iter().any(|left| std::ptr::eq(*left, *one)))

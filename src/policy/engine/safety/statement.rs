@@ -15,12 +15,10 @@ pub(super) struct Statement<'a> {
     pub(super) takes: Vec<Name<'a>>,
     /// Two sides that are made equal.
     pub(super) equal: Option<(&'a Json, &'a Json)>,
-    /// `every`, whose body is one of its own.
-    pub(super) every: Option<&'a Json>,
     /// `not …`, which gives nothing.
     pub(super) negated: bool,
-    /// Variables in brackets below a `not`.
-    pub(super) below_not: Vec<Name<'a>>,
+    /// `every`, whose body is one of its own.
+    pub(super) every: Option<&'a Json>,
 }
 
 impl<'a> Statement<'a> {
@@ -35,8 +33,8 @@ impl<'a> Statement<'a> {
             this.every = Some(every);
         } else if let Some(expr) = literal.pointer("/NotExpr/expr") {
             this.terms.read(expr);
-            this.below_not = std::mem::take(&mut this.terms.keys);
-            this.terms.needs.extend(this.below_not.iter().copied().chain(wildcards(expr)));
+            let keys = std::mem::take(&mut this.terms.keys);
+            this.terms.needs.extend(keys.into_iter().chain(wildcards(expr)));
             this.negated = true;
         } else if let Some(expr) = literal.pointer("/Expr/expr") {
             this.expression(expr, known);

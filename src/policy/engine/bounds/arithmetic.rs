@@ -1,0 +1,342 @@
+//! Arithmetic and ordering as OPA has them (1.22.0, `v1/topdown/arithmetic.go`, `v1/ast/compare.go`).
+//!
+//! Integers are exact. Anything else is computed with a mantissa of 64 bits, as `big.Float` does, so that 0.1 + 0.2 is
+//! 0.3. A number is kept as a double between two expressions, which is 53 bits: OPA keeps the decimal text.
+
+use std::cmp::Ordering;
+
+use num_bigint::{BigInt, Sign};
+use regorus::Value;
+
+/// Bits of a mantissa between two operators.
+const MANTISSA: u64 = 64;
+/// Bits of the mantissa of a double.
+const DOUBLE: u64 = 53;
+/// Bits of an integer: a product of texts of a tenant must not grow for ever.
+const BITS_MAX: u64 = 16 << 10;
+
+/// What stands on the stack.
+enum Operand {
+    Integer(BigInt),
+    /// A numerator, and the exponent of the power of two that it is divided by.
+    Binary(BigInt, u64),
+    Other(Value),
+}
+
+/// Evaluates operators behind their operands, `0 1 + 2 *`: a number is a place among the rest of the arguments.
+pub fn evaluate(args: &[Value]) -> Result<Value, String> {
+    let Some(Value::Array(given)) = args.first() else { return Err("no operators".to_owned()) };
+    let program = given.get(0).and_then(|program| program.as_string().ok()).ok_or("no operators")?;
+    let operand = |at: usize| given.get(at + 1).ok_or_else(|| format!("no operand {at}"));
+    match program.as_ref() {
+        "<" => return Ok((compare(operand(0)?, operand(1)?) == Ordering::Less).into()),
+        "<=" => return Ok((compare(operand(0)?, operand(1)?) != Ordering::Greater).into()),
+        ">" => return Ok((compare(operand(0)?, operand(1)?) == Ordering::Greater).into()),
+        ">=" => return Ok((compare(operand(0)?, operand(1)?) != Ordering::Less).into()),
+        "text" => return text(operand(0)?, operand(1)?),
+        "in" => return Ok(holds(operand(0)?, operand(1)?, operand(2)?).into()),
+        _ => {}
+    }
+    let mut stack = Vec::new();
+    for token in program.split(' ') {
+        if let Ok(at) = token.parse::<usize>() {
+            stack.push(read(operand(at)?));
+        } else {
+            let (Some(right), Some(left)) = (stack.pop(), stack.pop()) else {
+                return Err("no operands".to_owned());
+            };
+            stack.push(apply(token, left, right)?);
+        }
+    }
+    stack.pop().map_or_else(|| Err("no operands".to_owned()), write)
+}
+
+/// The sum of a list or a set.
+pub fn sum(args: &[Value]) -> Result<Value, String> {
+    fold(args, "sum", "+", MANTISSA)
+}
+
+/// The product of a list or a set; of what is no integer with a mantissa of 53 bits, as in OPA.
+pub fn product(args: &[Value]) -> Result<Value, String> {
+    fold(args, "product", "*", DOUBLE)
+}
+
+fn fold(args: &[Value], name: &str, operator: &str, bits: u64) -> Result<Value, String> {
+    let (mut numbers, mut other) = (Vec::new(), None);
+    match args.first() {
+        Some(Value::Array(items)) => numbers.extend(items.iter()),
+        Some(Value::Set(items)) => numbers.extend(items.iter()),
+        given => other = given,
+    }
+    other = other.or_else(|| numbers.iter().copied().find(|item| !matches!(item, Value::Number(_))));
+    if let Some(other) = other {
+        return Err(format!("builtin `{name}` failed: it takes numbers, and is given {}", kind(other)));
+    }
+    let mut total = Operand::Integer(BigInt::from(i32::from(operator == "*")));
+    for number in numbers {
+        total = apply(operator, total, read(number))?;
+        if let (Operand::Binary(mantissa, exponent), true) = (&total, bits < MANTISSA) {
+            let (mantissa, exponent) = rounded(mantissa, &(BigInt::from(1) << *exponent), bits);
+            total = simplest(mantissa, exponent);
+        }
+    }
+    write(total)
+}
+
+/// `key, value in collection`: of arrays and objects.
+fn holds(key: &Value, value: &Value, collection: &Value) -> bool {
+    match collection {
+        Value::Array(items) => {
+            let at = key.as_u64().ok().and_then(|at| usize::try_from(at).ok());
+            at.and_then(|at| items.get(at)) == Some(value)
+        }
+        Value::Object(entries) => entries.get(key) == Some(value),
+        _ => false,
+    }
+}
+
+/// What a text needs, as a list of one, or of none where it is undefined.
+fn text(found: &Value, name: &Value) -> Result<Value, String> {
+    let value = found.as_array().ok().and_then(|found| found.first().cloned());
+    value.ok_or_else(|| {
+        let name = name.as_string().map(ToString::to_string).unwrap_or_default();
+        format!(
+            "{name} is undefined, and the text of a finding needs it; write `object.get(…)` with another text for where it is absent"
+        )
+    })
+}
+
+/// The order of kinds: null, booleans, numbers, texts, arrays, objects, sets.
+fn rank(value: &Value) -> u8 {
+    match value {
+        Value::Null => 0,
+        Value::Bool(_) => 1,
+        Value::Number(_) => 2,
+        Value::String(_) => 3,
+        Value::Array(_) => 4,
+        Value::Object(_) => 5,
+        Value::Set(_) => 6,
+        Value::Undefined => 7,
+    }
+}
+
+fn compare(left: &Value, right: &Value) -> Ordering {
+    match (left, right) {
+        (Value::Array(left), Value::Array(right)) => in_turn(left.iter(), right.iter()),
+        (Value::Set(left), Value::Set(right)) => in_turn(left.iter(), right.iter()),
+        (Value::Object(left), Value::Object(right)) => {
+            let pairs = left.iter_sorted().zip(right.iter_sorted());
+            let differing = pairs
+                .map(|(left, right)| compare(left.0, right.0).then_with(|| compare(left.1, right.1)))
+                .find(|order| order.is_ne());
+            differing.unwrap_or_else(|| left.len().cmp(&right.len()))
+        }
+        _ => rank(left).cmp(&rank(right)).then_with(|| left.cmp(right)),
+    }
+}
+
+fn in_turn<'v>(left: impl Iterator<Item = &'v Value>, right: impl Iterator<Item = &'v Value>) -> Ordering {
+    let (mut left, mut right) = (left, right);
+    loop {
+        match (left.next(), right.next()) {
+            (Some(left), Some(right)) => match compare(left, right) {
+                Ordering::Equal => {}
+                order => return order,
+            },
+            (None, None) => return Ordering::Equal,
+            (None, Some(_)) => return Ordering::Less,
+            (Some(_), None) => return Ordering::Greater,
+        }
+    }
+}
+
+fn read(value: &Value) -> Operand {
+    if !matches!(value, Value::Number(_)) {
+        return Operand::Other(value.clone());
+    }
+    if let Ok(small) = value.as_i64() {
+        return Operand::Integer(BigInt::from(small));
+    }
+    // The decimal text is what OPA has.
+    let text = value.to_string();
+    decimal(&text).map_or_else(
+        || Operand::Other(value.clone()),
+        |(numerator, denominator)| divide(&numerator, &denominator),
+    )
+}
+
+/// `-1.5e3` as a numerator and a denominator.
+fn decimal(text: &str) -> Option<(BigInt, BigInt)> {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits: BigInt = format!("{whole}{fraction}").parse().ok()?;
+    let exponent = exponent.parse::<i64>().ok()?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
+    let power =
+        BigInt::from(10).pow(u32::try_from(exponent.unsigned_abs()).ok().filter(|power| *power < 2000)?);
+    Some(if exponent < 0 { (digits, power) } else { (digits * power, BigInt::from(1)) })
+}
+
+/// A quotient: exact if it is an integer, else with a mantissa of 64 bits.
+fn divide(numerator: &BigInt, denominator: &BigInt) -> Operand {
+    let (quotient, rest) = (numerator / denominator, numerator % denominator);
+    if rest.sign() == Sign::NoSign {
+        return Operand::Integer(quotient);
+    }
+    let (mantissa, exponent) = rounded(numerator, denominator, MANTISSA);
+    simplest(mantissa, exponent)
+}
+
+/// `mantissa · 2^exponent`
+fn simplest(mantissa: BigInt, exponent: i64) -> Operand {
+    if exponent >= 0 {
+        return Operand::Integer(mantissa << exponent.unsigned_abs());
+    }
+    let down = exponent.unsigned_abs();
+    let zeros = mantissa.trailing_zeros().unwrap_or(down).min(down);
+    let (mantissa, down) = (mantissa >> zeros, down - zeros);
+    if down == 0 { Operand::Integer(mantissa) } else { Operand::Binary(mantissa, down) }
+}
+
+/// The nearest `mantissa · 2^exponent` with a mantissa of so many bits, halves to even.
+fn rounded(numerator: &BigInt, denominator: &BigInt, bits: u64) -> (BigInt, i64) {
+    let (above, below) = (length(numerator), length(denominator));
+    // Two bits more than are kept, so that what is cut off says whether it is more than a half.
+    let shift = signed(bits + 2) + below - above;
+    let (numerator, denominator) = if shift >= 0 {
+        (numerator << shift.unsigned_abs(), denominator.clone())
+    } else {
+        (numerator.clone(), denominator << shift.unsigned_abs())
+    };
+    let magnitude = BigInt::from(numerator.magnitude().clone());
+    let (mut quotient, rest) = (&magnitude / &denominator, &magnitude % &denominator);
+    let extra = u64::try_from(length(&quotient)).unwrap_or(0).saturating_sub(bits);
+    let cut = &quotient & &((BigInt::from(1) << extra) - 1);
+    quotient >>= extra;
+    let half = BigInt::from(1) << extra.saturating_sub(1);
+    let above_half = extra > 0 && (cut > half || (cut == half && rest.sign() != Sign::NoSign));
+    let tie = extra > 0 && cut == half && rest.sign() == Sign::NoSign;
+    if above_half || (tie && quotient.bit(0)) {
+        quotient += 1;
+    }
+    let mantissa = if numerator.sign() == Sign::Minus { -quotient } else { quotient };
+    (mantissa, signed(extra) - shift)
+}
+
+fn length(number: &BigInt) -> i64 {
+    signed(number.bits())
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn apply(operator: &str, left: Operand, right: Operand) -> Result<Operand, String> {
+    let (left, right) = match (left, right) {
+        (Operand::Other(Value::Set(left)), Operand::Other(Value::Set(right))) if operator == "-" => {
+            return Ok(Operand::Other(Value::from(left.difference(&right))));
+        }
+        (Operand::Other(other), _) | (_, Operand::Other(other)) => {
+            return Err(format!("`{operator}` takes numbers, and is given {}", kind(&other)));
+        }
+        numbers => numbers,
+    };
+    if let (Operand::Integer(left), Operand::Integer(right)) = (&left, &right) {
+        return integers(operator, left, right);
+    }
+    if operator == "%" {
+        return Err("modulo on a number that is no integer".to_owned());
+    }
+    let ((left, from), (right, to)) = (parts(left), parts(right));
+    let (numerator, exponent) = match operator {
+        "+" | "-" => {
+            let common = from.max(to);
+            let (left, right) = (left << (common - from), right << (common - to));
+            (if operator == "+" { left + right } else { left - right }, common)
+        }
+        "*" => (left * right, from + to),
+        "/" if right.sign() == Sign::NoSign => return Err("divide by zero".to_owned()),
+        "/" => {
+            let (numerator, denominator) = (left << to, right << from);
+            return Ok(quotient(numerator, denominator));
+        }
+        other => return Err(format!("no operator `{other}`")),
+    };
+    Ok(quotient(numerator, BigInt::from(1) << exponent))
+}
+
+/// The nearest number with a mantissa of 64 bits.
+fn quotient(numerator: BigInt, denominator: BigInt) -> Operand {
+    if numerator.sign() == Sign::NoSign {
+        return Operand::Integer(numerator);
+    }
+    let (numerator, denominator) =
+        if denominator.sign() == Sign::Minus { (-numerator, -denominator) } else { (numerator, denominator) };
+    let (mantissa, exponent) = rounded(&numerator, &denominator, MANTISSA);
+    simplest(mantissa, exponent)
+}
+
+fn integers(operator: &str, left: &BigInt, right: &BigInt) -> Result<Operand, String> {
+    if left.bits().saturating_add(right.bits()) > BITS_MAX {
+        return Err(format!("`{operator}` of numbers with more than {BITS_MAX} bits"));
+    }
+    let zero = right.sign() == Sign::NoSign;
+    Ok(match operator {
+        "+" => Operand::Integer(left + right),
+        "-" => Operand::Integer(left - right),
+        "*" => Operand::Integer(left * right),
+        "/" if zero => return Err("divide by zero".to_owned()),
+        // Exact where both are small: the quotient of large ones is a `big.Float`.
+        "/" if (left % right).sign() == Sign::NoSign && left.bits() < 32 && right.bits() < 32 => {
+            Operand::Integer(left / right)
+        }
+        "/" => quotient(left.clone(), right.clone()),
+        "%" if zero => return Err("modulo by zero".to_owned()),
+        "%" => Operand::Integer(left % right),
+        other => return Err(format!("no operator `{other}`")),
+    })
+}
+
+fn parts(operand: Operand) -> (BigInt, u64) {
+    match operand {
+        Operand::Integer(number) => (number, 0),
+        Operand::Binary(number, exponent) => (number, exponent),
+        Operand::Other(_) => (BigInt::default(), 0),
+    }
+}
+
+fn write(operand: Operand) -> Result<Value, String> {
+    match operand {
+        Operand::Integer(number) => match i64::try_from(&number) {
+            Ok(small) => Ok(Value::from(small)),
+            Err(_) => Value::from_numeric_string(&number.to_string()).map_err(|error| error.to_string()),
+        },
+        Operand::Binary(number, exponent) => {
+            let (mantissa, power) = rounded(&number, &(BigInt::from(1) << exponent), DOUBLE);
+            // Exact: 53 bits, as what they are and as their exponent says.
+            let digits: i64 = i64::try_from(&mantissa).map_err(|error| error.to_string())?;
+            Ok(Value::from(scaled(digits, power)))
+        }
+        Operand::Other(value) => Ok(value),
+    }
+}
+
+/// `mantissa · 2^exponent` as a double, by halves, so that no step leaves its range before the last.
+#[expect(clippy::cast_precision_loss, reason = "the mantissa has 53 bits")]
+fn scaled(mantissa: i64, exponent: i64) -> f64 {
+    let power = i32::try_from(exponent.clamp(-2000, 2000)).unwrap_or(0);
+    let (first, second) = (power / 2, power - power / 2);
+    mantissa as f64 * 2_f64.powi(first) * 2_f64.powi(second)
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+        Value::Set(_) => "a set",
+        Value::Undefined => "nothing",
+    }
+}

@@ -1,0 +1,155 @@
+//! The normal form: the module that OPA's compiler makes of what is written, before it is evaluated.
+
+mod calls;
+mod names;
+mod operators;
+mod order;
+mod print;
+mod read;
+mod references;
+mod same;
+mod texts;
+mod tree;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use self::names::Globals;
+use self::tree::{Expr, Kind, Name, Place, Step};
+use super::builtins;
+use crate::policy::bundle::Module;
+use crate::policy::problem::Problem;
+
+/// A module in normal form.
+#[derive(Debug)]
+pub struct Normal {
+    /// The source that the engines read.
+    pub text: String,
+    /// Where each of its lines comes from.
+    places: Vec<Place>,
+}
+
+impl Normal {
+    /// Where a line of the normal form comes from.
+    fn origin(&self, line: u32) -> Option<Place> {
+        self.places.get(usize::try_from(line).ok()?.checked_sub(1)?).copied()
+    }
+}
+
+/// A problem of a normal form as one of the module: at the place that the line comes from, with the names that the
+/// author gave.
+pub(super) fn settled(problem: Problem, modules: &[&Module], normal: &[Normal]) -> Problem {
+    let Some((module, normal)) = modules.iter().zip(normal).find(|(module, _)| module.path == problem.file)
+    else {
+        return problem;
+    };
+    let place = normal.origin(problem.line).unwrap_or_default();
+    let message = print::as_written(&problem.message);
+    Problem::at(&problem.file, place.0, place.1, message).settled(&module.text)
+}
+
+/// The normal forms of modules that are compiled together, from their syntax trees.
+///
+/// # Errors
+/// A construct that is not known, or lines that cannot be ordered, at their place.
+pub fn all(modules: &[(&Module, Json)]) -> Result<Vec<Normal>, Problem> {
+    let mut read = Vec::with_capacity(modules.len());
+    for (module, ast) in modules {
+        let one = read::module(ast, &module.text)
+            .map_err(|what| Problem::of(&module.path, format!("{what} is not known here")))?;
+        read.push(one);
+    }
+    let packages: Vec<Vec<String>> = read.iter().map(|one| one.package.clone()).collect();
+    let rules: Vec<(Vec<String>, String)> = read
+        .iter()
+        .flat_map(|one| {
+            let names = one.rules.iter().map(|rule| &rule.name).chain(one.defaults.iter().map(|d| &d.name));
+            names.filter_map(root).map(|name| (one.package.clone(), name.to_owned())).collect::<Vec<_>>()
+        })
+        .collect();
+    let functions = functions(&read);
+    let mut done = Vec::with_capacity(read.len());
+    for (mut one, (module, _)) in read.into_iter().zip(modules) {
+        let mut globals: Globals =
+            ["input", "data"].map(|root| (root.to_owned(), vec![root.to_owned()])).into();
+        for (package, name) in rules.iter().filter(|(package, _)| *package == one.package) {
+            let path = ["data"].into_iter().chain(package.iter().chain([name]).map(String::as_str));
+            globals.insert(name.clone(), path.map(str::to_owned).collect());
+        }
+        for (path, alias) in &one.imports {
+            if let Some(name) = alias.as_ref().or_else(|| path.last()) {
+                globals.insert(name.clone(), path.clone());
+            }
+        }
+        let holds_rules = |expr: &Expr| {
+            path(expr).is_some_and(|path| packages.iter().any(|package| package.starts_with(&path)))
+        };
+        let arity = |path: &[String]| {
+            let (first, rest) = path.split_first()?;
+            let global = globals.get(first).into_iter().flatten().chain(rest).skip(1).cloned();
+            let own = functions.get(&global.collect::<Vec<_>>()).copied();
+            own.or_else(|| builtins::arity(&path.join(".")))
+        };
+        for rule in &mut one.rules {
+            names::resolve(rule, &globals, &arity)
+                .map_err(|wrong| Problem::at(&module.path, wrong.place.0, wrong.place.1, wrong.message))?;
+            texts::mark(rule);
+            calls::take_out(rule);
+            references::take_out(rule, &holds_rules).map_err(|place| unordered(module, place))?;
+            texts::require(rule);
+            operators::replace(rule);
+        }
+        let printed = print::module(&one);
+        done.push(Normal { text: printed.text, places: printed.places });
+    }
+    Ok(done)
+}
+
+/// How many arguments each function takes, by its path below `data`.
+fn functions(modules: &[read::Module]) -> BTreeMap<Vec<String>, usize> {
+    let mut functions = BTreeMap::new();
+    for module in modules {
+        for rule in &module.rules {
+            if let (Some(args), Some(name)) = (&rule.args, root(&rule.name)) {
+                let path = module.package.iter().cloned().chain([name.to_owned()]).collect();
+                functions.insert(path, args.len());
+            }
+        }
+    }
+    functions
+}
+
+fn unordered(module: &Module, place: Place) -> Problem {
+    let message = "a variable of this line has no value before it, and this line gives it none";
+    Problem::at(&module.path, place.0, place.1, message)
+}
+
+/// The name of a rule.
+fn root(name: &Expr) -> Option<&str> {
+    match &name.kind {
+        Kind::Name(Name::Written(name) | Name::Global(name)) => Some(name),
+        Kind::Reference(head, _) => root(head),
+        _ => None,
+    }
+}
+
+/// A reference below `data` as its path below it; `None` where a step is no name.
+fn path(expr: &Expr) -> Option<Vec<String>> {
+    let (head, steps) = match &expr.kind {
+        Kind::Reference(head, steps) => (head.as_ref(), steps.as_slice()),
+        _ => (expr, &[][..]),
+    };
+    if !matches!(&head.kind, Kind::Name(Name::Global(name)) if name == "data") {
+        return None;
+    }
+    steps.iter().map(name_of).collect()
+}
+
+fn name_of(step: &Step) -> Option<String> {
+    match step {
+        Step::Field(name) => Some(name.clone()),
+        Step::Index(Expr { kind: Kind::Scalar(text), .. }) => serde_json::from_str(text).ok(),
+        Step::Index(_) => None,
+    }
+}

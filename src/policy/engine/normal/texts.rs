@@ -1,0 +1,139 @@
+//! A denial cannot vanish: where only the text of a finding is undefined, OPA finds nothing, and we answer an error that
+//! names the reference.
+//!
+//! A text is what stands in the head of `deny` or `warn`, or is assigned for the head alone, and is put together: an
+//! object, a list, `sprintf`, `concat`. A reference or a function that is the whole finding is none: that it is
+//! undefined may be what its author means.
+
+use super::order::variables;
+use super::tree::{Comprehension, Expr, Kind, Line, LineKind, Local, Name, Rule, Step};
+use crate::policy::engine::bounds::OPERATORS;
+
+/// Whether the elements of a rule are findings.
+pub(super) fn is_finding(name: &Expr) -> bool {
+    matches!(&name.kind, Kind::Name(Name::Global(name)) if name == "deny" || name == "warn")
+}
+
+/// Whether an expression puts a text together.
+pub(super) fn makes_text(expr: &Expr) -> bool {
+    match &expr.kind {
+        Kind::Array(_) | Kind::Object(_) => true,
+        Kind::Call(path, _) => {
+            path.len() == 1 && path.iter().all(|name| name == "sprintf" || name == "concat")
+        }
+        _ => false,
+    }
+}
+
+/// Marks the assignments of a rule that make a text for its head alone.
+pub(super) fn mark(rule: &mut Rule) {
+    let (Some(key), Some(branch)) = (&rule.key, rule.branches.first_mut()) else { return };
+    if !is_finding(&rule.name) {
+        return;
+    }
+    for line in &mut branch.body {
+        line.text = line.with.is_empty() && assigned(line).is_some_and(|(_, value)| makes_text(value));
+    }
+    loop {
+        let used = used_elsewhere(&branch.body);
+        let wrong = branch.body.iter_mut().filter(|line| line.text);
+        let mut wrong = wrong.filter(|line| assigned(line).is_none_or(|(name, _)| used.contains(&name)));
+        let Some(line) = wrong.next() else { break };
+        line.text = false;
+    }
+    let _ = key;
+}
+
+/// The variable that a line gives a value, and this.
+fn assigned(line: &Line) -> Option<(Local, &Expr)> {
+    let (LineKind::Assign(left, right) | LineKind::Equal(left, right)) = &line.kind else { return None };
+    Some((left.as_local()?, right))
+}
+
+/// Variables in lines that make no text, bodies below them included.
+fn used_elsewhere(lines: &[Line]) -> Vec<Local> {
+    let mut found = Vec::new();
+    for line in lines.iter().filter(|line| !line.text) {
+        found.extend(variables(line));
+        found.extend(super::order::closed_over(line));
+    }
+    found
+}
+
+/// Puts the lines that make a text behind the others, and makes what is undefined in them an error.
+pub(super) fn require(rule: &mut Rule) {
+    let Some(branch) = rule.branches.first_mut() else { return };
+    // What a condition looks at after all, a loop for example, is no text.
+    loop {
+        let used = used_elsewhere(&branch.body);
+        let mut wrong = branch
+            .body
+            .iter_mut()
+            .filter(|line| line.text && assigned(line).is_none_or(|(name, _)| used.contains(&name)));
+        let Some(line) = wrong.next() else { break };
+        line.text = false;
+    }
+    let (texts, mut lines): (Vec<Line>, Vec<Line>) =
+        std::mem::take(&mut branch.body).into_iter().partition(|line| line.text);
+    for mut line in texts {
+        if let LineKind::Assign(_, value) | LineKind::Equal(_, value) = &mut line.kind
+            && may_be_undefined(value)
+        {
+            let (once, found) = (rule.locals.len(), rule.locals.len() + 1);
+            rule.locals.extend([String::new(), String::new()]);
+            let written = written(value, &rule.locals);
+            *value = required(value.clone(), once, found, &written);
+        }
+        lines.push(line);
+    }
+    branch.body = lines;
+}
+
+/// References, and functions that a policy defines: builtins have a value or fail.
+fn may_be_undefined(value: &Expr) -> bool {
+    value.is_reference()
+        || matches!(&value.kind, Kind::Call(path, _) if crate::policy::engine::builtins::arity(&path.join(".")).is_none())
+}
+
+/// `operators(["text", [found | some once in [0]; found = value], written])`
+fn required(value: Expr, once: Local, found: Local, written: &str) -> Expr {
+    let place = value.place;
+    let at = |kind| Expr { place, kind };
+    let line = |kind| Line { place, text: false, with: Vec::new(), kind };
+    let zero = at(Kind::Array(vec![at(Kind::Scalar("0".to_owned()))]));
+    let body = vec![
+        line(LineKind::SomeIn(None, Expr::local(place, once), zero)),
+        line(LineKind::Assign(Expr::local(place, found), value)),
+    ];
+    let comprehension = Comprehension { array: true, key: None, value: Expr::local(place, found), body };
+    let text = |text: &str| at(Kind::Scalar(serde_json::Value::from(text).to_string()));
+    let given = vec![
+        text("text"),
+        at(Kind::Comprehension(Box::new(comprehension))),
+        text(&format!("`{written}` (line {})", place.0)),
+    ];
+    at(Kind::Call(vec![OPERATORS.to_owned()], vec![at(Kind::Array(given))]))
+}
+
+/// A reference or a call as its author wrote it, but for what the normal form has taken out of it.
+fn written(expr: &Expr, locals: &[String]) -> String {
+    match &expr.kind {
+        Kind::Scalar(text) => text.clone(),
+        Kind::Name(Name::Written(name) | Name::Global(name)) => name.clone(),
+        Kind::Name(Name::Local(local)) => {
+            locals.get(*local).filter(|name| !name.is_empty()).cloned().unwrap_or_else(|| "…".to_owned())
+        }
+        Kind::Call(path, _) => format!("{}(…)", path.join(".")),
+        Kind::Reference(head, steps) => {
+            let mut text = written(head, locals);
+            for step in steps {
+                match step {
+                    Step::Field(name) => text.push_str(&format!(".{name}")),
+                    Step::Index(index) => text.push_str(&format!("[{}]", written(index, locals))),
+                }
+            }
+            text
+        }
+        _ => "…".to_owned(),
+    }
+}

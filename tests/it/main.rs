@@ -24,6 +24,7 @@ mod laws; // both engines, full and projected input, added policies: one verdict
 mod leave; // exceptions and break-glass, through the ledger and by a file
 mod ledger; // the ledger, on SQLite and on a real PostgreSQL
 mod manifests; // registration: what is printed, and what its conditions let through
+mod opa; // Rego as OPA has it: its conformance suite, and random policies
 mod proof; // three replicas, a balancer, PostgreSQL and kube-apiserver, while things go wrong
 mod properties; // what holds for every input
 mod reload; // policies, tenancy and certificates changed under a running gate

@@ -1,0 +1,288 @@
+//! A run over random policies: what was compared and how it came out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use fastrand::Rng;
+use portcullis::policy::Value;
+use portcullis::policy::engine::Compiled;
+use serde_json::Value as Json;
+use serde_json::value::RawValue;
+
+use super::opa::{Opa, Refused, Told};
+use super::random::{Policy, object};
+use super::shrink::shrink;
+use super::{Answer, Relation, compare, ours};
+
+/// Objects a policy.
+pub const OBJECTS: usize = 16;
+
+/// Differences that are made small, which takes a second each; the rest is counted.
+const SHRUNK_MAX: usize = 40;
+
+/// The engines by name.
+const ENGINES: [&str; 2] = ["machine", "interpreter"];
+
+/// What came of a run.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub policies: usize,
+    pub pairs: usize,
+    /// Policies that OPA does not compile, by its word for why.
+    pub refused_by_opa: BTreeMap<String, usize>,
+    /// Policies that OPA compiles and we do not load, by message.
+    pub refused: BTreeMap<String, usize>,
+    /// Policies on the interpreter, by the reason.
+    pub fallbacks: BTreeMap<String, usize>,
+    /// Answers of single rules.
+    pub relations: BTreeMap<(&'static str, Relation), usize>,
+    /// Our errors, by message.
+    pub failures: BTreeMap<(Relation, String), usize>,
+    /// Pairs that differ on either engine.
+    pub different: usize,
+    /// How many differences were made small.
+    pub shrunk: usize,
+    /// Those, one of a form; how many there were of it, and one of them.
+    pub shown: BTreeMap<String, (usize, String)>,
+}
+
+/// Compares so many pairs, on as many threads as there are processors, while `go_on` holds.
+pub fn run(tool: &Path, seed: u64, pairs: usize, go_on: impl Fn() -> bool + Sync) -> Tally {
+    let (next, tally) = (AtomicUsize::new(0), Mutex::new(Tally::default()));
+    let policies = pairs.div_ceil(OBJECTS);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                let mut opa = Opa::start(tool);
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= policies || !go_on() {
+                        break;
+                    }
+                    one(&mut opa, seed, number, &tally);
+                }
+            });
+        }
+    });
+    tally.into_inner().expect("no thread panicked")
+}
+
+/// The policy of this number of a seed, on its objects.
+fn one(opa: &mut Opa, seed: u64, number: usize, tally: &Mutex<Tally>) {
+    let mut rng = Rng::with_seed(seed.wrapping_add(number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let policy = Policy::random(&mut rng);
+    let inputs: Vec<Json> = (0..OBJECTS).map(|_| object(&mut rng)).collect();
+    let mut own = Tally { policies: 1, ..Tally::default() };
+    let program = policy.program();
+    match (opa.ask(&program, &inputs.iter().map(raw).collect::<Vec<_>>()), ours::load(&program)) {
+        (Err(refused), _) => *own.refused_by_opa.entry(reason(&refused)).or_default() += 1,
+        (Ok(_), Err(message)) => *own.refused.entry(class(&message)).or_default() += 1,
+        (Ok(told), Ok(loaded)) => {
+            own.pairs = inputs.len();
+            let mut engines = vec![(1, &loaded.interpreter)];
+            match loaded.chosen.fallback() {
+                Some(why) => *own.fallbacks.entry(class(why)).or_default() += 1,
+                None => engines.push((0, &loaded.chosen)),
+            }
+            let values: Vec<Value> = inputs.iter().map(|input| Value::from(input.clone())).collect();
+            let mut different = vec![false; inputs.len()];
+            for (engine, compiled) in engines {
+                let found = own.count(engine, compiled, &values, &told);
+                found.iter().for_each(|(at, ..)| different[*at] = true);
+                // One of a policy is enough to look at.
+                let full = tally.lock().expect("no thread panicked").shrunk >= SHRUNK_MAX;
+                if let Some((at, entry, ours)) = found.first().filter(|_| !full) {
+                    let name = policy.entries[*entry];
+                    let signs = (sign(&told[*at][*entry].answer), sign(ours));
+                    let (form, text) = shown(opa, &policy, &inputs[*at], (engine, name, signs, number));
+                    own.shown.insert(form, (1, text));
+                    own.shrunk += 1;
+                }
+            }
+            own.different = different.iter().filter(|is| **is).count();
+        }
+    }
+    tally.lock().expect("no thread panicked").add(own);
+}
+
+fn raw(input: &Json) -> Box<RawValue> {
+    serde_json::value::to_raw_value(input).expect("a document is JSON")
+}
+
+type Found = Vec<(usize, usize, Answer)>;
+
+impl Tally {
+    fn count(&mut self, engine: usize, compiled: &Compiled, values: &[Value], told: &[Vec<Told>]) -> Found {
+        let mut found = Vec::new();
+        for (at, entry, answer, relation) in compare(compiled, &Value::new_object(), values, told) {
+            *self.relations.entry((ENGINES[engine], relation)).or_default() += 1;
+            if let Answer::Error(error) = &answer {
+                *self.failures.entry((relation, class(error))).or_default() += 1;
+            }
+            if relation == Relation::Differs {
+                found.push((at, entry, answer));
+            }
+        }
+        found
+    }
+
+    fn add(&mut self, other: Self) {
+        fn all<K: Ord>(into: &mut BTreeMap<K, usize>, from: BTreeMap<K, usize>) {
+            from.into_iter().for_each(|(key, count)| *into.entry(key).or_default() += count);
+        }
+        self.policies += other.policies;
+        self.pairs += other.pairs;
+        self.different += other.different;
+        all(&mut self.refused_by_opa, other.refused_by_opa);
+        all(&mut self.refused, other.refused);
+        all(&mut self.fallbacks, other.fallbacks);
+        all(&mut self.relations, other.relations);
+        all(&mut self.failures, other.failures);
+        self.shrunk += other.shrunk;
+        for (form, (count, text)) in other.shown {
+            self.shown.entry(form).or_insert((0, text)).0 += count;
+        }
+    }
+
+    /// Policies that OPA compiled.
+    pub fn compiled(&self) -> usize {
+        self.policies - self.refused_by_opa.values().sum::<usize>()
+    }
+
+    /// Policies that ran on the register machine.
+    pub fn on_the_machine(&self) -> usize {
+        self.pairs / OBJECTS - self.fallbacks.values().sum::<usize>()
+    }
+}
+
+/// OPA's word for the kind of error, and the first it says.
+fn reason(refused: &Refused) -> String {
+    let first = refused.message.split(&refused.code).nth(1).unwrap_or_default();
+    class(&format!("{}{}", refused.code, first.lines().next().unwrap_or_default()))
+}
+
+/// A message without what is particular to one policy.
+pub fn class(message: &str) -> String {
+    let mut quoted = false;
+    let mut out = String::new();
+    for c in message.chars() {
+        match c {
+            '`' | '\'' | '"' => {
+                quoted = !quoted;
+                out.push(c);
+            }
+            _ if quoted => {}
+            '0'..='9' if out.ends_with('#') => {}
+            '0'..='9' => out.push('#'),
+            _ => out.push(c),
+        }
+    }
+    out.chars().take(140).collect()
+}
+
+/// Value, undefined or error.
+fn sign(answer: &Answer) -> u8 {
+    match answer {
+        Answer::Value(_) => 0,
+        Answer::Undefined => 1,
+        Answer::Error(_) => 2,
+    }
+}
+
+/// A difference of the same kind in the smallest program.
+fn shown(
+    opa: &mut Opa,
+    policy: &Policy,
+    input: &Json,
+    of: (usize, &'static str, (u8, u8), usize),
+) -> (String, String) {
+    let (engine, name, signs, number) = of;
+    let alone = Policy { entries: vec![name], ..policy.clone() };
+    let mut last = None;
+    let (small, input) = shrink(&alone, input, |policy, input| {
+        let found = differs(opa, policy, input, engine);
+        let same = found.as_ref().is_some_and(|(told, ours)| (sign(told), sign(ours)) == signs);
+        if same {
+            last = found;
+        }
+        same
+    });
+    let (told, ours) =
+        last.map_or_else(Default::default, |(told, ours)| (told.to_string(), ours.to_string()));
+    let (text, engine) = (small.tree.to_string(), ENGINES[engine]);
+    let shown = format!(
+        "policy {number}, {engine}, rule `{name}`:\n{text}\n# input {input}\n# OPA:  {told}\n# ours: {ours}\n"
+    );
+    (format!("{engine} {}", form(&text)), shown)
+}
+
+/// A program without its names, numbers and texts.
+fn form(text: &str) -> String {
+    let mut words: Vec<String> = vec![String::new()];
+    for c in text.chars() {
+        let last = words.last_mut().expect("there is one");
+        let inside = last.chars().next().is_some_and(|first| first.is_alphanumeric() || first == '"');
+        if (c.is_alphanumeric() || matches!(c, '_' | '.' | '"')) && inside {
+            last.push(c);
+        } else if !c.is_whitespace() {
+            words.push(c.to_string());
+        } else {
+            words.push(String::new());
+        }
+    }
+    let plain = |word: String| match word.chars().next() {
+        Some('"' | '0'..='9') => "1".to_owned(),
+        Some('v' | 'r' | 'f') if word.chars().skip(1).any(|c| c.is_ascii_digit()) => word[..1].to_owned(),
+        _ if word.starts_with("input") => "input".to_owned(),
+        _ if matches!(word.as_str(), "true" | "null" | "false" | "-") => "1".to_owned(),
+        _ if matches!(word.as_str(), "deny" | "warn") => "r".to_owned(),
+        _ => word,
+    };
+    words.into_iter().filter(|word| !word.is_empty()).map(plain).collect::<Vec<_>>().join(" ")
+}
+
+/// What both say where they differ.
+fn differs(opa: &mut Opa, policy: &Policy, input: &Json, engine: usize) -> Option<(Answer, Answer)> {
+    let program = policy.program();
+    let told = opa.ask(&program, &[raw(input)]).ok()?;
+    let loaded = ours::load(&program).ok()?;
+    let compiled = match engine {
+        0 if loaded.chosen.fallback().is_some() => return None,
+        0 => &loaded.chosen,
+        _ => &loaded.interpreter,
+    };
+    let values = [Value::from(input.clone())];
+    let all = compare(compiled, &Value::new_object(), &values, &told);
+    let (_, _, ours, _) = all.into_iter().find(|(.., relation)| *relation == Relation::Differs)?;
+    Some((told[0][0].answer.clone(), ours))
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} pairs of {} policies, {} on the register machine; {} pairs differ",
+            self.pairs,
+            self.compiled(),
+            self.on_the_machine(),
+            self.different
+        )?;
+        for (what, counts) in [
+            ("OPA does not compile", &self.refused_by_opa),
+            ("does not load", &self.refused),
+            ("on the interpreter", &self.fallbacks),
+        ] {
+            counts.iter().try_for_each(|(why, count)| writeln!(f, "  {what}: {count}: {why}"))?;
+        }
+        for ((engine, relation), count) in &self.relations {
+            writeln!(f, "  {engine}: {relation:?}: {count}")?;
+        }
+        for ((relation, why), count) in &self.failures {
+            writeln!(f, "  fails at run time, {relation:?}: {count}: {why}")?;
+        }
+        self.shown.values().try_for_each(|(count, shown)| writeln!(f, "\n{count} of this form: {shown}"))
+    }
+}

@@ -11,7 +11,6 @@ mod constants;
 mod depth;
 mod guard;
 mod guarded;
-pub mod hazards;
 pub mod interpreter;
 mod light;
 pub mod literals;
@@ -30,7 +29,7 @@ pub use regorus::Value;
 pub use regorus::value::Object;
 
 use interpreter::Interpreter;
-use normal::Normal;
+use normal::{Normal, Target};
 use rvm::Machine;
 
 use super::bundle::Module;
@@ -110,21 +109,30 @@ impl Compiled {
         choice: &Choice,
     ) -> Result<Self, Problem> {
         let file = modules.first().map_or("", |module| module.path.as_str());
-        let (engine, normal) = normalised(modules)?;
-        let settled = |problem: Problem| normal::settled(problem, modules, &normal);
+        let trees = trees(modules)?;
         let entries: Vec<String> = rules.iter().map(|rule| format!("{package}.{rule}")).collect();
-        let machine = Machine::new(engine.clone(), &entries, file);
+        let interpreter = |why: String| {
+            let (engine, normal) = normalised(&trees, Target::Interpreter)?;
+            let interpreter = Interpreter::new(engine, entries.clone(), file)
+                .map_err(|problem| normal::settled(problem, modules, &normal))?;
+            Ok(Self::Interpreter(Box::new(interpreter), why))
+        };
         if let Choice::Interpreter(why) = choice {
-            let interpreter = Interpreter::new(engine, entries, file).map_err(settled)?;
-            return Ok(Self::Interpreter(Box::new(interpreter), why.clone()));
+            return interpreter(why.clone());
         }
-        match machine {
+        let (engine, normal) = normalised(&trees, Target::Machine)?;
+        let unanswered =
+            modules.iter().zip(&normal).find_map(|(module, normal)| normal.unanswered(&module.path));
+        if let Some(why) = unanswered {
+            return interpreter(why);
+        }
+        match Machine::new(engine, &entries, file) {
             Ok(machine) => Ok(Self::Machine(Box::new(machine))),
             // A defect that both engines refuse is a problem; what only the compiler refuses is a fallback.
-            Err(refused) => match Interpreter::new(engine, entries, file) {
-                Ok(interpreter) => Ok(Self::Interpreter(Box::new(interpreter), refused.to_string())),
-                Err(_) => Err(settled(refused)),
-            },
+            Err(refused) => {
+                let refused = normal::settled(refused, modules, &normal);
+                interpreter(refused.to_string()).or(Err(refused))
+            }
         }
     }
 
@@ -160,24 +168,29 @@ impl Compiled {
     }
 }
 
+/// Modules with their syntax trees.
+type Trees<'m> = Vec<(&'m Module, serde_json::Value)>;
+
+fn trees<'m>(modules: &[&'m Module]) -> Result<Trees<'m>, Problem> {
+    modules.iter().map(|module| Ok((*module, analysis::tree(module)?))).collect()
+}
+
 /// An engine with the normal forms of the modules, and these.
-fn normalised(modules: &[&Module]) -> Result<(regorus::Engine, Vec<Normal>), Problem> {
-    let written = |problem: Problem| match modules.iter().find(|module| module.path == problem.file) {
-        Some(module) => problem.settled(&module.text),
-        None => problem,
-    };
-    let mut trees = Vec::with_capacity(modules.len());
-    for module in modules {
-        trees.push((*module, analysis::tree(module)?));
-    }
-    let normal = normal::all(&trees).map_err(written)?;
+fn normalised(trees: &Trees<'_>, target: Target) -> Result<(regorus::Engine, Vec<Normal>), Problem> {
+    let modules: Vec<&Module> = trees.iter().map(|(module, _)| *module).collect();
+    let normal = normal::all(trees, target).map_err(|problem| {
+        match modules.iter().find(|module| module.path == problem.file) {
+            Some(module) => problem.settled(&module.text),
+            None => problem,
+        }
+    })?;
     let sources: Vec<Module> = modules
         .iter()
         .zip(&normal)
         .map(|(module, normal)| Module { path: module.path.clone(), text: normal.text.clone() })
         .collect();
     let engine = load(&sources.iter().collect::<Vec<_>>())
-        .map_err(|problem| normal::settled(problem, modules, &normal))?;
+        .map_err(|problem| normal::settled(problem, &modules, &normal))?;
     Ok((engine, normal))
 }
 

@@ -12,7 +12,6 @@ use serde_json::Value as Json;
 
 pub use self::found::{Analysis, Call, Compared, Form, Reference, Rule};
 use self::locals::Locals;
-use super::hazards;
 use super::literals::{self, Given};
 use super::safety::{self, Flaw, Known};
 pub use super::tree::Step;
@@ -34,7 +33,6 @@ pub fn analyse(module: &Module) -> Result<Analysis, Problem> {
     for rule in ast.get("rules").and_then(Json::as_array).into_iter().flatten() {
         walk.rule(rule);
     }
-    walk.found.hazards = hazards::find(ast);
     let mut found = walk.found;
     let arity = |name: &str| {
         let own = found.rules.iter().find(|rule| rule.form == Form::Function && rule.path == [name]);

@@ -1,15 +1,18 @@
 //! The normal form: the module that OPA's compiler makes of what is written, before it is evaluated.
 
 mod calls;
+mod definitions;
 mod names;
 mod operators;
 mod order;
 mod print;
 mod read;
 mod references;
+mod roots;
 mod same;
 mod texts;
 mod tree;
+mod values;
 
 use std::collections::BTreeMap;
 
@@ -22,15 +25,22 @@ use crate::policy::bundle::Module;
 use crate::policy::problem::Problem;
 
 /// A module in normal form.
-#[derive(Debug)]
 pub struct Normal {
     /// The source that the engines read.
     pub text: String,
     /// Where each of its lines comes from.
     places: Vec<Place>,
+    /// Of the register machine.
+    unanswered: Option<definitions::Unanswered>,
 }
 
 impl Normal {
+    /// What the register machine would not answer as the language says; the interpreter does.
+    pub fn unanswered(&self, file: &str) -> Option<String> {
+        let found = self.unanswered.as_ref()?;
+        Some(format!("{file}:{}: {}", found.place.0, found.message))
+    }
+
     /// Where a line of the normal form comes from.
     fn origin(&self, line: u32) -> Option<Place> {
         self.places.get(usize::try_from(line).ok()?.checked_sub(1)?).copied()
@@ -49,11 +59,18 @@ pub(super) fn settled(problem: Problem, modules: &[&Module], normal: &[Normal]) 
     Problem::at(&problem.file, place.0, place.1, message).settled(&module.text)
 }
 
+/// The engine that a normal form is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    Machine,
+    Interpreter,
+}
+
 /// The normal forms of modules that are compiled together, from their syntax trees.
 ///
 /// # Errors
 /// A construct that is not known, or lines that cannot be ordered, at their place.
-pub fn all(modules: &[(&Module, Json)]) -> Result<Vec<Normal>, Problem> {
+pub fn all(modules: &[(&Module, Json)], target: Target) -> Result<Vec<Normal>, Problem> {
     let mut read = Vec::with_capacity(modules.len());
     for (module, ast) in modules {
         let one = read::module(ast, &module.text)
@@ -77,7 +94,9 @@ pub fn all(modules: &[(&Module, Json)]) -> Result<Vec<Normal>, Problem> {
             let path = ["data"].into_iter().chain(package.iter().chain([name]).map(String::as_str));
             globals.insert(name.clone(), path.map(str::to_owned).collect());
         }
-        for (path, alias) in &one.imports {
+        // `import rego.v1` and `future.keywords` name nothing.
+        let known = |path: &[String]| !matches!(path.first().map(String::as_str), Some("rego" | "future"));
+        for (path, alias) in one.imports.iter().filter(|(path, _)| known(path)) {
             if let Some(name) = alias.as_ref().or_else(|| path.last()) {
                 globals.insert(name.clone(), path.clone());
             }
@@ -91,17 +110,24 @@ pub fn all(modules: &[(&Module, Json)]) -> Result<Vec<Normal>, Problem> {
             let own = functions.get(&global.collect::<Vec<_>>()).copied();
             own.or_else(|| builtins::arity(&path.join(".")))
         };
+        let own_scope = one.imports.iter().any(|(path, _)| path.iter().eq(["future", "keywords", "not"]));
         for rule in &mut one.rules {
             names::resolve(rule, &globals, &arity)
                 .map_err(|wrong| Problem::at(&module.path, wrong.place.0, wrong.place.1, wrong.message))?;
             texts::mark(rule);
-            calls::take_out(rule);
-            references::take_out(rule, &holds_rules).map_err(|place| unordered(module, place))?;
+            calls::take_out(rule, own_scope);
+            references::take_out(rule, target, &holds_rules).map_err(|place| unordered(module, place))?;
             texts::require(rule);
-            operators::replace(rule);
         }
+        let mut unanswered = None;
+        if target == Target::Machine {
+            unanswered = definitions::join(&mut one.rules, &mut one.defaults);
+            one.rules.iter_mut().for_each(values::single);
+            one.rules.iter_mut().for_each(roots::load);
+        }
+        one.rules.iter_mut().for_each(operators::replace);
         let printed = print::module(&one);
-        done.push(Normal { text: printed.text, places: printed.places });
+        done.push(Normal { text: printed.text, places: printed.places, unanswered });
     }
     Ok(done)
 }

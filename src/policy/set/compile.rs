@@ -185,7 +185,7 @@ fn policy(
     let kept = previous.and_then(|set| set.policies.iter().find(|policy| policy.key == key));
     let compiled = match kept {
         Some(policy) => Arc::clone(&policy.compiled),
-        None => Arc::new(Compiled::new(&package, &rules, &modules, &choice(closure, options))?),
+        None => Arc::new(Compiled::new(&package, &rules, &modules, &choice(options))?),
     };
     Ok(Policy {
         metrics: PolicyMetrics::new(&manifest.id),
@@ -202,15 +202,9 @@ fn policy(
     })
 }
 
-/// The register machine, unless somebody asked otherwise or a construct says so.
-fn choice(closure: &[&Unit<'_>], options: Options) -> Choice {
-    if options.interpreter {
-        return Choice::Interpreter("asked for".to_owned());
-    }
-    let hazard = closure.iter().find_map(|unit| Some((&unit.module.path, unit.analysis.hazards.first()?)));
-    hazard.map_or(Choice::Auto, |(path, hazard)| {
-        Choice::Interpreter(format!("{path}:{}: {}", hazard.line, hazard.message))
-    })
+/// The register machine, unless the interpreter was asked for.
+fn choice(options: Options) -> Choice {
+    if options.interpreter { Choice::Interpreter("asked for".to_owned()) } else { Choice::Auto }
 }
 
 /// Names what a program is made from, so that a reload compiles only what changed.

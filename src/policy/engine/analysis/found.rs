@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::Step;
-use crate::policy::engine::hazards::Hazard;
 use crate::policy::engine::literals::Given;
 use crate::policy::engine::safety::Flaw;
 use crate::policy::engine::uses::Use;
@@ -76,8 +75,6 @@ pub struct Analysis {
     pub compared: Vec<Compared>,
     /// Constant prefixes below `data`; an empty path is all of it.
     pub data: Vec<Reference<String>>,
-    /// Constructs for the interpreter.
-    pub hazards: Vec<Hazard>,
     /// Calls and comparisons that can be seen to be wrong.
     pub flaws: Vec<Flaw>,
     /// Variables without a value, as far as this module alone can tell; whoever knows the others asks [`unbound`].

@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 
 use num_bigint::{BigInt, Sign};
 use regorus::Value;
+use regorus::value::Object;
 
 /// Bits of a mantissa between two operators.
 const MANTISSA: u64 = 64;
@@ -33,6 +34,10 @@ pub fn evaluate(args: &[Value]) -> Result<Value, String> {
         "<=" => return Ok((compare(operand(0)?, operand(1)?) != Ordering::Greater).into()),
         ">" => return Ok((compare(operand(0)?, operand(1)?) == Ordering::Greater).into()),
         ">=" => return Ok((compare(operand(0)?, operand(1)?) != Ordering::Less).into()),
+        "one" => return one(operand(0)?),
+        "object" => return object(operand(0)?),
+        "walk" => return super::graph::walk(std::slice::from_ref(operand(0)?)),
+        "each" => return Ok(each(operand(0)?)),
         "text" => return text(operand(0)?, operand(1)?),
         "in" => return Ok(holds(operand(0)?, operand(1)?, operand(2)?).into()),
         _ => {}
@@ -95,13 +100,45 @@ fn holds(key: &Value, value: &Value, collection: &Value) -> bool {
     }
 }
 
+/// The value of a rule, of all that its body gives.
+fn one(values: &Value) -> Result<Value, String> {
+    let Value::Set(values) = values else { return Err("no values".to_owned()) };
+    let mut values = values.iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => Ok(value.clone()),
+        _ => Err("rules must not produce multiple outputs: a rule has several values at once".to_owned()),
+    }
+}
+
+/// An object of a set of pairs.
+fn object(pairs: &Value) -> Result<Value, String> {
+    let Value::Set(pairs) = pairs else { return Err("no pairs".to_owned()) };
+    let mut made = Object::new();
+    for pair in pairs.iter() {
+        let Ok(pair) = pair.as_array() else { return Err("no pair".to_owned()) };
+        let (Some(key), Some(value)) = (pair.get(0), pair.get(1)) else { return Err("no pair".to_owned()) };
+        if made.insert(key.clone(), value.clone()).is_some() {
+            return Err(format!("value for key `{key}` generated multiple times, as different values"));
+        }
+    }
+    Ok(Value::from(made))
+}
+
+/// A value to go over: nothing where it is no collection.
+fn each(value: &Value) -> Value {
+    match value {
+        Value::Array(_) | Value::Object(_) | Value::Set(_) => value.clone(),
+        _ => Value::new_array(),
+    }
+}
+
 /// What a text needs, as a list of one, or of none where it is undefined.
 fn text(found: &Value, name: &Value) -> Result<Value, String> {
     let value = found.as_array().ok().and_then(|found| found.first().cloned());
     value.ok_or_else(|| {
         let name = name.as_string().map(ToString::to_string).unwrap_or_default();
         format!(
-            "{name} is undefined, and the text of a finding needs it; write `object.get(…)` with another text for where it is absent"
+            "{name} is undefined, so the text of the finding is undefined; write `object.get(…)` with what to say where it is absent"
         )
     })
 }

@@ -8,8 +8,8 @@ use super::texts;
 use super::tree::{Branch, Comprehension, Every, Expr, Kind, Line, LineKind, Local, Place, Rule, Step, With};
 
 /// Takes the calls out of a rule.
-pub(super) fn take_out(rule: &mut Rule) {
-    let mut calls = Calls { locals: std::mem::take(&mut rule.locals), text: false };
+pub(super) fn take_out(rule: &mut Rule, own_scope: bool) {
+    let mut calls = Calls { locals: std::mem::take(&mut rule.locals), text: false, own_scope };
     for (at, branch) in rule.branches.iter_mut().enumerate() {
         let mut lines = calls.body(std::mem::take(&mut branch.body));
         if at == 0 {
@@ -32,6 +32,8 @@ struct Calls {
     locals: Vec<String>,
     /// Whether what is taken out makes a text.
     text: bool,
+    /// Whether `not` keeps what is taken out below it (`import future.keywords.not`).
+    own_scope: bool,
 }
 
 impl Calls {
@@ -99,6 +101,11 @@ impl Calls {
                 self.expr(right, &with, lines);
             }
             LineKind::Term(expr) => self.operands(expr, &with, lines),
+            LineKind::Not(inner) if self.own_scope => {
+                let positive =
+                    Line { text: false, with: Vec::new(), place: line.place, kind: inner.as_ref().clone() };
+                line.kind = self.none_of(positive, lines, &with);
+            }
             LineKind::Not(inner) => match inner.as_mut() {
                 LineKind::Equal(left, right) | LineKind::Assign(left, right) => {
                     self.expr(left, &with, lines);
@@ -118,6 +125,16 @@ impl Calls {
         }
         lines.push(line);
         self.text = outer;
+    }
+
+    /// A line that holds where another, with all that is taken out of it, does not: `[true | line] == []`.
+    fn none_of(&mut self, line: Line, lines: &mut Vec<Line>, with: &[With]) -> LineKind {
+        let place = line.place;
+        let at = |kind| Expr { place, kind };
+        let body = self.body(vec![line]);
+        let value = at(Kind::Scalar("true".to_owned()));
+        let found = at(Kind::Comprehension(Box::new(Comprehension { array: true, key: None, value, body })));
+        LineKind::Equal(self.name(found, with, lines), at(Kind::Array(Vec::new())))
     }
 
     /// A call stays, and what stands in its arguments is taken out.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::tree::{Comprehension, Expr, Kind, Line, LineKind, Local, Name, Place, Rule, Step};
+use crate::policy::engine::bounds::OPERATORS;
 
 /// What stands for a rule, an import or a root, by its name: the path from `input` or `data` on. The engine would take
 /// the name alone for a variable (regorus 0.14.1, `scheduler.rs`).
@@ -192,13 +193,21 @@ impl Names<'_> {
         let LineKind::Term(expr) = line else { return };
         self.expr(expr);
         let Kind::Call(path, args) = &mut expr.kind else { return };
-        // `walk` answers many times, which the engine knows in this form alone.
-        if path == &["walk"] || (self.arity)(path).is_none_or(|arity| args.len() != arity + 1) {
+        if (self.arity)(path).is_none_or(|arity| args.len() != arity + 1) {
             return;
         }
-        if let Some(answer) = args.pop() {
-            *line = LineKind::Equal(answer, expr.clone());
+        let Some(answer) = args.pop() else { return };
+        // It answers many times, which the register machine does not know: one of a list.
+        if path == &["walk"] {
+            let place = expr.place;
+            let at = |kind| Expr { place, kind };
+            let given = std::iter::once(at(Kind::Scalar("\"walk\"".to_owned()))).chain(std::mem::take(args));
+            let call = Kind::Call(vec![OPERATORS.to_owned()], vec![at(Kind::Array(given.collect()))]);
+            let any = Expr::local(place, self.add("_"));
+            *line = LineKind::Equal(answer, indexed(at(call), any));
+            return;
         }
+        *line = LineKind::Equal(answer, expr.clone());
     }
 
     fn expr(&mut self, expr: &mut Expr) {

@@ -101,6 +101,13 @@ impl Operators {
     fn expr(&mut self, expr: &mut Expr) {
         match &mut expr.kind {
             Kind::Comprehension(inner) => self.body(&mut inner.body),
+            Kind::Array(items) | Kind::Set(items) | Kind::Call(_, items) => {
+                items.iter_mut().for_each(|item| self.expr(item));
+            }
+            Kind::Object(fields) => fields.iter_mut().for_each(|(key, value)| {
+                self.expr(key);
+                self.expr(value);
+            }),
             Kind::Infix(operator, sides) => {
                 let left_alone = match *operator {
                     "<" | "<=" | ">" | ">=" => self.both(sides) >= Known::Number,

@@ -93,17 +93,7 @@ pub(super) fn outputs(line: &Line, safe: &Locals) -> Locals {
     match &line.kind {
         LineKind::Not(_) | LineKind::Declare(_) | LineKind::SomeIn(..) => {}
         LineKind::Every(every) => keys(&every.domain, safe, &mut found),
-        LineKind::Term(expr) => {
-            keys(expr, safe, &mut found);
-            // `walk(x, [path, value])` alone keeps its answer among its arguments.
-            if let Kind::Call(path, args) = &expr.kind
-                && path == &["walk"]
-                && let [of, answer] = args.as_slice()
-                && of_expr(of).iter().all(|local| safe.contains(local) || found.contains(local))
-            {
-                found.extend(of_expr(answer));
-            }
-        }
+        LineKind::Term(expr) => keys(expr, safe, &mut found),
         LineKind::Equal(left, right) | LineKind::Assign(left, right) => {
             keys(left, safe, &mut found);
             keys(right, safe, &mut found);

@@ -153,12 +153,15 @@ impl Printer<'_> {
                 None => {}
             }
             if lines.is_empty() {
+                self.word(if bodies.len() > 1 { " if true" } else { "" });
                 continue;
             }
             self.word(" if {");
             self.end(rule.place);
-            for (line, place) in lines {
+            for (at, (line, place)) in lines.iter().enumerate() {
                 self.word(line);
+                // Without it, a line that begins with a bracket would belong to the one before.
+                self.word(if at + 1 < lines.len() { ";" } else { "" });
                 self.end(*place);
             }
             self.word("}");
@@ -288,6 +291,8 @@ impl Printer<'_> {
 
     fn expr(&mut self, expr: &Expr) {
         match &expr.kind {
+            // The engine takes a minus before the rest of an expression for one before all of it.
+            Kind::Scalar(text) if text.starts_with('-') => self.word(&format!("({text})")),
             Kind::Scalar(text) => self.word(text),
             Kind::Name(Name::Written(name) | Name::Global(name)) => self.word(name),
             Kind::Name(Name::Local(local)) => {

@@ -213,7 +213,14 @@ impl Reader<'_> {
 
     fn fields(&self, inner: &Json) -> Result<Vec<(Expr, Expr)>, String> {
         let pairs = list(inner, "fields").iter().filter_map(Json::as_array);
+        let mut pairs: Vec<&Vec<Json>> = pairs.collect();
+        // OPA evaluates the fields in order of their keys.
+        let key = |pair: &&Vec<Json>| pair.get(1)?.pointer("/String/value")?.as_str().map(str::to_owned);
+        if pairs.iter().all(|pair| key(pair).is_some()) {
+            pairs.sort_by_key(key);
+        }
         pairs
+            .into_iter()
             .map(|pair| match pair.as_slice() {
                 [_, key, value] => Ok((self.expr(key)?, self.expr(value)?)),
                 _ => Err("a field of this form".to_owned()),

@@ -5,20 +5,27 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::Target;
 use super::calls::equal;
 use super::order::{Locals, order, variables};
 use super::same;
 use super::tree::{Expr, Kind, Line, LineKind, Local, Name, Place, Rule, Step, With};
+use crate::policy::engine::bounds::OPERATORS;
 
 /// A body that cannot be ordered: the place of its first line that is left over.
 pub(super) type Unordered = Place;
 
 /// Orders every body of a rule and takes the references out. `packages` are paths that hold rules and are none.
-pub(super) fn take_out(rule: &mut Rule, packages: &dyn Fn(&Expr) -> bool) -> Result<(), Unordered> {
+pub(super) fn take_out(
+    rule: &mut Rule,
+    target: Target,
+    packages: &dyn Fn(&Expr) -> bool,
+) -> Result<(), Unordered> {
     let mut references = References {
         locals: std::mem::take(&mut rule.locals),
         text: false,
         other_names: BTreeMap::new(),
+        target,
         packages,
     };
     let mut safe = Locals::new();
@@ -30,7 +37,13 @@ pub(super) fn take_out(rule: &mut Rule, packages: &dyn Fn(&Expr) -> bool) -> Res
     }
     rule.locals = references.locals;
     if !references.other_names.is_empty() {
-        same::replace(rule, &references.other_names);
+        same::replace(rule, &|local| {
+            let mut local = local;
+            while let Some(other) = references.other_names.get(&local) {
+                local = *other;
+            }
+            local
+        });
     }
     Ok(())
 }
@@ -41,6 +54,7 @@ struct References<'p> {
     text: bool,
     /// Variables that are another name of one.
     other_names: BTreeMap<Local, Local>,
+    target: Target,
     packages: &'p dyn Fn(&Expr) -> bool,
 }
 
@@ -61,6 +75,7 @@ impl References<'_> {
                 self.lower(line, &mut safe, &mut done)?;
             }
         }
+        in_turn(&mut done);
         Ok(done)
     }
 
@@ -268,6 +283,19 @@ impl References<'_> {
         whole
     }
 
+    /// The interpreter fails where a loop goes over what is no collection (regorus 0.14.1, `interpreter.rs`).
+    fn to_go_over(&mut self, value: Expr, with: &[With], safe: &mut Locals, done: &mut Vec<Line>) -> Expr {
+        if self.target == Target::Machine {
+            return value;
+        }
+        let place = value.place;
+        let at = |kind| Expr { place, kind };
+        let given = vec![at(Kind::Scalar("\"each\"".to_owned())), value];
+        let call = at(Kind::Call(vec![OPERATORS.to_owned()], vec![at(Kind::Array(given))]));
+        let made = Made { place, text: false, with: with.to_vec() };
+        self.whole(call, &made, safe, done)
+    }
+
     /// `some _ in [0]`
     fn once(&mut self, place: Place) -> Line {
         let zero = Expr { place, kind: Kind::Scalar("0".to_owned()) };
@@ -329,7 +357,7 @@ impl References<'_> {
             // the first line it needs none, and goes over what is absent no times.
             let collection = if path.is_empty() && head.as_local().is_some() {
                 head
-            } else if done.is_empty() {
+            } else if done.is_empty() && with.is_empty() && self.target == Target::Machine {
                 before
             } else {
                 let collection = before;
@@ -339,6 +367,7 @@ impl References<'_> {
                 done.push(Line { place, text: false, with: with.to_vec(), kind });
                 Expr::local(place, local)
             };
+            let collection = self.to_go_over(collection, with, safe, done);
             let value = Expr::local(place, self.fresh());
             let (key, pattern) = if index.as_local().is_some() {
                 (index, None)
@@ -347,7 +376,8 @@ impl References<'_> {
             };
             safe.extend([value.as_local(), key.as_local()].into_iter().flatten());
             let kind = LineKind::SomeIn(Some(key.clone()), value.clone(), collection);
-            done.push(Line { place, text: false, with: with.to_vec(), kind });
+            // Not `with`: what follows would be inside it, and the collection is a variable.
+            done.push(Line { place, text: false, with: Vec::new(), kind });
             if let Some(pattern) = pattern {
                 let made = Made { place, text: false, with: with.to_vec() };
                 self.equate(pattern, key, &made, safe, done);
@@ -400,6 +430,22 @@ impl Made {
         let call = |name: &str| at(Kind::Call(vec![name.to_owned()], vec![whole.clone()]));
         self.line(LineKind::Term(call(kind)), safe, done);
         self.line(LineKind::Equal(call("count"), at(Kind::Scalar(count.to_string()))), safe, done);
+    }
+}
+
+/// The engine takes an assigned list or object for a pattern, and lines behind it before it (regorus 0.14.1,
+/// `scheduler.rs`): as the answer of a call it stays where it is.
+fn in_turn(lines: &mut [Line]) {
+    let Some((_, lines)) = lines.split_last_mut() else { return };
+    for line in lines.iter_mut().filter(|line| !line.text) {
+        let LineKind::Assign(_, value) = &mut line.kind else { continue };
+        let at = |kind| Expr { place: line.place, kind };
+        let (name, empty) = match &value.kind {
+            Kind::Array(_) => ("array.concat", at(Kind::Array(Vec::new()))),
+            Kind::Object(_) => ("object.union", at(Kind::Object(Vec::new()))),
+            _ => continue,
+        };
+        *value = at(Kind::Call(name.split('.').map(str::to_owned).collect(), vec![value.clone(), empty]));
     }
 }
 

@@ -1,13 +1,12 @@
-//! Puts one variable in the place of those that are another name of it.
-
-use std::collections::BTreeMap;
+//! Puts one variable in the place of another.
 
 use super::tree::{Comprehension, Expr, Kind, Line, LineKind, Local, Name, Rule, Step};
 
 /// Replaces every mention in a rule.
-pub(super) fn replace(rule: &mut Rule, names: &BTreeMap<Local, Local>) {
-    let same = Same { names };
+pub(super) fn replace(rule: &mut Rule, to: &dyn Fn(Local) -> Local) {
+    let same = Same { to };
     same.expr(&mut rule.name);
+    rule.args.iter_mut().flatten().for_each(|arg| same.expr(arg));
     rule.key.iter_mut().for_each(|key| same.expr(key));
     for branch in &mut rule.branches {
         branch.value.iter_mut().for_each(|value| same.expr(value));
@@ -15,8 +14,8 @@ pub(super) fn replace(rule: &mut Rule, names: &BTreeMap<Local, Local>) {
     }
 }
 
-struct Same<'n> {
-    names: &'n BTreeMap<Local, Local>,
+struct Same<'t> {
+    to: &'t dyn Fn(Local) -> Local,
 }
 
 impl Same<'_> {
@@ -40,6 +39,11 @@ impl Same<'_> {
             LineKind::Term(expr) => self.expr(expr),
             LineKind::Not(inner) => self.line(inner),
             LineKind::Every(every) => {
+                for name in every.key.iter_mut().chain([&mut every.value]) {
+                    if let Name::Local(local) = name {
+                        *local = (self.to)(*local);
+                    }
+                }
                 self.expr(&mut every.domain);
                 self.body(&mut every.body);
             }
@@ -49,11 +53,7 @@ impl Same<'_> {
     fn expr(&self, expr: &mut Expr) {
         match &mut expr.kind {
             Kind::Scalar(_) => {}
-            Kind::Name(Name::Local(local)) => {
-                while let Some(other) = self.names.get(local) {
-                    *local = *other;
-                }
-            }
+            Kind::Name(Name::Local(local)) => *local = (self.to)(*local),
             Kind::Name(_) => {}
             Kind::Array(items) | Kind::Set(items) | Kind::Call(_, items) => {
                 items.iter_mut().for_each(|item| self.expr(item));

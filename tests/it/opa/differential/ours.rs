@@ -48,14 +48,10 @@ pub fn load(program: &Program) -> Result<Ours, String> {
             return Err(flaw.message.clone());
         }
     }
-    let hazard = analyses.iter().find_map(|analysis| analysis.hazards.first());
-    let choice = hazard.map_or(Choice::Auto, |hazard| Choice::Interpreter(hazard.message.clone()));
-    let loose: BTreeSet<&str> =
-        analyses.iter().flat_map(|analysis| &analysis.loose).map(String::as_str).collect();
+    let choice = Choice::Auto;
     let modules: Vec<_> = program.modules.iter().collect();
     let compile = |choice: &Choice| {
-        Compiled::new(&program.package, &program.entries, &modules, choice, &loose)
-            .map_err(|problem| problem.message)
+        Compiled::new(&program.package, &program.entries, &modules, choice).map_err(|problem| problem.message)
     };
     Ok(Ours {
         chosen: compile(&choice)?,

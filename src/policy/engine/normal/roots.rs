@@ -1,0 +1,54 @@
+//! Looks at `input` and `data` before anything else, where a body inside a rule would be the first to: the compiler of
+//! the register machine loads each where it is first met, and takes it for loaded behind a loop that goes no times
+//! (regorus 0.14.1, `compiler/core.rs`, `resolve_variable`).
+
+use super::tree::{Expr, Kind, Line, LineKind, Name, Rule};
+
+/// Adds `_ = input` where it is needed.
+pub(super) fn load(rule: &mut Rule) {
+    for branch in &mut rule.branches {
+        for root in ["data", "input"] {
+            let first = branch.body.iter().find_map(|line| first(line, root));
+            if let (Some(true), Some(place)) = (first, branch.body.first().map(|line| line.place)) {
+                let any = Expr { place, kind: Kind::Scalar("_".to_owned()) };
+                let whole = Expr { place, kind: Kind::Name(Name::Global(root.to_owned())) };
+                let kind = LineKind::Assign(any, whole);
+                branch.body.insert(0, Line { place, text: false, with: Vec::new(), kind });
+            }
+        }
+    }
+}
+
+/// Whether the first mention in a line stands in a body inside it; `None`: there is none.
+fn first(line: &Line, root: &str) -> Option<bool> {
+    if in_bodies(line, root) {
+        return Some(true);
+    }
+    mentioned(line, root).then_some(false)
+}
+
+fn mentioned(line: &Line, root: &str) -> bool {
+    line.expressions().into_iter().any(|expr| mentions(expr, root))
+}
+
+fn mentions(expr: &Expr, root: &str) -> bool {
+    let mut found = false;
+    expr.walk(&mut |inner| found |= matches!(&inner.kind, Kind::Name(Name::Global(name)) if name == root));
+    found
+}
+
+fn in_bodies(line: &Line, root: &str) -> bool {
+    let body = |lines: &[Line]| lines.iter().any(|line| mentioned(line, root) || in_bodies(line, root));
+    let mut found = false;
+    for expr in line.expressions() {
+        expr.walk(&mut |inner| {
+            if let Kind::Comprehension(comprehension) = &inner.kind {
+                found |= body(&comprehension.body);
+            }
+        });
+    }
+    if let LineKind::Every(every) = &line.kind {
+        found |= body(&every.body);
+    }
+    found
+}

@@ -32,6 +32,7 @@ defines if endswith(input.request.resource.resource, "definitions")
 # `type: worker@v1` is read from a revision of that name, in the App's namespace first (pkg/oam/util/helper.go).
 defines if input.request.resource.resource == "definitionrevisions"
 
+# Listed without a namespace, and a provider of theirs is called with what a step holds (pkg/cue/cuex/runtime of kubevela/pkg).
 deny contains finding if {
 	input.request.resource.group == "cue.oam.dev"
 	input.request.resource.resource == "packages"

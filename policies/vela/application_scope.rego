@@ -2,8 +2,9 @@
 # title: An Application deploys into its own namespace
 # description: >-
 #   Vela renders any kind into any namespace that an Application names, and the gate sees neither Vela's writes outside
-#   tenant namespaces nor other clusters. So no component, trait, policy or step names another namespace, no policy
-#   takes over or shares objects of others, and no volume is a path of the node. What has not changed passes.
+#   tenant namespaces nor other clusters. So no component, trait, policy or step names another namespace or another
+#   cluster, no policy takes over or shares objects of others, and no volume is a path of the node. What has not changed
+#   passes.
 # custom:
 #   id: vela-application-scope
 #   severity: critical
@@ -13,6 +14,7 @@
 #     type: object
 #     properties:
 #       policies: {type: array, items: {type: string}, combine: intersect}
+#       clusters: {type: array, items: {type: string}, combine: intersect}
 #   match:
 #     - operations: [CREATE, UPDATE]
 #       resources: [applications.core.oam.dev, policies.core.oam.dev, workflows.core.oam.dev, workflowruns.core.oam.dev]
@@ -61,6 +63,53 @@ deny contains finding if {
 		"fix": "use emptyDir, a PersistentVolumeClaim, a ConfigMap or a Secret",
 	}
 }
+
+# Without a cluster, or with `local`, KubeVela means the cluster that it runs in (pkg/multicluster of kubevela/pkg).
+deny contains finding if {
+	not unchanged
+	some target in targets
+	not target.cluster in reachable
+	finding := {
+		"field": target.field,
+		"observed": sprintf("%v", [target.cluster]),
+		"msg": "is another cluster, where this gate sees nothing",
+		"allowed": sort([cluster | some cluster in reachable; cluster != ""]),
+		"fix": "leave the cluster out, or an operator adds it to params/vela-application-scope",
+	}
+}
+
+deny contains finding if {
+	not unchanged
+	some field in chosen
+	finding := {
+		"field": field,
+		"msg": "chooses clusters by their labels, and may choose any of KubeVela's",
+		"fix": "name the clusters, or leave them out",
+	}
+}
+
+# An object goes to the cluster that its label names, before any placement (SetClusterIfEmpty in pkg/oam/auxiliary.go).
+# Texts hold their quotes escaped, so no text looks like a key; `~1` is the slash of a JSON patch's path. The components
+# and traits of an override are parts themselves.
+deny contains finding if {
+	not unchanged
+	some part in applications.parts
+	[part.kind, part.type] != ["policy", "override"]
+	text := replace(json.marshal(part.of), `"app.oam.dev/cluster":"local"`, "")
+	regex.match(`"app\.oam\.dev/cluster":|app\.oam\.dev~1cluster`, text)
+	finding := {
+		"field": part.field,
+		"observed": "app.oam.dev/cluster",
+		"msg": "is the label by which KubeVela sends an object to another cluster, where this gate sees nothing",
+		"fix": "remove the label",
+	}
+}
+
+reachable := {"", "local"} | {cluster | some cluster in lists.each(listed_clusters)}
+
+default listed_clusters := []
+
+listed_clusters := data.params["vela-application-scope"].clusters
 
 default allowed_policies := []
 
@@ -143,6 +192,49 @@ places contains {"field": sprintf("%s.objects[%d].items[%d].metadata.namespace",
 	some at, item in lists.each(one.items)
 	item.metadata.namespace
 	found := item.metadata.namespace
+}
+
+places contains {"field": sprintf("%s.placements[%d].namespace", [part.field, index]), "namespace": found} if {
+	some part in applications.parts
+	some index, one in lists.each(part.of.placements)
+	one.namespace
+	found := one.namespace
+}
+
+# Where a part may name a cluster: the topology, a step, a reference of ref-objects, an environment's placement.
+targets contains {"field": sprintf("%s.clusters[%d]", [part.field, index]), "cluster": found} if {
+	some part in applications.parts
+	part.kind in {"policy", "step"}
+	some index, found in lists.each(part.of.clusters)
+}
+
+targets contains {"field": concat(".", [part.field, "cluster"]), "cluster": found} if {
+	some part in applications.parts
+	part.kind == "step"
+	part.of.cluster
+	found := part.of.cluster
+}
+
+targets contains {"field": sprintf("%s.%s[%d].cluster", [part.field, key, index]), "cluster": found} if {
+	some part in applications.parts
+	some key in ["objects", "placements"]
+	some index, one in lists.each(part.of[key])
+	one.cluster
+	found := one.cluster
+}
+
+targets contains {"field": sprintf("%s.envs[%d].placement.clusterSelector", [part.field, index]), "cluster": found} if {
+	some part in applications.parts
+	some index, one in lists.each(part.of.envs)
+	one.placement.clusterSelector
+	found := object.get(one.placement.clusterSelector, "name", "(by labels)")
+}
+
+chosen contains concat(".", [part.field, key]) if {
+	some part in applications.parts
+	part.kind in {"policy", "step"}
+	some key in ["clusterLabelSelector", "clusterSelector"]
+	part.of[key] != null
 }
 
 # A JSON patch may move the object as well. Vela's library drops what stands before the first slash, and an empty path

@@ -17,6 +17,12 @@ trait(properties) := app({"components": [{"name": "c", "type": "webservice", "tr
 
 elsewhere := {"metadata": {"namespace": "kube-system"}}
 
+labelled := {"metadata": {"labels": {"app.oam.dev/cluster": "prod"}}}
+
+step(type, properties) := app({"workflow": {"steps": [{"type": type, "properties": properties}]}})
+
+override_of(name, properties) := policy("override", {"components": [{"name": name, "properties": properties}]})
+
 # object, the field that is wrong ("": none)
 rows := [
 	[component("webservice", {"image": "x"}), ""],
@@ -42,6 +48,37 @@ rows := [
 	[component("webservice", {"volumeMounts": {"hostPath": [{"path": "/"}]}}), "spec.components[0].properties.volumeMounts"],
 	[component("worker", {"volumes": [{"name": "a", "type": "hostPath", "path": "/"}]}), "spec.components[0].properties.volumes"],
 	[component("webservice", {"volumeMounts": {"emptyDir": [{"name": "a"}]}}), ""],
+	[component("raw", {"kind": "List", "items": [elsewhere]}), "spec.components[0].properties.items[0].metadata.namespace"],
+	[policy("topology", {"clusters": null, "allowEmpty": true}), ""],
+	[policy("topology", {"clusters": ["", "local"]}), ""],
+	[policy("topology", {"clusters": ["local", "prod"]}), "spec.policies[0].properties.clusters[1]"],
+	[policy("topology", {"clusters": [["prod"]]}), "spec.policies[0].properties.clusters[0]"],
+	[policy("topology", {"clusterLabelSelector": null}), ""],
+	[policy("topology", {"clusterLabelSelector": {}}), "spec.policies[0].properties.clusterLabelSelector"],
+	[policy("topology", {"clusterSelector": {"region": "eu"}}), "spec.policies[0].properties.clusterSelector"],
+	[component("ref-objects", {"objects": [{"resource": "secret", "name": "x", "cluster": "local"}]}), ""],
+	[component("ref-objects", {"objects": [{"resource": "secret", "name": "x", "cluster": "prod"}]}), "spec.components[0].properties.objects[0].cluster"],
+	[override_of("c", {"objects": [{"cluster": "prod"}]}), "spec.policies[0].properties.components[0].properties.objects[0].cluster"],
+	[component("webservice", {"cluster": "of a database"}), ""],
+	[step("apply-component", {"component": "c", "cluster": "prod"}), "spec.workflow.steps[0].properties.cluster"],
+	[step("read-object", {"cluster": ""}), ""],
+	[step("deploy2runtime", {"clusters": ["prod"]}), "spec.workflow.steps[0].properties.clusters[0]"],
+	[step("share-cloud-resource", {"placements": [{"cluster": "prod"}]}), "spec.workflow.steps[0].properties.placements[0].cluster"],
+	[step("share-cloud-resource", {"placements": [{"namespace": "x"}]}), "spec.workflow.steps[0].properties.placements[0].namespace"],
+	[policy("override", {"envs": [{"placement": {"clusterSelector": {"name": "prod"}}}]}), "spec.policies[0].properties.envs[0].placement.clusterSelector"],
+	[policy("override", {"envs": [{"placement": {"clusterSelector": {"name": "local"}}}]}), ""],
+	[component("k8s-objects", {"objects": [labelled]}), "spec.components[0].properties"],
+	[component("k8s-objects", {"objects": [{"metadata": {"labels": {"app.oam.dev/cluster": "local", "app.oam.dev/name": "x"}}}]}), ""],
+	[component("k8s-objects", {"objects": [{"data": {"app.yaml": "{\"app.oam.dev/cluster\": \"prod\"}"}}]}), ""],
+	[component("raw", labelled), "spec.components[0].properties"],
+	[trait({"app.oam.dev/cluster": "prod"}), "spec.components[0].traits[0].properties"],
+	[trait({"app.oam.dev/cluster": ["local"]}), "spec.components[0].traits[0].properties"],
+	[trait(labelled), "spec.components[0].traits[0].properties"],
+	[trait({"operations": [{"op": "add", "path": "/metadata/labels/app.oam.dev~1cluster", "value": "prod"}]}), "spec.components[0].traits[0].properties"],
+	[trait({"operations": [{"op": "add", "path": "/metadata/labels/a", "value": {"app.oam.dev/cluster": "prod"}}]}), "spec.components[0].traits[0].properties"],
+	[override_of("c", labelled), "spec.policies[0].properties.components[0].properties"],
+	[component("override", labelled), "spec.components[0].properties"],
+	[step("apply-object", {"value": labelled}), "spec.workflow.steps[0].properties"],
 ]
 
 test_applications if {
@@ -58,6 +95,15 @@ test_objects_of_their_own if {
 	fields("policies.core.oam.dev", {"type": "take-over"}) == {"(policy).type"}
 	fields("policies.core.oam.dev", {"type": "topology", "properties": {}}) == set()
 	fields("workflows.core.oam.dev", {"steps": [{"properties": {"namespace": "x"}}]}) == {"steps[0].properties.namespace"}
+}
+
+test_clusters_of_the_parameters if {
+	params := {"vela-application-scope": {"policies": ["topology"], "clusters": ["prod"]}}
+	every cluster, denied in {"prod": 0, "local": 0, "dev": 1} {
+		found := vela_application_scope.deny with input as world.review("agent", "CREATE", "applications.core.oam.dev", "A", policy("topology", {"clusters": [cluster]}), null)
+			with data.params as params
+		count(found) == denied
+	}
 }
 
 test_unchanged_passes if {

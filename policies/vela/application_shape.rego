@@ -214,9 +214,67 @@ findings contains finding if {
 	}
 }
 
-manifests(of) := array.concat(lists.each(of.objects), [item | some one in lists.each(of.objects); some item in lists.each(one.items)]) if {
+manifests(of) := array.concat(tops(of), [item | some one in tops(of); some item in lists.each(one.items)])
+
+tops(of) := lists.each(of.objects) if {
 	of.objects
 } else := [of]
+
+# No policy looks further down than the items of a list. KubeVela 1.11.0 applies no list at all (kind List is no resource).
+findings contains finding if {
+	some part in applications.parts
+	some index, one in manifests(part.of)
+	to_number(index) >= count(tops(part.of))
+	is_array(one.items)
+	finding := {
+		"field": sprintf("%s.objects[%d].items", [part.field, index]),
+		"msg": "is a list within a list, which no policy looks into",
+		"fix": "write its objects out one by one",
+	}
+}
+
+# Where policies look for a list, by what it belongs to; without a type (in an override) it may be any.
+lists_in := {
+	"component": {"": {"objects", "urls"}, "k8s-objects": {"objects"}, "ref-objects": {"objects", "urls"}},
+	"trait": {"json-patch": {"operations"}},
+	"policy": {"override": {"components"}, "topology": {"clusters"}},
+}
+
+listed contains {"field": concat(".", [part.field, key]), "of": found} if {
+	some part in applications.parts
+	some key in lists_in[part.kind][part.type]
+	part.of[key] != null
+	found := part.of[key]
+}
+
+listed contains {"field": concat(".", [component.field, key]), "of": found} if {
+	some component in applications.overridden
+	some key in ["traits", "inputs"]
+	component.of[key] != null
+	found := component.of[key]
+}
+
+findings contains finding if {
+	some list in listed
+	not is_array(list.of)
+	finding := {
+		"field": list.field,
+		"msg": "is no list, and policies look for one",
+		"fix": "write a list",
+	}
+}
+
+findings contains finding if {
+	some list in listed
+	some index, one in lists.each(list.of)
+	not is_object(one)
+	not regex.match(`\.(urls|clusters)\z`, list.field)
+	finding := {
+		"field": sprintf("%s[%d]", [list.field, index]),
+		"msg": "is no object, and policies look for one",
+		"fix": "write an object",
+	}
+}
 
 # However deep, in a manifest or in a patch. Texts hold their quotes escaped, so no text looks like a key.
 findings contains finding if {

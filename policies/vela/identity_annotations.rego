@@ -1,10 +1,11 @@
 # METADATA
-# title: Annotations do not tell Vela whom to impersonate, nor which labels to leave out
+# title: Metadata does not tell Vela whom to impersonate, which labels to leave out, nor which cluster to write to
 # description: >-
 #   Vela deploys as whoever the annotations `app.oam.dev/username`, `/group` and `/service-account-name` of an
 #   Application name, and believes them from anyone (kubevela #7139): `system:masters` makes a cluster administrator.
 #   So they are neither set nor changed, by anyone. Where Vela's own webhook writes them (`authentication: true` in
-#   the parameters), they must say who asks.
+#   the parameters), they must say who asks. Labels of an Application are copied to all that it makes, and
+#   `app.oam.dev/cluster` sends that to another cluster.
 # custom:
 #   id: vela-identity-annotations
 #   severity: critical
@@ -42,6 +43,19 @@ deny contains finding if {
 		"observed": sprintf("%v", [value]),
 		"msg": sprintf("would keep labels from what Vela makes of %s, and by them it is known whose it is", [request.resource]),
 		"fix": "remove the annotation",
+	}
+}
+
+# Labels of the Application are merged into its objects' (generateAndFilterCommonLabels in pkg/appfile/appfile.go).
+deny contains finding if {
+	cluster := input.request.object.metadata.labels["app.oam.dev/cluster"]
+	not cluster in {"", "local"}
+	not input.request.oldObject.metadata.labels["app.oam.dev/cluster"] == cluster
+	finding := {
+		"field": "metadata.labels.app.oam.dev/cluster",
+		"observed": sprintf("%v", [cluster]),
+		"msg": sprintf("would send what Vela makes of %s to another cluster, where this gate sees nothing", [request.resource]),
+		"fix": "remove the label",
 	}
 }
 

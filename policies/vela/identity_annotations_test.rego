@@ -31,6 +31,18 @@ test_changes if {
 	wrong == set()
 }
 
+# Labels of an Application are copied to what it makes, and this one says to which cluster that goes.
+test_labels if {
+	labelled := {value: {"metadata": {"labels": {"app.oam.dev/cluster": value}}} | some value in ["prod", "local", ""]}
+	every who in ["agent", "root", "vela", "acme-dev"] {
+		every value, denied in {"prod": 1, "local": 0, "": 0} {
+			count(vela_identity_annotations.deny) == denied with input as world.review(who, "CREATE", "applications.core.oam.dev", "A", labelled[value], null)
+			count(vela_identity_annotations.deny) == denied with input as world.review(who, "UPDATE", "applications.core.oam.dev", "A", labelled[value], {"metadata": {}})
+		}
+		count(vela_identity_annotations.deny) == 0 with input as world.review(who, "UPDATE", "applications.core.oam.dev", "A", labelled.prod, labelled.prod)
+	}
+}
+
 test_creation if {
 	named := with_annotations({"app.oam.dev/username": "agent"})
 	count(vela_identity_annotations.deny) == 1 with input as world.review("agent", "CREATE", "applications.core.oam.dev", "A", named, null)

@@ -83,6 +83,7 @@ impl Stage {
         let stray = |line: &&&Value| {
             line["name"].as_str().is_some_and(|name| name.starts_with("stray"))
                 || line["resource"] == "componentdefinitions.core.oam.dev"
+                || line["resource"] == "definitionrevisions.core.oam.dev"
         };
         let refused: Vec<_> = refused.iter().filter(|line| !stray(line)).collect();
         assert!(refused.is_empty(), "{refused:#?}");
@@ -165,6 +166,22 @@ pub fn enlarged(world: &str) -> String {
             "acme",
             "tn-acme-shop-app-frontend",
             "componentdefinitions.core.oam.dev",
+        ),
+        exception(
+            "e6",
+            "vela-definitions",
+            "oidc:erin@platform.io",
+            "acme",
+            "tn-acme-shop-app-frontend",
+            "definitionrevisions.core.oam.dev",
+        ),
+        exception(
+            "e7",
+            "vela-identity-annotations",
+            "oidc:erin@platform.io",
+            "acme",
+            "tn-acme-shop-app-frontend",
+            "applications.core.oam.dev, name: stray-own-label",
         ),
     ];
     let world = format!("{world}\nexceptions:\n{}", exceptions.concat());

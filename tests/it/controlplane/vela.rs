@@ -2,7 +2,7 @@
 //! `--authentication-with-user` Vela writes as whoever wrote the Application, and the gate judges that person.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,9 +22,11 @@ const DEFINITIONS: &[&str] =
 fn vela_deploys_an_app_into_its_own_namespace_and_nowhere_else() {
     let stage = Stage::set();
     install(&stage, &[]);
-    let mut vela = start(&stage, &[]);
-    serve(&stage.plane.dir);
+    let gateway = serve(&stage.plane.dir);
+    let words = [format!("--cluster-gateway-url={gateway}"), "--cluster-gateway-ca-file=ca.pem".to_owned()];
+    let mut vela = start(&stage, &words);
     rows::run(&stage, "vela");
+    rows::run(&stage, "vela-clusters");
     assert!(vela.runs(), "{}", vela.told());
     stage.is_sound();
     stage.passes("vela");
@@ -84,25 +86,40 @@ fn start(stage: &Stage, more: &[String]) -> Deputy {
     Deputy::start(&stage.plane, "vela-core", account, &[&words, more].concat(), &[])
 }
 
-/// The folder `served` by HTTP, where Vela is sent for manifests; its address is in the file `served.url`.
-fn serve(dir: &Path) {
+/// The folder `served` by HTTP, where Vela is sent for manifests and for other clusters; its address is in the file
+/// `served.url`, and what it was asked for in `served.log`.
+fn serve(dir: &Path) -> String {
     let folder = dir.join("served");
     std::fs::create_dir(&folder).unwrap();
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    std::fs::write(dir.join("served.url"), format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::fs::write(dir.join("served.url"), &url).unwrap();
+    let mut log = std::fs::File::create(dir.join("served.log")).unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut line = String::new();
-            BufReader::new(&stream).read_line(&mut line).unwrap();
-            let name = line.split(' ').nth(1).unwrap().trim_start_matches('/').to_owned();
-            let body = std::fs::read(folder.join(name)).unwrap();
-            let head =
-                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-            stream.write_all(head.as_bytes()).unwrap();
-            stream.write_all(&body).unwrap();
+            answer(&stream.unwrap(), &folder, &mut log);
         }
     });
+    url
+}
+
+/// One file a connection; what is not there is not found.
+fn answer(stream: &TcpStream, folder: &Path, mut log: impl std::io::Write) {
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let Some(asked) = lines.next() else { return };
+    let words: Vec<&str> = asked.split(' ').collect();
+    let path = words[1].split('?').next().unwrap();
+    writeln!(log, "{} {path}", words[0]).unwrap();
+    let found = std::fs::read(folder.join(path.trim_start_matches('/')));
+    let status = if found.is_ok() { "200 OK" } else { "404 Not Found" };
+    let body = found.unwrap_or_default();
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    // The rest of what was sent is read, or the other side would see a reset connection and no answer.
+    let mut stream = stream;
+    let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+    let _ = stream.shutdown(Shutdown::Write);
+    lines.for_each(drop);
 }
 
 /// The chart's webhook for Applications, for a server on this machine.

@@ -88,7 +88,7 @@ fn fold(args: &[Value], name: &str, operator: &str, bits: u64) -> Result<Value, 
     write(total)
 }
 
-/// `key, value in collection`: of arrays and objects.
+/// `key, value in collection`; an element of a set is its own key.
 fn holds(key: &Value, value: &Value, collection: &Value) -> bool {
     match collection {
         Value::Array(items) => {
@@ -96,6 +96,7 @@ fn holds(key: &Value, value: &Value, collection: &Value) -> bool {
             at.and_then(|at| items.get(at)) == Some(value)
         }
         Value::Object(entries) => entries.get(key) == Some(value),
+        Value::Set(items) => key == value && items.contains(value),
         _ => false,
     }
 }

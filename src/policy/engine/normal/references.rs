@@ -9,7 +9,7 @@ use super::Target;
 use super::calls::equal;
 use super::order::{Locals, order, variables};
 use super::same;
-use super::tree::{Expr, Kind, Line, LineKind, Local, Name, Place, Rule, Step, With};
+use super::tree::{Every, Expr, Kind, Line, LineKind, Local, Name, Place, Rule, Step, With};
 use crate::policy::engine::bounds::OPERATORS;
 
 /// A body that cannot be ordered: the place of its first line that is left over.
@@ -193,6 +193,9 @@ impl References<'_> {
                     }
                 }
                 every.body = self.body(std::mem::take(&mut every.body), &inner)?;
+                if self.target == Target::Machine {
+                    self.bind_in_body(every);
+                }
             }
         }
         if found_in_loop(&line, safe, done) {
@@ -281,6 +284,28 @@ impl References<'_> {
         let whole = Expr::local(made.place, self.fresh());
         made.line(LineKind::Assign(whole.clone(), value), safe, done);
         whole
+    }
+
+    /// In the body of `every`, the register machine takes the variables of it for free ones, and goes over all keys in
+    /// `x[key]` (regorus 0.14.1, `compiler/hoist.rs`): the body binds them again.
+    fn bind_in_body(&mut self, every: &mut Every) {
+        let mut lines = Vec::new();
+        for name in every.key.iter_mut().chain([&mut every.value]) {
+            let Name::Local(local) = name else { continue };
+            let place = every.domain.place;
+            let at = |kind| Expr { place, kind };
+            let given = self.fresh();
+            let list = at(Kind::Array(vec![Expr::local(place, given)]));
+            let first = Step::Index(at(Kind::Scalar("0".to_owned())));
+            let kind = LineKind::Assign(
+                Expr::local(place, *local),
+                at(Kind::Reference(Box::new(list), vec![first])),
+            );
+            lines.push(Line { place, text: false, with: Vec::new(), kind });
+            *local = given;
+        }
+        lines.append(&mut every.body);
+        every.body = lines;
     }
 
     /// The interpreter fails where a loop goes over what is no collection (regorus 0.14.1, `interpreter.rs`).

@@ -1,20 +1,20 @@
-//! Looks at `input` and `data` before anything else, where a body inside a rule would be the first to: the compiler of
-//! the register machine loads each where it is first met, and takes it for loaded behind a loop that goes no times
-//! (regorus 0.14.1, `compiler/core.rs`, `resolve_variable`).
+//! Looks at `input` before anything else, where a body inside a rule would be the first to: the compiler of the register
+//! machine loads it where it is first met, and takes it for loaded behind a loop that goes no times (regorus 0.14.1,
+//! `compiler/core.rs`, `resolve_variable`).
 
 use super::tree::{Expr, Kind, Line, LineKind, Name, Rule};
+
+const ROOT: &str = "input";
 
 /// Adds `_ = input` where it is needed.
 pub(super) fn load(rule: &mut Rule) {
     for branch in &mut rule.branches {
-        for root in ["data", "input"] {
-            let first = branch.body.iter().find_map(|line| first(line, root));
-            if let (Some(true), Some(place)) = (first, branch.body.first().map(|line| line.place)) {
-                let any = Expr { place, kind: Kind::Scalar("_".to_owned()) };
-                let whole = Expr { place, kind: Kind::Name(Name::Global(root.to_owned())) };
-                let kind = LineKind::Assign(any, whole);
-                branch.body.insert(0, Line { place, text: false, with: Vec::new(), kind });
-            }
+        let first = branch.body.iter().find_map(|line| first(line, ROOT));
+        if let (Some(true), Some(place)) = (first, branch.body.first().map(|line| line.place)) {
+            let any = Expr { place, kind: Kind::Scalar("_".to_owned()) };
+            let whole = Expr { place, kind: Kind::Name(Name::Global(ROOT.to_owned())) };
+            let kind = LineKind::Assign(any, whole);
+            branch.body.insert(0, Line { place, text: false, with: Vec::new(), kind });
         }
     }
 }

@@ -39,6 +39,7 @@ type answer struct {
 	Error  string   `json:"error,omitempty"`
 	Code   string   `json:"code,omitempty"`
 	Failed []string `json:"failed,omitempty"`
+	Passed []string `json:"passed,omitempty"`
 }
 
 func ask(asked *question) (told said) {
@@ -128,16 +129,16 @@ func inputsOf(asked *question) ([]*ast.Term, error) {
 	return inputs, nil
 }
 
-// evaluate asks twice: what an index or an early exit passes over is failed builtins too.
+// evaluate asks twice: what an index or an early exit passes over is told too.
 func evaluate(compiler *ast.Compiler, query ast.Body, store storage.Store, input *ast.Term) (told answer) {
-	var failed []topdown.Error
+	var failed, passed []topdown.Error
 	_, _ = once(compiler, query, store, input, func(whole *topdown.Query) {
-		whole.WithBuiltinErrorList(&failed).WithIndexing(false).WithEarlyExit(false)
+		whole.WithBuiltinErrorList(&passed).WithIndexing(false).WithEarlyExit(false)
 	})
-	for _, one := range failed {
-		told.Failed = append(told.Failed, one.Error())
-	}
-	results, err := once(compiler, query, store, input, func(*topdown.Query) {})
+	results, err := once(compiler, query, store, input, func(usual *topdown.Query) {
+		usual.WithBuiltinErrorList(&failed)
+	})
+	told.Failed, told.Passed = texts(failed), texts(passed)
 	if err != nil {
 		told.Error, told.Code = err.Error(), code(err)
 		return told
@@ -147,6 +148,13 @@ func evaluate(compiler *ast.Compiler, query ast.Body, store storage.Store, input
 		told.Value = &value
 	}
 	return told
+}
+
+func texts(failed []topdown.Error) (all []string) {
+	for _, one := range failed {
+		all = append(all, one.Error())
+	}
+	return all
 }
 
 func once(

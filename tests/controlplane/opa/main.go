@@ -6,7 +6,8 @@
 // A question is one line: {"modules": {name: text}, "entries": ["data.p.deny"], "data": {}, "inputs": [{}], "show": false}.
 // Its answer is one line: {"error": text, "code": text} where OPA refuses the modules, else {"answers": [[answer]]}, a
 // list an input with an answer an entry: {"value": v} where it is defined, {"error": text, "code": text} where it failed,
-// and beside either {"failed": [text]}, the builtins that failed, of which OPA makes undefined unless it is strict.
+// and beside either {"failed": [text]}, the builtins that failed, of which OPA makes undefined unless it is strict, and
+// {"passed": [text]}, those that would have failed without rule indexes and early exits.
 // With `show`, {"compiled": {name: text}} is what its compiler makes of the modules.
 //
 // A value keeps what JSON loses: {"n": "1.0"} a number as it is written, {"s": [v]} a set, {"o": [[k, v]]} an object; the

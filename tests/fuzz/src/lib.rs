@@ -1,6 +1,7 @@
 //! A fuzzer without instrumentation: seeds, mutations of them by what such texts are made of, and a clock.
 
 pub mod beside; // a body as serde_json reads it, beside the gate
+pub mod differential; // OPA, the register machine and the interpreter on random policies
 pub mod strict; // serde_json, and no key twice
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

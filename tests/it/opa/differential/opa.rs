@@ -26,6 +26,8 @@ pub struct Told {
     pub answer: Answer,
     /// The builtins that failed on the way.
     pub failed: Vec<String>,
+    /// The builtins that fail without rule indexes and early exits.
+    pub passed: Vec<String>,
 }
 
 /// Why OPA does not compile modules: its word for the kind of error, and its sentence.
@@ -77,14 +79,17 @@ impl Opa {
             return Err(Refused { code: text(&answer, "code"), message: text(&answer, "error") });
         }
         let told = |json: &Json| {
-            let failed = json["failed"].as_array().into_iter().flatten();
-            let failed = failed.filter_map(Json::as_str).map(str::to_owned).collect();
+            let texts = |name: &str| {
+                let texts = json[name].as_array().into_iter().flatten();
+                texts.filter_map(Json::as_str).map(str::to_owned).collect()
+            };
+            let (failed, passed) = (texts("failed"), texts("passed"));
             let answer = match (json.get("error"), json.get("value")) {
                 (Some(error), _) => Answer::Error(error.as_str().unwrap_or_default().to_owned()),
                 (None, Some(value)) => Answer::Value(Plain::read(value)),
                 (None, None) => Answer::Undefined,
             };
-            Told { answer, failed }
+            Told { answer, failed, passed }
         };
         let rows = answer["answers"].as_array().into_iter().flatten();
         Ok(rows.map(|row| row.as_array().into_iter().flatten().map(told).collect()).collect())

@@ -21,7 +21,7 @@ pub struct Ours {
 const TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Instructions of one rule: programs here are small, and one that loops for ever must not cost the run its time.
-const INSTRUCTIONS_MAX: usize = 1_000_000;
+const INSTRUCTIONS_MAX: usize = 200_000;
 
 /// Loads a program.
 ///

@@ -74,6 +74,9 @@ macro_rules! node {
 }
 use node;
 
+/// The line between a policy and its library.
+pub const LIBRARY: &str = "\n# lib.rego\n";
+
 /// Names of rules, in the order in which they are made; a rule knows only those before it.
 pub const NAMES: [&str; 8] = ["r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7"];
 
@@ -89,9 +92,12 @@ impl Policy {
         Maker::new(rng).policy()
     }
 
+    /// The text of the policy, and of its library where it has one.
     pub fn program(&self) -> Program {
+        let text = self.tree.to_string();
+        let texts = text.split(LIBRARY).map(str::to_owned).zip(["p.rego", "lib.rego"]);
         Program {
-            modules: vec![Module { path: "p.rego".to_owned(), text: self.tree.to_string() }],
+            modules: texts.map(|(text, path)| Module { path: path.to_owned(), text }).collect(),
             package: "data.p".to_owned(),
             entries: self.entries.clone(),
             ..Program::default()

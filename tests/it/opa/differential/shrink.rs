@@ -10,6 +10,9 @@ const TRIES_MAX: usize = 1500;
 /// What may stand for any term.
 const SIMPLE: &[&str] = &["1", "\"a\"", "true", "input.a", "input.none"];
 
+/// A body without a line would be read as an object.
+const EMPTY: [&str; 2] = ["{\n}", "{\n\t}"];
+
 /// Makes a policy and an object smaller for as long as `differs` holds of them.
 pub fn shrink(
     policy: &Policy,
@@ -27,8 +30,10 @@ pub fn shrink(
             if tries > TRIES_MAX {
                 return (policy, input);
             }
-            if candidate.tree.to_string().len() < policy.tree.to_string().len() && differs(&candidate, &input)
-            {
+            let text = candidate.tree.to_string();
+            let fits =
+                text.len() < policy.tree.to_string().len() && !EMPTY.iter().any(|empty| text.contains(empty));
+            if fits && differs(&candidate, &input) {
                 policy = candidate;
                 smaller = true;
             } else {

@@ -20,9 +20,6 @@ use super::{Answer, Relation, compare, ours};
 /// Objects a policy.
 pub const OBJECTS: usize = 16;
 
-/// Differences that are made small, which takes a second each; the rest is counted.
-const SHRUNK_MAX: usize = 40;
-
 /// The engines by name.
 const ENGINES: [&str; 2] = ["machine", "interpreter"];
 
@@ -49,63 +46,92 @@ pub struct Tally {
     pub shown: BTreeMap<String, (usize, String)>,
 }
 
-/// Compares so many pairs, on as many threads as there are processors, while `go_on` holds.
-pub fn run(tool: &Path, seed: u64, pairs: usize, go_on: impl Fn() -> bool + Sync) -> Tally {
-    let (next, tally) = (AtomicUsize::new(0), Mutex::new(Tally::default()));
-    let policies = pairs.div_ceil(OBJECTS);
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                let mut opa = Opa::start(tool);
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= policies || !go_on() {
-                        break;
-                    }
-                    one(&mut opa, seed, number, &tally);
-                }
-            });
-        }
-    });
-    tally.into_inner().expect("no thread panicked")
+/// What a run compares.
+pub struct Run<'a> {
+    pub tool: &'a Path,
+    /// Says all policies and objects.
+    pub seed: u64,
+    pub pairs: usize,
+    /// Differences that are made small, which takes up to a second each; the rest is counted.
+    pub shrunk: usize,
+    /// Policies that hold one of these texts are left out, to see what differs besides.
+    pub without: Vec<String>,
 }
 
-/// The policy of this number of a seed, on its objects.
-fn one(opa: &mut Opa, seed: u64, number: usize, tally: &Mutex<Tally>) {
-    let mut rng = Rng::with_seed(seed.wrapping_add(number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let policy = Policy::random(&mut rng);
-    let inputs: Vec<Json> = (0..OBJECTS).map(|_| object(&mut rng)).collect();
-    let mut own = Tally { policies: 1, ..Tally::default() };
-    let program = policy.program();
-    match (opa.ask(&program, &inputs.iter().map(raw).collect::<Vec<_>>()), ours::load(&program)) {
-        (Err(refused), _) => *own.refused_by_opa.entry(reason(&refused)).or_default() += 1,
-        (Ok(_), Err(message)) => *own.refused.entry(class(&message)).or_default() += 1,
-        (Ok(told), Ok(loaded)) => {
-            own.pairs = inputs.len();
-            let mut engines = vec![(1, &loaded.interpreter)];
-            match loaded.chosen.fallback() {
-                Some(why) => *own.fallbacks.entry(class(why)).or_default() += 1,
-                None => engines.push((0, &loaded.chosen)),
+impl Run<'_> {
+    /// Compares on as many threads as there are processors, while `go_on` holds.
+    pub fn tally(&self, go_on: impl Fn() -> bool + Sync) -> Tally {
+        let (next, tally) = (AtomicUsize::new(0), Mutex::new(Tally::default()));
+        let enough = || tally.lock().expect("no thread panicked").pairs >= self.pairs;
+        std::thread::scope(|scope| {
+            for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+                scope.spawn(|| {
+                    let mut opa = Opa::start(self.tool);
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        if enough() || !go_on() {
+                            break;
+                        }
+                        self.one(&mut opa, number, &tally);
+                    }
+                });
             }
-            let values: Vec<Value> = inputs.iter().map(|input| Value::from(input.clone())).collect();
-            let mut different = vec![false; inputs.len()];
-            for (engine, compiled) in engines {
-                let found = own.count(engine, compiled, &values, &told);
-                found.iter().for_each(|(at, ..)| different[*at] = true);
-                // One of a policy is enough to look at.
-                let full = tally.lock().expect("no thread panicked").shrunk >= SHRUNK_MAX;
-                if let Some((at, entry, ours)) = found.first().filter(|_| !full) {
-                    let name = policy.entries[*entry];
-                    let signs = (sign(&told[*at][*entry].answer), sign(ours));
-                    let (form, text) = shown(opa, &policy, &inputs[*at], (engine, name, signs, number));
-                    own.shown.insert(form, (1, text));
-                    own.shrunk += 1;
-                }
-            }
-            own.different = different.iter().filter(|is| **is).count();
-        }
+        });
+        tally.into_inner().expect("no thread panicked")
     }
-    tally.lock().expect("no thread panicked").add(own);
+
+    fn full(&self, tally: &Mutex<Tally>) -> bool {
+        tally.lock().expect("no thread panicked").shrunk >= self.shrunk
+    }
+
+    /// The policy of this number of a seed, on its objects.
+    fn one(&self, opa: &mut Opa, number: usize, tally: &Mutex<Tally>) {
+        let mut rng =
+            Rng::with_seed(self.seed.wrapping_add(number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let policy = Policy::random(&mut rng);
+        let text = policy.tree.to_string();
+        if self.without.iter().any(|part| text.contains(part)) {
+            return;
+        }
+        let inputs: Vec<Json> = (0..OBJECTS).map(|_| object(&mut rng)).collect();
+        let mut own = Tally { policies: 1, ..Tally::default() };
+        let program = policy.program();
+        match (opa.ask(&program, &inputs.iter().map(raw).collect::<Vec<_>>()), ours::load(&program)) {
+            (Err(refused), _) => *own.refused_by_opa.entry(reason(&refused)).or_default() += 1,
+            (Ok(_), Err(message)) => {
+                let why = class(&message);
+                if self.shrunk > 0 && !tally.lock().expect("no thread panicked").refused.contains_key(&why) {
+                    own.shown.insert(why.clone(), (1, refused(opa, &policy, &why)));
+                }
+                *own.refused.entry(why).or_default() += 1;
+            }
+            (Ok(told), Ok(loaded)) => {
+                own.pairs = inputs.len();
+                let mut engines = vec![(1, &loaded.interpreter)];
+                match loaded.chosen.fallback() {
+                    Some(why) => *own.fallbacks.entry(class(why)).or_default() += 1,
+                    None => engines.push((0, &loaded.chosen)),
+                }
+                let values: Vec<Value> = inputs.iter().map(|input| Value::from(input.clone())).collect();
+                let mut different = vec![false; inputs.len()];
+                for (engine, compiled) in engines {
+                    let found = own.count(engine, compiled, &values, &told);
+                    found.iter().for_each(|(at, ..)| different[*at] = true);
+                    // One of a policy is enough to look at.
+                    let full = self.full(tally);
+                    if let Some((at, entry, ours)) = found.first().filter(|_| !full) {
+                        let name = policy.entries[*entry];
+                        let signs = (sign(&told[*at][*entry].answer), sign(ours));
+                        let (form, text) = shown(opa, &policy, &inputs[*at], (engine, name, signs, number));
+                        own.shown.insert(form, (1, text));
+                        own.shrunk += 1;
+                    }
+                }
+                own.different = different.iter().filter(|is| **is).count();
+            }
+        }
+        tally.lock().expect("no thread panicked").add(own);
+    }
 }
 
 fn raw(input: &Json) -> Box<RawValue> {
@@ -152,16 +178,28 @@ impl Tally {
         self.policies - self.refused_by_opa.values().sum::<usize>()
     }
 
+    /// Policies that we load too.
+    pub fn loaded(&self) -> usize {
+        self.compiled() - self.refused.values().sum::<usize>()
+    }
+
     /// Policies that ran on the register machine.
     pub fn on_the_machine(&self) -> usize {
-        self.pairs / OBJECTS - self.fallbacks.values().sum::<usize>()
+        self.loaded() - self.fallbacks.values().sum::<usize>()
     }
 }
 
 /// OPA's word for the kind of error, and the first it says.
 fn reason(refused: &Refused) -> String {
     let first = refused.message.split(&refused.code).nth(1).unwrap_or_default();
-    class(&format!("{}{}", refused.code, first.lines().next().unwrap_or_default()))
+    let first = first.lines().next().unwrap_or_default();
+    let known = ["undefined ref", "invalid argument(s)"].into_iter().find(|known| first.contains(known));
+    class(&format!("{}: {}", refused.code, known.unwrap_or(first.trim_start_matches([':', ' ']))))
+}
+
+/// So many of a hundred.
+pub fn percent(part: usize, whole: usize) -> usize {
+    part * 100 / whole.max(1)
 }
 
 /// A message without what is particular to one policy.
@@ -244,6 +282,17 @@ fn form(text: &str) -> String {
     words.into_iter().filter(|word| !word.is_empty()).map(plain).collect::<Vec<_>>().join(" ")
 }
 
+/// The smallest policy that OPA compiles and that we refuse for the same reason.
+fn refused(opa: &mut Opa, policy: &Policy, why: &str) -> String {
+    let (small, _) = shrink(policy, &Json::Null, |policy, _| {
+        let program = policy.program();
+        ours::load(&program).err().is_some_and(|message| class(&message) == why)
+            && opa.ask(&program, &[]).is_ok()
+    });
+    let message = ours::load(&small.program()).err().unwrap_or_default();
+    format!("does not load:\n{}\n# ours: {message}\n", small.tree)
+}
+
 /// What both say where they differ.
 fn differs(opa: &mut Opa, policy: &Policy, input: &Json, engine: usize) -> Option<(Answer, Answer)> {
     let program = policy.program();
@@ -264,11 +313,15 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} pairs of {} policies, {} on the register machine; {} pairs differ",
+            "{} pairs of {} policies, of which {} % run on the register machine; {} pairs differ\n  \
+             of {} policies OPA does not compile {}, and of the rest {} do not load",
             self.pairs,
-            self.compiled(),
-            self.on_the_machine(),
-            self.different
+            self.loaded(),
+            percent(self.on_the_machine(), self.loaded()),
+            self.different,
+            self.policies,
+            self.policies - self.compiled(),
+            self.compiled() - self.loaded()
         )?;
         for (what, counts) in [
             ("OPA does not compile", &self.refused_by_opa),

@@ -1,8 +1,14 @@
 //! Rules of every form.
 
-use super::{Kind, Maker, NAMES, Node, Part, Policy, Scope, Sort, node};
+use super::{Kind, LIBRARY, Maker, NAMES, Node, Part, Policy, Scope, Sort, node};
 
 const FUNCTIONS: [&str; 3] = ["f0", "f1", "f2"];
+
+/// Rules that hold all of a rule whose name has a dot, which cannot be asked itself.
+const WHOLE: [&str; NAMES.len()] = ["d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7"];
+
+/// The same from another package.
+const OF_THE_LIBRARY: [&str; 3] = ["lib.f0", "lib.f1", "lib.f2"];
 
 impl Maker<'_> {
     pub(super) fn policy(mut self) -> Policy {
@@ -15,17 +21,30 @@ impl Maker<'_> {
         self.plain = self.chance(50);
         self.with = self.chance(8);
         let functions = if self.plain { self.rng.usize(..2) } else { 1 + self.rng.usize(..3) };
+        let mut library: Vec<Part> = Vec::new();
         for name in FUNCTIONS.iter().take(functions) {
             let (rule, sort) = self.function(name);
             self.known.push((name, sort));
-            parts.push(rule.into());
+            library.push(rule.into());
+        }
+        if functions > 0 && self.chance(25) {
+            parts.push(node!(Rule; "\nimport data.lib\n").into());
+            self.known.iter_mut().zip(OF_THE_LIBRARY).for_each(|(known, name)| known.0 = name);
+            library.insert(0, "package lib\n".into());
+            library.insert(0, LIBRARY.into());
+        } else {
+            parts.append(&mut library);
         }
         let mut entries = Vec::new();
-        for name in NAMES.iter().take(1 + self.rng.usize(..4)) {
+        for (name, whole) in NAMES.iter().zip(WHOLE).take(1 + self.rng.usize(..4)) {
             let (rule, sort) = self.rule(name);
+            let dotted = rule.to_string().starts_with(&format!("\n{name}."));
             self.known.push((name, sort));
-            entries.push(*name);
             parts.push(rule.into());
+            if dotted {
+                parts.push(node!(Rule; "\n", whole, " := ", *name, "\n").into());
+            }
+            entries.push(if dotted { whole } else { name });
         }
         for name in ["deny", "warn"] {
             if name == "deny" || self.chance(20) {
@@ -38,6 +57,7 @@ impl Maker<'_> {
             parts.push(node!(Rule; "\ntest_it if {", self.body(&mut scope, 3), "\n}\n").into());
             entries.push("test_it");
         }
+        parts.extend(library);
         Policy { tree: Node { kind: Kind::Policy, parts }, entries }
     }
 
@@ -90,6 +110,11 @@ impl Maker<'_> {
                 let second = self.value(&inner);
                 let first = node!(Clause; "\n", name, ".a := ", value, body, "\n");
                 (node!(Rule; first, node!(Clause; "\n", name, ".x := ", second, other, "\n")), Sort::Object)
+            }
+            17 if self.chance(30) => {
+                let (body, scope) = self.condition_of_a_rule(&none);
+                let value = self.value(&scope);
+                (node!(Rule; "\n", name, ".a contains ", value, body, "\n"), Sort::Object)
             }
             17 => (node!(Rule; "\n", name, " := ", self.comprehension(&none), "\n"), Sort::Any),
             18 => (node!(Rule; "\n", name, " := ", self.term(&none), "\n"), Sort::Any),

@@ -1,0 +1,1 @@
+../../it/opa/differential.rs

@@ -119,9 +119,8 @@ pub fn all(modules: &[(&Module, Json)], target: Target) -> Result<Vec<Normal>, P
             references::take_out(rule, target, &holds_rules).map_err(|place| unordered(module, place))?;
             texts::require(rule);
         }
-        let mut unanswered = None;
+        let unanswered = definitions::join(&mut one.rules, &mut one.defaults, target);
         if target == Target::Machine {
-            unanswered = definitions::join(&mut one.rules, &mut one.defaults);
             one.rules.iter_mut().for_each(values::single);
             one.rules.iter_mut().for_each(roots::load);
         }

@@ -1,13 +1,13 @@
-//! Several definitions of a rule as one, on the register machine: of those that hold at once with different values, and
-//! of the default of a function, it makes undefined, and of an object of keys it keeps the last value (regorus 0.14.1,
-//! `rvm/vm/rules.rs`). The interpreter has it right.
+//! Several definitions of a rule as one. Of those that hold at once with different values, and of the default of a
+//! function, the register machine makes undefined (regorus 0.14.1, `rvm/vm/rules.rs`); the interpreter has it right. Of
+//! an object of keys the machine keeps the last value, and either knows it only where one of its rules holds.
 
 use std::collections::BTreeMap;
 
 use super::read::Default;
 use super::tree::{Branch, Comprehension, Expr, Kind, Line, LineKind, Name, Place, Rule, Step};
 use super::values::{call, is_constant};
-use super::{root, same};
+use super::{Target, root, same};
 
 /// What the register machine would not answer as the language says, and where.
 pub(super) struct Unanswered {
@@ -16,7 +16,7 @@ pub(super) struct Unanswered {
 }
 
 /// Joins what must be joined; of what cannot be, the first is told.
-pub(super) fn join(rules: &mut Vec<Rule>, defaults: &mut Vec<Default>) -> Option<Unanswered> {
+pub(super) fn join(rules: &mut Vec<Rule>, defaults: &mut Vec<Default>, target: Target) -> Option<Unanswered> {
     let mut groups: BTreeMap<String, Vec<Rule>> = BTreeMap::new();
     let mut names = Vec::new();
     for rule in std::mem::take(rules) {
@@ -32,7 +32,7 @@ pub(super) fn join(rules: &mut Vec<Rule>, defaults: &mut Vec<Default>) -> Option
         let at = defaults
             .iter()
             .position(|default| root(&default.name) == Some(&name) && !default.args.is_empty());
-        match wanted(&group, at.is_some()) {
+        match wanted(&group, at.is_some(), target) {
             Form::Plain => rules.extend(group),
             Form::Joined => {
                 let default = at.map(|at| defaults.remove(at).value);
@@ -60,36 +60,36 @@ enum Form {
     Unknown(&'static str),
 }
 
-fn wanted(group: &[Rule], default: bool) -> Form {
+fn wanted(group: &[Rule], default: bool, target: Target) -> Form {
+    let dotted = |rule: &Rule| matches!(rule.name.kind, Kind::Reference(..));
     if group.iter().any(|rule| rule.key.is_some()) {
-        return Form::Plain;
+        return if group.iter().any(dotted) {
+            Form::Unknown("a set with a dotted name; give it a plain one")
+        } else {
+            Form::Plain
+        };
     }
-    let alone = group.iter().all(|rule| rule.branches.len() == 1);
-    let steps = |rule: &Rule| match &rule.name.kind {
-        Kind::Reference(_, steps) => Some(steps.iter().map(|step| matches!(step, Step::Index(_))).collect()),
-        _ => None,
-    };
-    let steps: Vec<Option<Vec<bool>>> = group.iter().map(steps).collect();
-    if steps.iter().any(Option::is_some) {
-        let keyed = steps.iter().all(|steps| steps.as_deref() == Some(&[true]));
-        return if keyed && alone {
+    let steps: Vec<usize> = group
+        .iter()
+        .map(|rule| match &rule.name.kind {
+            Kind::Reference(_, steps) => steps.len(),
+            _ => 0,
+        })
+        .collect();
+    if steps.iter().any(|steps| *steps > 0) {
+        let keyed = steps.iter().all(|steps| *steps == 1) && group.iter().all(|rule| rule.args.is_none());
+        return if keyed && group.iter().all(|rule| rule.branches.len() == 1) {
             Form::Keyed
         } else {
-            Form::Unknown("a rule with a dotted name, or with several keys; give it a plain one")
+            Form::Unknown("a rule with several keys, or with `else` behind one; give it a plain name")
         };
     }
     let values: Vec<String> = group.iter().map(constant).collect();
     let same = values.iter().all(|value| !value.is_empty() && Some(value) == values.first());
-    if !default && (group.len() < 2 || same || exclusive(group)) {
+    if target == Target::Interpreter || (!default && (group.len() < 2 || same || exclusive(group))) {
         return Form::Plain;
     }
-    let plain = |arg: &Expr| arg.as_local().is_some() || matches!(arg.kind, Kind::Scalar(_));
-    if alone && group.iter().flat_map(|rule| rule.args.iter().flatten()).all(plain) {
-        return Form::Joined;
-    }
-    Form::Unknown(
-        "several definitions that could hold at once with different values; join them by `else`, or tell them apart by a constant argument",
-    )
+    Form::Joined
 }
 
 /// The constant that a definition assigns; empty where it is no constant.
@@ -130,26 +130,28 @@ fn joined(group: Vec<Rule>, default: Option<Expr>) -> Rule {
     let place = group.first().map_or((0, 0), |rule| rule.place);
     let name = group.first().map_or_else(|| scalar(place, "null"), |rule| rule.name.clone());
     let args: Option<Vec<Expr>> = arity.map(|arity| (0..arity).map(|_| fresh(place, &mut locals)).collect());
-    let mut sets = Vec::new();
+    let (mut sets, mut lines) = (Vec::new(), Vec::new());
     for rule in group {
         let rule = moved(rule, &mut locals);
-        let mut body = Vec::new();
+        let mut bound = Vec::new();
         for (given, arg) in args.iter().flatten().zip(rule.args.iter().flatten()) {
-            body.push(line(rule.place, bind(given, arg)));
+            bind(given, arg, &mut bound);
         }
+        let mut before: Vec<Expr> = Vec::new();
         for branch in rule.branches {
             let value = branch.value.unwrap_or_else(|| scalar(rule.place, "true"));
-            body.extend(branch.body);
-            sets.push(set(rule.place, value, std::mem::take(&mut body), &mut locals));
+            // `else`: where none of the branches before gives a value.
+            let none = |set: &Expr| line(rule.place, LineKind::Equal(set.clone(), empty(rule.place)));
+            let body = before.iter().map(none).chain(bound.iter().cloned()).chain(branch.body).collect();
+            let set = set(rule.place, value, body, &mut locals);
+            let part = named(set, &mut lines, &mut locals);
+            before.push(part.clone());
+            sets.push(part);
         }
     }
-    let mut lines = Vec::new();
     let all = union(place, sets, &mut lines, &mut locals);
-    let empty = Expr { place, kind: Kind::Set(Vec::new()) };
-    lines.push(line(
-        place,
-        LineKind::Term(Expr { place, kind: Kind::Infix("!=", Box::new((all.clone(), empty))) }),
-    ));
+    let some = Kind::Infix("!=", Box::new((all.clone(), empty(place))));
+    lines.push(line(place, LineKind::Term(Expr { place, kind: some })));
     let one = fresh(place, &mut locals);
     lines.push(line(place, LineKind::Assign(one.clone(), call(place, "one", all))));
     let mut branches = vec![Branch { value: Some(one), body: lines }];
@@ -161,23 +163,23 @@ fn keyed(group: Vec<Rule>) -> Rule {
     let mut locals = Vec::new();
     let place = group.first().map_or((0, 0), |rule| rule.place);
     let mut name = scalar(place, "null");
-    let mut sets = Vec::new();
+    let (mut sets, mut lines) = (Vec::new(), Vec::new());
     for rule in group {
         let rule = moved(rule, &mut locals);
         let Kind::Reference(head, steps) = rule.name.kind else { continue };
         name = *head;
         let key = steps.into_iter().find_map(|step| match step {
             Step::Index(index) => Some(index),
-            Step::Field(_) => None,
+            Step::Field(name) => Some(scalar(rule.place, &serde_json::Value::from(name).to_string())),
         });
         for branch in rule.branches {
             let value = branch.value.unwrap_or_else(|| scalar(rule.place, "true"));
             let pair =
                 Expr { place: rule.place, kind: Kind::Array(key.iter().cloned().chain([value]).collect()) };
-            sets.push(set(rule.place, pair, branch.body, &mut locals));
+            let set = set(rule.place, pair, branch.body, &mut locals);
+            sets.push(named(set, &mut lines, &mut locals));
         }
     }
-    let mut lines = Vec::new();
     let all = union(place, sets, &mut lines, &mut locals);
     let object = fresh(place, &mut locals);
     lines.push(line(place, LineKind::Assign(object.clone(), call(place, "object", all))));
@@ -198,20 +200,50 @@ fn line(place: Place, kind: LineKind) -> Line {
     Line { place, text: false, with: Vec::new(), kind }
 }
 
-/// An argument of the joined rule as what one definition calls it.
-fn bind(given: &Expr, arg: &Expr) -> LineKind {
+fn empty(place: Place) -> Expr {
+    Expr { place, kind: Kind::Set(Vec::new()) }
+}
+
+fn at(whole: &Expr, index: Expr) -> Expr {
+    Expr { place: whole.place, kind: Kind::Reference(Box::new(whole.clone()), vec![Step::Index(index)]) }
+}
+
+/// That an argument of the joined rule is what one definition calls it.
+fn bind(given: &Expr, arg: &Expr, lines: &mut Vec<Line>) {
+    let place = arg.place;
+    let mut holds = |kind: &str, count: usize| {
+        let call = |name: &str| Expr { place, kind: Kind::Call(vec![name.to_owned()], vec![given.clone()]) };
+        lines.push(line(place, LineKind::Term(call(kind))));
+        lines.push(line(place, LineKind::Equal(call("count"), scalar(place, &count.to_string()))));
+    };
     match &arg.kind {
         // As an element, since the engine does not look through another name.
         Kind::Name(Name::Local(_)) => {
-            let one = Expr { place: arg.place, kind: Kind::Array(vec![given.clone()]) };
-            let first = vec![Step::Index(scalar(arg.place, "0"))];
-            LineKind::Assign(
-                arg.clone(),
-                Expr { place: arg.place, kind: Kind::Reference(Box::new(one), first) },
-            )
+            let one = Expr { place, kind: Kind::Array(vec![given.clone()]) };
+            lines.push(line(place, LineKind::Assign(arg.clone(), at(&one, scalar(place, "0")))));
         }
-        _ => LineKind::Equal(given.clone(), arg.clone()),
+        Kind::Array(items) => {
+            holds("is_array", items.len());
+            for (index, item) in items.iter().enumerate() {
+                bind(&at(given, scalar(place, &index.to_string())), item, lines);
+            }
+        }
+        Kind::Object(fields) => {
+            holds("is_object", fields.len());
+            for (key, value) in fields {
+                bind(&at(given, key.clone()), value, lines);
+            }
+        }
+        _ => lines.push(line(place, LineKind::Equal(given.clone(), arg.clone()))),
     }
+}
+
+/// A value as a variable.
+fn named(value: Expr, lines: &mut Vec<Line>, locals: &mut Vec<String>) -> Expr {
+    let place = value.place;
+    let name = fresh(place, locals);
+    lines.push(line(place, LineKind::Assign(name.clone(), value)));
+    name
 }
 
 /// `{value | body}`; a body that begins with a condition has a loop of its own around it.
@@ -229,15 +261,6 @@ fn set(place: Place, value: Expr, mut body: Vec<Line>, locals: &mut Vec<String>)
 }
 
 fn union(place: Place, sets: Vec<Expr>, lines: &mut Vec<Line>, locals: &mut Vec<String>) -> Expr {
-    let mut parts = Vec::new();
-    for set in sets {
-        let part = fresh(place, locals);
-        lines.push(line(place, LineKind::Assign(part.clone(), set)));
-        parts.push(part);
-    }
-    let all = Expr { place, kind: Kind::Set(parts) };
-    let union = Expr { place, kind: Kind::Call(vec!["union".to_owned()], vec![all]) };
-    let whole = fresh(place, locals);
-    lines.push(line(place, LineKind::Assign(whole.clone(), union)));
-    whole
+    let all = Expr { place, kind: Kind::Set(sets) };
+    named(Expr { place, kind: Kind::Call(vec!["union".to_owned()], vec![all]) }, lines, locals)
 }

@@ -176,7 +176,11 @@ impl Reader<'_> {
             "Number" | "Bool" | "Null" => Kind::Scalar(self.literal(inner)?),
             "Var" => self.variable(inner)?,
             "Array" => Kind::Array(self.exprs(list(inner, "items"))?),
-            "Set" => Kind::Set(self.exprs(list(inner, "items"))?),
+            "Set" => {
+                let mut items = self.exprs(list(inner, "items"))?;
+                items.sort_by_cached_key(order);
+                Kind::Set(items)
+            }
             "Object" => Kind::Object(self.fields(inner)?),
             "ArrayCompr" | "SetCompr" | "ObjectCompr" => self.comprehension(form, inner)?,
             "Call" => {
@@ -265,6 +269,25 @@ impl Reader<'_> {
                 return Ok(Kind::Reference(Box::new(self.expr(current)?), steps));
             }
         }
+    }
+}
+
+/// OPA evaluates the members of a set in its order of terms: by kind, then by name.
+fn order(expr: &Expr) -> (u8, String) {
+    match &expr.kind {
+        Kind::Scalar(text) => (0, text.clone()),
+        Kind::Name(Name::Written(name)) => (1, name.clone()),
+        Kind::Reference(head, steps) => {
+            let names = steps.iter().map(|step| match step {
+                Step::Field(name) => format!(".{name}"),
+                Step::Index(index) => format!(".{}", order(index).1),
+            });
+            (2, order(head).1 + &names.collect::<String>())
+        }
+        Kind::Call(path, _) => (5, path.join(".")),
+        Kind::Infix(..) | Kind::In(..) => (5, String::new()),
+        Kind::Array(_) | Kind::Object(_) | Kind::Set(_) => (3, String::new()),
+        _ => (4, String::new()),
     }
 }
 

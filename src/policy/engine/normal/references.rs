@@ -309,7 +309,7 @@ impl References<'_> {
     }
 
     /// The interpreter fails where a loop goes over what is no collection (regorus 0.14.1, `interpreter.rs`).
-    fn to_go_over(&mut self, value: Expr, with: &[With], safe: &mut Locals, done: &mut Vec<Line>) -> Expr {
+    fn gone_over(&mut self, value: Expr, with: &[With], safe: &mut Locals, done: &mut Vec<Line>) -> Expr {
         if self.target == Target::Machine {
             return value;
         }
@@ -392,7 +392,7 @@ impl References<'_> {
                 done.push(Line { place, text: false, with: with.to_vec(), kind });
                 Expr::local(place, local)
             };
-            let collection = self.to_go_over(collection, with, safe, done);
+            let collection = self.gone_over(collection, with, safe, done);
             let value = Expr::local(place, self.fresh());
             let (key, pattern) = if index.as_local().is_some() {
                 (index, None)

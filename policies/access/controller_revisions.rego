@@ -3,7 +3,8 @@
 # description: >-
 #   The StatefulSet controller merges a revision's data into the whole set, its namespace included, and makes Pods of it
 #   with its own rights, there and with whatever the template says. So only the controllers that keep revisions write
-#   them, and no revision says anything of its owner's metadata that the owner itself does not have. Deletion passes.
+#   them, of those that are configured the ones whose `writes` name them, and no revision says anything of its owner's
+#   metadata that the owner itself does not have. Deletion passes.
 # custom:
 #   id: controller-revisions
 #   severity: critical
@@ -22,7 +23,7 @@ deny contains finding if {
 	not permitted
 	finding := {
 		"msg": sprintf("%s may not %s %s: a revision becomes Pods without a review of its template", [request.username, request.operation, request.resource]),
-		"fix": "change the StatefulSet or DaemonSet, whose controller writes its revisions",
+		"fix": "change the StatefulSet or DaemonSet, whose controller writes its revisions; for a controller that keeps revisions an operator adds `controllerrevisions.apps` to its `writes`, where `*` does not name it",
 	}
 }
 
@@ -30,10 +31,39 @@ permitted if input.tenancy.requester.class in {"system", "vela", "admin"}
 
 permitted if {
 	input.tenancy.requester.class == "controller"
-	input.tenancy.requester.writes == true
+	input.tenancy.requester.writesByName == true
 }
 
 permitted if input.finalizerRemoval == true
+
+# KubeVela keeps components in revisions. One that holds anything else comes from an Application's manifest.
+deny contains finding if {
+	input.tenancy.requester.class == "vela"
+	not input.finalizerRemoval == true
+	not input.request.object.data == input.request.oldObject.data
+	some path in beyond_component
+	finding := {
+		"field": concat(".", ["data", path]),
+		"msg": "is no part of a component, and Vela keeps nothing but components in revisions",
+		"fix": "take the ControllerRevision out of the Application",
+	}
+}
+
+beyond_component contains key if {
+	some key, _ in revision
+	not key in {"apiVersion", "kind", "metadata", "spec"}
+}
+
+beyond_component contains "spec" if {
+	revision.spec != null
+	not is_object(revision.spec)
+}
+
+beyond_component contains concat(".", ["spec", key]) if {
+	is_object(revision.spec)
+	some key, _ in revision.spec
+	not key in {"workload", "helm", "parameters"}
+}
 
 deny contains finding if {
 	some key, value in revision

@@ -16,11 +16,11 @@ found(who, operation, where, new, old) := {object.get(finding, "field", "") | so
 
 test_who_writes if {
 	every where in ["A", "S", "U"] {
-		every who in ["system", "vela", "root", "controller"] {
+		every who in ["system", "root", "controller"] {
 			found(who, "CREATE", where, revision(template), null) == set()
 			found(who, "UPDATE", where, revision(template), revision(template)) == set()
 		}
-		every who in ["acme-dev", "acme-sa", "app-sa", "unknown", "agent", "mgr", "elsewhere", "node"] {
+		every who in ["acme-dev", "acme-sa", "app-sa", "unknown", "agent", "mgr", "elsewhere", "everything", "node"] {
 			found(who, "CREATE", where, revision(template), null) == {""}
 			found(who, "UPDATE", where, revision(template), revision(template)) == {""}
 		}
@@ -28,7 +28,7 @@ test_who_writes if {
 }
 
 test_metadata_of_the_owner_is_not_changed_by_anyone if {
-	every who in ["system", "vela", "root"] {
+	every who in ["system", "root"] {
 		every row in [
 			[{"metadata": {"namespace": "kube-system"}}, {"data.metadata.namespace"}],
 			[{"metadata": {"name": "other"}}, {"data.metadata.name"}],
@@ -47,4 +47,23 @@ test_metadata_of_the_owner_is_not_changed_by_anyone if {
 
 test_a_finalizer_is_let_go if {
 	count(controller_revisions.deny) == 0 with input as world.letting_go("acme-dev", "controllerrevisions.apps", "S", revision(template), revision(template))
+}
+
+component := {"apiVersion": "core.oam.dev/v1alpha2", "kind": "Component", "spec": {"workload": {"kind": "Deployment"}, "helm": {}}}
+
+test_vela_keeps_components_alone if {
+	every row in [
+		[component, set()],
+		[{}, set()],
+		[template, {"data.spec.template"}],
+		[{"Spec": {"template": {}}}, {"data.Spec"}],
+		[{"spec": []}, {"data.spec"}],
+		[object.union(component, {"spec": {"volumeClaimTemplates": []}}), {"data.spec.volumeClaimTemplates"}],
+		[{"metadata": {"namespace": "kube-system"}}, {"data.metadata.namespace"}],
+		[{"spec": {"template": {}}, "metadata": {"name": "other"}}, {"data.spec.template", "data.metadata.name"}],
+	] {
+		found("vela", "CREATE", "A", revision(row[0]), null) == row[1]
+		found("vela", "UPDATE", "A", revision(row[0]), revision(component)) == row[1]
+		found("vela", "UPDATE", "A", revision(row[0]), revision(row[0])) == set()
+	}
 }

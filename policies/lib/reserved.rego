@@ -76,8 +76,17 @@ is_injected_as(key, value) if {
 # A key by which an injector knows that it has been there: it would not come again, so the sidecar must be there, from the
 # platform's own registries.
 is_injected_as(key, _) if {
+	not contains(key, "=")
 	some image in input.images
 	image.container == data.params["reserved-metadata"].sidecars[key]
+	image.ok == true
+	image.entries.platform != ""
+}
+
+is_injected_as(key, value) if {
+	is_string(value)
+	some image in input.images
+	image.container == data.params["reserved-metadata"].sidecars[concat("=", [key, value])]
 	image.ok == true
 	image.entries.platform != ""
 }

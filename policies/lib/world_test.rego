@@ -73,7 +73,7 @@ namespaces := {
 }
 
 nobody := {
-	"class": "unknown", "name": "", "tenants": [], "createsNamespaces": false, "writes": false,
+	"class": "unknown", "name": "", "tenants": [], "createsNamespaces": false, "writes": false, "writesByName": false,
 	"serviceAccountNamespace": "", "username": "system:serviceaccount:somewhere:someone",
 }
 
@@ -86,7 +86,8 @@ people := {who: object.union(nobody, said) |
 		"system": {"class": "system", "username": "system:serviceaccount:kube-system:replicaset-controller"},
 		"gc": {"class": "system", "username": "system:serviceaccount:kube-system:generic-garbage-collector"},
 		"node": {"class": "node", "username": "system:node:n1"},
-		"controller": {"class": "controller", "name": "cert-manager", "username": "cert-manager", "writes": true},
+		"controller": {"class": "controller", "name": "cert-manager", "username": "cert-manager", "writes": true, "writesByName": true},
+		"everything": {"class": "controller", "name": "velero", "username": "velero", "writes": true},
 		"elsewhere": {"class": "controller", "name": "csi", "username": "csi"},
 		"root": {"class": "admin", "name": "masters", "username": "kubernetes-admin"},
 		"acme-dev": {"class": "tenant", "tenants": ["acme"], "username": "alice@acme.io"},

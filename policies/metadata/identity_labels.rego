@@ -4,7 +4,7 @@
 #   Quota, billing and audit go by the ids of tenant, project and app in an object's labels, and controllers and the
 #   scheduler copy labels. So the ids that an object names are those of its namespace, for every writer, labels of a
 #   Binding included, but for administrators, who repair. What stays as it was passes, and so does an object that names
-#   none.
+#   none. Of a namespace that the ledger does not know no id is known: there only those who may fill it name one.
 # custom:
 #   id: identity-labels
 #   severity: high
@@ -13,7 +13,7 @@
 #   match:
 #     - operations: [CREATE, UPDATE]
 #       resources: ["*/*"]
-#       namespaces: [app, sandbox]
+#       namespaces: [app, sandbox, unregistered]
 package portcullis.identity_labels
 
 import data.portcullis.lib.request
@@ -44,6 +44,17 @@ own if {
 }
 
 repairs if input.tenancy.requester.class == "admin"
+
+# The manager is ahead of the ledger's snapshot, and the system copies what stands there.
+repairs if {
+	input.tenancy.namespace.kind == "unregistered"
+	input.tenancy.requester.createsNamespaces == true
+}
+
+repairs if {
+	input.tenancy.namespace.kind == "unregistered"
+	input.tenancy.requester.class in {"system", "node"}
+}
 
 # A Namespace has policies of its own.
 is_namespace if request.is_namespace

@@ -42,3 +42,15 @@ test_what_stays_passes if {
 	found("system", "UPDATE", "pods/status", "S", foreign, foreign) == set()
 	found("system", "UPDATE", "pods", "S", foreign, {}) == {"metadata.labels.kubenova.io/tenant-id"}
 }
+
+test_of_an_unknown_namespace_no_id_is_known if {
+	ids := {"kubenova.io/tenant-id": "t-acme", "app": "x"}
+	every who in ["acme-dev", "acme-sa", "unknown", "agent", "vela", "capsule", "controller"] {
+		found(who, "CREATE", "configmaps", "U", ids, {}) == {"metadata.labels.kubenova.io/tenant-id"}
+		found(who, "UPDATE", "configmaps", "U", ids, ids) == set()
+		found(who, "CREATE", "configmaps", "U", {"app": "x"}, {}) == set()
+	}
+	every who in ["mgr", "root", "system", "node"] {
+		found(who, "CREATE", "configmaps", "U", ids, {}) == set()
+	}
+}

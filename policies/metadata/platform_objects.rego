@@ -12,7 +12,7 @@
 #   match:
 #     - operations: [UPDATE, DELETE]
 #       resources: ["*/*"]
-#       namespaces: [app, sandbox]
+#       namespaces: [app, sandbox, unregistered]
 package portcullis.platform_objects
 
 import data.portcullis.lib.request

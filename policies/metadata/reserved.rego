@@ -21,7 +21,7 @@
 #   match:
 #     - operations: [CREATE, UPDATE]
 #       resources: ["*/*"]
-#       namespaces: [app, sandbox]
+#       namespaces: [app, sandbox, unregistered]
 package portcullis.reserved_metadata
 
 import data.portcullis.lib.request

@@ -1,9 +1,9 @@
 # METADATA
 # title: Reserved metadata is not a tenant's to write into a template either
 # description: >-
-#   A controller copies a template's labels and annotations to what it makes, and controllers are trusted: so a tenant
-#   sets, changes and removes no reserved key in the template of a Pod, Job or volume claim, nor in any map of labels or
-#   annotations within a custom resource. Selectors are free, they never reach beyond their namespace.
+#   A controller copies a template's labels, annotations and finalizers to what it makes, and owners too to a volume claim,
+#   and controllers are trusted: so a tenant sets, changes and removes nothing reserved in the template of a Pod, Job or
+#   volume claim, nor anywhere within a custom resource. Selectors are free, they never reach beyond their namespace.
 # custom:
 #   id: reserved-template-metadata
 #   severity: high
@@ -20,13 +20,13 @@
 #         - daemonsets.apps
 #         - jobs.batch
 #         - cronjobs.batch
-#       namespaces: [app, sandbox]
+#       namespaces: [app, sandbox, unregistered]
 #     - operations: [CREATE]
 #       resources: [pods]
-#       namespaces: [app, sandbox]
+#       namespaces: [app, sandbox, unregistered]
 #     - operations: [CREATE, UPDATE]
 #       resources: ["*"]
-#       namespaces: [app, sandbox]
+#       namespaces: [app, sandbox, unregistered]
 package portcullis.reserved_template_metadata
 
 import data.portcullis.lib.lists
@@ -84,53 +84,33 @@ reserved_key(key) := reserved.is_reserved(key) if {
 	reserved.known
 } else := true
 
-# Wherever a custom resource has labels and annotations for what its controller makes.
+# Wherever a custom resource has metadata for what its controller makes.
 parts contains {"field": map.field, "entries": map.entries, "old": map.old} if some map in input.templates
 
-# Each map of keys that a controller copies, with what it held before.
-parts contains {
-	"field": concat("", [template_path, ".metadata.labels"]),
-	"entries": template_labels,
-	"old": filled(old_template, "labels"),
-} if {
+# What a controller copies of each template, with what it held before.
+parts contains {"field": concat(".", [place.field, kind]), "entries": filled(place.now, kind), "old": filled(place.before, kind)} if {
+	some place in places
+	some kind in ["labels", "annotations", "finalizers", "ownerReferences"]
+}
+
+places contains {"field": concat("", [template_path, ".metadata"]), "now": template, "before": old_template} if {
 	template_path != ""
 }
 
-parts contains {
-	"field": concat("", [template_path, ".metadata.annotations"]),
-	"entries": template_annotations,
-	"old": filled(old_template, "annotations"),
-} if {
-	template_path != ""
-}
-
-parts contains {
-	"field": concat("", ["spec.jobTemplate.metadata.", kind]),
-	"entries": filled(job, kind),
-	"old": filled(old_job, kind),
-} if {
+places contains {"field": "spec.jobTemplate.metadata", "now": job, "before": old_job} if {
 	input.request.resource.resource == "cronjobs"
-	some kind in ["labels", "annotations"]
 }
 
-parts contains {
-	"field": sprintf("spec.volumeClaimTemplates[%d].metadata.%s", [index, kind]),
-	"entries": filled(claim.metadata, kind),
-	"old": filled(old_claim(index), kind),
-} if {
+places contains {"field": sprintf("spec.volumeClaimTemplates[%d].metadata", [index]), "now": metadata, "before": old_claim(index)} if {
 	some index, claim in lists.each(input.request.object.spec.volumeClaimTemplates)
-	some kind in ["labels", "annotations"]
+	is_object(claim.metadata)
+	metadata := claim.metadata
 }
 
-parts contains {
-	"field": sprintf("volumes[%d].ephemeral.volumeClaimTemplate.metadata.%s", [index, kind]),
-	"entries": filled(claim, kind),
-	"old": nothing,
-} if {
+places contains {"field": sprintf("volumes[%d].ephemeral.volumeClaimTemplate.metadata", [index]), "now": claim, "before": nothing} if {
 	some index
 	claim := input.workload.spec.volumes[index].ephemeral.volumeClaimTemplate.metadata
 	is_object(claim)
-	some kind in ["labels", "annotations"]
 }
 
 # A claim of a volume comes with a new Pod or a new template only.
@@ -140,13 +120,9 @@ default template_path := ""
 
 template_path := input.workload.path
 
-default template_labels := {}
+default template := {}
 
-template_labels := input.workload.metadata.labels if is_object(input.workload.metadata.labels)
-
-default template_annotations := {}
-
-template_annotations := input.workload.metadata.annotations if is_object(input.workload.metadata.annotations)
+template := input.workload.metadata if is_object(input.workload.metadata)
 
 default old_template := {}
 
@@ -173,6 +149,16 @@ old_claim(index) := input.request.oldObject.spec.volumeClaimTemplates[index].met
 	input.request.oldObject.spec.volumeClaimTemplates[index].metadata
 } else := {}
 
+# What metadata holds of a kind, as a map: the keys are what may be reserved.
 filled(metadata, kind) := metadata[kind] if {
 	is_object(metadata[kind])
+} else := object.union_n([{name: ""} | some name in metadata.finalizers; is_string(name)]) if {
+	kind == "finalizers"
+	is_array(metadata.finalizers)
+} else := object.union_n([{named(owner): ""} | some owner in metadata.ownerReferences; is_object(owner)]) if {
+	kind == "ownerReferences"
+	is_array(metadata.ownerReferences)
 } else := {}
+
+# It begins with the apiVersion, by which an owner is reserved.
+named(owner) := trim_right(concat(" ", [sprintf("%v", [object.get(owner, key, "")]) | some key in ["apiVersion", "kind", "name", "uid"]]), " ")

@@ -82,3 +82,55 @@ test_maps_within_a_custom_resource if {
 	}
 	told("system", [map({key: "x"}, {})]) == set()
 }
+
+hold := {"finalizers": ["example.com/mine", "kubenova.io/hold"]}
+
+app_owner := {"ownerReferences": [{"apiVersion": "core.oam.dev/v1beta1", "kind": "Application", "name": "shop", "uid": "1"}, {"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "2"}]}
+
+fields(findings) := {finding.field | some finding in findings}
+
+test_finalizers_and_owners_in_templates if {
+	at := "spec.template.metadata.finalizers.kubenova.io/hold"
+	every resource in ["deployments.apps", "statefulsets.apps", "daemonsets.apps", "replicasets.apps", "jobs.batch", "replicationcontrollers"] {
+		fields(created("acme-dev", resource, "spec.template", deployment(hold), template(hold))) == {at}
+	}
+	fields(created("acme-dev", "podtemplates", "template", {"template": template(hold)}, template(hold))) == {"template.metadata.finalizers.kubenova.io/hold"}
+	fields(created("acme-dev", "deployments.apps", "spec.template", deployment(app_owner), template(app_owner))) == {"spec.template.metadata.ownerReferences.core.oam.dev/v1beta1 Application shop 1"}
+	legacy := {"finalizers": ["kubenova.finalizer"]}
+	count(created("acme-dev", "deployments.apps", "spec.template", deployment(legacy), template(legacy))) == 1
+	mine := {"finalizers": ["example.com/mine"], "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "2"}]}
+	count(created("acme-dev", "deployments.apps", "spec.template", deployment(mine), template(mine))) == 0
+}
+
+test_finalizers_and_owners_of_jobs_and_claims if {
+	plain := template({})
+	cron := {"spec": {"jobTemplate": {"metadata": object.union(hold, app_owner), "spec": {"template": plain}}}}
+	count(created("acme-dev", "cronjobs.batch", "spec.jobTemplate.spec.template", cron, plain)) == 2
+	inner := template(hold)
+	count(created("acme-dev", "cronjobs.batch", "spec.jobTemplate.spec.template", {"spec": {"jobTemplate": {"spec": {"template": inner}}}}, inner)) == 1
+	claims := {"spec": {"template": plain, "volumeClaimTemplates": [{"metadata": {}}, {"metadata": object.union(hold, app_owner)}]}}
+	fields(created("acme-dev", "statefulsets.apps", "spec.template", claims, plain)) == {
+		"spec.volumeClaimTemplates[1].metadata.finalizers.kubenova.io/hold",
+		"spec.volumeClaimTemplates[1].metadata.ownerReferences.core.oam.dev/v1beta1 Application shop 1",
+	}
+	pod := {"metadata": {}, "spec": {"volumes": [{"name": "b", "ephemeral": {"volumeClaimTemplate": {"metadata": hold}}}]}}
+	count(created("acme-dev", "pods", "", pod, pod)) == 1
+}
+
+test_finalizers_and_owners_that_stay_pass if {
+	both := object.union(hold, app_owner)
+	count(updated(both, both)) == 0
+	count(updated({}, both)) == 2
+	count(updated({"finalizers": ["kubenova.io/hold"]}, hold)) == 0
+	other := {"ownerReferences": [{"apiVersion": "core.oam.dev/v1beta1", "kind": "Application", "name": "other", "uid": "1"}]}
+	count(updated(other, app_owner)) == 2
+	every who in ["controller", "unknown", "globex-dev"] {
+		count(created(who, "deployments.apps", "spec.template", deployment(both), template(both))) == 2
+	}
+	count(created("system", "replicasets.apps", "spec.template", deployment(both), template(both))) == 0
+}
+
+test_what_is_no_list_holds_nothing if {
+	odd := {"finalizers": null, "ownerReferences": [{"kind": "Pod"}, "x"], "labels": null}
+	count(created("acme-dev", "deployments.apps", "spec.template", deployment(odd), template(odd))) == 0
+}

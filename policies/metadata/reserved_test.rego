@@ -83,7 +83,18 @@ test_a_key_that_says_injected_needs_its_sidecar if {
 	count(updated("acme-dev", "pods", {"annotations": status}, {})) == 1
 }
 
+test_a_proxy_is_not_injected if {
+	injected({"sidecar.istio.io/inject": "false"}, [sidecar("istio-proxy", "docker.io/istio")]) == 0
+	injected({"sidecar.istio.io/inject": "false"}, []) == 1
+	injected({"sidecar.istio.io/inject": "false"}, [{"container": "istio-proxy", "ok": true, "entries": {"tenant": "docker.io/library"}}]) == 1
+	injected({"sidecar.istio.io/inject=false": "x"}, [sidecar("istio-proxy", "docker.io/istio")]) == 1
+	injected({"sidecar.istio.io/inject": "true"}, [sidecar("istio-proxy", "docker.io/istio")]) == 1
+	injected({"ambient.istio.io/redirection": "enabled", "istio.io/dataplane-mode": "none"}, []) == 0
+}
+
 test_some_keys_pass_with_one_value if {
+	injected({"traffic.sidecar.istio.io/excludeInboundPorts": "15020"}, []) == 0
+	injected({"traffic.sidecar.istio.io/excludeInboundPorts": "15020,80"}, []) == 1
 	injected({"sidecar.istio.io/interceptionMode": "REDIRECT", "traffic.sidecar.istio.io/includeInboundPorts": "*"}, []) == 0
 	injected({"sidecar.istio.io/interceptionMode": "NONE"}, []) == 1
 	injected({"traffic.sidecar.istio.io/includeInboundPorts": ""}, []) == 1
@@ -95,6 +106,22 @@ test_own_labels_pass if {
 	count(created("acme-dev", {"labels": own})) == 0
 	count(created("acme-dev", {"labels": object.union(own, {"app": "x"}), "annotations": {"a": "b"}})) == 0
 	count(updated("acme-dev", "configmaps", {"labels": own}, {})) == 0
+}
+
+unregistered(who, labels) := count(findings) if {
+	findings := reserved_metadata.deny with input as world.review(who, "CREATE", "configmaps", "U", object_with({"labels": labels}), null) with data.tenancy as world.tenancy
+}
+
+test_where_the_ledger_knows_no_namespace if {
+	every who in ["acme-dev", "acme-sa", "controller", "unknown"] {
+		unregistered(who, own) == 2
+		unregistered(who, {"app.oam.dev/name": "x"}) == 1
+		unregistered(who, {"projectcapsule.dev/tenant": "acme"}) == 1
+		unregistered(who, {"app": "x"}) == 0
+	}
+	every who in ["mgr", "system", "node", "root"] {
+		unregistered(who, own) == 0
+	}
 }
 
 test_foreign_ids_do_not if {

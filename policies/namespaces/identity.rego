@@ -81,8 +81,16 @@ may_write if {
 	input.tenancy.requester.class == "controller"
 	input.tenancy.requester.writes == true
 	not input.tenancy.namespace.kind == "platform"
+	noted
 	only_notes
 }
+
+# Status and finalizers of a Namespace are no notes, and `*` covers them: they have to be named.
+noted if not input.request.subResource
+
+noted if input.request.subResource == ""
+
+noted if input.tenancy.requester.writesByName == true
 
 only_notes if {
 	object.get(input.request.object.metadata, "ownerReferences", []) == object.get(input.request.oldObject.metadata, "ownerReferences", [])

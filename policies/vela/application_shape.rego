@@ -294,6 +294,23 @@ on_node(text) if contains(text, `"hostpath":[{`)
 
 on_node(text) if regex.match(`"path":"[^"]*/hostpath`, text)
 
+# Vela may write these, and what comes of a ControllerRevision (Pods, in any namespace) or of a Binding no review shows.
+# However deep and in whatever case: a manifest, a patch, or a reference to an object that is there.
+findings contains finding if {
+	not input.tenancy.requester.class == "admin"
+	some part in applications.parts
+	found := regex.find_n(of_controllers, lower(upper(json.marshal(part.of))), 1)
+	count(found) > 0
+	finding := {
+		"field": part.field,
+		"observed": found[0],
+		"msg": "is of a kind that only controllers write, which no Application brings along",
+		"fix": "leave the object out",
+	}
+}
+
+of_controllers := `"(kind|resource)":"(controllerrevision|binding|csistoragecapacit(y|ie)|leasecandidate|podcertificaterequest)(s|list)?[".]`
+
 # Wherever the policies look for a key.
 levels contains {"field": "spec", "of": found} if {
 	input.request.object.spec

@@ -59,6 +59,21 @@ rows := [
 	[trait("json-patch", {"operations": [{"op": "add", "path": "/spec/volumes/0/hostPath", "value": {"path": "/"}}]}), "spec.components[0].traits[0].properties"],
 	[trait("json-patch", {"operations": [{"op": "add", "path": "/spec/replicas", "value": 2}]}), ""],
 	[trait("json-patch", {"operations": [{"op": "add", "Path": "/spec/replicas"}]}), "spec.components[0].traits[0].properties.operations[0].Path"],
+	[component("k8s-objects", {"objects": [{"apiVersion": "apps/v1", "kind": "ControllerRevision"}]}), "spec.components[0].properties"],
+	[component("k8s-objects", {"objects": [{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "apps/v1", "kind": "ControllerRevision"}]}]}), "spec.components[0].properties"],
+	[component("k8s-objects", {"objects": [{"kind": "List", "items": [{"kind": "List", "items": [{"kind": "ControllerRevision"}]}]}]}), "spec.components[0].properties"],
+	[component("k8s-objects", {"objects": [{"apiVersion": "apps/v1", "kind": "controllerreviſion"}]}), "spec.components[0].properties"],
+	[component("k8s-objects", {"objects": [{"apiVersion": "v1", "kind": "Binding", "target": {"name": "n1"}}]}), "spec.components[0].properties"],
+	[component("k8s-objects", {"objects": [{"apiVersion": "apps/v1", "kind": "ControllerRevisionList"}]}), "spec.components[0].properties"],
+	[component("raw", {"apiVersion": "apps/v1", "kind": "ControllerRevision", "revision": 9, "data": {}}), "spec.components[0].properties"],
+	[component("ref-objects", {"objects": [{"resource": "controllerrevision", "name": "web-1"}]}), "spec.components[0].properties"],
+	[component("ref-objects", {"objects": [{"resource": "controllerrevisions.apps", "name": "web-1"}]}), "spec.components[0].properties"],
+	[component("ref-objects", {"objects": [{"apiVersion": "storage.k8s.io/v1", "resource": "csistoragecapacities"}]}), "spec.components[0].properties"],
+	[trait("json-merge-patch", {"kind": "ControllerRevision"}), "spec.components[0].traits[0].properties"],
+	[trait("json-patch", {"operations": [{"op": "add", "path": "/spec/x", "value": {"kind": "ControllerRevision"}}]}), "spec.components[0].traits[0].properties"],
+	[policy("override", {"components": [{"name": "web", "properties": {"objects": [{"kind": "ControllerRevision"}]}}]}), "spec.policies[0].properties.components[0].properties"],
+	[component("k8s-objects", {"objects": [{"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "\"kind\":\"ControllerRevision\""}}]}), ""],
+	[component("k8s-objects", {"objects": [{"apiVersion": "servicebinding.io/v1", "kind": "ServiceBinding"}, {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding"}]}), ""],
 	[step("deploy", {"policies": []}), ""],
 	[step("deploy", {"namespace": "x"}), "spec.workflow.steps[0].properties.namespace"],
 	[app({"workflow": {"steps": [{"name": "s", "Type": "apply-object"}]}}), "spec.workflow.steps[0].Type"],
@@ -102,6 +117,16 @@ rows := [
 	[filled(7), "spec.components[0].inputs[0].parameterKey"],
 	[app({"components": [{"name": "c", "type": "raw", "Inputs": []}]}), "spec.components[0].Inputs"],
 ]
+
+test_an_administrator_brings_what_controllers_write if {
+	object := component("k8s-objects", {"objects": [{"apiVersion": "apps/v1", "kind": "ControllerRevision"}]})
+	count(vela_application_shape.deny) == 0 with input as world.review("root", "CREATE", "applications.core.oam.dev", "A", object, null)
+		with data.params as params
+	every who in ["agent", "mgr", "vela", "controller", "acme-dev", "unknown", "system"] {
+		count(vela_application_shape.deny) == 1 with input as world.review(who, "CREATE", "applications.core.oam.dev", "A", object, null)
+			with data.params as params
+	}
+}
 
 test_applications if {
 	wrong := {[row, found] |

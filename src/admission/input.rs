@@ -9,6 +9,7 @@ use crate::policy::Operation;
 use crate::policy::Value;
 use crate::policy::engine::reads::Reads;
 use crate::tenancy::requester::{Class, Requester};
+use crate::tenancy::resource::Pattern;
 use crate::tenancy::snapshot::{Namespace, Unit};
 
 use super::changes;
@@ -170,12 +171,12 @@ fn ownership(known: &Namespace, prefix: &str) -> Value {
 fn requester(review: &Review, requester: &Requester) -> Value {
     let header = &review.header;
     let resource = &header.resource;
-    let writes = requester.class == Class::Controller
-        && (requester
-            .writes
-            .iter()
-            .any(|pattern| pattern.covers(&resource.group, &resource.resource, &header.subresource))
-            || events::about_own(review, requester));
+    let any = |has: fn(&Pattern, &str, &str, &str) -> bool| {
+        let has = |pattern| has(pattern, &resource.group, &resource.resource, &header.subresource);
+        requester.class == Class::Controller && requester.writes.iter().any(has)
+    };
+    let writes = any(Pattern::covers)
+        || (requester.class == Class::Controller && events::about_own(review, requester));
     let tenants: Vec<Value> = requester.tenants.iter().map(|slug| interned(slug)).collect();
     let account = requester.service_account.as_ref().map_or("", |(namespace, _)| namespace.as_ref());
     Value::from(BTreeMap::from([
@@ -184,6 +185,7 @@ fn requester(review: &Review, requester: &Requester) -> Value {
         (interned("tenants"), Value::from(tenants)),
         (interned("createsNamespaces"), Value::Bool(requester.creates_namespaces)),
         (interned("writes"), Value::Bool(writes)),
+        (interned("writesByName"), Value::Bool(any(Pattern::names))),
         (interned("serviceAccountNamespace"), Value::from(account)),
         (interned("username"), Value::from(header.user.username.as_str())),
     ]))

@@ -1,7 +1,8 @@
 //! What every object that an API server lets through looks like, where identity and ownership stand. What does not
 //! look like it cannot be judged, and what cannot be judged is not let through.
 
-use super::review::{Gvk, Review};
+use super::ask::kinds;
+use super::review::{Gvk, Header, Review};
 use super::workload::{ShapeError, member};
 use crate::policy::{Operation, Value};
 
@@ -9,7 +10,11 @@ use crate::policy::{Operation, Value};
 pub const PARTS: [&str; 4] = ["labels", "annotations", "finalizers", "ownerReferences"];
 
 /// What else of an object is looked at, to know that it is the one that was asked about.
-pub const NAMES: [&[&str]; 3] = [&["apiVersion"], &["kind"], &["metadata", "name"]];
+pub const NAMES: [&[&str]; 4] =
+    [&["apiVersion"], &["kind"], &["metadata", "name"], &["metadata", "namespace"]];
+
+/// What a subresource that is not known must not change.
+const CONTENT: [&str; 3] = ["spec", "template", "data"];
 
 /// Looks at the object and the old object.
 ///
@@ -29,14 +34,18 @@ pub fn check(review: &Review) -> Result<(), ShapeError> {
     review.object.as_ref().map_or(Ok(()), |object| is_what_was_asked(review, object))
 }
 
-/// On CREATE and UPDATE the object is of the kind and the name that the request names; a Scale, an Eviction, a Binding and a
-/// TokenRequest are kinds of their own, which `request.kind` says.
+/// On CREATE and UPDATE the object is of the kind, the name and the namespace that the request names, and the kind is the
+/// resource's; a Scale, an Eviction, a Binding and a TokenRequest are kinds of their own, which `request.kind` says.
 fn is_what_was_asked(review: &Review, object: &Value) -> Result<(), ShapeError> {
     let header = &review.header;
     if !matches!(header.operation(), Some(Operation::Create | Operation::Update))
         || header.kind.kind.is_empty()
     {
         return Ok(());
+    }
+    if !kind_fits(header) {
+        let wanted = "the kind of `request.resource`";
+        return Err(ShapeError { path: "request.kind".to_owned(), found: "another kind", wanted });
     }
     let Gvk { group, version, .. } = &header.kind;
     let api_version = if group.is_empty() { version.clone() } else { format!("{group}/{version}") };
@@ -48,12 +57,57 @@ fn is_what_was_asked(review: &Review, object: &Value) -> Result<(), ShapeError> 
     }
     let Some(metadata) = member(object, "object", "metadata")? else { return Ok(()) };
     match member(metadata, "object.metadata", "name")? {
-        Some(Value::String(name)) if name.is_empty() || header.name.is_empty() || **name == *header.name => {
-            Ok(())
+        Some(Value::String(name)) if name.is_empty() || header.name.is_empty() || **name == *header.name => {}
+        None => {}
+        Some(other) => {
+            return Err(ShapeError::new("object.metadata.name", other, "what `request.name` says"));
         }
-        None => Ok(()),
-        Some(other) => Err(ShapeError::new("object.metadata.name", other, "what `request.name` says")),
     }
+    match member(metadata, "object.metadata", "namespace")? {
+        Some(Value::String(namespace)) if namespace.is_empty() || **namespace == *header.namespace => Ok(()),
+        None => Ok(()),
+        Some(other) => {
+            Err(ShapeError::new("object.metadata.namespace", other, "what `request.namespace` says"))
+        }
+    }
+}
+
+/// Whether the kind is one that comes with the resource, of what every cluster has; of others nothing is known.
+fn kind_fits(header: &Header) -> bool {
+    let (resource, kind) = (&header.resource, &header.kind);
+    kinds::fits((&resource.group, &resource.resource, &header.subresource), (&kind.group, &kind.kind))
+        .unwrap_or(true)
+}
+
+/// Whether a subresource of a kind that every cluster has is not known: what it writes is judged as far as it is metadata,
+/// so it is let through only where it changes nothing else.
+pub fn unknown_subresource(header: &Header) -> bool {
+    let resource = &header.resource;
+    matches!(header.operation(), Some(Operation::Create | Operation::Update))
+        && kinds::unknown_subresource(&resource.group, &resource.resource, &header.subresource)
+}
+
+/// Looks at what an unknown subresource changes; both objects are built whole.
+///
+/// # Errors
+/// It changes more than metadata and status.
+pub fn check_unknown_subresource(review: &Review) -> Result<(), ShapeError> {
+    let header = &review.header;
+    if !unknown_subresource(header) {
+        return Ok(());
+    }
+    let part = |object: &Option<Value>, key: &str| match object {
+        Some(object) => member(object, "object", key).map(|found| found.cloned().unwrap_or(Value::Null)),
+        None => Ok(Value::Null),
+    };
+    for key in CONTENT {
+        let new = part(&review.object, key)?;
+        if new != part(&review.old_object, key)? {
+            let wanted = "as it was: the subresource is not known to this version";
+            return Err(ShapeError { path: format!("object.{key}"), found: "changed", wanted });
+        }
+    }
+    Ok(())
 }
 
 fn looks(value: &Value, part: &str, path: &str) -> Result<(), ShapeError> {

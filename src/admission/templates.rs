@@ -1,13 +1,14 @@
-//! Labels and annotations that stand somewhere inside an object, of kinds whose controllers copy them to what they make.
+//! Labels, annotations, finalizers and owners that stand somewhere inside an object, of kinds whose controllers copy them to
+//! what they make.
 //!
 //! Of the kinds that Kubernetes serves itself it is known where templates stand, and policies read them there. Custom
-//! resources have them anywhere, under `template`, `podMetadata`, `secretTemplate` or `infrastructure`; so each map that is
-//! called `labels` or `annotations` is one, but for those of a selector.
+//! resources have them anywhere, under `template`, `podMetadata`, `podLabels` or `infrastructure`; so each map whose name
+//! ends in `labels` or `annotations` is one, but for those of a selector, and each list of finalizers or owners.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use crate::policy::Value;
 
@@ -56,8 +57,8 @@ pub fn searched(header: &Header) -> bool {
         || (resource.group == "resource.k8s.io" && resource.resource == "resourceclaimtemplates")
 }
 
-/// `input.templates`: `{field, entries, old}` of each map of labels or annotations below the object's own metadata. Read from
-/// the body, since an object may be deeper than what policies are handed.
+/// `input.templates`: `{field, entries, old}` of each map of labels or annotations below the object's own metadata, and of each
+/// list of finalizers or owners as a map. Read from the body, since an object may be deeper than what policies are handed.
 ///
 /// # Errors
 /// There are more than can be told, or a path is too long.
@@ -92,8 +93,8 @@ type Maps = BTreeMap<String, Value>;
 fn found(object: &Json) -> Result<Maps, ShapeError> {
     let mut found = Maps::new();
     let Json::Object(fields) = object else { return Ok(found) };
-    for (key, value) in fields.iter().filter(|(key, _)| !key.eq_ignore_ascii_case("metadata")) {
-        search(value, &mut key.clone(), false, &mut found)?;
+    for (key, value) in fields.iter().filter(|(key, value)| *key != "metadata" && nests(value)) {
+        field(key, value, &mut key.clone(), false, &mut found)?;
     }
     Ok(found)
 }
@@ -112,11 +113,7 @@ fn search(value: &Json, path: &mut String, selects: bool, found: &mut Maps) -> R
             for (key, below) in fields.iter().filter(|(_, below)| nests(below)) {
                 path.push('.');
                 path.push_str(key);
-                let map = key.eq_ignore_ascii_case("labels") || key.eq_ignore_ascii_case("annotations");
-                if let (true, false, Json::Object(entries)) = (map, selects, below) {
-                    add(entries, path, found)?;
-                }
-                search(below, path, key.to_ascii_lowercase().ends_with("selector"), found)?;
+                field(key, below, path, selects, found)?;
                 path.truncate(length);
             }
         }
@@ -125,8 +122,58 @@ fn search(value: &Json, path: &mut String, selects: bool, found: &mut Maps) -> R
     Ok(())
 }
 
-/// Labels and annotations are texts; what else stands among them is none.
-fn add(entries: &Map<String, Json>, path: &str, found: &mut Maps) -> Result<(), ShapeError> {
+/// A field and what is below it; `path` ends in its name.
+fn field(
+    key: &str,
+    value: &Json,
+    path: &mut String,
+    selects: bool,
+    found: &mut Maps,
+) -> Result<(), ShapeError> {
+    if let Some(entries) = entries(key, value).filter(|_| !selects) {
+        add(entries, path, found)?;
+    }
+    search(value, path, key.to_ascii_lowercase().ends_with("selector"), found)
+}
+
+/// What a controller would copy of a field of this name; `None` where it is not metadata. Go reads names without regard to
+/// their case, and folds `ſ` to `s`.
+fn entries(name: &str, value: &Json) -> Option<BTreeMap<Value, Value>> {
+    let name = name.to_uppercase().to_lowercase();
+    let labels = name.ends_with("annotations") || (name.ends_with("labels") && name != "matchlabels");
+    match value {
+        Json::Object(map) if labels => {
+            // Labels and annotations are texts; what else stands among them is not one.
+            let text = |(key, value): (&String, &Json)| Some((key.as_str().into(), value.as_str()?.into()));
+            Some(map.iter().filter_map(text).collect())
+        }
+        Json::Array(pairs) if labels => {
+            let pairs: BTreeMap<_, _> = pairs.iter().filter_map(pair).collect();
+            (!pairs.is_empty()).then_some(pairs)
+        }
+        Json::Array(names) if name.ends_with("finalizers") => {
+            Some(names.iter().filter_map(Json::as_str).map(|name| (name.into(), "".into())).collect())
+        }
+        Json::Array(owners) if name.ends_with("ownerreferences") => {
+            Some(owners.iter().map(|owner| (named(owner), "".into())).collect())
+        }
+        _ => None,
+    }
+}
+
+/// A label that is written `{name, value}` or `{key, value}`.
+fn pair(entry: &Json) -> Option<(Value, Value)> {
+    let key = ["name", "key"].iter().find_map(|key| entry.get(key).and_then(Json::as_str))?;
+    Some((key.into(), entry.get("value")?.as_str()?.into()))
+}
+
+/// An owner as a key: it begins with the apiVersion, by which it is reserved.
+fn named(owner: &Json) -> Value {
+    let text = |key: &&str| owner.get(key).and_then(Json::as_str).unwrap_or_default();
+    ["apiVersion", "kind", "name", "uid"].iter().map(text).collect::<Vec<_>>().join(" ").trim_end().into()
+}
+
+fn add(entries: BTreeMap<Value, Value>, path: &str, found: &mut Maps) -> Result<(), ShapeError> {
     let wrong = |found, wanted| Err(ShapeError { path: path.chars().take(200).collect(), found, wanted });
     if found.len() >= MAPS_MAX {
         return wrong("one more map of labels or annotations", "among the first 1000");
@@ -134,10 +181,7 @@ fn add(entries: &Map<String, Json>, path: &str, found: &mut Maps) -> Result<(), 
     if path.len() > PATH_BYTES_MAX {
         return wrong("a map of labels or annotations", "within a path of 4096 bytes");
     }
-    let texts = entries
-        .iter()
-        .filter_map(|(key, value)| Some((Value::from(key.as_str()), Value::from(value.as_str()?))));
-    found.insert(path.to_owned(), Value::from(texts.collect::<BTreeMap<_, _>>()));
+    found.insert(path.to_owned(), Value::from(entries));
     Ok(())
 }
 

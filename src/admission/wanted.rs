@@ -13,8 +13,10 @@ use crate::policy::select::Wanted;
 
 /// What the policies that can match read, and what the gate itself needs to answer them.
 pub fn wanted(law: &PolicySet, world: &World, header: &Header) -> Arc<Wanted> {
-    // A Namespace is judged by its object's name, which is not known yet; and Namespaces are few.
-    let Some(operation) = header.operation().filter(|_| !header.is_namespace()) else {
+    // A Namespace is judged by its object's name, which is not known yet; and Namespaces are few. Of a subresource that is
+    // not known it is compared what it changes.
+    let whole = header.is_namespace() || shape::unknown_subresource(header);
+    let Some(operation) = header.operation().filter(|_| !whole) else {
         return Wanted::everything();
     };
     let plan = law.plan(&header.query(operation, world.kind(header)));

@@ -14,6 +14,7 @@ use super::bundle::Module;
 use super::engine::analysis;
 use super::live::Reload;
 use super::{Bundle, Live, Manifest, Problem, Problems, metadata};
+use crate::tenancy::snapshot::Rule;
 
 /// The layers of the law in force; cheap to clone. A new one of either compiles both aside and swaps, or is refused.
 #[derive(Clone)]
@@ -184,6 +185,16 @@ impl<'m> Parsed<'m> {
     }
 }
 
+impl Parsed<'_> {
+    /// Whether it refers to the parameters of a policy; without a name in its text it may be any.
+    fn reads_params(&self, id: &str) -> bool {
+        self.refers.iter().any(|path| match path.as_slice() {
+            [] => true,
+            [first, rest @ ..] => first == "params" && rest.first().is_none_or(|name| name == id),
+        })
+    }
+}
+
 /// What an upper layer would change of locked policies: their files, packages and ids, their parameters and modes, and the
 /// modules that they refer to, or the package that such a module is of.
 fn locked(below: &[Parsed<'_>], above: &[Parsed<'_>], upper: &Bundle) -> Problems {
@@ -194,7 +205,7 @@ fn locked(below: &[Parsed<'_>], above: &[Parsed<'_>], upper: &Bundle) -> Problem
             problems.0.push(Problem::of(
                 file,
                 format!(
-                    "policy `{}` of {} is locked: a layer above may not replace it, its parameters and mode, or a module that it refers to",
+                    "policy `{}` of {} is locked: a layer above may not replace it, its parameters and mode, or a module or parameters that it refers to",
                     policy.id, policy.place.0
                 ),
             ));
@@ -202,11 +213,13 @@ fn locked(below: &[Parsed<'_>], above: &[Parsed<'_>], upper: &Bundle) -> Problem
         let needs = needed(holder, below);
         let replaced = above.iter().filter(|other| needs.iter().any(|needed| other.replaces(needed)));
         replaced.for_each(|other| problem(&other.module.path));
-        if let Some(file) = upper.params_files.get(&policy.id) {
-            problem(&file.path);
-        }
+        let reads = |id: &str| needs.iter().any(|needed| needed.reads_params(id));
+        let of_params = upper.params_files.iter().filter(|(id, _)| **id == policy.id || reads(id));
+        of_params.for_each(|(_, file)| problem(&file.path));
         for (name, set) in &upper.sets {
-            if set.rules.iter().any(|rule| *rule.policy == *policy.id) {
+            let touches =
+                |rule: &Rule| *rule.policy == *policy.id || (!rule.params.is_empty() && reads(&rule.policy));
+            if set.rules.iter().any(touches) {
                 problem(&format!("sets/{name}.yaml"));
             }
         }

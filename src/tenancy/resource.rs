@@ -114,11 +114,10 @@ impl Pattern {
 }
 
 impl Pattern {
-    /// Whether who may write the set may write this: what [`Pattern::matches`], and of a whole group also status and
-    /// finalizers, which belong to whoever reconciles its kinds.
+    /// Whether who may write the set may write this: what [`Pattern::matches`], and of a whole group or of everything also
+    /// status and finalizers, which belong to the controller that reconciles or restores its kinds.
     pub fn covers(&self, group: &str, resource: &str, subresource: &str) -> bool {
         let own = self.resource.is_none()
-            && self.group != Group::Any
             && matches!(subresource, "status" | "finalizers")
             && self.matches(group, resource, "");
         own || self.matches(group, resource, subresource)
@@ -134,6 +133,13 @@ impl Pattern {
             Subresource::Is(name) => name,
         };
         self.matches(group, resource, subresource)
+    }
+}
+
+impl Pattern {
+    /// What [`Pattern::covers`] by a pattern that spells the resource out: `*` and `*.apps` name nothing.
+    pub fn names(&self, group: &str, resource: &str, subresource: &str) -> bool {
+        self.resource.is_some() && self.covers(group, resource, subresource)
     }
 }
 

@@ -144,6 +144,71 @@ pub fn resource(group: &str, kind: &str) -> Resource {
     }
 }
 
+/// Subresources of what every cluster has; `scale` and `status` are everywhere.
+const KNOWN_SUBRESOURCES: &[(&str, &[&str])] = &[
+    (
+        "pods",
+        &[
+            "attach",
+            "binding",
+            "ephemeralcontainers",
+            "eviction",
+            "exec",
+            "log",
+            "portforward",
+            "proxy",
+            "resize",
+        ],
+    ),
+    ("services", &["proxy"]),
+    ("nodes", &["proxy"]),
+    ("serviceaccounts", &["token"]),
+    ("namespaces", &["finalize"]),
+    ("certificatesigningrequests", &["approval"]),
+];
+
+/// Whether a resource that every cluster has is written by a subresource that no release before this one has.
+pub fn unknown_subresource(group: &str, resource: &str, subresource: &str) -> bool {
+    let known = matches!(subresource, "" | "status" | "scale" | "finalizers")
+        || KNOWN_SUBRESOURCES
+            .iter()
+            .any(|(of, subresources)| *of == resource && subresources.contains(&subresource));
+    // A custom resource has no others.
+    let built_in = !group.contains('.') || group.ends_with(".k8s.io");
+    !known && built_in && kind_of(group, resource).is_some()
+}
+
+/// Whether a kind comes with a resource (group, plural, subresource); `None` where nothing is known of either.
+pub fn fits(resource: (&str, &str, &str), kind: (&str, &str)) -> Option<bool> {
+    let (group, plural, subresource) = resource;
+    match (plural, subresource) {
+        // Workloads had a Scale of their own group once.
+        (_, "scale") => return Some(kind.1 == "Scale"),
+        ("bindings", "") if group.is_empty() => return Some(kind == ("", "Binding")),
+        _ => {}
+    }
+    let takes =
+        |(_, _, notation): &&(&str, &str, &str)| notation.split_once('/') == Some((plural, subresource));
+    if let Some((of, own, _)) = SUBRESOURCES.iter().filter(|_| group.is_empty()).find(takes) {
+        return Some(kind == (*of, *own));
+    }
+    let known = kind_of(group, plural).map(|own| kind == (group, own));
+    // A kind that has a resource of its own comes with no other.
+    let elsewhere = || {
+        let own = self::resource(kind.0, kind.1);
+        (!own.guessed && own.subresource.is_empty())
+            .then(|| (own.group.as_str(), own.resource.as_str()) == (group, plural))
+    };
+    known.or_else(elsewhere)
+}
+
+/// The kind of a resource that every cluster has.
+pub fn kind_of(group: &str, resource: &str) -> Option<&'static str> {
+    let (_, inside, outside) = GROUPS.iter().find(|(name, ..)| *name == group)?;
+    let entry = inside.iter().chain(*outside).find(|entry| plural_of(entry) == resource)?;
+    entry.split(':').next()
+}
+
 /// The groups that are known to have a kind.
 pub fn groups_of(kind: &str) -> impl Iterator<Item = &'static str> {
     let has = move |kinds: &[&str]| kinds.iter().any(|entry| named(entry, kind).is_some());
@@ -212,6 +277,61 @@ mod tests {
             Resource { namespaced, guessed: namespaced.is_none(), ..parse(notation) },
             "{kind}.{group}"
         );
+    }
+
+    #[test]
+    fn a_kind_comes_with_its_own_resource() {
+        for (notation, kind, expected) in [
+            ("pods", ("", "Pod"), Some(true)),
+            ("pods", ("apps", "Deployment"), Some(false)),
+            ("configmaps", ("", "Pod"), Some(false)),
+            ("pods/status", ("", "Pod"), Some(true)),
+            ("pods/ephemeralcontainers", ("", "Pod"), Some(true)),
+            ("pods/binding", ("", "Binding"), Some(true)),
+            ("bindings", ("", "Binding"), Some(true)),
+            ("bindings", ("", "Pod"), Some(false)),
+            ("pods/eviction", ("policy", "Eviction"), Some(true)),
+            ("pods/eviction", ("", "Pod"), Some(false)),
+            ("serviceaccounts/token", ("authentication.k8s.io", "TokenRequest"), Some(true)),
+            ("deployments.apps/scale", ("autoscaling", "Scale"), Some(true)),
+            ("widgets.example.com/scale", ("autoscaling", "Scale"), Some(true)),
+            ("widgets.example.com/scale", ("example.com", "Widget"), Some(false)),
+            ("deployments.apps", ("autoscaling", "Scale"), Some(false)),
+            ("deployments.apps", ("extensions", "Deployment"), Some(false)),
+            ("ingresses.extensions", ("extensions", "Ingress"), None),
+            ("events", ("", "Event"), Some(true)),
+            ("events.events.k8s.io", ("events.k8s.io", "Event"), Some(true)),
+            ("events.events.k8s.io", ("", "Event"), Some(false)),
+            ("widgets.example.com", ("example.com", "Widget"), None),
+            ("widgets.example.com", ("", "Pod"), Some(false)),
+            ("pods.example.com", ("example.com", "Pod"), None),
+        ] {
+            let of = parse(notation);
+            assert_eq!(
+                fits((&of.group, &of.resource, &of.subresource), kind),
+                expected,
+                "{notation} {kind:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn subresources_of_releases_to_come_are_not_known() {
+        for (notation, unknown) in [
+            ("pods", false),
+            ("pods/status", false),
+            ("pods/resize", false),
+            ("pods/checkpoint", true),
+            ("deployments.apps/scale", false),
+            ("deployments.apps/rollback", true),
+            ("namespaces/finalize", false),
+            ("widgets.example.com/anything", false),
+            ("applications.core.oam.dev/anything", false),
+            ("leases.coordination.k8s.io/anything", true),
+        ] {
+            let of = parse(notation);
+            assert_eq!(unknown_subresource(&of.group, &of.resource, &of.subresource), unknown, "{notation}");
+        }
     }
 
     #[test]

@@ -22,6 +22,9 @@ const CONTROLLERS: [&str; 7] = [
 /// The kinds that they make.
 const MADE: [(&str, &str); 3] = [("", "pods"), ("apps", "replicasets"), ("batch", "jobs")];
 
+/// The name of all controllers, where kube-controller-manager runs without `--use-service-account-credentials`.
+const SHARED: &str = "system:kube-controller-manager";
+
 /// A resource and the name of one object.
 type Named = (&'static str, &'static str, String);
 
@@ -33,14 +36,22 @@ impl Made {
     /// `Made(None)` of what none of these controllers writes.
     pub fn of(review: &Review, requester: &Requester) -> Self {
         let account = requester.service_account.as_ref();
-        let controller = requester.class == Class::System
+        let system = requester.class == Class::System;
+        let controller = system
             && account.is_some_and(|(namespace, name)| {
                 namespace == "kube-system" && CONTROLLERS.contains(&name.as_str())
             });
+        let shared = system && review.header.user.username == SHARED;
         let resource = &review.header.resource;
-        let made = review.header.subresource.is_empty()
-            && MADE.contains(&(resource.group.as_str(), resource.resource.as_str()));
-        Self((controller && made).then(|| review.object.as_ref().map(ancestors).unwrap_or_default()))
+        let kind = (resource.group.as_str(), resource.resource.as_str());
+        if !(controller || shared) || !review.header.subresource.is_empty() || !MADE.contains(&kind) {
+            return Self(None);
+        }
+        let ancestors = review.object.as_ref().map(ancestors).unwrap_or_default();
+        // The shared name does not say which controller writes: the owner has to be one whose controller makes this kind.
+        let told = controller
+            || ancestors.first().is_some_and(|(group, resource, _)| makes((group, resource)).contains(&kind));
+        Self(told.then_some(ancestors))
     }
 
     /// Whether an exemption for these objects extends to this one.
@@ -52,6 +63,18 @@ impl Made {
                     place.name.as_ref().is_none_or(|wanted| **wanted == **name)
                         && place.resource.as_ref().is_none_or(|wanted| wanted.matches(group, resource, ""))
                 }))
+    }
+}
+
+/// What the controller of a kind makes of its objects.
+fn makes(owner: (&str, &str)) -> &'static [(&'static str, &'static str)] {
+    match owner {
+        ("apps", "deployments") => &[("apps", "replicasets")],
+        ("batch", "cronjobs") => &[("batch", "jobs")],
+        ("apps", "replicasets" | "statefulsets" | "daemonsets")
+        | ("batch", "jobs")
+        | ("", "replicationcontrollers") => &[("", "pods")],
+        _ => &[],
     }
 }
 

@@ -89,3 +89,85 @@ fn a_path_has_a_bound() {
     );
     assert!(value(&review).unwrap_err().to_string().ends_with("not within a path of 4096 bytes"));
 }
+
+#[test]
+fn finalizers_and_owners_of_a_template_are_maps_too() {
+    let kind = "certificates.cert-manager.io";
+    let object = json!({"spec": {"secretTemplate": {"metadata": {
+        "finalizers": ["kubenova.io/hold", 7, "example.com/mine"],
+        "ownerReferences": [
+            {"apiVersion": "core.oam.dev/v1beta1", "kind": "Application", "name": "b", "uid": "7"},
+            {"apiVersion": "core.oam.dev/v1beta1", "kind": "Application", "name": "a"},
+            {"kind": "Pod"}, "x",
+        ],
+    }}, "finalizers": {"a": "b"}, "ownerReferences": "x"}});
+    let fields = told(kind, &object, &json!({}));
+    let at = |name: &str| format!("spec.secretTemplate.metadata.{name}");
+    assert_eq!(
+        fields,
+        [
+            (at("finalizers"), json!({"kubenova.io/hold": "", "example.com/mine": ""}), json!({})),
+            (
+                at("ownerReferences"),
+                json!({"core.oam.dev/v1beta1 Application a": "", "core.oam.dev/v1beta1 Application b 7": "", " Pod": "", "": ""}),
+                json!({})
+            ),
+        ]
+    );
+}
+
+#[test]
+fn a_map_is_found_by_the_end_of_its_name() {
+    let labels = json!({"a": "1"});
+    let object = json!({"spec": {
+        "podLabels": labels, "podAnnotations": labels, "podMetadata": {"labels": labels}, "pod_labels": labels,
+        "inheritedMetadata": {"annotations": labels}, "jobTargetRef": {"template": {"metadata": {"labels": labels}}},
+        "fromEndpoints": [{"matchLabels": labels}], "podSelector": {"matchLabels": labels}, "labelsText": labels,
+        "pod": {"extraLabels": [{"name": "a", "value": "1"}, {"key": "b", "value": "2"}, {"name": "c"}, "d"], "labelſ": labels},
+    }});
+    let told = told("clusters.example.com", &object, &json!({}));
+    assert_eq!(
+        told.iter().find(|(field, ..)| field.ends_with("extraLabels")).unwrap().1,
+        json!({"a": "1", "b": "2"})
+    );
+    let fields: Vec<&str> = told.iter().map(|(field, ..)| field.as_str()).collect();
+    assert_eq!(
+        fields,
+        [
+            "spec.inheritedMetadata.annotations",
+            "spec.jobTargetRef.template.metadata.labels",
+            "spec.pod.extraLabels",
+            "spec.pod.labelſ",
+            "spec.podAnnotations",
+            "spec.podLabels",
+            "spec.podMetadata.labels",
+            "spec.pod_labels",
+        ]
+    );
+}
+
+#[test]
+fn a_map_at_the_top_is_found() {
+    let labels = json!({"a": "1"});
+    let object = json!({
+        "metadata": {"labels": labels}, "Metadata": {"labels": labels}, "podLabels": labels, "finalizers": ["a"],
+        "podSelector": {"labels": labels},
+    });
+    let told = told("widgets.example.com", &object, &json!({}));
+    let fields: Vec<&str> = told.iter().map(|(field, ..)| field.as_str()).collect();
+    assert_eq!(fields, ["Metadata.labels", "finalizers", "podLabels"]);
+}
+
+#[test]
+fn an_object_as_deep_as_kubernetes_reads_is_searched() {
+    let deep = format!("{}1{}", r#"{"a":"#.repeat(9_900), "}".repeat(9_900));
+    let body = format!(
+        r#"{{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {{"uid": "u",
+        "resource": {{"group": "example.com", "version": "v1", "resource": "things"}}, "operation": "CREATE",
+        "object": {{"podLabels": {{"a": "1"}}, "spec": {deep}}}}}}}"#
+    );
+    let nothing = |_: &Header| std::sync::Arc::default();
+    let review =
+        super::super::review::decode(body.into_bytes().into(), Endpoint::Validate, &nothing).unwrap();
+    assert_eq!(as_json(&value(&review).unwrap())[0]["field"], "podLabels");
+}

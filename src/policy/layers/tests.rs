@@ -67,7 +67,11 @@ fn locked_with_library() -> Bundle {
             "lib/words.rego",
             "package lib.words\n\nimport data.lib.more\n\nfirst(text) := more.same(text)\n".to_owned(),
         ),
-        ("lib/more.rego", "package lib.more\n\nsame(text) := text\n".to_owned()),
+        (
+            "lib/more.rego",
+            "package lib.more\n\nsame(text) := text if not text in data.params.shared.blocked\n".to_owned(),
+        ),
+        ("params/shared/data.yaml", "blocked: [x]".to_owned()),
         ("lib/free.rego", "package lib.free\n\nsame(text) := text\n".to_owned()),
     ])
 }
@@ -75,6 +79,7 @@ fn locked_with_library() -> Bundle {
 #[test]
 fn locked_policy_cannot_be_replaced() {
     let set = "description: d\nrules: [{policy: b, mode: 'off'}]\n".to_owned();
+    let shared = "description: d\nrules: [{policy: shared, params: {blocked: []}}]\n".to_owned();
     for upper in [
         bundle(&[("other.rego", policy("b", "q.b", "", "upper"))]),
         bundle(&[("other.rego", policy("z", "p.b", "", "upper"))]),
@@ -86,6 +91,8 @@ fn locked_policy_cannot_be_replaced() {
         bundle(&[("params/b/data.yaml", "name: z".to_owned())]),
         bundle(&[("params/b/data.yml", "modes: [{mode: 'off'}]".to_owned())]),
         bundle(&[("sets/soft.yaml", set)]),
+        bundle(&[("params/shared/data.yaml", "blocked: []".to_owned())]),
+        bundle(&[("sets/shared.yaml", shared)]),
         bundle(&[("other.rego", "package lib.words\n\nfirst(text) := \"x\"\n".to_owned())]),
         bundle(&[("other.rego", "package lib[\"more\"]\n\nsame(text) := \"x\"\n".to_owned())]),
         bundle(&[("lib/more.rego", "package lib.other\n\nsame(text) := \"x\"\n".to_owned())]),
@@ -96,7 +103,21 @@ fn locked_policy_cannot_be_replaced() {
 }
 
 #[test]
+fn parameters_are_locked_with_a_policy_that_may_read_any() {
+    let any = policy("b", "p.b", "#   locked: true\n", "base b")
+        .replace("data.params[\"b\"].name", "data.params[input.request.namespace].name");
+    let base = bundle(&[("b.rego", any)]);
+    let upper = bundle(&[("params/a/data.yaml", "name: z".to_owned())]);
+    assert!(over(&base, &upper).is_err());
+}
+
+#[test]
 fn what_no_locked_policy_refers_to_is_free() {
+    let other = bundle(&[
+        ("params/a/data.yaml", "name: z".to_owned()),
+        ("sets/mode.yaml", "description: d\nrules: [{policy: shared, mode: 'off'}]\n".to_owned()),
+    ]);
+    over(&locked_with_library(), &other).unwrap();
     let upper = bundle(&[("other.rego", "package lib.free\n\nsame(text) := \"x\"\n".to_owned())]);
     let law = over(&locked_with_library(), &upper).unwrap();
     assert!(law.modules.iter().any(|module| module.path == "other.rego"));

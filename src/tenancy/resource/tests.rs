@@ -96,3 +96,29 @@ fn a_set_includes_what_it_names_something_of() {
         assert_eq!(found, expected, "{pattern}: {resource}.{group}");
     }
 }
+
+#[test]
+fn everything_covers_status_and_finalizers_and_names_nothing() {
+    for (pattern, text, covers, names) in [
+        ("*", "deployments.apps", true, false),
+        ("*", "deployments.apps/status", true, false),
+        ("*", "widgets.example.com/finalizers", true, false),
+        ("*", "deployments.apps/scale", false, false),
+        ("*", "pods/exec", false, false),
+        ("*", "pods/eviction", false, false),
+        ("*/scale", "deployments.apps/status", false, false),
+        ("*/*", "pods/exec", true, false),
+        ("*.apps", "deployments.apps/status", true, false),
+        ("*.apps", "controllerrevisions.apps", true, false),
+        ("controllerrevisions.apps", "controllerrevisions.apps", true, true),
+        ("controllerrevisions.apps/*", "controllerrevisions.apps", true, true),
+        ("controllerrevisions.apps", "controllerrevisions.apps/status", false, false),
+        ("controllerrevisions.apps/status", "controllerrevisions.apps", false, false),
+        ("controllerrevisions", "controllerrevisions.apps", false, false),
+    ] {
+        let (group, resource, subresource) = request(text);
+        let pattern = Pattern::parse(pattern).unwrap();
+        assert_eq!(pattern.covers(group, resource, subresource), covers, "{pattern} on {text}");
+        assert_eq!(pattern.names(group, resource, subresource), names, "{pattern} names {text}");
+    }
+}

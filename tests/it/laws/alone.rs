@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis::admission::Verdict;
 use portcullis::admission::cases::Case;
+use portcullis::policy::layers::over;
 use portcullis::policy::set::Options;
 use portcullis::policy::source::embedded;
 use portcullis::policy::{Bundle, PolicySet};
@@ -79,6 +80,61 @@ fn every_case_is_judged_the_same_with_all_other_policies_off() {
     let silent: Vec<&str> =
         all.policies.iter().map(|policy| policy.manifest.id.as_str()).filter(|id| spoke[id] == 0).collect();
     assert!(silent.is_empty(), "no case makes these say anything: {silent:?}");
+}
+
+/// Parameters that policies read beside their own, by way of the library: these are locked with them.
+const SHARED: [(&str, &str); 2] =
+    [("namespace-identity", "reserved-metadata"), ("reserved-template-metadata", "reserved-metadata")];
+
+/// The library in which this policy is locked, under a layer that turns all others off; the ids that the lock kept from that.
+fn locked(id: &str, all: &PolicySet) -> (PolicySet, Vec<String>) {
+    let line = format!("#   id: {id}\n");
+    let mark = |(path, text): (String, Vec<u8>)| {
+        let text = String::from_utf8(text).unwrap().replace(&line, &format!("{line}#   locked: true\n"));
+        (path, text.into_bytes())
+    };
+    let base = Bundle::from_files(embedded::files().into_iter().map(mark)).unwrap();
+    let off = |other: &str| {
+        let mut params = base.params.get(other).cloned().unwrap_or_else(|| json!({}));
+        params.as_object_mut().unwrap().insert("modes".to_owned(), json!([{ "mode": "off" }]));
+        (format!("params/{other}/data.json"), params.to_string().into_bytes())
+    };
+    let (mut files, mut kept) = (Vec::new(), Vec::new());
+    for other in all.policies.iter().map(|policy| policy.manifest.id.as_str()) {
+        let upper = Bundle::from_files([off(other)]).unwrap();
+        match over(&base, &upper) {
+            Ok(_) => files.push(off(other)),
+            Err(_) => kept.push(other.to_owned()),
+        }
+    }
+    let upper = Bundle::from_files(files).unwrap();
+    (compile(&over(&base, &upper).unwrap()), kept)
+}
+
+#[test]
+fn a_locked_policy_judges_the_same_under_a_layer_that_turns_the_others_off() {
+    let (all, world) = (law(), world());
+    let told = cases(&root().join("tests/cases"));
+    let together: Vec<(&Case, Verdict)> = told
+        .iter()
+        .filter_map(|case| Some((case, judge(&all, &world, case.endpoint, &case.body).ok()?)))
+        .collect();
+    let mut wrong = Vec::new();
+    for id in all.policies.iter().map(|policy| policy.manifest.id.as_str()) {
+        let (law, kept) = locked(id, &all);
+        let mut expected = vec![id.to_owned()];
+        expected.extend(SHARED.iter().filter(|(of, _)| *of == id).map(|(_, read)| (*read).to_owned()));
+        expected.sort();
+        assert_eq!(kept, expected, "what is locked with {id}");
+        for (case, verdict) in &together {
+            let locked = judge(&law, &world, case.endpoint, &case.body).unwrap();
+            let (expected, got) = (of(id, verdict), of(id, &locked));
+            if expected != got {
+                wrong.push(format!("{}, {id}:\n  {expected}\n  {got}", case.id));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} verdicts:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// Policies that say who writes where: for them another requester is another question.

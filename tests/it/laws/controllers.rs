@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use portcullis::admission::ask::kinds;
 use portcullis::admission::{Endpoint, Outcome, World};
 use portcullis::policy::PolicySet;
 use portcullis::tenancy::resource::Pattern;
@@ -103,6 +104,8 @@ struct Ask<'a> {
     operation: &'a str,
     resource: &'a str,
     object: Value,
+    /// What an UPDATE or a DELETE finds.
+    before: Value,
 }
 
 impl Ask<'_> {
@@ -112,13 +115,14 @@ impl Ask<'_> {
         let (api_version, kind) =
             (self.object["apiVersion"].as_str().unwrap(), self.object["kind"].as_str().unwrap());
         let (of_kind, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        let sent = |wanted: bool| if wanted { self.object.clone() } else { Value::Null };
+        let sent = |wanted: bool, object: &Value| if wanted { object.clone() } else { Value::Null };
         let body = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
             "uid": "u", "kind": {"group": of_kind, "version": version, "kind": kind},
             "resource": {"group": group, "version": version, "resource": resource}, "subResource": subresource,
             "namespace": self.namespace, "name": self.object["metadata"]["name"], "operation": self.operation,
             "userInfo": {"username": self.username, "groups": groups_of(self.username)},
-            "object": sent(self.operation != "DELETE"), "oldObject": sent(self.operation != "CREATE")}});
+            "object": sent(self.operation != "DELETE", &self.object),
+            "oldObject": sent(self.operation != "CREATE", &self.before)}});
         let verdict = judge(law, world, Endpoint::Validate, body.to_string().as_bytes()).unwrap();
         assert!(verdict.failures.is_empty(), "{}: {:?}", self.resource, verdict.failures);
         verdict.outcome() == Outcome::Allow
@@ -127,6 +131,15 @@ impl Ask<'_> {
 
 fn object(api_version: &str, kind: &str, namespace: &str) -> Value {
     json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "x", "namespace": namespace}})
+}
+
+/// The apiVersion and the kind of what is sent to a resource.
+fn kind_of(notation: &str) -> (String, &'static str) {
+    let resource = kinds::parse(notation);
+    let own = kinds::kind_of(&resource.group, &resource.resource).unwrap_or("Thing");
+    let (group, kind) =
+        kinds::options(&resource).map_or((resource.group.as_str(), own), |(group, kind, _)| (group, kind));
+    (if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") }, kind)
 }
 
 /// An Event of either API about a kind.
@@ -157,7 +170,8 @@ fn each_usual_controller_writes_what_it_has_to_and_nothing_else() {
         let does = does.get(&row.name).unwrap_or_else(|| panic!("controllers.yaml lacks {}", row.name));
         for namespace in ["tn-acme-shop-app-frontend", "tn-acme-shop-sbx-001"] {
             let mut check = |operation: &str, resource: &str, object: Value, right: bool, about: &str| {
-                let ask = Ask { username: &row.username, namespace, operation, resource, object };
+                let before = object.clone();
+                let ask = Ask { username: &row.username, namespace, operation, resource, object, before };
                 if ask.passes(&law, &world) != right {
                     wrong.push(format!(
                         "{} {operation} {resource} {about} in {namespace}: right is {right}",
@@ -167,16 +181,14 @@ fn each_usual_controller_writes_what_it_has_to_and_nothing_else() {
             };
             for (resources, right) in [(&does.writes, true), (&does.not, false)] {
                 for resource in resources.iter().filter(|resource| *resource != "events") {
-                    let group =
-                        resource.split('/').next().unwrap().split_once('.').map_or("", |(_, group)| group);
-                    let version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
+                    let (version, kind) = kind_of(resource);
                     let operation = match resource.split_once('/') {
                         None => "DELETE",
                         Some((_, "exec")) => "CONNECT",
                         Some((_, "eviction")) => "CREATE",
                         Some(_) => "UPDATE",
                     };
-                    check(operation, resource, object(&version, "Thing", namespace), right, "");
+                    check(operation, resource, object(&version, kind, namespace), right, "");
                 }
             }
             for (kinds, right) in [(&does.events.yes, true), (&does.events.no, false)] {
@@ -220,4 +232,76 @@ fn allocator_of_openshift_annotates_tenant_namespaces_and_labels_none() {
         let verdict = judge(&law, &world, Endpoint::Validate, body.to_string().as_bytes()).unwrap();
         assert_eq!(verdict.outcome() == Outcome::Allow, right, "{key}: {:?}", verdict.denials);
     }
+}
+
+/// Whether one of the usual controllers may write an object into a sandbox, by CREATE where it was not there before.
+fn may(controller: &str, resource: &str, object: &Value, before: Value) -> bool {
+    let rows = table();
+    let row = rows.iter().find(|row| row.name == controller).unwrap();
+    let operation = if before.is_null() { "CREATE" } else { "UPDATE" };
+    let (username, namespace) = (row.username.as_str(), "tn-acme-shop-sbx-001");
+    let ask = Ask { username, namespace, operation, resource, object: object.clone(), before };
+    ask.passes(&law(), &tenancy(&rows))
+}
+
+#[test]
+fn a_controller_of_everything_does_not_name_controller_revisions() {
+    let revision = object("apps/v1", "ControllerRevision", "tn-acme-shop-sbx-001");
+    let deployment = object("apps/v1", "Deployment", "tn-acme-shop-sbx-001");
+    assert!(!may("Velero", "controllerrevisions.apps", &revision, Value::Null));
+    assert!(!may("Velero", "controllerrevisions.apps", &revision, revision.clone()));
+    assert!(may("Velero", "deployments.apps", &deployment, Value::Null));
+    assert!(may("Velero", "deployments.apps/status", &deployment, deployment.clone()));
+    assert!(!may("Velero", "deployments.apps/scale", &object("autoscaling/v1", "Scale", ""), json!({})));
+}
+
+#[test]
+fn istio_cni_says_on_a_pod_that_it_redirects_it() {
+    let plain = object("v1", "Pod", "tn-acme-shop-sbx-001");
+    let with = |part: &str, key: &str, value: &str| {
+        let mut pod = plain.clone();
+        pod["metadata"][part] = json!({key: value});
+        pod
+    };
+    let enabled = with("annotations", "ambient.istio.io/redirection", "enabled");
+    let pending = with("annotations", "ambient.istio.io/redirection", "pending");
+    let broken = with("labels", "cni.istio.io/uninitialized", "true");
+    for (now, before) in [(&pending, &plain), (&enabled, &pending), (&plain, &enabled), (&broken, &plain)] {
+        assert!(may("Istio CNI", "pods/status", now, before.clone()), "{now} {before}");
+    }
+    let reserved = with("annotations", "sidecar.istio.io/proxyImage", "evil.io/x");
+    assert!(!may("Istio CNI", "pods/status", &reserved, plain.clone()));
+    assert!(!may("Istio CNI", "pods", &enabled, plain.clone()));
+}
+
+#[test]
+fn istiod_makes_the_deployment_of_a_gateway_or_waypoint() {
+    let deployment = |image: &str, inject: &str| {
+        let mut deployment = object("apps/v1", "Deployment", "tn-acme-shop-sbx-001");
+        deployment["spec"] = json!({"template": {
+            "metadata": {"labels": {
+                "sidecar.istio.io/inject": inject, "istio.io/dataplane-mode": "none",
+                "gateway.networking.k8s.io/gateway-name": "waypoint", "gateway.istio.io/managed": "istio.io-mesh-controller",
+            }, "annotations": {"istio.io/rev": "default"}},
+            "spec": {"containers": [{"name": "istio-proxy", "image": image}]}}});
+        deployment
+    };
+    assert!(may(
+        "Istio",
+        "deployments.apps",
+        &deployment("docker.io/istio/proxyv2:1.29.0", "false"),
+        Value::Null
+    ));
+    assert!(!may(
+        "Istio",
+        "deployments.apps",
+        &deployment("docker.io/library/proxyv2:1", "false"),
+        Value::Null
+    ));
+    assert!(!may(
+        "Istio",
+        "deployments.apps",
+        &deployment("docker.io/istio/proxyv2:1.29.0", "true"),
+        Value::Null
+    ));
 }

@@ -15,10 +15,15 @@ fn lifted(objects: &Json, who: &str, resource: &str, metadata: &Json) -> bool {
     let exception = json!({"policy": "never", "subjects": ["alice@acme.io"], "objects": [objects], "expires": "2031-01-01T00:00:00Z"});
     let (snapshot, _) = world().apply(&json!({"exceptions": {ID: exception}}), 43).unwrap();
     let (resource, group) = resource.split_once('.').unwrap_or((resource, ""));
-    let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];
+    let accounts = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];
+    let (user, groups) = if who.starts_with("system:") {
+        (who.to_owned(), json!(["system:authenticated"]))
+    } else {
+        (format!("system:serviceaccount:kube-system:{who}"), json!(accounts))
+    };
     let body = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
         "uid": "u", "resource": {"group": group, "version": "v1", "resource": resource}, "namespace": NAMESPACE,
-        "operation": "CREATE", "userInfo": {"username": format!("system:serviceaccount:kube-system:{who}"), "groups": groups},
+        "operation": "CREATE", "userInfo": {"username": user, "groups": groups},
         "object": {"metadata": metadata}}});
     let body = serde_json::to_vec(&body).unwrap().into();
     let review = review::decode(body, Endpoint::Validate, &|_| Wanted::everything()).unwrap();
@@ -90,4 +95,31 @@ fn a_pod_of_a_cron_job_leads_to_it() {
     assert!(lifted(&cron, "cronjob-controller", "jobs.batch", &owned("batch/v1", "CronJob", "nightly")));
     assert!(!lifted(&cron, "job-controller", "pods", &owned("batch/v1", "Job", "nightly-x")));
     assert!(!lifted(&cron, "job-controller", "pods", &owned("example.com/v1", "Job", "nightly-1")));
+}
+
+#[test]
+fn the_name_that_all_controllers_share_is_followed_by_the_owner() {
+    let here = json!({"namespace": NAMESPACE});
+    let deployment = json!({"namespace": NAMESPACE, "resource": "deployments.apps", "name": "web"});
+    let replica_set = owned("apps/v1", "ReplicaSet", "web-5d9c");
+    let set = owned("apps/v1", "Deployment", "web");
+    let shared = "system:kube-controller-manager";
+    for (objects, who, resource, metadata, expected) in [
+        (&deployment, shared, "replicasets.apps", &set, true),
+        (&deployment, shared, "pods", &replica_set, true),
+        (&here, shared, "pods", &replica_set, true),
+        (&deployment, shared, "pods", &owned("apps/v1", "ReplicaSet", "other-5d9c"), false),
+        // No controller makes these of such an owner.
+        (&here, shared, "pods", &set, false),
+        (&here, shared, "replicasets.apps", &replica_set, false),
+        (&here, shared, "jobs.batch", &set, false),
+        (&here, shared, "pods", &json!({"name": "x"}), false),
+        (&here, shared, "pods", &owned("evil.io/v1", "ReplicaSet", "web-5d9c"), false),
+        (&here, shared, "configmaps", &set, false),
+        (&here, "system:kube-scheduler", "pods", &replica_set, false),
+        (&here, "system:apiserver", "pods", &replica_set, false),
+    ] {
+        let found = lifted(objects, who, resource, metadata);
+        assert_eq!(found, expected, "{objects} {who} {resource} {metadata}");
+    }
 }

@@ -77,6 +77,7 @@ static REQUESTER: Shape = Object(&[
     ("tenants", &List(&Scalar)),
     ("createsNamespaces", &Scalar),
     ("writes", &Scalar),
+    ("writesByName", &Scalar),
     ("serviceAccountNamespace", &Scalar),
     ("username", &Scalar),
 ]);

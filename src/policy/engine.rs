@@ -9,6 +9,7 @@ mod budget;
 pub mod builtins;
 mod constants;
 mod depth;
+mod findings;
 mod guard;
 mod guarded;
 pub mod interpreter;

@@ -38,7 +38,7 @@ impl Finding {
 }
 
 /// The keys of a finding that is an object.
-const KEYS: &str = "msg, field, observed, allowed, fix";
+pub(super) const KEYS: &str = "msg, field, observed, allowed, fix";
 
 /// Reads the value of `deny` or `warn`.
 ///

@@ -2,6 +2,7 @@
 
 mod calls;
 mod definitions;
+mod inline;
 mod names;
 mod operators;
 mod order;
@@ -122,9 +123,18 @@ pub fn all(modules: &[(&Module, Json)], target: Target) -> Result<Vec<Normal>, P
         let unanswered = definitions::join(&mut one.rules, &mut one.defaults, target);
         if target == Target::Machine {
             one.rules.iter_mut().for_each(values::single);
-            one.rules.iter_mut().for_each(roots::load);
         }
         one.rules.iter_mut().for_each(operators::replace);
+        if target == Target::Machine {
+            let builtin = |path: &[String]| {
+                let own: Vec<String> = one.package.iter().chain(path).cloned().collect();
+                builtins::arity(&path.join(".")).is_some() && !functions.contains_key(&own)
+            };
+            for rule in &mut one.rules {
+                inline::inline(rule, &builtin);
+                roots::load(rule);
+            }
+        }
         let printed = print::module(&one);
         done.push(Normal { text: printed.text, places: printed.places, unanswered });
     }

@@ -168,9 +168,9 @@ fn keyed(group: Vec<Rule>) -> Rule {
         let rule = moved(rule, &mut locals);
         let Kind::Reference(head, steps) = rule.name.kind else { continue };
         name = *head;
-        let key = steps.into_iter().find_map(|step| match step {
-            Step::Index(index) => Some(index),
-            Step::Field(name) => Some(scalar(rule.place, &serde_json::Value::from(name).to_string())),
+        let key = steps.into_iter().next().map(|step| match step {
+            Step::Index(index) => index,
+            Step::Field(name) => scalar(rule.place, &serde_json::Value::from(name).to_string()),
         });
         for branch in rule.branches {
             let value = branch.value.unwrap_or_else(|| scalar(rule.place, "true"));

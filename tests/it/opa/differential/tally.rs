@@ -116,13 +116,15 @@ impl Run<'_> {
                 let mut different = vec![false; inputs.len()];
                 for (engine, compiled) in engines {
                     let found = own.count(engine, compiled, &values, &told);
-                    found.iter().for_each(|(at, ..)| different[*at] = true);
+                    let differs = found.iter().filter(|(.., relation)| *relation == Relation::Differs);
+                    differs.for_each(|(at, ..)| different[*at] = true);
                     // One of a policy is enough to look at.
                     let full = self.full(tally);
-                    if let Some((at, entry, ours)) = found.first().filter(|_| !full) {
-                        let name = policy.entries[*entry];
+                    if let Some((at, entry, ours, relation)) = found.first().filter(|_| !full) {
                         let signs = (sign(&told[*at][*entry].answer), sign(ours));
-                        let (form, text) = shown(opa, &policy, &inputs[*at], (engine, name, signs, number));
+                        let name = policy.entries[*entry];
+                        let seen = Seen { engine, relation: *relation, name, signs, number };
+                        let (form, text) = seen.shown(opa, &policy, &inputs[*at]);
                         own.shown.insert(form, (1, text));
                         own.shrunk += 1;
                     }
@@ -138,7 +140,8 @@ fn raw(input: &Json) -> Box<RawValue> {
     serde_json::value::to_raw_value(input).expect("a document is JSON")
 }
 
-type Found = Vec<(usize, usize, Answer)>;
+/// Answers to look at: of which object and rule.
+type Found = Vec<(usize, usize, Answer, Relation)>;
 
 impl Tally {
     fn count(&mut self, engine: usize, compiled: &Compiled, values: &[Value], told: &[Vec<Told>]) -> Found {
@@ -148,10 +151,11 @@ impl Tally {
             if let Answer::Error(error) = &answer {
                 *self.failures.entry((relation, class(error))).or_default() += 1;
             }
-            if relation == Relation::Differs {
-                found.push((at, entry, answer));
+            if matches!(relation, Relation::Differs | Relation::Unnoticed) {
+                found.push((at, entry, answer, relation));
             }
         }
+        found.sort_by_key(|(.., relation)| *relation != Relation::Differs);
         found
     }
 
@@ -171,6 +175,12 @@ impl Tally {
         for (form, (count, text)) in other.shown {
             self.shown.entry(form).or_insert((0, text)).0 += count;
         }
+    }
+
+    /// Pairs that differ, and answers of rules that hide a failing builtin.
+    pub fn wrong(&self) -> usize {
+        let unnoticed = self.relations.iter().filter(|((_, relation), _)| *relation == Relation::Unnoticed);
+        self.different + unnoticed.map(|(_, count)| count).sum::<usize>()
     }
 
     /// Policies that OPA compiled.
@@ -230,31 +240,55 @@ fn sign(answer: &Answer) -> u8 {
     }
 }
 
-/// A difference of the same kind in the smallest program.
-fn shown(
-    opa: &mut Opa,
-    policy: &Policy,
-    input: &Json,
-    of: (usize, &'static str, (u8, u8), usize),
-) -> (String, String) {
-    let (engine, name, signs, number) = of;
-    let alone = Policy { entries: vec![name], ..policy.clone() };
-    let mut last = None;
-    let (small, input) = shrink(&alone, input, |policy, input| {
-        let found = differs(opa, policy, input, engine);
-        let same = found.as_ref().is_some_and(|(told, ours)| (sign(told), sign(ours)) == signs);
-        if same {
-            last = found;
-        }
-        same
-    });
-    let (told, ours) =
-        last.map_or_else(Default::default, |(told, ours)| (told.to_string(), ours.to_string()));
-    let (text, engine) = (small.tree.to_string(), ENGINES[engine]);
-    let shown = format!(
-        "policy {number}, {engine}, rule `{name}`:\n{text}\n# input {input}\n# OPA:  {told}\n# ours: {ours}\n"
-    );
-    (format!("{engine} {}", form(&text)), shown)
+/// An answer to look at, which shrinking keeps as it is.
+struct Seen {
+    engine: usize,
+    relation: Relation,
+    name: &'static str,
+    signs: (u8, u8),
+    /// Of the policy.
+    number: usize,
+}
+
+impl Seen {
+    /// The same in the smallest program: the form of it, and how it is shown.
+    fn shown(&self, opa: &mut Opa, policy: &Policy, input: &Json) -> (String, String) {
+        let alone = Policy { entries: vec![self.name], ..policy.clone() };
+        let mut last = None;
+        let (small, input) = shrink(&alone, input, |policy, input| {
+            let found = self.again(opa, policy, input);
+            let same = found.as_ref().is_some_and(|(told, ours)| (sign(told), sign(ours)) == self.signs);
+            if same {
+                last = found;
+            }
+            same
+        });
+        let (told, ours) =
+            last.map_or_else(Default::default, |(told, ours)| (told.to_string(), ours.to_string()));
+        let (text, engine, number, name) =
+            (small.tree.to_string(), ENGINES[self.engine], self.number, self.name);
+        let shown = format!(
+            "{:?}, policy {number}, {engine}, rule `{name}`:\n{text}\n# input {input}\n# OPA:  {told}\n# ours: {ours}\n",
+            self.relation
+        );
+        (format!("{engine} {}", form(&text)), shown)
+    }
+
+    /// What both say where it is the same.
+    fn again(&self, opa: &mut Opa, policy: &Policy, input: &Json) -> Option<(Answer, Answer)> {
+        let program = policy.program();
+        let told = opa.ask(&program, &[raw(input)]).ok()?;
+        let loaded = ours::load(&program).ok()?;
+        let compiled = match self.engine {
+            0 if loaded.chosen.fallback().is_some() => return None,
+            0 => &loaded.chosen,
+            _ => &loaded.interpreter,
+        };
+        let values = [Value::from(input.clone())];
+        let all = compare(compiled, &Value::new_object(), &values, &told);
+        let (_, _, ours, _) = all.into_iter().find(|(.., relation)| *relation == self.relation)?;
+        Some((told[0][0].answer.clone(), ours))
+    }
 }
 
 /// A program without its names, numbers and texts.
@@ -291,22 +325,6 @@ fn refused(opa: &mut Opa, policy: &Policy, why: &str) -> String {
     });
     let message = ours::load(&small.program()).err().unwrap_or_default();
     format!("does not load:\n{}\n# ours: {message}\n", small.tree)
-}
-
-/// What both say where they differ.
-fn differs(opa: &mut Opa, policy: &Policy, input: &Json, engine: usize) -> Option<(Answer, Answer)> {
-    let program = policy.program();
-    let told = opa.ask(&program, &[raw(input)]).ok()?;
-    let loaded = ours::load(&program).ok()?;
-    let compiled = match engine {
-        0 if loaded.chosen.fallback().is_some() => return None,
-        0 => &loaded.chosen,
-        _ => &loaded.interpreter,
-    };
-    let values = [Value::from(input.clone())];
-    let all = compare(compiled, &Value::new_object(), &values, &told);
-    let (_, _, ours, _) = all.into_iter().find(|(.., relation)| *relation == Relation::Differs)?;
-    Some((told[0][0].answer.clone(), ours))
 }
 
 impl fmt::Display for Tally {

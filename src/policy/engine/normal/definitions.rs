@@ -5,9 +5,13 @@
 use std::collections::BTreeMap;
 
 use super::read::Default;
-use super::tree::{Branch, Comprehension, Expr, Kind, Line, LineKind, Name, Place, Rule, Step};
+use super::tree::{
+    Branch, Comprehension, Expr, Kind, Line, LineKind, Name, Place, Rule, Step, see_all, see_inside,
+};
 use super::values::{call, is_constant};
 use super::{Target, root, same};
+use crate::policy::engine::bounds::OPERATORS;
+use crate::policy::engine::builtins;
 
 /// What the register machine would not answer as the language says, and where.
 pub(super) struct Unanswered {
@@ -78,7 +82,15 @@ fn wanted(group: &[Rule], default: bool, target: Target) -> Form {
         .collect();
     if steps.iter().any(|steps| *steps > 0) {
         let keyed = steps.iter().all(|steps| *steps == 1) && group.iter().all(|rule| rule.args.is_none());
-        return if keyed && group.iter().all(|rule| rule.branches.len() == 1) {
+        let alone = group.iter().all(|rule| rule.branches.len() == 1);
+        // Of keys that are written out, one may need another: as one object, it would need itself.
+        let open = |rule: &Rule| match &rule.name.kind {
+            Kind::Reference(_, steps) => steps
+                .iter()
+                .all(|step| matches!(step, Step::Index(index) if !matches!(index.kind, Kind::Scalar(_)))),
+            _ => false,
+        };
+        return if keyed && alone && (group.iter().all(open) || !group.iter().any(needs_rules)) {
             Form::Keyed
         } else {
             Form::Unknown("a rule with several keys, or with `else` behind one; give it a plain name")
@@ -90,6 +102,23 @@ fn wanted(group: &[Rule], default: bool, target: Target) -> Form {
         return Form::Plain;
     }
     Form::Joined
+}
+
+/// Whether a rule looks at another one, or calls a function that is no builtin.
+fn needs_rules(rule: &Rule) -> bool {
+    let mut found = false;
+    let mut see = |expr: &Expr| {
+        found |= match &expr.kind {
+            Kind::Name(Name::Global(name)) => name == "data",
+            Kind::Call(path, _) => path != &[OPERATORS] && builtins::arity(&path.join(".")).is_none(),
+            _ => false,
+        };
+    };
+    for branch in &rule.branches {
+        see_all(&branch.body, &mut see);
+        branch.value.iter().for_each(|value| see_inside(value, &mut see));
+    }
+    found
 }
 
 /// The constant that a definition assigns; empty where it is no constant.

@@ -205,3 +205,23 @@ impl Line {
         all
     }
 }
+
+/// Sees every expression of a body, bodies below it included.
+pub(super) fn see_all<'l>(lines: &'l [Line], see: &mut dyn FnMut(&'l Expr)) {
+    for line in lines {
+        line.expressions().into_iter().for_each(|expr| see_inside(expr, see));
+        if let LineKind::Every(every) = &line.kind {
+            see_all(&every.body, see);
+        }
+    }
+}
+
+/// Sees every expression of one, bodies below it included.
+pub(super) fn see_inside<'e>(expr: &'e Expr, see: &mut dyn FnMut(&'e Expr)) {
+    see(expr);
+    expr.below().into_iter().for_each(|inner| see_inside(inner, see));
+    if let Kind::Comprehension(comprehension) = &expr.kind {
+        comprehension.key.iter().chain([&comprehension.value]).for_each(|end| see_inside(end, see));
+        see_all(&comprehension.body, see);
+    }
+}

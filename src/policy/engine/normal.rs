@@ -4,6 +4,7 @@ mod calls;
 mod definitions;
 mod inline;
 mod names;
+mod needs;
 mod operators;
 mod order;
 mod print;
@@ -19,7 +20,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use self::names::Globals;
+use self::names::{Globals, Redeclared};
+use self::needs::Needs;
 use self::tree::{Expr, Kind, Name, Place, Step};
 use super::builtins;
 use crate::policy::bundle::Module;
@@ -78,67 +80,106 @@ pub fn all(modules: &[(&Module, Json)], target: Target) -> Result<Vec<Normal>, P
             .map_err(|what| Problem::of(&module.path, format!("{what} is not known here")))?;
         read.push(one);
     }
-    let packages: Vec<Vec<String>> = read.iter().map(|one| one.package.clone()).collect();
-    let rules: Vec<(Vec<String>, String)> = read
-        .iter()
-        .flat_map(|one| {
+    let known = Known::of(&read);
+    let mut needs = Needs::default();
+    for (one, (module, _)) in read.iter_mut().zip(modules) {
+        let globals = known.globals(one);
+        known
+            .take_out(one, &globals, target)
+            .map_err(|wrong| Problem::at(&module.path, wrong.place.0, wrong.place.1, wrong.message))?;
+        one.rules.iter().for_each(|rule| needs.add(&one.package, rule, &globals));
+    }
+    Ok(read.into_iter().map(|one| known.written(one, target, &needs)).collect())
+}
+
+/// What is known of all modules together.
+struct Known {
+    packages: Vec<Vec<String>>,
+    /// Rules by package and name.
+    rules: Vec<(Vec<String>, String)>,
+    functions: BTreeMap<Vec<String>, usize>,
+}
+
+impl Known {
+    fn of(modules: &[read::Module]) -> Self {
+        let rules = modules.iter().flat_map(|one| {
             let names = one.rules.iter().map(|rule| &rule.name).chain(one.defaults.iter().map(|d| &d.name));
-            names.filter_map(root).map(|name| (one.package.clone(), name.to_owned())).collect::<Vec<_>>()
-        })
-        .collect();
-    let functions = functions(&read);
-    let mut done = Vec::with_capacity(read.len());
-    for (mut one, (module, _)) in read.into_iter().zip(modules) {
+            names.filter_map(root).map(|name| (one.package.clone(), name.to_owned()))
+        });
+        Self {
+            packages: modules.iter().map(|one| one.package.clone()).collect(),
+            rules: rules.collect(),
+            functions: functions(modules),
+        }
+    }
+
+    /// What the names of a module stand for.
+    fn globals(&self, module: &read::Module) -> Globals {
         let mut globals: Globals =
             ["input", "data"].map(|root| (root.to_owned(), vec![root.to_owned()])).into();
-        for (package, name) in rules.iter().filter(|(package, _)| *package == one.package) {
+        for (package, name) in self.rules.iter().filter(|(package, _)| *package == module.package) {
             let path = ["data"].into_iter().chain(package.iter().chain([name]).map(String::as_str));
             globals.insert(name.clone(), path.map(str::to_owned).collect());
         }
         // `import rego.v1` and `future.keywords` name nothing.
-        let known = |path: &[String]| !matches!(path.first().map(String::as_str), Some("rego" | "future"));
-        for (path, alias) in one.imports.iter().filter(|(path, _)| known(path)) {
+        let named = |path: &[String]| !matches!(path.first().map(String::as_str), Some("rego" | "future"));
+        for (path, alias) in module.imports.iter().filter(|(path, _)| named(path)) {
             if let Some(name) = alias.as_ref().or_else(|| path.last()) {
                 globals.insert(name.clone(), path.clone());
             }
         }
+        globals
+    }
+
+    /// Looks up names, and takes calls and references out of where they stand.
+    fn take_out(
+        &self,
+        module: &mut read::Module,
+        globals: &Globals,
+        target: Target,
+    ) -> Result<(), Redeclared> {
         let holds_rules = |expr: &Expr| {
-            path(expr).is_some_and(|path| packages.iter().any(|package| package.starts_with(&path)))
+            path(expr).is_some_and(|path| self.packages.iter().any(|package| package.starts_with(&path)))
         };
         let arity = |path: &[String]| {
             let (first, rest) = path.split_first()?;
             let global = globals.get(first).into_iter().flatten().chain(rest).skip(1).cloned();
-            let own = functions.get(&global.collect::<Vec<_>>()).copied();
+            let own = self.functions.get(&global.collect::<Vec<_>>()).copied();
             own.or_else(|| builtins::arity(&path.join(".")))
         };
-        let own_scope = one.imports.iter().any(|(path, _)| path.iter().eq(["future", "keywords", "not"]));
-        for rule in &mut one.rules {
-            names::resolve(rule, &globals, &arity)
-                .map_err(|wrong| Problem::at(&module.path, wrong.place.0, wrong.place.1, wrong.message))?;
+        let own_scope = module.imports.iter().any(|(path, _)| path.iter().eq(["future", "keywords", "not"]));
+        for rule in &mut module.rules {
+            names::resolve(rule, globals, &arity)?;
             texts::mark(rule);
             calls::take_out(rule, own_scope);
-            references::take_out(rule, target, &holds_rules).map_err(|place| unordered(module, place))?;
+            references::take_out(rule, target, &holds_rules).map_err(unordered)?;
             texts::require(rule);
         }
-        let unanswered = definitions::join(&mut one.rules, &mut one.defaults, target);
+        Ok(())
+    }
+
+    /// Makes up for what an engine has otherwise, and writes the module.
+    fn written(&self, mut module: read::Module, target: Target, needs: &Needs) -> Normal {
+        let itself = |name: &str| needs.itself(&module.package, name);
+        let unanswered = definitions::join(&mut module.rules, &mut module.defaults, target, &itself);
+        module.rules.iter_mut().for_each(values::objects);
         if target == Target::Machine {
-            one.rules.iter_mut().for_each(values::single);
+            module.rules.iter_mut().for_each(values::single);
         }
-        one.rules.iter_mut().for_each(operators::replace);
+        module.rules.iter_mut().for_each(operators::replace);
         if target == Target::Machine {
             let builtin = |path: &[String]| {
-                let own: Vec<String> = one.package.iter().chain(path).cloned().collect();
-                builtins::arity(&path.join(".")).is_some() && !functions.contains_key(&own)
+                let own: Vec<String> = module.package.iter().chain(path).cloned().collect();
+                builtins::arity(&path.join(".")).is_some() && !self.functions.contains_key(&own)
             };
-            for rule in &mut one.rules {
+            for rule in &mut module.rules {
                 inline::inline(rule, &builtin);
                 roots::load(rule);
             }
         }
-        let printed = print::module(&one);
-        done.push(Normal { text: printed.text, places: printed.places, unanswered });
+        let printed = print::module(&module);
+        Normal { text: printed.text, places: printed.places, unanswered }
     }
-    Ok(done)
 }
 
 /// How many arguments each function takes, by its path below `data`.
@@ -155,9 +196,9 @@ fn functions(modules: &[read::Module]) -> BTreeMap<Vec<String>, usize> {
     functions
 }
 
-fn unordered(module: &Module, place: Place) -> Problem {
+fn unordered(place: Place) -> Redeclared {
     let message = "a variable of this line has no value before it, and this line gives it none";
-    Problem::at(&module.path, place.0, place.1, message)
+    Redeclared { place, message: message.to_owned() }
 }
 
 /// The name of a rule.

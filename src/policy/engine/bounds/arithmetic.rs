@@ -158,7 +158,7 @@ fn rank(value: &Value) -> u8 {
     }
 }
 
-fn compare(left: &Value, right: &Value) -> Ordering {
+pub(super) fn compare(left: &Value, right: &Value) -> Ordering {
     match (left, right) {
         (Value::Array(left), Value::Array(right)) => in_turn(left.iter(), right.iter()),
         (Value::Set(left), Value::Set(right)) => in_turn(left.iter(), right.iter()),
@@ -194,6 +194,12 @@ fn read(value: &Value) -> Operand {
     }
     if let Ok(small) = value.as_i64() {
         return Operand::Integer(BigInt::from(small));
+    }
+    if let Value::Number(number) = value
+        && number.is_integer()
+        && let Some(large) = number.as_big()
+    {
+        return Operand::Integer(large.as_ref().clone());
     }
     // The decimal text is what OPA has.
     let text = value.to_string();
@@ -346,7 +352,7 @@ fn write(operand: Operand) -> Result<Value, String> {
     match operand {
         Operand::Integer(number) => match i64::try_from(&number) {
             Ok(small) => Ok(Value::from(small)),
-            Err(_) => Value::from_numeric_string(&number.to_string()).map_err(|error| error.to_string()),
+            Err(_) => large(&number),
         },
         Operand::Binary(number, exponent) => {
             let (mantissa, power) = rounded(&number, &(BigInt::from(1) << exponent), DOUBLE);
@@ -355,6 +361,28 @@ fn write(operand: Operand) -> Result<Value, String> {
             Ok(Value::from(scaled(digits, power)))
         }
         Operand::Other(value) => Ok(value),
+    }
+}
+
+/// An integer of any size, limb by limb: read from a text it would be a double.
+fn large(number: &BigInt) -> Result<Value, String> {
+    let (base, mut value) = (Value::from(1_u128 << 64), Value::from(0_u64));
+    for limb in number.magnitude().iter_u64_digits().rev() {
+        let (Value::Number(base), Value::Number(before), Value::Number(limb)) =
+            (&base, &value, &Value::from(limb))
+        else {
+            return Err("no number".to_owned());
+        };
+        let next = before.mul(base).and_then(|shifted| shifted.add(limb));
+        value = Value::Number(next.map_err(|error| error.to_string())?);
+    }
+    match &value {
+        Value::Number(positive) if number.sign() == Sign::Minus => {
+            // `neg` turns the bits over.
+            let Value::Number(zero) = Value::from(0_u64) else { return Err("no number".to_owned()) };
+            zero.sub(positive).map(Value::Number).map_err(|error| error.to_string())
+        }
+        _ => Ok(value),
     }
 }
 

@@ -19,6 +19,10 @@ pub fn glob(args: &[Value]) -> Result<Cost, String> {
             pattern.len()
         ));
     }
+    // OPA matches it with nothing, and the engine with no text at all.
+    if ["{,", ",,", ",}", "{}"].iter().any(|empty| pattern.contains(empty)) {
+        return Err(format!("an empty alternative in the glob `{pattern}` is not read; write two globs"));
+    }
     let mut delimiters = 0;
     each(args.get(1), |_| delimiters += 1);
     if delimiters > DELIMITERS_MAX {

@@ -73,9 +73,21 @@ fn merged(one: &Object, other: &Object) -> usize {
 }
 
 /// A list is compared at each place of the longer one.
-pub fn subset(args: &[Value]) -> Cost {
-    let (Some(whole), Some(part)) = (args.first(), args.get(1)) else { return Cost::default() };
-    Cost { bytes: len(whole).saturating_mul(ENTRY), steps: windows(whole, part) }
+///
+/// # Errors
+/// Two kinds that OPA does not compare; the engine would say that one is no part of the other.
+pub fn subset(args: &[Value]) -> Result<Cost, String> {
+    match (args.first(), args.get(1)) {
+        (
+            Some(whole @ (Value::Object(_) | Value::Set(_) | Value::Array(_))),
+            Some(part @ (Value::Object(_) | Value::Set(_) | Value::Array(_))),
+        ) if std::mem::discriminant(whole) == std::mem::discriminant(part)
+            || matches!((whole, part), (Value::Array(_), Value::Set(_))) =>
+        {
+            Ok(Cost { bytes: len(whole).saturating_mul(ENTRY), steps: windows(whole, part) })
+        }
+        _ => Err("builtin `object.subset` takes two of one kind, or a list and a set".to_owned()),
+    }
 }
 
 fn windows(whole: &Value, part: &Value) -> usize {

@@ -22,7 +22,10 @@ fn write(text: &mut String, value: &Value) {
         Value::Set(items) if items.is_empty() => text.push_str("set()"),
         Value::Set(items) => {
             text.push('{');
-            listed(text, items.iter());
+            // In OPA's order of kinds, which is not the engine's.
+            let mut items: Vec<&Value> = items.iter().collect();
+            items.sort_by(|left, right| super::arithmetic::compare(left, right));
+            listed(text, items.into_iter());
             text.push('}');
         }
         Value::Object(entries) => {

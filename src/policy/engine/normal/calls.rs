@@ -61,6 +61,11 @@ impl Calls {
     /// What is made of a body: as a variable, where it could be undefined.
     fn end(&mut self, expr: &mut Expr, lines: &mut Vec<Line>) {
         self.expr(expr, &[], lines);
+        self.defined(expr, lines);
+    }
+
+    /// What could be undefined, as a variable.
+    fn defined(&mut self, expr: &mut Expr, lines: &mut Vec<Line>) {
         if expr.needs_evaluation() {
             *expr = self.name(expr.clone(), &[], lines);
         }
@@ -193,8 +198,11 @@ impl Calls {
                 let Comprehension { key, value, body, .. } = inner.as_mut();
                 let outer = std::mem::take(&mut self.text);
                 let mut inside = self.body(std::mem::take(body));
-                key.iter_mut().for_each(|key| self.end(key, &mut inside));
-                self.end(value, &mut inside);
+                // The calls of both first, as OPA does.
+                key.iter_mut().for_each(|key| self.expr(key, &[], &mut inside));
+                self.expr(value, &[], &mut inside);
+                key.iter_mut().for_each(|key| self.defined(key, &mut inside));
+                self.defined(value, &mut inside);
                 self.text = outer;
                 *body = inside;
             }

@@ -5,13 +5,9 @@
 use std::collections::BTreeMap;
 
 use super::read::Default;
-use super::tree::{
-    Branch, Comprehension, Expr, Kind, Line, LineKind, Name, Place, Rule, Step, see_all, see_inside,
-};
+use super::tree::{Branch, Comprehension, Expr, Kind, Line, LineKind, Name, Place, Rule, Step};
 use super::values::{call, is_constant};
 use super::{Target, root, same};
-use crate::policy::engine::bounds::OPERATORS;
-use crate::policy::engine::builtins;
 
 /// What the register machine would not answer as the language says, and where.
 pub(super) struct Unanswered {
@@ -20,7 +16,12 @@ pub(super) struct Unanswered {
 }
 
 /// Joins what must be joined; of what cannot be, the first is told.
-pub(super) fn join(rules: &mut Vec<Rule>, defaults: &mut Vec<Default>, target: Target) -> Option<Unanswered> {
+pub(super) fn join(
+    rules: &mut Vec<Rule>,
+    defaults: &mut Vec<Default>,
+    target: Target,
+    itself: &dyn Fn(&str) -> bool,
+) -> Option<Unanswered> {
     let mut groups: BTreeMap<String, Vec<Rule>> = BTreeMap::new();
     let mut names = Vec::new();
     for rule in std::mem::take(rules) {
@@ -36,7 +37,7 @@ pub(super) fn join(rules: &mut Vec<Rule>, defaults: &mut Vec<Default>, target: T
         let at = defaults
             .iter()
             .position(|default| root(&default.name) == Some(&name) && !default.args.is_empty());
-        match wanted(&group, at.is_some(), target) {
+        match wanted(&group, at.is_some(), target, itself(&name)) {
             Form::Plain => rules.extend(group),
             Form::Joined => {
                 let default = at.map(|at| defaults.remove(at).value);
@@ -64,7 +65,7 @@ enum Form {
     Unknown(&'static str),
 }
 
-fn wanted(group: &[Rule], default: bool, target: Target) -> Form {
+fn wanted(group: &[Rule], default: bool, target: Target, itself: bool) -> Form {
     let dotted = |rule: &Rule| matches!(rule.name.kind, Kind::Reference(..));
     if group.iter().any(|rule| rule.key.is_some()) {
         return if group.iter().any(dotted) {
@@ -84,13 +85,7 @@ fn wanted(group: &[Rule], default: bool, target: Target) -> Form {
         let keyed = steps.iter().all(|steps| *steps == 1) && group.iter().all(|rule| rule.args.is_none());
         let alone = group.iter().all(|rule| rule.branches.len() == 1);
         // Of keys that are written out, one may need another: as one object, it would need itself.
-        let open = |rule: &Rule| match &rule.name.kind {
-            Kind::Reference(_, steps) => steps
-                .iter()
-                .all(|step| matches!(step, Step::Index(index) if !matches!(index.kind, Kind::Scalar(_)))),
-            _ => false,
-        };
-        return if keyed && alone && (group.iter().all(open) || !group.iter().any(needs_rules)) {
+        return if keyed && alone && !itself {
             Form::Keyed
         } else {
             Form::Unknown("a rule with several keys, or with `else` behind one; give it a plain name")
@@ -102,23 +97,6 @@ fn wanted(group: &[Rule], default: bool, target: Target) -> Form {
         return Form::Plain;
     }
     Form::Joined
-}
-
-/// Whether a rule looks at another one, or calls a function that is no builtin.
-fn needs_rules(rule: &Rule) -> bool {
-    let mut found = false;
-    let mut see = |expr: &Expr| {
-        found |= match &expr.kind {
-            Kind::Name(Name::Global(name)) => name == "data",
-            Kind::Call(path, _) => path != &[OPERATORS] && builtins::arity(&path.join(".")).is_none(),
-            _ => false,
-        };
-    };
-    for branch in &rule.branches {
-        see_all(&branch.body, &mut see);
-        branch.value.iter().for_each(|value| see_inside(value, &mut see));
-    }
-    found
 }
 
 /// The constant that a definition assigns; empty where it is no constant.

@@ -262,13 +262,6 @@ impl Printer<'_> {
                 self.word(" == ");
                 self.expr(right);
             }
-            // A line that begins with a parenthesis would be a call of what ends the line before.
-            LineKind::Term(Expr { kind: Kind::Infix(operator, sides), .. }) => {
-                self.infix(operator, sides);
-            }
-            LineKind::Term(Expr { kind: Kind::In(key, rest), .. }) => {
-                self.membership(key.as_deref(), rest);
-            }
             LineKind::Term(expr) => self.expr(expr),
             _ => {}
         }

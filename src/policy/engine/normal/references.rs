@@ -198,7 +198,7 @@ impl References<'_> {
                 }
             }
         }
-        if found_in_loop(&line, safe, done) {
+        if found_in_loop(&line, &self.locals, safe, done) {
             return Ok(());
         }
         if let LineKind::Assign(left, right) | LineKind::Equal(left, right) = line.kind {
@@ -415,12 +415,15 @@ impl References<'_> {
 }
 
 /// `x = value` right behind the loop that `value` comes from: the loop binds `x` itself.
-fn found_in_loop(line: &Line, safe: &mut Locals, done: &mut [Line]) -> bool {
+fn found_in_loop(line: &Line, names: &[String], safe: &mut Locals, done: &mut [Line]) -> bool {
     let (LineKind::Equal(left, right) | LineKind::Assign(left, right)) = &line.kind else { return false };
     let (Some(left), Some(right)) = (left.as_local(), right.as_local()) else { return false };
     let Some(Line { kind: LineKind::SomeIn(_, value, _), .. }) = done.last_mut() else { return false };
     let name = if safe.contains(&left) { right } else { left };
-    let found = value.as_local().is_some_and(|value| (value == left || value == right) && value != name);
+    let added = |local: usize| names.get(local).is_some_and(String::is_empty);
+    let found = value
+        .as_local()
+        .is_some_and(|value| (value == left || value == right) && value != name && added(value));
     if !found || safe.contains(&name) {
         return false;
     }

@@ -6,14 +6,15 @@ use super::tree::{Expr, Kind, Line, LineKind, Name, Rule};
 
 const ROOT: &str = "input";
 
-/// Adds `_ = input` where it is needed.
+/// Adds `not input == 0` where it is needed.
 pub(super) fn load(rule: &mut Rule) {
     for branch in &mut rule.branches {
         let first = branch.body.iter().find_map(|line| first(line, ROOT));
         if let (Some(true), Some(place)) = (first, branch.body.first().map(|line| line.place)) {
-            let any = Expr { place, kind: Kind::Scalar("_".to_owned()) };
+            // It holds whatever the input is: a document is no number, and where there is none, neither is that.
+            let zero = Expr { place, kind: Kind::Scalar("0".to_owned()) };
             let whole = Expr { place, kind: Kind::Name(Name::Global(ROOT.to_owned())) };
-            let kind = LineKind::Assign(any, whole);
+            let kind = LineKind::Not(Box::new(LineKind::Equal(whole, zero)));
             branch.body.insert(0, Line { place, text: false, with: Vec::new(), kind });
         }
     }

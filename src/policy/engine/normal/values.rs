@@ -11,7 +11,6 @@ pub(super) fn single(rule: &mut Rule) {
     let complete = rule.key.is_none() && matches!(rule.name.kind, Kind::Name(_));
     let last = rule.branches.len().saturating_sub(1);
     for (at, branch) in rule.branches.iter_mut().enumerate() {
-        values.objects(&mut branch.body);
         let constant = branch.value.as_ref().is_none_or(is_constant);
         let first = branch.body.iter().position(is_loop).filter(|_| complete && (!constant || at < last));
         if let Some(first) = first {
@@ -21,6 +20,12 @@ pub(super) fn single(rule: &mut Rule) {
         }
     }
     rule.locals = values.locals;
+}
+
+/// Makes an object of the pairs of a comprehension, on both engines, so that keys that meet are one error.
+pub(super) fn objects(rule: &mut Rule) {
+    let mut values = Values { locals: Vec::new() };
+    rule.branches.iter_mut().for_each(|branch| values.objects(&mut branch.body));
 }
 
 struct Values {

@@ -83,6 +83,29 @@ impl Plain {
         })
     }
 
+    /// Whether they are the same but for what a double cannot hold of a number.
+    pub fn is_near(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Number(one), Self::Number(other)) => {
+                let read = |number: &Decimal| number.to_string().parse::<f64>().unwrap_or(f64::NAN);
+                let (one, other) = (read(one), read(other));
+                (one - other).abs() <= one.abs() * 1e-14
+            }
+            (Self::Array(one), Self::Array(other)) => {
+                one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.is_near(other))
+            }
+            (Self::Set(one), Self::Set(other)) => {
+                one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.is_near(other))
+            }
+            (Self::Object(one), Self::Object(other)) => {
+                let pairs = || one.iter().zip(other);
+                one.len() == other.len()
+                    && pairs().all(|(one, other)| one.0 == other.0 && one.1.is_near(other.1))
+            }
+            _ => self == other,
+        }
+    }
+
     /// OPA's, as tests/controlplane/opa writes it.
     pub fn read(json: &Json) -> Self {
         let list = |json: &Json| json.as_array().into_iter().flatten().map(Self::read).collect::<Vec<_>>();

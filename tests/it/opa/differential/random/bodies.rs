@@ -1,5 +1,6 @@
 //! Lines of bodies.
 
+use super::terms::COLLECTIONS;
 use super::{Kind, Maker, Node, Part, Scope, Sort, node};
 
 const COMPARISONS: &[&str] = &[" == ", " == ", " != ", " != ", " < ", " >= ", " <= ", " > "];
@@ -151,8 +152,9 @@ impl Maker<'_> {
             15 | 16 => {
                 node!(Clause; self.path(scope), " in {", self.literal(), ", ", self.literal(), ", \"a\"}")
             }
-            17 => node!(Clause; self.path(scope), " in ", self.collection(scope)),
-            18 => node!(Clause; self.path(scope), ", ", self.path(scope), " in ", self.collection(scope)),
+            // Not in a list that holds references: OPA 1.22.0 leaves out a rule with `input.a in [input.a, 1]`.
+            17 => node!(Clause; self.path(scope), " in ", self.one(COLLECTIONS)),
+            18 => node!(Clause; self.path(scope), ", ", self.path(scope), " in ", self.one(COLLECTIONS)),
             19 | 20 if scope.depth < 3 => {
                 let count = self.one(&["0", "1", "2"]);
                 node!(Clause; "count(", self.comprehension(scope), ")", self.comparison(), count)

@@ -46,7 +46,7 @@ const FIELDS: &[&str] = &[
     ".ports[0]",
 ];
 
-const COLLECTIONS: &[&str] = &[
+pub(super) const COLLECTIONS: &[&str] = &[
     "input.cs",
     "input.cs",
     "input.cs",
@@ -144,7 +144,8 @@ impl Maker<'_> {
             37 => node!(Term; "{", self.path(&deep), ": ", self.term(&deep), "}"),
             38 => {
                 let operator = self.one(&[" | ", " & ", " - "]);
-                node!(Term; "{", self.term(&deep), ", \"a\"}", operator, "{", self.literal(), ", \"x\"}")
+                // In brackets: at the beginning of a body, OPA reads a comprehension.
+                node!(Term; "({", self.term(&deep), ", \"a\"}", operator, "{", self.literal(), ", \"x\"})")
             }
             _ => {
                 node!(Term; "(", self.term(&deep), self.one(&[" == ", " != ", " < ", " >= "]), self.term(&deep), ")")

@@ -22,9 +22,11 @@ pub mod safety;
 mod tree;
 pub mod uses;
 
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 pub use budget::{Budget, Meter};
+use regorus::PolicyLengthConfig;
 pub use regorus::Value;
 /// The engine's map, keyed by values.
 pub use regorus::value::Object;
@@ -195,18 +197,44 @@ fn normalised(trees: &Trees<'_>, target: Target) -> Result<(regorus::Engine, Vec
     Ok((engine, normal))
 }
 
+/// What the engine's parser takes: some times what a file of a bundle may have.
+const LENGTHS: PolicyLengthConfig = PolicyLengthConfig {
+    max_col: NonZeroU32::new(1 << 24).unwrap(),
+    max_file_bytes: NonZeroUsize::new(16 << 20).unwrap(),
+    max_lines: NonZeroUsize::new(1 << 20).unwrap(),
+};
+
 /// An engine with the modules added, Rego v1, failing builtins being errors.
 pub(crate) fn load(modules: &[&Module]) -> Result<regorus::Engine, Problem> {
     let mut engine = regorus::Engine::new();
     engine.set_rego_v0(false);
     engine.set_strict_builtin_errors(true);
+    // A file is bounded where it is read; the normal form of a list is one line.
+    engine.set_policy_length_config(LENGTHS);
     for module in modules {
         depth::check(module)?;
         engine
-            .add_policy(module.path.clone(), module.text.clone())
+            .add_policy(module.path.clone(), without_keywords(&module.text))
             .map_err(|error| Problem::from_engine(&module.path, &format!("{error:#}")))?;
     }
     Ok(engine)
+}
+
+/// A module without `import rego.v1` and `import future.keywords.in`, which change nothing here: the engine refuses two of
+/// them that name one keyword. Places stay what they are.
+fn without_keywords(text: &str) -> String {
+    let blank = |line: &str| {
+        let code = line.split('#').next().unwrap_or_default();
+        let mut words = code.split_whitespace();
+        let (import, path) = (words.next(), words.next().unwrap_or_default());
+        let keyword = path.strip_prefix("future.keywords").is_some_and(|rest| rest != ".not");
+        if import == Some("import") && words.next().is_none() && (path == "rego.v1" || keyword) {
+            " ".repeat(code.trim_end().len()) + line.get(code.trim_end().len()..).unwrap_or_default()
+        } else {
+            line.to_owned()
+        }
+    };
+    text.split_inclusive('\n').map(blank).collect()
 }
 
 fn said(panic: &(dyn std::any::Any + Send)) -> String {

@@ -90,7 +90,7 @@ fn call<S: 'static, E: 'static, const I: usize>(
         if error.downcast_ref::<LimitError>().is_some() {
             return Err(error);
         }
-        fail(format!("builtin `{name}` failed: {}", super::rvm::last_line(&format!("{error:#}"))))
+        fail(format!("builtin `{name}` failed: {}", super::rvm::sentence(&format!("{error:#}"))))
     })
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
 
-use super::rvm::last_line;
-use super::{EvalError, Interrupted, guarded};
+use super::rvm::{last_line, sentence};
+use super::{EvalError, Interrupted, builtins, guarded};
 use crate::policy::problem::Problem;
 
 const IDLE_MAX: usize = 16;
@@ -65,7 +65,7 @@ impl Interpreter {
         // What a policy prints is for its author, not for a server's standard error; a tenant could write it.
         engine.set_gather_prints(true);
         let value = engine.eval_rule(entry.clone()).map_err(|error| {
-            let text = last_line(&format!("{error:#}"));
+            let text = named(&sentence(&format!("{error:#}")));
             if text.contains("time limit") { Interrupted::Clock } else { EvalError::Engine(text).into() }
         })?;
         engine.set_input(Value::Undefined);
@@ -75,5 +75,14 @@ impl Interpreter {
             idle.push(engine);
         }
         Ok(value)
+    }
+}
+
+/// The sentence of a failing builtin as the register machine has it, with the name before it.
+fn named(sentence: &str) -> String {
+    let name = sentence.strip_prefix('`').and_then(|rest| rest.split('`').next());
+    match name.filter(|name| builtins::arity(name).is_some()) {
+        Some(name) => format!("builtin `{name}` failed: {sentence}"),
+        None => sentence.to_owned(),
     }
 }

@@ -76,8 +76,7 @@ pub enum Target {
 pub fn all(modules: &[(&Module, Json)], target: Target) -> Result<Vec<Normal>, Problem> {
     let mut read = Vec::with_capacity(modules.len());
     for (module, ast) in modules {
-        let one = read::module(ast, &module.text)
-            .map_err(|what| Problem::of(&module.path, format!("{what} is not known here")))?;
+        let one = read::module(ast, &module.text).map_err(|what| Problem::of(&module.path, what))?;
         read.push(one);
     }
     let known = Known::of(&read);

@@ -109,6 +109,12 @@ impl Machine {
     }
 }
 
+/// The last line without the word `error:`.
+pub(super) fn sentence(text: &str) -> String {
+    let line = last_line(text);
+    line.strip_prefix("error:").map_or_else(|| line.clone(), |rest| rest.trim().to_owned())
+}
+
 /// The engine quotes source above its sentence; a denial message has room for the sentence.
 pub(super) fn last_line(text: &str) -> String {
     text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("failed").to_owned()

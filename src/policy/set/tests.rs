@@ -304,3 +304,26 @@ fn parameters_that_cannot_be_read_are_said_by_their_own_file() {
         &["params/a/data.yaml: modes"],
     );
 }
+
+/// As long as an expression may be, on the stack of a thread.
+#[test]
+fn the_longest_expressions_compile() {
+    for chain in ["1 + ", "{1} | ", "x.a[0] & "] {
+        let count = if chain.len() > 6 { 60 } else { 250 };
+        let body = format!(
+            "x := {{\"a\": [{{1}}]}}\ny := {}{{2}}\ndeny contains \"no\" if y == 3",
+            chain.repeat(count)
+        );
+        let body = body.replace("1 + {2}", "1 + 2");
+        check(&[("a.rego", &policy("a", &body))], &[]);
+    }
+}
+
+/// What other authors write at the top of a module.
+#[test]
+fn imports_of_keywords_change_nothing() {
+    let imports =
+        "import rego.v1\nimport future.keywords # é\nimport future.keywords.in\nimport future.keywords.every";
+    check(&[("a.rego", &policy("a", &format!("{imports}\n{DENY}")))], &[]);
+    check(&[("a.rego", &policy("a", &format!("{imports}\ndeny contains nothing")))], &["a.rego:12:15: "]);
+}

@@ -56,6 +56,38 @@ pub fn evaluate(args: &[Value]) -> Result<Value, String> {
     stack.pop().map_or_else(|| Err("no operands".to_owned()), write)
 }
 
+/// The members of a list or a set in OPA's order of kinds, in which sets come last.
+pub fn sort(args: &[Value]) -> Result<Value, String> {
+    Ok(Value::from(ordered("sort", args)?))
+}
+
+/// The first of them; undefined where there is none.
+pub fn min(args: &[Value]) -> Result<Value, String> {
+    Ok(ordered("min", args)?.into_iter().next().unwrap_or(Value::Undefined))
+}
+
+/// The last of them; undefined where there is none.
+pub fn max(args: &[Value]) -> Result<Value, String> {
+    Ok(ordered("max", args)?.pop().unwrap_or(Value::Undefined))
+}
+
+fn ordered(name: &str, args: &[Value]) -> Result<Vec<Value>, String> {
+    let mut members: Vec<Value> = match args.first() {
+        Some(Value::Array(items)) => items.iter().cloned().collect(),
+        Some(Value::Set(items)) => items.iter().cloned().collect(),
+        Some(other) => {
+            return Err(format!(
+                "builtin `{name}` failed: it takes a list or a set, and is given {}",
+                kind(other)
+            ));
+        }
+        None => Vec::new(),
+    };
+    super::charge(name, super::Cost::bytes(members.len().saturating_mul(super::VALUE)))?;
+    members.sort_by(compare);
+    Ok(members)
+}
+
 /// The sum of a list or a set.
 pub fn sum(args: &[Value]) -> Result<Value, String> {
     fold(args, "sum", "+", MANTISSA)

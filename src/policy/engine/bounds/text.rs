@@ -99,14 +99,20 @@ pub fn split(args: &[Value]) -> Cost {
 }
 
 /// A text is compared at each place where its first byte stands.
-pub fn indexes(args: &[Value]) -> Cost {
+///
+/// # Errors
+/// An empty text is sought, which is everywhere.
+pub fn indexes(args: &[Value]) -> Result<Cost, String> {
     let (text, sought) = (text_at(args, 0), text_at(args, 1));
+    if matches!(args.get(1), Some(Value::String(_))) && sought.is_empty() {
+        return Err("builtin `indexof` seeks no empty text".to_owned());
+    }
     let places = match sought.as_bytes().first() {
         Some(first) => text.bytes().filter(|byte| byte == first).count(),
         None => text.chars().count(),
     };
     let steps = text.len().saturating_add(compared(places, sought.len()));
-    Cost { bytes: places.saturating_mul(VALUE), steps }
+    Ok(Cost { bytes: places.saturating_mul(VALUE), steps })
 }
 
 /// `regorus` 0.14.1 (`builtins/strings.rs`) counts texts that overlap, and panics on a blank one.

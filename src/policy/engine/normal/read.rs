@@ -251,7 +251,15 @@ impl Reader<'_> {
                 format!("-{text}")
             }));
         }
-        Err("a minus before what is no number".to_owned())
+        // Of an operator the engine takes the minus for one before all of it (regorus 0.14.1, `parser.rs`).
+        if matches!(operand.kind, Kind::Name(_) | Kind::Reference(..) | Kind::Call(..)) {
+            let zero = Expr { place: operand.place, kind: Kind::Scalar("0".to_owned()) };
+            return Ok(Kind::Infix("-", Box::new((zero, operand))));
+        }
+        Err(format!(
+            "line {}: a minus before an operator is read for all of it; write `0 - x` in brackets",
+            operand.place.0
+        ))
     }
 
     fn reference(&self, node: &Json) -> Result<Kind, String> {

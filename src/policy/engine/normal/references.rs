@@ -286,6 +286,15 @@ impl References<'_> {
         whole
     }
 
+    /// The interpreter reads a rule and a number as one path, in which 1 is "1" (regorus 0.14.1, `interpreter.rs`).
+    fn takes_for_a_name(&self, before: &Expr, step: &Step) -> bool {
+        let number = |index: &Expr| matches!(&index.kind, Kind::Scalar(text) if text.starts_with(|first: char| first == '-' || first.is_ascii_digit()));
+        let data = |head: &Expr| matches!(&head.kind, Kind::Name(Name::Global(name)) if name == "data");
+        self.target == Target::Interpreter
+            && matches!(step, Step::Index(index) if number(index))
+            && matches!(&before.kind, Kind::Reference(head, _) if data(head))
+    }
+
     /// In the body of `every`, the register machine takes the variables of it for free ones, and goes over all keys in
     /// `x[key]` (regorus 0.14.1, `compiler/hoist.rs`): the body binds them again.
     fn bind_in_body(&mut self, every: &mut Every) {
@@ -374,6 +383,10 @@ impl References<'_> {
                 Expr { place, kind: Kind::Reference(Box::new(head.clone()), path.clone()) }
             };
             if !open || (self.packages)(&before) {
+                if self.takes_for_a_name(&before, &step) {
+                    let made = Made { place, text: false, with: with.to_vec() };
+                    (head, path) = (self.whole(before, &made, safe, done), Vec::new());
+                }
                 path.push(step);
                 continue;
             }

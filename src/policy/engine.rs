@@ -1,7 +1,7 @@
 //! The Rego engine behind one door: analyse modules, compile a policy, evaluate its rules.
 //!
-//! A policy compiles to a program on the register machine; what that compiler refuses runs on the interpreter.
-//! Verdicts are the same on both, which a differential test holds.
+//! A module is rewritten into OPA's normal form first. A policy compiles to a program on the register machine; what that
+//! compiler refuses runs on the interpreter. Verdicts are OPA's on both, which the tests hold.
 
 pub mod analysis;
 pub mod bounds;

@@ -15,7 +15,70 @@
 #       namespaces: [platform, cluster]
 package portcullis.vela_elsewhere
 
+import data.portcullis.lib.lists
 import data.portcullis.lib.request
+
+# What is no map of labels hides whose the object is. Reviews of access may do without metadata.
+deny contains finding if {
+	not request.is_virtual
+	not readable
+	not input.finalizerRemoval == true
+	finding := {
+		"field": "metadata.labels",
+		"msg": sprintf("cannot be read, so it is unknown whether %s is made for a tenant's App", [request.resource]),
+		"fix": "write metadata as an object, and labels as a map of texts",
+	}
+}
+
+readable if {
+	is_object(input.request.object.metadata)
+	labels := object.get(input.request.object.metadata, "labels", {})
+	labels_of(labels)
+}
+
+labels_of(labels) if labels == null
+
+labels_of(labels) if {
+	is_object(labels)
+	every value in labels { is_string(value) }
+}
+
+# KubeVela deletes and restores what a tracker lists.
+deny contains finding if {
+	tracker
+	of_a_tenant
+	not input.finalizerRemoval == true
+	some index, managed in lists.each(input.request.object.spec.managedResources)
+	managed.namespace != null
+	not managed.namespace in {"", said}
+	not managed.namespace in before
+	finding := {
+		"field": sprintf("spec.managedResources[%d].namespace", [index]),
+		"observed": sprintf("%v", [managed.namespace]),
+		"msg": sprintf("is another namespace than %s, where the App of this tracker is", [said]),
+		"fix": "deploy the component into the Application's own namespace",
+	}
+}
+
+# Vela labels its trackers itself; one without comes from a manifest.
+deny contains finding if {
+	tracker
+	input.tenancy.requester.class == "vela"
+	said == ""
+	not input.finalizerRemoval == true
+	some index, managed in lists.each(input.request.object.spec.managedResources)
+	of_prefix(managed.namespace)
+	not managed.namespace in before
+	finding := {
+		"field": sprintf("spec.managedResources[%d].namespace", [index]),
+		"observed": sprintf("%v", [managed.namespace]),
+		"msg": "is a tenant's namespace, and the tracker does not say of which App it is",
+		"fix": "take the tracker out of the Application; KubeVela keeps its own",
+	}
+}
+
+# What was listed before may be marked and taken off.
+before contains managed.namespace if some managed in lists.each(input.request.oldObject.spec.managedResources)
 
 deny contains finding if {
 	of_a_tenant
@@ -29,7 +92,12 @@ deny contains finding if {
 	}
 }
 
-of_a_tenant if startswith(said, concat("", [data.tenancy.settings.prefix, "-"]))
+of_a_tenant if of_prefix(said)
+
+of_prefix(name) if {
+	is_string(name)
+	startswith(name, concat("", [data.tenancy.settings.prefix, "-"]))
+}
 
 # Without the prefix no namespace is known to be none of a tenant's.
 of_a_tenant if {

@@ -4,7 +4,8 @@
 #   KubeVela looks a type up in the Application's own namespace first, and a definition's template names whatever
 #   namespace it likes. So a definition, a revision of one and a CUE package are neither created nor changed in a tenant
 #   namespace, by anyone. An ApplicationRevision holds a whole Application with its definitions, and KubeVela deploys what
-#   it says: Vela, the system's controllers, administrators and controllers that may write it do. Deletion passes.
+#   it says: Vela, the system's controllers, administrators and controllers whose `writes` name it do, and it holds an
+#   Application of its own namespace. Deletion passes.
 # custom:
 #   id: vela-definitions
 #   severity: critical

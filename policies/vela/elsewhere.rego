@@ -3,7 +3,8 @@
 # description: >-
 #   However an Application names another namespace, Vela labels what it makes with the namespace of the Application. So no
 #   object outside tenant namespaces carries the label of one, whoever writes it, since Vela may write as a person whom it
-#   impersonates. An update that drops the label is Vela's own clean-up and passes; deletion and ResourceTrackers do too.
+#   impersonates, and no object there leaves open whether it carries one. An update that drops the label is Vela's own
+#   clean-up and passes, and deletion does too. A ResourceTracker lists what is in its App's namespace.
 # custom:
 #   id: vela-elsewhere
 #   severity: critical

@@ -284,7 +284,7 @@ findings contains finding if {
 lists_in := {
 	"component": {"": {"objects", "urls", "items"}, "k8s-objects": {"objects"}, "ref-objects": {"objects", "urls"}, "raw": {"items"}},
 	"trait": {"json-patch": {"operations"}, "json-merge-patch": {"items"}},
-	"policy": {"override": {"components"}, "topology": {"clusters"}},
+	"policy": {"override": {"components"}},
 }
 
 listed contains {"field": concat(".", [part.field, key]), "of": found} if {
@@ -320,6 +320,14 @@ listed contains {"field": concat(".", [part.field, "volumes"]), "of": found} if 
 	part.kind in {"component", "trait"}
 	part.of.volumes != null
 	found := part.of.volumes
+}
+
+listed contains {"field": concat(".", [part.field, key]), "of": found} if {
+	some part in applications.parts
+	part.kind in {"policy", "step"}
+	some key in ["clusters", "envs", "placements"]
+	part.of[key] != null
+	found := part.of[key]
 }
 
 listed contains {"field": concat(".", ["spec", key]), "of": found} if {

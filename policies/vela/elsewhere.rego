@@ -49,13 +49,12 @@ deny contains finding if {
 	tracker
 	of_a_tenant
 	not input.finalizerRemoval == true
-	some index, managed in lists.each(input.request.object.spec.managedResources)
-	managed.namespace != null
-	not managed.namespace in {"", said}
-	not managed.namespace in before
+	some place in places_of(input.request.object)
+	not place.namespace in {"", said}
+	not place.namespace in before
 	finding := {
-		"field": sprintf("spec.managedResources[%d].namespace", [index]),
-		"observed": sprintf("%v", [managed.namespace]),
+		"field": place.field,
+		"observed": sprintf("%v", [place.namespace]),
 		"msg": sprintf("is another namespace than %s, where the App of this tracker is", [said]),
 		"fix": "deploy the component into the Application's own namespace",
 	}
@@ -67,19 +66,29 @@ deny contains finding if {
 	input.tenancy.requester.class == "vela"
 	said == ""
 	not input.finalizerRemoval == true
-	some index, managed in lists.each(input.request.object.spec.managedResources)
-	of_prefix(managed.namespace)
-	not managed.namespace in before
+	some place in places_of(input.request.object)
+	of_prefix(place.namespace)
+	not place.namespace in before
 	finding := {
-		"field": sprintf("spec.managedResources[%d].namespace", [index]),
-		"observed": sprintf("%v", [managed.namespace]),
+		"field": place.field,
+		"observed": sprintf("%v", [place.namespace]),
 		"msg": "is a tenant's namespace, and the tracker does not say of which App it is",
 		"fix": "take the tracker out of the Application; KubeVela keeps its own",
 	}
 }
 
 # What was listed before may be marked and taken off.
-before contains managed.namespace if some managed in lists.each(input.request.oldObject.spec.managedResources)
+before contains place.namespace if some place in places_of(input.request.oldObject)
+
+# The object that KubeVela restores is read over its reference (ToUnstructuredWithData).
+places_of(tracked) := {place |
+	some index, managed in lists.each(tracked.spec.managedResources)
+	some place in array.concat(
+		[{"field": sprintf("spec.managedResources[%d].namespace", [index]), "namespace": found} | found := managed.namespace],
+		[{"field": sprintf("spec.managedResources[%d].raw.metadata.namespace", [index]), "namespace": found} | found := managed.raw.metadata.namespace],
+	)
+	place.namespace != null
+}
 
 deny contains finding if {
 	of_a_tenant

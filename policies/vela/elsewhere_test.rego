@@ -63,6 +63,10 @@ test_trackers_list_what_is_in_their_apps_namespace if {
 		not tracked(who, {"metadata": {"labels": {"app.oam.dev/namespace": own}}, "spec": {}}, null)
 		not tracked(who, tracker("", ["kube-system"]), null)
 	}
+	kept := {"metadata": tracker(own, []).metadata, "spec": {"managedResources": [{"name": "x", "namespace": own, "raw": {"metadata": {"name": "x", "namespace": "kube-system"}}}]}}
+	tracked("vela", kept, null)
+	tracked("root", kept, tracker(own, [own]))
+	not tracked("vela", kept, kept)
 	tracked("vela", tracker("", [own]), null)
 	not tracked("vela", tracker("", [own]), tracker("", [own]))
 	not tracked("root", tracker("", [own]), null)

@@ -205,7 +205,8 @@ findings contains finding if {
 }
 
 findings contains finding if {
-	some one in tops | within
+	some manifests in [tops, within]
+	some one in manifests
 	is_string(one.of.apiVersion)
 	regex.match(`(^|\.)oam\.dev/`, lower(one.of.apiVersion))
 	finding := {
@@ -219,7 +220,7 @@ findings contains finding if {
 # A reference of ref-objects needs neither apiVersion nor group, and names a resource in the singular or in the plural.
 findings contains finding if {
 	some one in tops
-	regex.match(`\.objects\[[0-9]+\]\z`, one.field)
+	one.listed
 	is_string(one.of.resource)
 	split(lower(upper(one.of.resource)), ".")[0] in own_resources
 	not foreign(one.of)
@@ -251,14 +252,14 @@ foreign(reference) if {
 }
 
 # Each may be a manifest, whatever the type: the properties, the objects beside them, the value of a step.
-tops contains {"field": part.field, "of": part.of} if some part in applications.parts
+tops contains {"field": part.field, "listed": false, "of": part.of} if some part in applications.parts
 
-tops contains {"field": sprintf("%s.objects[%d]", [part.field, index]), "of": one} if {
+tops contains {"field": sprintf("%s.objects[%d]", [part.field, index]), "listed": true, "of": one} if {
 	some part in applications.parts
 	some index, one in lists.each(part.of.objects)
 }
 
-tops contains {"field": concat(".", [part.field, "value"]), "of": found} if {
+tops contains {"field": concat(".", [part.field, "value"]), "listed": false, "of": found} if {
 	some part in applications.parts
 	part.of.value
 	found := part.of.value
@@ -310,7 +311,7 @@ listed contains {"field": concat(".", [at.field, key]), "of": found} if {
 
 listed contains {"field": concat(".", [one.field, "items"]), "of": found} if {
 	some one in tops
-	regex.match(`\.objects\[[0-9]+\]\z`, one.field)
+	one.listed
 	one.of.items != null
 	found := one.of.items
 }
@@ -359,11 +360,16 @@ mapped contains {"field": concat(".", ["spec", key]), "of": found} if {
 	found := input.request.object.spec[key]
 }
 
-mapped contains {"field": part.field, "of": part.of} if some part in applications.parts
+mapped contains {"field": part.field, "of": part.of} if {
+	some part in applications.parts
+	not is_object(part.of)
+}
 
 mapped contains {"field": concat(".", [one.field, "metadata"]), "of": found} if {
-	some one in tops | within
+	some manifests in [tops, within]
+	some one in manifests
 	one.of.metadata != null
+	not is_object(one.of.metadata)
 	found := one.of.metadata
 }
 

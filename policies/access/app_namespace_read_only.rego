@@ -27,6 +27,13 @@ permitted if input.tenancy.requester.class in {"system", "vela", "platform", "no
 permitted if {
 	input.tenancy.requester.class == "controller"
 	input.tenancy.requester.writes == true
+	not request.by_name
+}
+
+# A Binding puts a Pod on a node.
+permitted if {
+	input.tenancy.requester.class == "controller"
+	input.tenancy.requester.writesByName == true
 }
 
 permitted if {

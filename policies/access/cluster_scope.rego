@@ -22,7 +22,16 @@ deny contains finding if {
 }
 
 # Whoever is neither a tenant nor Vela is not ours to judge here.
-permitted if input.tenancy.requester.class in {"platform", "capsule", "system", "node", "controller", "admin", "unknown"}
+permitted if {
+	input.tenancy.requester.class in {"platform", "capsule", "system", "node", "controller", "admin", "unknown"}
+	named
+}
+
+# The API server names every requester, `system:anonymous` among them.
+named if {
+	is_string(input.request.userInfo.username)
+	input.request.userInfo.username != ""
+}
 
 permitted if request.is_virtual
 
@@ -41,6 +50,11 @@ reason := {
 	"fix": "take the component out of the Application, or have an administrator install what it needs for the whole cluster",
 } if {
 	input.tenancy.requester.class == "vela"
+} else := {
+	"msg": sprintf("%s may not %s %s: the review does not say who asks, and unknown means untrusted", [request.username, request.operation, request.resource]),
+	"fix": "send the review with the name of its requester, as the API server does",
+} if {
+	not named
 } else := {
 	"msg": sprintf("%s may not %s %s: it belongs to the whole cluster, and tenants write only inside their own namespaces", [request.username, request.operation, request.resource]),
 	"fix": "use a namespaced kind in a sandbox (Role instead of ClusterRole, for example), or ask the platform team",

@@ -32,3 +32,16 @@ test_who_writes if {
 	}
 	wrong == set()
 }
+
+test_without_a_name_nothing_is_written if {
+	every who in ["unknown", "system", "root", "controller", "vela", "acme-dev"] {
+		review := world.review(who, "CREATE", "clusterroles.rbac.authorization.k8s.io", "", {}, null)
+		every nameless in [{"username": ""}, {"username": null}, {"username": 7}, {"username": null, "groups": []}] {
+			count(cluster_scope.deny) == 1 with input as object.union(review, {"request": {"userInfo": nameless}})
+		}
+		count(cluster_scope.deny) == 1 with input as json.remove(review, ["request/userInfo/username"])
+		count(cluster_scope.deny) == 1 with input as json.remove(review, ["request/userInfo"])
+	}
+	reviews := json.remove(world.review("unknown", "CREATE", "selfsubjectreviews.authentication.k8s.io", "", {}, null), ["request/userInfo"])
+	count(cluster_scope.deny) == 0 with input as reviews
+}

@@ -36,6 +36,19 @@ permitted if {
 
 permitted if input.finalizerRemoval == true
 
+# A revision is a patch, and what is no object says nothing that a policy reads.
+deny contains finding if {
+	not input.finalizerRemoval == true
+	input.request.object.data != null
+	not is_object(input.request.object.data)
+	not input.request.object.data == input.request.oldObject.data
+	finding := {
+		"field": "data",
+		"msg": "is no object, and policies look for one",
+		"fix": "change the StatefulSet or DaemonSet, whose controller writes its revisions",
+	}
+}
+
 # KubeVela keeps components in revisions. One that holds anything else comes from an Application's manifest.
 deny contains finding if {
 	input.tenancy.requester.class == "vela"

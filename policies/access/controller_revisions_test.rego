@@ -67,3 +67,14 @@ test_vela_keeps_components_alone if {
 		found("vela", "UPDATE", "A", revision(row[0]), revision(row[0])) == set()
 	}
 }
+
+test_data_is_an_object if {
+	every who in ["vela", "system", "root", "controller"] {
+		every wrong in [[template], "x", 7, false] {
+			found(who, "CREATE", "A", revision(wrong), null) == {"data"}
+			found(who, "UPDATE", "A", revision(wrong), revision({})) == {"data"}
+			found(who, "UPDATE", "A", revision(wrong), revision(wrong)) == set()
+		}
+		found(who, "CREATE", "A", revision(null), null) == set()
+	}
+}

@@ -57,6 +57,13 @@ permitted if {
 permitted if {
 	input.tenancy.requester.class == "controller"
 	input.tenancy.requester.writes == true
+	not request.by_name
+}
+
+# A Binding puts a Pod on a node.
+permitted if {
+	input.tenancy.requester.class == "controller"
+	input.tenancy.requester.writesByName == true
 }
 
 # Whoever put a finalizer on an object must be able to let it go, or the namespace never goes away.

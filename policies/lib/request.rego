@@ -57,6 +57,17 @@ covered_namespace_form if input.request.subResource in {"", "status", "finalize"
 # By group of the resource, not by kind: `serviceaccounts/token` is in the core group and must not slip through.
 is_virtual if input.request.resource.group in {"authorization.k8s.io", "authentication.k8s.io"}
 
+# What a controller writes only where its `writes` name it: `*` and the like leave it out.
+by_name if {
+	input.request.resource.group == ""
+	input.request.resource.resource == "bindings"
+}
+
+by_name if {
+	input.request.resource.resource == "pods"
+	input.request.subResource == "binding"
+}
+
 # Whether a list of kubectl patterns covers this resource: `pods`, `pods/exec`, `deployments.apps`, `*.oam.dev`,
 # `*.oam.dev/*`, `*/scale`, `*/*`, `*`.
 covered_by(patterns) if resource in patterns

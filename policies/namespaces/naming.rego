@@ -143,12 +143,20 @@ registered := {trim_prefix(path, concat("", [project, "/"])) |
 	startswith(path, concat("", [project, "/"]))
 }
 
-# Whoever's it is: the gate adds the tenant that holds the id.
+# Whoever's it is, and of whatever kind: the gate adds the tenant that holds the id.
 held if {
 	some _, holder in data.tenancy.tenants
-	some _, known in holder.apps
+	some section in ["apps", "projects"]
+	some _, known in holder[section]
 	known.id == app_id
 }
+
+held if {
+	some _, holder in data.tenancy.tenants
+	holder.id == app_id
+}
+
+held if input.tenancy.namespace.sandboxId == app_id
 
 # What is wrong first: a name can be judged only when its labels say whose it is.
 problem := label_missing("tenant-id") if {

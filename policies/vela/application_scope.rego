@@ -95,7 +95,7 @@ deny contains finding if {
 	not unchanged
 	some part in applications.parts
 	[part.kind, part.type] != ["policy", "override"]
-	text := replace(json.marshal(part.of), `"app.oam.dev/cluster":"local"`, "")
+	text := strings.replace_n({`"app.oam.dev/cluster":"local"`: "", `"app.oam.dev/cluster":""`: ""}, json.marshal(part.of))
 	regex.match(`"app\.oam\.dev/cluster":|app\.oam\.dev~1cluster`, text)
 	finding := {
 		"field": part.field,
@@ -130,59 +130,59 @@ unchanged if {
 # of k8s-objects and their Lists, the references of ref-objects, the value of apply-object, an environment's placement.
 places contains {"field": concat(".", [part.field, "namespace"]), "namespace": found} if {
 	some part in applications.parts
-	part.of.namespace
+	part.of.namespace != null
 	found := part.of.namespace
 }
 
 places contains {"field": concat(".", [part.field, "targetNamespace"]), "namespace": found} if {
 	some part in applications.parts
-	part.of.targetNamespace
+	part.of.targetNamespace != null
 	found := part.of.targetNamespace
 }
 
 places contains {"field": concat(".", [part.field, "metadata.namespace"]), "namespace": found} if {
 	some part in applications.parts
-	part.of.metadata.namespace
+	part.of.metadata.namespace != null
 	found := part.of.metadata.namespace
 }
 
 places contains {"field": concat(".", [part.field, "value.metadata.namespace"]), "namespace": found} if {
 	some part in applications.parts
-	part.of.value.metadata.namespace
+	part.of.value.metadata.namespace != null
 	found := part.of.value.metadata.namespace
 }
 
 places contains {"field": concat(".", [part.field, "release.namespace"]), "namespace": found} if {
 	some part in applications.parts
-	part.of.release.namespace
+	part.of.release.namespace != null
 	found := part.of.release.namespace
 }
 
 places contains {"field": sprintf("%s.objects[%d].namespace", [part.field, index]), "namespace": found} if {
 	some part in applications.parts
 	some index, one in lists.each(part.of.objects)
-	one.namespace
+	one.namespace != null
 	found := one.namespace
 }
 
 places contains {"field": sprintf("%s.objects[%d].metadata.namespace", [part.field, index]), "namespace": found} if {
 	some part in applications.parts
 	some index, one in lists.each(part.of.objects)
-	one.metadata.namespace
+	one.metadata.namespace != null
 	found := one.metadata.namespace
 }
 
 places contains {"field": sprintf("%s.items[%d].metadata.namespace", [part.field, index]), "namespace": found} if {
 	some part in applications.parts
 	some index, one in lists.each(part.of.items)
-	one.metadata.namespace
+	one.metadata.namespace != null
 	found := one.metadata.namespace
 }
 
 places contains {"field": sprintf("%s.envs[%d].placement.namespaceSelector.name", [part.field, index]), "namespace": found} if {
 	some part in applications.parts
 	some index, one in lists.each(part.of.envs)
-	one.placement.namespaceSelector.name
+	one.placement.namespaceSelector.name != null
 	found := one.placement.namespaceSelector.name
 }
 
@@ -190,14 +190,14 @@ places contains {"field": sprintf("%s.objects[%d].items[%d].metadata.namespace",
 	some part in applications.parts
 	some index, one in lists.each(part.of.objects)
 	some at, item in lists.each(one.items)
-	item.metadata.namespace
+	item.metadata.namespace != null
 	found := item.metadata.namespace
 }
 
 places contains {"field": sprintf("%s.placements[%d].namespace", [part.field, index]), "namespace": found} if {
 	some part in applications.parts
 	some index, one in lists.each(part.of.placements)
-	one.namespace
+	one.namespace != null
 	found := one.namespace
 }
 
@@ -211,7 +211,7 @@ targets contains {"field": sprintf("%s.clusters[%d]", [part.field, index]), "clu
 targets contains {"field": concat(".", [part.field, "cluster"]), "cluster": found} if {
 	some part in applications.parts
 	part.kind == "step"
-	part.of.cluster
+	part.of.cluster != null
 	found := part.of.cluster
 }
 
@@ -219,14 +219,14 @@ targets contains {"field": sprintf("%s.%s[%d].cluster", [part.field, key, index]
 	some part in applications.parts
 	some key in ["objects", "placements"]
 	some index, one in lists.each(part.of[key])
-	one.cluster
+	one.cluster != null
 	found := one.cluster
 }
 
 targets contains {"field": sprintf("%s.envs[%d].placement.clusterSelector", [part.field, index]), "cluster": found} if {
 	some part in applications.parts
 	some index, one in lists.each(part.of.envs)
-	one.placement.clusterSelector
+	one.placement.clusterSelector != null
 	found := object.get(one.placement.clusterSelector, "name", "(by labels)")
 }
 
@@ -246,6 +246,16 @@ places contains {"field": sprintf("%s.operations[%d].%s", [part.field, index, ke
 	operation[key] != null
 	not patchable(operation[key])
 }
+
+# Without a path Vela's library has one of its own.
+places contains {"field": sprintf("%s.operations[%d].path", [part.field, index]), "namespace": "(patch without a path)"} if {
+	some part in applications.parts
+	part.type == "json-patch"
+	some index, operation in lists.each(part.of.operations)
+	not has_path(operation)
+}
+
+has_path(operation) if operation.path != null
 
 patchable(path) if {
 	is_string(path)

@@ -79,7 +79,23 @@ rows := [
 	[override_of("c", labelled), "spec.policies[0].properties.components[0].properties"],
 	[component("override", labelled), "spec.components[0].properties"],
 	[step("apply-object", {"value": labelled}), "spec.workflow.steps[0].properties"],
+	[trait({"app.oam.dev/cluster": ""}), ""],
+	[component("k8s-objects", {"objects": [{"metadata": {"labels": {"app.oam.dev/cluster": ""}}}]}), ""],
+	[trait({"a": "", "app.oam.dev/cluster": "prod"}), "spec.components[0].traits[0].properties"],
+	[component("k8s-objects", {"objects": [{"metadata": {"namespace": null}}]}), ""],
+	[component("raw", {"metadata": {"namespace": null}}), ""],
+	[component("raw", {"metadata": {"namespace": false}}), "spec.components[0].properties.metadata.namespace"],
+	[component("k8s-objects", {"objects": [{"metadata": {"namespace": false}}]}), "spec.components[0].properties.objects[0].metadata.namespace"],
+	[component("ref-objects", {"objects": [{"resource": "secret", "namespace": false}]}), "spec.components[0].properties.objects[0].namespace"],
+	[component("ref-objects", {"objects": [{"resource": "secret", "cluster": false}]}), "spec.components[0].properties.objects[0].cluster"],
+	[component("ref-objects", {"objects": [{"resource": "secret", "namespace": null, "cluster": null}]}), ""],
+	[policy("topology", {"namespace": 0}), "spec.policies[0].properties.namespace"],
+	[patch({"op": "add", "value": {"namespace": "x"}}), "spec.components[0].traits[0].properties.operations[0].path"],
+	[patch({"op": "remove", "path": null}), "spec.components[0].traits[0].properties.operations[0].path"],
+	[patch({"op": "remove", "path": "/spec/replicas"}), ""],
 ]
+
+patch(operation) := app({"components": [{"name": "c", "type": "webservice", "traits": [{"type": "json-patch", "properties": {"operations": [operation]}}]}]})
 
 test_applications if {
 	wrong := {row |

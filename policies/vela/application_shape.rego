@@ -93,7 +93,9 @@ spelling := {
 	"objects": "objects", "items": "items", "envs": "envs", "placement": "placement",
 	"namespaceselector": "namespaceSelector", "operations": "operations", "path": "path", "from": "from",
 	"hostpath": "hostPath", "volumes": "volumes", "volumemounts": "volumeMounts", "urls": "urls",
-	"apiversion": "apiVersion", "kind": "kind", "image": "image", "ref": "ref",
+	"apiversion": "apiVersion", "kind": "kind", "image": "image", "ref": "ref", "cluster": "cluster",
+	"clusters": "clusters", "clusterselector": "clusterSelector", "clusterlabelselector": "clusterLabelSelector",
+	"placements": "placements", "workflowspec": "workflowSpec", "resource": "resource", "group": "group", "spec": "spec",
 }
 
 findings contains finding if {
@@ -189,7 +191,7 @@ harmless(key) if {
 
 filling := [
 	"metadata", "value", "release", "objects", "items", "envs", "operations", "components", "policies", "url", "kind",
-	"apiversion", "volumes", "volumemounts", "cluster", "properties", "traits",
+	"apiversion", "volumes", "volumemounts", "cluster", "properties", "traits", "labels", "annotations",
 ]
 
 findings contains finding if {
@@ -203,31 +205,77 @@ findings contains finding if {
 }
 
 findings contains finding if {
-	some part in applications.parts
-	some index, one in manifests(part.of)
-	regex.match(`(^|\.)oam\.dev/`, lower(one.apiVersion))
+	some manifests in [tops, within]
+	some one in manifests
+	is_string(one.of.apiVersion)
+	regex.match(`(^|\.)oam\.dev/`, lower(one.of.apiVersion))
 	finding := {
-		"field": sprintf("%s.objects[%d].apiVersion", [part.field, index]),
-		"observed": one.apiVersion,
+		"field": concat(".", [one.field, "apiVersion"]),
+		"observed": one.of.apiVersion,
 		"msg": "is a kind of KubeVela's own, which no Application brings along",
 		"fix": "leave the object out",
 	}
 }
 
-manifests(of) := array.concat(tops(of), [item | some one in tops(of); some item in lists.each(one.items)])
+# A reference of ref-objects needs neither apiVersion nor group, and names a resource in the singular or in the plural.
+findings contains finding if {
+	some one in tops
+	one.listed
+	is_string(one.of.resource)
+	split(lower(upper(one.of.resource)), ".")[0] in own_resources
+	not foreign(one.of)
+	finding := {
+		"field": concat(".", [one.field, "resource"]),
+		"observed": one.of.resource,
+		"msg": "is a kind of KubeVela's own, which no Application brings along",
+		"fix": "leave the reference out",
+	}
+}
 
-tops(of) := lists.each(of.objects) if {
-	of.objects
-} else := [of]
+own_resources := {name | some singular, plural in named; some name in [singular, plural]}
+
+named := {
+	"application": "applications", "applicationrevision": "applicationrevisions", "policy": "policies",
+	"componentdefinition": "componentdefinitions", "definitionrevision": "definitionrevisions", "package": "packages",
+	"policydefinition": "policydefinitions", "resourcetracker": "resourcetrackers", "scopedefinition": "scopedefinitions",
+	"traitdefinition": "traitdefinitions", "workflow": "workflows", "workflowrun": "workflowruns",
+	"workflowstepdefinition": "workflowstepdefinitions", "workloaddefinition": "workloaddefinitions",
+	"virtualcluster": "virtualclusters", "clustergateway": "clustergateways",
+}
+
+# The API server's mapper takes a group by its beginning: `core` is `core.oam.dev`.
+foreign(reference) if {
+	is_string(reference.group)
+	group := lower(upper(reference.group))
+	not endswith(concat("", [".", group]), ".oam.dev")
+	not strings.any_prefix_match(["core.oam.dev", "cue.oam.dev", "cluster.core.oam.dev", "prism.oam.dev", "oam.dev"], group)
+}
+
+# Each may be a manifest, whatever the type: the properties, the objects beside them, the value of a step.
+tops contains {"field": part.field, "listed": false, "of": part.of} if some part in applications.parts
+
+tops contains {"field": sprintf("%s.objects[%d]", [part.field, index]), "listed": true, "of": one} if {
+	some part in applications.parts
+	some index, one in lists.each(part.of.objects)
+}
+
+tops contains {"field": concat(".", [part.field, "value"]), "listed": false, "of": found} if {
+	some part in applications.parts
+	part.of.value
+	found := part.of.value
+}
+
+within contains {"field": sprintf("%s.items[%d]", [one.field, index]), "of": item} if {
+	some one in tops
+	some index, item in lists.each(one.of.items)
+}
 
 # No policy looks further down than the items of a list. KubeVela 1.11.0 applies no list at all (kind List is no resource).
 findings contains finding if {
-	some part in applications.parts
-	some index, one in manifests(part.of)
-	to_number(index) >= count(tops(part.of))
-	is_array(one.items)
+	some one in within
+	one.of.items != null
 	finding := {
-		"field": sprintf("%s.objects[%d].items", [part.field, index]),
+		"field": concat(".", [one.field, "items"]),
 		"msg": "is a list within a list, which no policy looks into",
 		"fix": "write its objects out one by one",
 	}
@@ -235,9 +283,9 @@ findings contains finding if {
 
 # Where policies look for a list, by what it belongs to; without a type (in an override) it may be any.
 lists_in := {
-	"component": {"": {"objects", "urls"}, "k8s-objects": {"objects"}, "ref-objects": {"objects", "urls"}},
-	"trait": {"json-patch": {"operations"}},
-	"policy": {"override": {"components"}, "topology": {"clusters"}},
+	"component": {"": {"objects", "urls", "items"}, "k8s-objects": {"objects"}, "ref-objects": {"objects", "urls"}, "raw": {"items"}},
+	"trait": {"json-patch": {"operations"}, "json-merge-patch": {"items"}},
+	"policy": {"override": {"components"}},
 }
 
 listed contains {"field": concat(".", [part.field, key]), "of": found} if {
@@ -248,10 +296,98 @@ listed contains {"field": concat(".", [part.field, key]), "of": found} if {
 }
 
 listed contains {"field": concat(".", [component.field, key]), "of": found} if {
-	some component in applications.overridden
+	some component in applications.all_components
 	some key in ["traits", "inputs"]
 	component.of[key] != null
 	found := component.of[key]
+}
+
+listed contains {"field": concat(".", [at.field, key]), "of": found} if {
+	some at in applications.all_steps
+	some key in ["subSteps", "inputs"]
+	at.of[key] != null
+	found := at.of[key]
+}
+
+listed contains {"field": concat(".", [one.field, "items"]), "of": found} if {
+	some one in tops
+	one.listed
+	one.of.items != null
+	found := one.of.items
+}
+
+listed contains {"field": concat(".", [part.field, "volumes"]), "of": found} if {
+	some part in applications.parts
+	part.kind in {"component", "trait"}
+	part.of.volumes != null
+	found := part.of.volumes
+}
+
+listed contains {"field": concat(".", [part.field, key]), "of": found} if {
+	some part in applications.parts
+	part.kind in {"policy", "step"}
+	some key in ["clusters", "envs", "placements"]
+	part.of[key] != null
+	found := part.of[key]
+}
+
+listed contains {"field": concat(".", ["spec", key]), "of": found} if {
+	some key in ["components", "policies"]
+	input.request.object.spec[key] != null
+	found := input.request.object.spec[key]
+}
+
+listed contains {"field": sprintf("spec.%s.steps", [key]), "of": found} if {
+	some key in ["workflow", "workflowSpec"]
+	input.request.object.spec[key].steps != null
+	found := input.request.object.spec[key].steps
+}
+
+listed contains {"field": "steps", "of": found} if {
+	input.request.object.steps != null
+	found := input.request.object.steps
+}
+
+# Where policies look for an object.
+mapped contains {"field": "spec", "of": found} if {
+	input.request.object.spec != null
+	found := input.request.object.spec
+}
+
+mapped contains {"field": concat(".", ["spec", key]), "of": found} if {
+	some key in ["workflow", "workflowSpec"]
+	input.request.object.spec[key] != null
+	found := input.request.object.spec[key]
+}
+
+mapped contains {"field": part.field, "of": part.of} if {
+	some part in applications.parts
+	not is_object(part.of)
+}
+
+mapped contains {"field": concat(".", [one.field, "metadata"]), "of": found} if {
+	some manifests in [tops, within]
+	some one in manifests
+	one.of.metadata != null
+	not is_object(one.of.metadata)
+	found := one.of.metadata
+}
+
+mapped contains {"field": sprintf("%s.envs[%d].placement", [part.field, index]), "of": found} if {
+	some part in applications.parts
+	some index, one in lists.each(part.of.envs)
+	one.placement != null
+	found := one.placement
+}
+
+findings contains finding if {
+	some one in mapped
+	not is_object(one.of)
+	finding := {
+		"field": one.field,
+		"msg": "is no object, and policies look for one",
+		"fix": "write an object",
+	}
 }
 
 findings contains finding if {
@@ -268,7 +404,7 @@ findings contains finding if {
 	some list in listed
 	some index, one in lists.each(list.of)
 	not is_object(one)
-	not regex.match(`\.(urls|clusters)\z`, list.field)
+	not regex.match(`\.(urls|clusters|volumes)\z`, list.field)
 	finding := {
 		"field": sprintf("%s[%d]", [list.field, index]),
 		"msg": "is no object, and policies look for one",
@@ -317,9 +453,10 @@ levels contains {"field": "spec", "of": found} if {
 	found := input.request.object.spec
 }
 
-levels contains {"field": "spec.workflow", "of": found} if {
-	input.request.object.spec.workflow
-	found := input.request.object.spec.workflow
+levels contains {"field": concat(".", ["spec", key]), "of": found} if {
+	some key in ["workflow", "workflowSpec"]
+	input.request.object.spec[key]
+	found := input.request.object.spec[key]
 }
 
 levels contains {"field": "(object)", "of": {key: true | some key, _ in found}} if {
@@ -356,7 +493,7 @@ levels contains {"field": concat(".", [part.field, "value.metadata"]), "of": fou
 
 levels contains {"field": sprintf("%s.%s[%d]", [part.field, key, index]), "of": found} if {
 	some part in applications.parts
-	some key in ["objects", "items", "envs", "operations", "volumes"]
+	some key in ["objects", "items", "envs", "operations", "volumes", "placements"]
 	some index, found in lists.each(part.of[key])
 }
 
@@ -367,6 +504,14 @@ levels contains {"field": sprintf("%s.%s[%d].%s", [part.field, key, index, below
 	some below in ["metadata", "placement"]
 	one[below]
 	found := one[below]
+}
+
+levels contains {"field": sprintf("%s.envs[%d].placement.%s", [part.field, index, below]), "of": found} if {
+	some part in applications.parts
+	some index, one in lists.each(part.of.envs)
+	some below in ["namespaceSelector", "clusterSelector"]
+	one.placement[below]
+	found := one.placement[below]
 }
 
 levels contains {"field": sprintf("%s.objects[%d].items[%d]", [part.field, index, at]), "of": found} if {

@@ -53,7 +53,7 @@ rows := [
 	[component("helmchart", {"Release": {"namespace": "x"}}), "spec.components[0].properties.Release"],
 	[component("ref-objects", {"urls": ["https://evil.example"]}), "spec.components[0].properties.urls"],
 	[component("k8s-objects", {"objects": [{"apiVersion": "core.oam.dev/v1beta1", "kind": "ComponentDefinition"}]}), "spec.components[0].properties.objects[0].apiVersion"],
-	[component("k8s-objects", {"objects": [{"kind": "List", "items": [{"apiVersion": "core.oam.dev/v1beta1"}]}]}), "spec.components[0].properties.objects[1].apiVersion"],
+	[component("k8s-objects", {"objects": [{"kind": "List", "items": [{"apiVersion": "core.oam.dev/v1beta1"}]}]}), "spec.components[0].properties.objects[0].items[0].apiVersion"],
 	[component("k8s-objects", {"objects": [{"kind": "Pod", "spec": {"volumes": [{"hostPath": {"path": "/"}}]}}]}), "spec.components[0].properties"],
 	[trait("json-merge-patch", {"spec": {"template": {"spec": {"volumes": [{"HostPath": {"path": "/"}}]}}}}), "spec.components[0].traits[0].properties"],
 	[trait("json-patch", {"operations": [{"op": "add", "path": "/spec/volumes/0/hostPath", "value": {"path": "/"}}]}), "spec.components[0].traits[0].properties"],
@@ -94,9 +94,9 @@ rows := [
 	[policy("override", {"components": [{"name": "c", "traits": ["evil"]}]}), "spec.policies[0].properties.components[0].traits[0]"],
 	[policy("override", {"components": [{"name": "c", "properties": {"objects": {"0": {}}}}]}), "spec.policies[0].properties.components[0].properties.objects"],
 	[policy("topology", {"clusters": {"0": "prod"}}), "spec.policies[0].properties.clusters"],
-	[component("k8s-objects", {"objects": [{"kind": "List", "items": [{"kind": "List", "items": [{"metadata": {"namespace": "kube-system"}}]}]}]}), "spec.components[0].properties.objects[1].items"],
-	[component("raw", {"kind": "List", "items": [{"kind": "List", "items": []}]}), "spec.components[0].properties.objects[1].items"],
-	[component("raw", {"kind": "List", "items": [{"apiVersion": "core.oam.dev/v1beta1", "kind": "TraitDefinition"}]}), "spec.components[0].properties.objects[1].apiVersion"],
+	[component("k8s-objects", {"objects": [{"kind": "List", "items": [{"kind": "List", "items": [{"metadata": {"namespace": "kube-system"}}]}]}]}), "spec.components[0].properties.objects[0].items[0].items"],
+	[component("raw", {"kind": "List", "items": [{"kind": "List", "items": []}]}), "spec.components[0].properties.items[0].items"],
+	[component("raw", {"kind": "List", "items": [{"apiVersion": "core.oam.dev/v1beta1", "kind": "TraitDefinition"}]}), "spec.components[0].properties.items[0].apiVersion"],
 	[component("k8s-objects", {"objects": [{"kind": "List", "items": [{"kind": "ConfigMap"}]}]}), ""],
 	[filled("image"), ""],
 	[filled("env[0].value2"), ""],
@@ -116,7 +116,113 @@ rows := [
 	[policy("override", {"components": [{"name": "c", "type": "raw", "inputs": [{"from": "x", "parameterKey": "a"}]}]}), "spec.policies[0].properties.components[0].inputs[0]"],
 	[filled(7), "spec.components[0].inputs[0].parameterKey"],
 	[app({"components": [{"name": "c", "type": "raw", "Inputs": []}]}), "spec.components[0].Inputs"],
+	[filled("labels"), "spec.components[0].inputs[0].parameterKey"],
+	[filled("labels.app"), "spec.components[0].inputs[0].parameterKey"],
+	[filled("annotations.app"), "spec.components[0].inputs[0].parameterKey"],
 ]
+
+# A manifest is judged whatever stands beside it.
+beside_rows contains [component("raw", object.union(revision, {"objects": beside})), "spec.components[0].properties.apiVersion"] if some beside in besides
+
+beside_rows contains [trait("json-merge-patch", object.union(revision, {"objects": beside})), "spec.components[0].traits[0].properties.apiVersion"] if some beside in besides
+
+beside_rows contains [policy("override", {"components": [{"name": "c", "properties": object.union(revision, {"objects": beside})}]}), "spec.policies[0].properties.components[0].properties.apiVersion"] if {
+	some beside in besides
+}
+
+beside_rows contains [component("raw", {"kind": "List", "items": [revision], "objects": beside}), "spec.components[0].properties.items[0].apiVersion"] if some beside in besides
+
+revision := {"apiVersion": "core.oam.dev/v1beta1", "kind": "ApplicationRevision", "metadata": {"name": "x"}}
+
+besides := [[], [{"apiVersion": "v1", "kind": "ConfigMap"}], "x", {}, 0, true, [null]]
+
+reference(of) := component("ref-objects", {"objects": [of]})
+
+reference_rows contains [reference(of), "spec.components[0].properties.objects[0].resource"] if {
+	some of in [
+		{"resource": "applicationrevision", "name": "x"},
+		{"resource": "APPLICATIONREVISIONS", "name": "x"},
+		{"resource": "applicationrevisionſ"},
+		{"resource": "applicationrevisions.core.oam.dev"},
+		{"resource": "resourcetrackers", "group": "core.oam.dev"},
+		{"resource": "resourcetracker", "group": "core"},
+		{"resource": "componentdefinition"},
+		{"resource": "policies", "group": ""},
+		{"resource": "applications", "group": "Core.Oam.Dev"},
+		{"resource": "virtualclusters", "group": "cluster.core.oam.dev"},
+		{"resource": "applications", "group": "example.oam.dev"},
+		{"resource": "packages", "group": 7},
+	]
+}
+
+reference_rows contains [reference(of), ""] if {
+	some of in [
+		{"resource": "configmap", "name": "x"},
+		{"resource": "applications", "group": "argoproj.io", "name": "x"},
+		{"resource": "networkpolicies", "group": "networking.k8s.io"},
+		{"apiVersion": "v1", "kind": "ConfigMap", "name": "x"},
+	]
+}
+
+# What is there and is no list, or no object, of all that policies look into.
+typed_rows := [
+	[app({"components": {"0": {"type": "evil"}}}), "spec.components"],
+	[app({"components": "evil"}), "spec.components"],
+	[app({"components": false}), "spec.components"],
+	[app({"components": null, "policies": null}), ""],
+	[app({"components": ["evil"]}), "spec.components[0]"],
+	[app({"policies": {"0": {"type": "topology"}}}), "spec.policies"],
+	[app({"components": [{"name": "c", "type": "webservice", "traits": {"0": {"type": "evil"}}}]}), "spec.components[0].traits"],
+	[app({"components": [{"name": "c", "type": "webservice", "inputs": {"0": {"parameterKey": "namespace"}}}]}), "spec.components[0].inputs"],
+	[app({"components": [{"name": "c", "type": "webservice", "properties": "x"}]}), "spec.components[0].properties"],
+	[app({"components": [{"name": "c", "type": "webservice", "properties": [{"hostPath": 1}]}]}), "spec.components[0].properties"],
+	[app({"workflow": [{"steps": []}]}), "spec.workflow"],
+	[app({"workflow": {"steps": {"0": {"type": "apply-object"}}}}), "spec.workflow.steps"],
+	[app({"workflow": {"steps": [{"name": "s", "type": "step-group", "subSteps": {"0": {"type": "evil"}}}]}}), "spec.workflow.steps[0].subSteps"],
+	[app({"workflow": {"steps": [{"name": "s", "type": "deploy", "inputs": {"0": {}}}]}}), "spec.workflow.steps[0].inputs"],
+	[{"spec": [{"components": []}]}, "spec"],
+	[policy("of-the-platform", {"envs": {"0": {"placement": {"clusterSelector": {"name": "prod"}}}}}), "spec.policies[0].properties.envs"],
+	[policy("of-the-platform", {"envs": [{"placement": [{"clusterSelector": {"name": "prod"}}]}]}), "spec.policies[0].properties.envs[0].placement"],
+	[step("of-the-platform", {"clusters": {"0": "prod"}}), "spec.workflow.steps[0].properties.clusters"],
+	[step("of-the-platform", {"placements": {"0": {"cluster": "prod"}}}), "spec.workflow.steps[0].properties.placements"],
+	[component("k8s-objects", {"objects": [{"kind": "List", "items": {"0": {"kind": "ConfigMap"}}}]}), "spec.components[0].properties.objects[0].items"],
+	[component("raw", {"kind": "List", "items": {"0": {"kind": "ConfigMap"}}}), "spec.components[0].properties.items"],
+	[trait("json-merge-patch", {"items": {"0": {"kind": "ConfigMap"}}}), "spec.components[0].traits[0].properties.items"],
+	[component("k8s-objects", {"objects": [{"kind": "ConfigMap", "metadata": [{"namespace": "x"}]}]}), "spec.components[0].properties.objects[0].metadata"],
+	[component("raw", {"kind": "ConfigMap", "metadata": "x"}), "spec.components[0].properties.metadata"],
+	[component("worker", {"volumes": {"0": {"name": "a", "type": "hostPath", "path": "/"}}}), "spec.components[0].properties.volumes"],
+	[component("worker", {"volumes": [{"name": "a", "type": "emptyDir"}]}), ""],
+	[component("ref-objects", {"objects": [{"resource": "secret", "Cluster": "prod"}]}), "spec.components[0].properties.objects[0].Cluster"],
+	[component("ref-objects", {"objects": [{"resource": "secret", "CLUſTER": "prod"}]}), "spec.components[0].properties.objects[0].CLUſTER"],
+	[component("ref-objects", {"objects": [{"Resource": "secret"}]}), "spec.components[0].properties.objects[0].Resource"],
+]
+
+# Each key that a policy looks for, written otherwise, at a place where one looks.
+test_other_spellings_of_every_key if {
+	wrong := {key |
+		some key in [
+			"name", "type", "namespace", "targetNamespace", "metadata", "value", "release", "objects", "items", "envs", "placement",
+			"namespaceSelector", "operations", "path", "from", "hostPath", "volumes", "volumeMounts", "urls", "apiVersion", "kind", "image",
+			"cluster", "clusters", "clusterSelector", "clusterLabelSelector", "placements", "components", "policies", "workflow", "steps",
+			"subSteps", "properties", "traits", "inputs", "outputs", "parameterKey", "workflowSpec", "resource", "group", "spec", "ref",
+		]
+		some written in [upper(key), concat("", [upper(substring(key, 0, 1)), substring(key, 1, -1)])]
+		not concat(".", ["spec.components[0].properties", written]) in fields("applications.core.oam.dev", component("webservice", {written: []}))
+	}
+	wrong == set()
+	fields("workflowruns.core.oam.dev", {"spec": {"WorkflowSpec": {"steps": []}}}) == {"spec.WorkflowSpec"}
+	fields("workflowruns.core.oam.dev", {"spec": {"workflowSpec": {"Steps": []}}}) == {"spec.workflowSpec.Steps"}
+	fields("workflowruns.core.oam.dev", {"spec": {"workflowSpec": {"steps": {"0": {}}}}}) == {"spec.workflowSpec.steps"}
+	fields("workflowruns.core.oam.dev", {"spec": {"workflowSpec": [{"steps": []}]}}) == {"spec.workflowSpec"}
+	fields("workflows.core.oam.dev", {"steps": {"0": {"type": "apply-object"}}}) == {"steps"}
+	placement := policy("of-the-platform", {"envs": [{"placement": {"namespaceSelector": {"Name": "kube-system"}, "ClusterSelector": {"name": "prod"}}}]})
+	fields("applications.core.oam.dev", placement) == {
+		"spec.policies[0].properties.envs[0].placement.ClusterSelector",
+		"spec.policies[0].properties.envs[0].placement.namespaceSelector.Name",
+	}
+	placed := step("of-the-platform", {"placements": [{"Cluster": "prod"}]})
+	fields("applications.core.oam.dev", placed) == {"spec.workflow.steps[0].properties.placements[0].Cluster"}
+}
 
 test_an_administrator_brings_what_controllers_write if {
 	object := component("k8s-objects", {"objects": [{"apiVersion": "apps/v1", "kind": "ControllerRevision"}]})
@@ -128,9 +234,11 @@ test_an_administrator_brings_what_controllers_write if {
 	}
 }
 
+all_rows := ({row | some row in rows} | {row | some row in typed_rows}) | (beside_rows | reference_rows)
+
 test_applications if {
 	wrong := {[row, found] |
-		some row in rows
+		some row in all_rows
 		found := fields("applications.core.oam.dev", row[0])
 		expected := {field | some field in [row[1]]; field != ""}
 		count(expected - found) + count({1 | count(expected) == 0; count(found) > 0}) > 0

@@ -4,7 +4,8 @@
 #   KubeVela looks a type up in the Application's own namespace first, and a definition's template names whatever
 #   namespace it likes. So a definition, a revision of one and a CUE package are neither created nor changed in a tenant
 #   namespace, by anyone. An ApplicationRevision holds a whole Application with its definitions, and KubeVela deploys what
-#   it says: Vela, the system's controllers, administrators and controllers that may write it do. Deletion passes.
+#   it says: Vela, the system's controllers, administrators and controllers whose `writes` name it do, and it holds an
+#   Application of its own namespace. Deletion passes.
 # custom:
 #   id: vela-definitions
 #   severity: critical
@@ -51,15 +52,53 @@ deny contains finding if {
 	not keeps_revisions
 	finding := {
 		"msg": sprintf("%s may not %s %s: KubeVela deploys what a revision says, and no policy looks into one", [request.username, request.operation, request.resource]),
-		"fix": "change the Application; KubeVela writes its revisions",
+		"fix": "change the Application; KubeVela writes its revisions, and an operator names `applicationrevisions.core.oam.dev` in the `writes` of a controller that restores them, where `*` does not name it",
 	}
+}
+
+# Vela's own revisions hold the Application of their own namespace. Administrators repair what others wrote.
+deny contains finding if {
+	revision
+	not input.tenancy.requester.class == "admin"
+	input.request.object.spec.application.metadata.namespace != null
+	held := input.request.object.spec.application.metadata.namespace
+	not held == input.tenancy.namespace.name
+	not held == ""
+	not input.request.oldObject.spec.application.metadata.namespace == held
+	finding := {
+		"field": "spec.application.metadata.namespace",
+		"observed": sprintf("%v", [held]),
+		"msg": sprintf("is another namespace, and KubeVela would deploy there what %s says", [request.resource]),
+		"fix": "take the revision out of the Application; KubeVela writes its revisions itself",
+	}
+}
+
+# Every manifest of an Application gets this label (generateAndFilterCommonLabels), and Vela's own revisions do not. What a
+# revision holds may be compressed, and then no policy reads it.
+deny contains finding if {
+	revision
+	input.tenancy.requester.class == "vela"
+	component := input.request.object.metadata.labels["app.oam.dev/component"]
+	not input.request.oldObject.metadata.labels["app.oam.dev/component"] == component
+	finding := {
+		"field": "metadata.labels.app.oam.dev/component",
+		"observed": sprintf("%v", [component]),
+		"msg": "says that the revision comes from an Application's manifest, and no Application brings one along",
+		"fix": "take the revision out of the Application; where the Application itself carries the label, remove it there",
+	}
+}
+
+revision if {
+	input.request.resource.group == "core.oam.dev"
+	input.request.resource.resource == "applicationrevisions"
+	not input.finalizerRemoval == true
 }
 
 keeps_revisions if input.tenancy.requester.class in {"system", "vela", "admin"}
 
 keeps_revisions if {
 	input.tenancy.requester.class == "controller"
-	input.tenancy.requester.writes == true
+	input.tenancy.requester.writesByName == true
 }
 
 keeps_revisions if input.finalizerRemoval == true

@@ -3,7 +3,8 @@
 # description: >-
 #   However an Application names another namespace, Vela labels what it makes with the namespace of the Application. So no
 #   object outside tenant namespaces carries the label of one, whoever writes it, since Vela may write as a person whom it
-#   impersonates. An update that drops the label is Vela's own clean-up and passes; deletion and ResourceTrackers do too.
+#   impersonates, and no object there leaves open whether it carries one. An update that drops the label is Vela's own
+#   clean-up and passes, and deletion does too. A ResourceTracker lists what is in its App's namespace.
 # custom:
 #   id: vela-elsewhere
 #   severity: critical
@@ -15,7 +16,79 @@
 #       namespaces: [platform, cluster]
 package portcullis.vela_elsewhere
 
+import data.portcullis.lib.lists
 import data.portcullis.lib.request
+
+# What is no map of labels hides whose the object is. Reviews of access may do without metadata.
+deny contains finding if {
+	not request.is_virtual
+	not readable
+	not input.finalizerRemoval == true
+	finding := {
+		"field": "metadata.labels",
+		"msg": sprintf("cannot be read, so it is unknown whether %s is made for a tenant's App", [request.resource]),
+		"fix": "write metadata as an object, and labels as a map of texts",
+	}
+}
+
+readable if {
+	is_object(input.request.object.metadata)
+	labels := object.get(input.request.object.metadata, "labels", {})
+	labels_of(labels)
+}
+
+labels_of(labels) if labels == null
+
+labels_of(labels) if {
+	is_object(labels)
+	every value in labels { is_string(value) }
+}
+
+# KubeVela deletes and restores what a tracker lists.
+deny contains finding if {
+	tracker
+	of_a_tenant
+	not input.finalizerRemoval == true
+	some place in places_of(input.request.object)
+	not place.namespace in {"", said}
+	not place.namespace in before
+	finding := {
+		"field": place.field,
+		"observed": sprintf("%v", [place.namespace]),
+		"msg": sprintf("is another namespace than %s, where the App of this tracker is", [said]),
+		"fix": "deploy the component into the Application's own namespace",
+	}
+}
+
+# Vela labels its trackers itself; one without comes from a manifest.
+deny contains finding if {
+	tracker
+	input.tenancy.requester.class == "vela"
+	said == ""
+	not input.finalizerRemoval == true
+	some place in places_of(input.request.object)
+	of_prefix(place.namespace)
+	not place.namespace in before
+	finding := {
+		"field": place.field,
+		"observed": sprintf("%v", [place.namespace]),
+		"msg": "is a tenant's namespace, and the tracker does not say of which App it is",
+		"fix": "take the tracker out of the Application; KubeVela keeps its own",
+	}
+}
+
+# What was listed before may be marked and taken off.
+before contains place.namespace if some place in places_of(input.request.oldObject)
+
+# The object that KubeVela restores is read over its reference (ToUnstructuredWithData).
+places_of(tracked) := {place |
+	some index, managed in lists.each(tracked.spec.managedResources)
+	some place in array.concat(
+		[{"field": sprintf("spec.managedResources[%d].namespace", [index]), "namespace": found} | found := managed.namespace],
+		[{"field": sprintf("spec.managedResources[%d].raw.metadata.namespace", [index]), "namespace": found} | found := managed.raw.metadata.namespace],
+	)
+	place.namespace != null
+}
 
 deny contains finding if {
 	of_a_tenant
@@ -29,7 +102,12 @@ deny contains finding if {
 	}
 }
 
-of_a_tenant if startswith(said, concat("", [data.tenancy.settings.prefix, "-"]))
+of_a_tenant if of_prefix(said)
+
+of_prefix(name) if {
+	is_string(name)
+	startswith(name, concat("", [data.tenancy.settings.prefix, "-"]))
+}
 
 # Without the prefix no namespace is known to be none of a tenant's.
 of_a_tenant if {

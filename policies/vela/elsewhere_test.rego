@@ -28,3 +28,46 @@ test_the_rest_passes if {
 	not denied("unknown", "CREATE", "configmaps", "K", {"metadata": {"name": "x"}}, null)
 	count(vela_elsewhere.deny) == 0 with input as world.letting_go("vela", "configmaps", "K", ours, ours) with data.tenancy as world.tenancy
 }
+
+test_labels_that_cannot_be_read if {
+	every who in ["vela", "root", "unknown"] {
+		every wrong in [{}, [], 0, "x", null, {"metadata": []}, {"metadata": "x"}, {"metadata": null}, {"metadata": {"labels": ["app.oam.dev/namespace"]}}, {"metadata": {"labels": "x"}}, {"metadata": {"labels": {"app.oam.dev/namespace": ["tn-acme"]}}}, {"metadata": {"labels": false}}] {
+			denied(who, "CREATE", "configmaps", "K", wrong, null)
+			denied(who, "UPDATE", "clusterroles.rbac.authorization.k8s.io", "", wrong, {"metadata": {}})
+			not denied(who, "CREATE", "selfsubjectaccessreviews.authorization.k8s.io", "", wrong, null)
+		}
+		every right in [{"metadata": {}}, {"metadata": {"labels": null}}, {"metadata": {"labels": {}}}, {"metadata": {"labels": {"a": "b"}}}] {
+			not denied(who, "CREATE", "configmaps", "K", right, null)
+		}
+	}
+}
+
+tracker(label, namespaces) := {
+	"metadata": {"name": "x", "labels": {key: value | some value in [label]; key := "app.oam.dev/namespace"; value != ""}},
+	"spec": {"managedResources": [{"kind": "ConfigMap", "name": "x", "namespace": namespace} | some namespace in namespaces]},
+}
+
+tracked(who, new, old) if denied(who, "UPDATE", "resourcetrackers.core.oam.dev", "", new, old)
+
+test_trackers_list_what_is_in_their_apps_namespace if {
+	own := "tn-acme-shop-app-frontend"
+	every who in ["vela", "root", "unknown"] {
+		every namespace in ["kube-system", "tn-globex-web-sbx-001", false, 0] {
+			tracked(who, tracker(own, [own, namespace]), tracker(own, [own]))
+			tracked(who, tracker(own, [namespace]), null)
+			not tracked(who, tracker(own, [own]), tracker(own, [own, namespace]))
+			not tracked(who, tracker(own, [own, namespace]), tracker(own, [namespace]))
+		}
+		not tracked(who, tracker(own, [own, "", null]), null)
+		not tracked(who, tracker("vela-system", ["kube-system", own]), null)
+		not tracked(who, {"metadata": {"labels": {"app.oam.dev/namespace": own}}, "spec": {}}, null)
+		not tracked(who, tracker("", ["kube-system"]), null)
+	}
+	kept := {"metadata": tracker(own, []).metadata, "spec": {"managedResources": [{"name": "x", "namespace": own, "raw": {"metadata": {"name": "x", "namespace": "kube-system"}}}]}}
+	tracked("vela", kept, null)
+	tracked("root", kept, tracker(own, [own]))
+	not tracked("vela", kept, kept)
+	tracked("vela", tracker("", [own]), null)
+	not tracked("vela", tracker("", [own]), tracker("", [own]))
+	not tracked("root", tracker("", [own]), null)
+}

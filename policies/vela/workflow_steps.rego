@@ -19,6 +19,7 @@
 #       namespaces: [app, sandbox, unregistered]
 package portcullis.vela_workflow_steps
 
+import data.portcullis.lib.applications
 import data.portcullis.lib.lists
 
 deny contains finding if {
@@ -32,6 +33,35 @@ deny contains finding if {
 		"allowed": allowed,
 		"fix": "leave the step out; the platform's own pipeline can do it, or an operator adds it to params/vela-workflow-steps",
 	}
+}
+
+# A step that stands in no list has no type that is looked at.
+deny contains finding if {
+	not unchanged
+	some place in unlisted
+	not is_array(place.of)
+	finding := {
+		"field": place.field,
+		"msg": "is no list, and a workflow has a list of steps",
+		"fix": "write a list",
+	}
+}
+
+unlisted contains {"field": sprintf("spec.%s.steps", [key]), "of": found} if {
+	some key in ["workflow", "workflowSpec"]
+	input.request.object.spec[key].steps != null
+	found := input.request.object.spec[key].steps
+}
+
+unlisted contains {"field": "steps", "of": found} if {
+	input.request.object.steps != null
+	found := input.request.object.steps
+}
+
+unlisted contains {"field": concat(".", [at.field, "subSteps"]), "of": found} if {
+	some at in applications.steps
+	at.of.subSteps != null
+	found := at.of.subSteps
 }
 
 default allowed := []

@@ -42,3 +42,13 @@ test_without_a_list_nothing_is_listed if {
 	count(vela_workflow_steps.deny) == 1 with input as world.review("agent", "CREATE", "applications.core.oam.dev", "A", application([{"type": "deploy"}]), null)
 		with data.params as {}
 }
+
+test_steps_that_are_no_list if {
+	bad := {"0": {"name": "s", "type": "webhook"}}
+	nested := application([{"name": "g", "type": "step-group", "subSteps": bad}])
+	{finding.field | some finding in created("applications.core.oam.dev", application(bad))} == {"spec.workflow.steps"}
+	{finding.field | some finding in created("applications.core.oam.dev", nested)} == {"spec.workflow.steps[0].subSteps"}
+	{finding.field | some finding in created("workflows.core.oam.dev", {"steps": bad})} == {"steps"}
+	{finding.field | some finding in created("workflowruns.core.oam.dev", {"spec": {"workflowSpec": {"steps": "x"}}})} == {"spec.workflowSpec.steps"}
+	count(created("applications.core.oam.dev", application(null))) == 0
+}

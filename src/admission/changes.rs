@@ -132,7 +132,8 @@ impl Pointers {
 
 fn deleting(old: Option<&Value>) -> bool {
     let metadata = old.and_then(|old| member(old, "", "metadata").ok().flatten());
-    metadata.and_then(|metadata| member(metadata, "", "deletionTimestamp").ok().flatten()).is_some()
+    let at = metadata.and_then(|metadata| member(metadata, "", "deletionTimestamp").ok().flatten());
+    at.and_then(|at| at.as_string().ok()).is_some_and(|at| at.parse::<jiff::Timestamp>().is_ok())
 }
 
 /// The finalizers of an object, which it then is without, as it is without what every write changes by itself.

@@ -2,16 +2,19 @@
 //! what they make.
 //!
 //! Of the kinds that Kubernetes serves itself it is known where templates stand, and policies read them there. Custom
-//! resources have them anywhere, under `template`, `podMetadata`, `podLabels` or `infrastructure`; so each map whose name
-//! ends in `labels` or `annotations` is one, but for those of a selector, and each list of finalizers or owners.
+//! resources have them anywhere, under `template`, `podMetadata`, `podLabels` or `infrastructure`; so each field whose name
+//! speaks of labels or annotations is one, but for those of a selector, and each list of finalizers or owners.
 
-use std::collections::BTreeMap;
+mod pairs;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde_json::Value as Json;
 
 use crate::policy::Value;
 
+use self::pairs::{NESTED_BYTES_MAX, Pairs};
 use super::changes;
 use super::decode::interned;
 use super::review::{Header, Review};
@@ -58,7 +61,7 @@ pub fn searched(header: &Header) -> bool {
 }
 
 /// `input.templates`: `{field, entries, old}` of each map of labels or annotations below the object's own metadata, and of each
-/// list of finalizers or owners as a map. Read from the body, since an object may be deeper than what policies are handed.
+/// list of finalizers or owners as a map, where one of its keys has a slash or could be reserved otherwise. Read from the body, since an object may be deeper than what policies are handed.
 ///
 /// # Errors
 /// There are more than can be told, or a path is too long.
@@ -68,7 +71,7 @@ pub fn value(review: &Review) -> Result<Value, ShapeError> {
     }
     changes::with_stack(review, || {
         let (new, old) = changes::objects(review);
-        let (new, mut old) = (found(&new)?, found(&old)?);
+        let (new, mut old) = (found(&new, &review.header)?, found(&old, &review.header)?);
         let told = new.into_iter().map(|(field, entries)| {
             let before = old.remove(&field).unwrap_or_else(Value::new_object);
             entry(&field, entries, before)
@@ -90,99 +93,100 @@ fn entry(field: &str, entries: Value, old: Value) -> Value {
 type Maps = BTreeMap<String, Value>;
 
 /// The maps of an object, by their path.
-fn found(object: &Json) -> Result<Maps, ShapeError> {
-    let mut found = Maps::new();
-    let Json::Object(fields) = object else { return Ok(found) };
-    for (key, value) in fields.iter().filter(|(key, value)| *key != "metadata" && nests(value)) {
-        field(key, value, &mut key.clone(), false, &mut found)?;
+fn found(object: &Json, header: &Header) -> Result<Maps, ShapeError> {
+    let istio = header.resource.group == "networking.istio.io";
+    let mut search = Search { istio, found: Maps::new(), nested_bytes: 0 };
+    let Json::Object(fields) = object else { return Ok(search.found) };
+    for (key, value) in fields.iter().filter(|(key, _)| *key != "metadata") {
+        let mut path = String::new();
+        push_key(&mut path, key);
+        search.field(key, value, &mut path, false)?;
     }
-    Ok(found)
+    Ok(search.found)
 }
 
-fn search(value: &Json, path: &mut String, selects: bool, found: &mut Maps) -> Result<(), ShapeError> {
-    let length = path.len();
-    match value {
-        Json::Array(items) => {
-            for (at, item) in items.iter().enumerate().filter(|(_, item)| nests(item)) {
-                let _ = write!(path, "[{at}]");
-                search(item, path, selects, found)?;
-                path.truncate(length);
+struct Search {
+    istio: bool,
+    found: Maps,
+    nested_bytes: usize,
+}
+
+impl Search {
+    fn below(&mut self, value: &Json, path: &mut String, selects: bool) -> Result<(), ShapeError> {
+        let length = path.len();
+        match value {
+            Json::Array(items) => {
+                for (at, item) in items.iter().enumerate().filter(|(_, item)| nests(item)) {
+                    let _ = write!(path, "[{at}]");
+                    self.below(item, path, selects)?;
+                    path.truncate(length);
+                }
             }
-        }
-        Json::Object(fields) => {
-            for (key, below) in fields.iter().filter(|(_, below)| nests(below)) {
-                path.push('.');
-                path.push_str(key);
-                field(key, below, path, selects, found)?;
-                path.truncate(length);
+            Json::Object(fields) => {
+                for (key, below) in fields {
+                    push_key(path, key);
+                    self.field(key, below, path, selects)?;
+                    path.truncate(length);
+                }
             }
+            _ => {}
         }
-        _ => {}
+        Ok(())
     }
-    Ok(())
-}
 
-/// A field and what is below it; `path` ends in its name.
-fn field(
-    key: &str,
-    value: &Json,
-    path: &mut String,
-    selects: bool,
-    found: &mut Maps,
-) -> Result<(), ShapeError> {
-    if let Some(entries) = entries(key, value).filter(|_| !selects) {
-        add(entries, path, found)?;
+    /// A field and what is below it; `path` ends in its name.
+    fn field(&mut self, key: &str, value: &Json, path: &mut String, selects: bool) -> Result<(), ShapeError> {
+        let name = pairs::folded(key);
+        let selector = name.ends_with("selector") || name.ends_with("selectors");
+        let istio = self.istio && matches!(name.as_str(), "subsets" | "sourcelabels");
+        if !(selects || selector || istio && name == "sourcelabels") {
+            let pairs = pairs::of(&name, value, &mut self.nested_bytes);
+            if self.nested_bytes > NESTED_BYTES_MAX {
+                return wrong(path, "one more nested label or annotation", "within 1 MiB of them");
+            }
+            self.add(pairs, path)?;
+        }
+        if nests(value) { self.below(value, path, selector || istio) } else { Ok(()) }
     }
-    search(value, path, key.to_ascii_lowercase().ends_with("selector"), found)
-}
 
-/// What a controller would copy of a field of this name; `None` where it is not metadata. Go reads names without regard to
-/// their case, and folds `ſ` to `s`.
-fn entries(name: &str, value: &Json) -> Option<BTreeMap<Value, Value>> {
-    let name = name.to_uppercase().to_lowercase();
-    let labels = name.ends_with("annotations") || (name.ends_with("labels") && name != "matchlabels");
-    match value {
-        Json::Object(map) if labels => {
-            // Labels and annotations are texts; what else stands among them is not one.
-            let text = |(key, value): (&String, &Json)| Some((key.as_str().into(), value.as_str()?.into()));
-            Some(map.iter().filter_map(text).collect())
+    fn add(&mut self, pairs: Pairs, path: &str) -> Result<(), ShapeError> {
+        // Most objects have many maps and nothing in them that could be reserved: those are free, and so not counted.
+        if !pairs.keys().any(|key| pairs::may_be_reserved(key)) {
+            return Ok(());
         }
-        Json::Array(pairs) if labels => {
-            let pairs: BTreeMap<_, _> = pairs.iter().filter_map(pair).collect();
-            (!pairs.is_empty()).then_some(pairs)
+        if path.len() > PATH_BYTES_MAX {
+            return wrong(path, "a map of labels or annotations", "within a path of 4096 bytes");
         }
-        Json::Array(names) if name.ends_with("finalizers") => {
-            Some(names.iter().filter_map(Json::as_str).map(|name| (name.into(), "".into())).collect())
+        // A key that stands twice has two values, of which a controller takes one or the other.
+        for layer in 0..pairs.values().map(BTreeSet::len).max().unwrap_or_default() {
+            if self.found.len() >= MAPS_MAX {
+                return wrong(path, "one more map of labels or annotations", "among the first 1000");
+            }
+            let entries = pairs.iter().filter_map(|(key, values)| Some((key, values.iter().nth(layer)?)));
+            let entries: BTreeMap<Value, Value> =
+                entries.map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect();
+            let path = if layer == 0 { path.to_owned() } else { format!("{path} ({})", layer + 1) };
+            self.found.insert(path, Value::from(entries));
         }
-        Json::Array(owners) if name.ends_with("ownerreferences") => {
-            Some(owners.iter().map(|owner| (named(owner), "".into())).collect())
-        }
-        _ => None,
+        Ok(())
     }
 }
 
-/// A label that is written `{name, value}` or `{key, value}`.
-fn pair(entry: &Json) -> Option<(Value, Value)> {
-    let key = ["name", "key"].iter().find_map(|key| entry.get(key).and_then(Json::as_str))?;
-    Some((key.into(), entry.get("value")?.as_str()?.into()))
+fn wrong(path: &str, found: &'static str, wanted: &'static str) -> Result<(), ShapeError> {
+    Err(ShapeError { path: path.chars().take(200).collect(), found, wanted })
 }
 
-/// An owner as a key: it begins with the apiVersion, by which it is reserved.
-fn named(owner: &Json) -> Value {
-    let text = |key: &&str| owner.get(key).and_then(Json::as_str).unwrap_or_default();
-    ["apiVersion", "kind", "name", "uid"].iter().map(text).collect::<Vec<_>>().join(" ").trim_end().into()
-}
-
-fn add(entries: BTreeMap<Value, Value>, path: &str, found: &mut Maps) -> Result<(), ShapeError> {
-    let wrong = |found, wanted| Err(ShapeError { path: path.chars().take(200).collect(), found, wanted });
-    if found.len() >= MAPS_MAX {
-        return wrong("one more map of labels or annotations", "among the first 1000");
+/// A key that could be read as several steps, or as the number of a map, is quoted: no two places have one path.
+fn push_key(path: &mut String, key: &str) {
+    let plain = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-' | '$' | '/' | ':');
+    if key.is_empty() || !key.chars().all(plain) {
+        let _ = write!(path, "[{}]", Json::from(key));
+        return;
     }
-    if path.len() > PATH_BYTES_MAX {
-        return wrong("a map of labels or annotations", "within a path of 4096 bytes");
+    if !path.is_empty() {
+        path.push('.');
     }
-    found.insert(path.to_owned(), Value::from(entries));
-    Ok(())
+    path.push_str(key);
 }
 
 fn nests(value: &Json) -> bool {

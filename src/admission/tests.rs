@@ -125,6 +125,39 @@ fn an_object_of_a_shape_no_api_server_lets_through_is_a_failure() {
     check("CREATE", &json!([]), &Json::Null, Outcome::Error, "`object` is a list, not an object");
 }
 
+/// What is said of a review in `kube-system`, where policies match.
+fn in_platform(operation: &str, user: &str, object: &Json, old: &Json) -> String {
+    let body = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": "u", "resource": {"group": "", "version": "v1", "resource": "configmaps"}, "namespace": "kube-system",
+        "operation": operation, "userInfo": {"username": user}, "object": object, "oldObject": old}});
+    let body = serde_json::to_vec(&body).unwrap().into();
+    let review = review::decode(body, Endpoint::Validate, &|_| Wanted::everything()).unwrap();
+    let verdict = decided(&law(&[("none", "deny contains \"never\" if input.now == \"\"")]), &review);
+    if verdict.outcome() == Outcome::Allow { "allowed".to_owned() } else { message::denial(&verdict) }
+}
+
+#[test]
+fn what_cannot_be_judged_is_denied_in_platform_namespaces_too() {
+    let (some, none) = (json!({"metadata": {}}), Json::Null);
+    assert_eq!(in_platform("CREATE", "alice@acme.io", &some, &none), "allowed");
+    for (operation, user, object, says) in [
+        ("PATCH", "alice@acme.io", &some, "no operation that this gate can judge"),
+        ("CREATE", "", &some, "`request.userInfo.username` is missing or empty"),
+        ("CREATE", "alice@acme.io", &json!([]), "`object` is a list, not an object"),
+        ("CREATE", "alice@acme.io", &json!(0), "`object` is a number, not an object"),
+        (
+            "CREATE",
+            "alice@acme.io",
+            &json!({"metadata": {"labels": []}}),
+            "`object.metadata.labels` is a list",
+        ),
+        ("CREATE", "alice@acme.io", &none, "CREATE without `request.object`"),
+    ] {
+        let said = in_platform(operation, user, object, &none);
+        assert!(said.contains(says), "{operation} {object}: {said}");
+    }
+}
+
 #[test]
 fn a_sandbox_expires_by_the_time_of_the_review() {
     let law = law(&[("e", "deny contains \"over\" if input.tenancy.namespace.expired == true")]);

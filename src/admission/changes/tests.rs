@@ -124,6 +124,11 @@ fn an_object_that_lives_on_keeps_its_finalizers() {
     removal(&alive(json!(["a"])), &alive(json!([])), false);
     let null = |finalizers: Json| json!({"metadata": {"deletionTimestamp": null, "finalizers": finalizers}});
     removal(&null(json!(["a"])), &null(json!([])), false);
+    for odd in [json!(""), json!(0), json!(true), json!({}), json!([]), json!("soon")] {
+        let odd =
+            |finalizers: Json| json!({"metadata": {"deletionTimestamp": odd, "finalizers": finalizers}});
+        removal(&odd(json!(["a"])), &odd(json!([])), false);
+    }
     // Only the old object can say that it is dying: the new one is the requester's.
     removal(&alive(json!(["a"])), &dying(&json!([])), false);
 }

@@ -78,8 +78,11 @@ fn makes(owner: (&str, &str)) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// The controlling owner, and where its name says so, the owner's owner: a ReplicaSet is called after its Deployment and
-/// the hash that its Pods carry, a Job after its CronJob and a number.
+/// What a controller makes of random bytes for the hash of a template; `apimachinery`'s `rand.SafeEncodeString`.
+const HASH_LETTERS: &str = "bcdfghjklmnpqrstvwxz2456789";
+
+/// The one controlling owner, and where its name is as controllers write it, the owner's owner: a ReplicaSet is called after
+/// its Deployment and the hash that its Pods carry, a Job after its CronJob and the minute. A review does not show more.
 fn ancestors(object: &Value) -> Vec<Named> {
     let mut found = Vec::new();
     let Ok(Some(metadata)) = member(object, "object", "metadata") else { return found };
@@ -90,39 +93,45 @@ fn ancestors(object: &Value) -> Vec<Named> {
         Ok(Some(Value::String(text))) => text.to_string(),
         _ => String::new(),
     };
-    for owner in
-        owners.iter().filter(|owner| matches!(member(owner, "", "controller"), Ok(Some(Value::Bool(true)))))
-    {
-        let (kind, name) = (text(owner, "kind"), text(owner, "name"));
-        let api_version = text(owner, "apiVersion");
-        let resource = match (api_version.as_str(), kind.as_str()) {
-            ("apps/v1", "Deployment") => ("apps", "deployments"),
-            ("apps/v1", "ReplicaSet") => ("apps", "replicasets"),
-            ("apps/v1", "StatefulSet") => ("apps", "statefulsets"),
-            ("apps/v1", "DaemonSet") => ("apps", "daemonsets"),
-            ("batch/v1", "Job") => ("batch", "jobs"),
-            ("batch/v1", "CronJob") => ("batch", "cronjobs"),
-            ("v1", "ReplicationController") => ("", "replicationcontrollers"),
-            _ => continue,
-        };
-        let hash =
-            member(metadata, "", "labels").ok().flatten().map(|labels| text(labels, "pod-template-hash"));
-        let above = match resource {
-            ("apps", "replicasets") => {
-                let hash = hash.filter(|hash| !hash.is_empty());
-                hash.and_then(|hash| name.strip_suffix(&format!("-{hash}")).map(str::to_owned))
-                    .map(|name| ("apps", "deployments", name))
+    let controls = |owner: &&Value| matches!(member(owner, "", "controller"), Ok(Some(Value::Bool(true))));
+    let mut controlling = owners.iter().filter(controls);
+    // An API server lets one owner control an object.
+    let (Some(owner), None) = (controlling.next(), controlling.next()) else { return found };
+    let (api_version, kind, name) = (text(owner, "apiVersion"), text(owner, "kind"), text(owner, "name"));
+    let resource = match (api_version.as_str(), kind.as_str()) {
+        ("apps/v1", "Deployment") => ("apps", "deployments"),
+        ("apps/v1", "ReplicaSet") => ("apps", "replicasets"),
+        ("apps/v1", "StatefulSet") => ("apps", "statefulsets"),
+        ("apps/v1", "DaemonSet") => ("apps", "daemonsets"),
+        ("batch/v1", "Job") => ("batch", "jobs"),
+        ("batch/v1", "CronJob") => ("batch", "cronjobs"),
+        ("v1", "ReplicationController") => ("", "replicationcontrollers"),
+        _ => return found,
+    };
+    let above = name.rsplit_once('-').filter(|(above, _)| !above.is_empty()).and_then(|(above, end)| {
+        let labels = || member(metadata, "", "labels").ok().flatten();
+        match resource {
+            ("apps", "replicasets") if is_hash(end) => {
+                let same = labels().is_some_and(|labels| text(labels, "pod-template-hash") == end);
+                same.then_some(("apps", "deployments", above.to_owned()))
             }
-            ("batch", "jobs") => name
-                .rsplit_once('-')
-                .filter(|(_, number)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
-                .map(|(name, _)| ("batch", "cronjobs", name.to_owned())),
+            ("batch", "jobs") if is_minute(end) => Some(("batch", "cronjobs", above.to_owned())),
             _ => None,
-        };
-        found.push((resource.0, resource.1, name));
-        found.extend(above);
-    }
+        }
+    });
+    found.push((resource.0, resource.1, name.clone()));
+    found.extend(above);
     found
+}
+
+/// A 32-bit number in decimals, letter by letter in others.
+fn is_hash(text: &str) -> bool {
+    (1..=10).contains(&text.len()) && text.chars().all(|letter| HASH_LETTERS.contains(letter))
+}
+
+/// A minute since 1970: eight digits until 2160.
+fn is_minute(text: &str) -> bool {
+    text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]

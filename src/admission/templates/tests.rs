@@ -15,13 +15,13 @@ fn told(resource: &str, object: &Json, old: &Json) -> Vec<(String, Json, Json)> 
 #[test]
 fn maps_are_found_wherever_they_stand_in_a_custom_resource() {
     let object = json!({
-        "metadata": {"labels": {"own": "1"}},
+        "metadata": {"labels": {"x.io/own": "1"}},
         "spec": {
-            "template": {"metadata": {"labels": {"a": "1"}}},
-            "secretTemplate": {"Annotations": {"b": "1"}},
-            "solvers": [{"http01": {"podTemplate": {"metadata": {"annotations": {"c": "1"}}}}}],
-            "selector": {"labels": {"selected": "1"}},
-            "workloadSelector": {"labels": {"selected": "1"}},
+            "template": {"metadata": {"labels": {"x.io/a": "1"}}},
+            "secretTemplate": {"Annotations": {"x.io/b": "1"}},
+            "solvers": [{"http01": {"podTemplate": {"metadata": {"annotations": {"x.io/c": "1"}}}}}],
+            "selector": {"labels": {"x.io/selected": "1"}},
+            "workloadSelector": {"labels": {"x.io/selected": "1"}},
             "labels": ["a list"],
         },
     });
@@ -43,15 +43,18 @@ fn what_was_there_before_stands_beside_it() {
     let kind = "resourceclaimtemplates.resource.k8s.io";
     let field = "spec.metadata.labels".to_owned();
     assert_eq!(
-        told(kind, &with(json!({"a": "2"})), &with(json!({"a": "1"}))),
-        [(field.clone(), json!({"a": "2"}), json!({"a": "1"}))]
+        told(kind, &with(json!({"x.io/a": "2"})), &with(json!({"x.io/a": "1"}))),
+        [(field.clone(), json!({"x.io/a": "2"}), json!({"x.io/a": "1"}))]
     );
-    assert_eq!(told(kind, &json!({}), &with(json!({"a": "1"}))), [(field, json!({}), json!({"a": "1"}))]);
+    assert_eq!(
+        told(kind, &json!({}), &with(json!({"x.io/a": "1"}))),
+        [(field, json!({}), json!({"x.io/a": "1"}))]
+    );
 }
 
 #[test]
 fn the_kinds_of_kubernetes_are_not_searched() {
-    let object = json!({"spec": {"template": {"metadata": {"labels": {"a": "1"}}}}});
+    let object = json!({"spec": {"template": {"metadata": {"labels": {"x.io/a": "1"}}}}});
     for kind in ["configmaps", "deployments.apps", "networkpolicies.networking.k8s.io"] {
         assert_eq!(told(kind, &object, &json!({})), []);
     }
@@ -60,7 +63,7 @@ fn the_kinds_of_kubernetes_are_not_searched() {
 
 #[test]
 fn more_maps_than_can_be_told_are_an_error() {
-    let many: Vec<Json> = (0..2000).map(|_| json!({"labels": {"a": "1"}})).collect();
+    let many: Vec<Json> = (0..2000).map(|_| json!({"labels": {"x.io/a": "1"}})).collect();
     let review =
         review(Endpoint::Validate, "CREATE", "rollouts.argoproj.io", &json!({"spec": many}), &Json::Null);
     let said = value(&review).unwrap_err().to_string();
@@ -69,13 +72,13 @@ fn more_maps_than_can_be_told_are_an_error() {
 
 #[test]
 fn a_map_is_found_however_deep_and_holds_texts_alone() {
-    let mut object = json!({"labels": {"a": "1", "b": {"labels": {"c": "2"}}, "d": 3}});
+    let mut object = json!({"labels": {"x.io/a": "1", "b": {"labels": {"x.io/c": "2"}}, "d": 3}});
     for _ in 0..300 {
         object = json!({"x": object});
     }
     let told = told("widgets.example.com", &json!({"spec": object}), &json!({}));
     let entries: Vec<&Json> = told.iter().map(|(_, entries, _)| entries).collect();
-    assert_eq!(entries, [&json!({"a": "1"}), &json!({"c": "2"})]);
+    assert_eq!(entries, [&json!({"x.io/a": "1"}), &json!({"x.io/c": "2"})]);
 }
 
 #[test]
@@ -84,7 +87,7 @@ fn a_path_has_a_bound() {
         Endpoint::Validate,
         "CREATE",
         "widgets.example.com",
-        &json!({"spec": {"k".repeat(5000): {"labels": {"a": "1"}}}}),
+        &json!({"spec": {"k".repeat(5000): {"labels": {"x.io/a": "1"}}}}),
         &Json::Null,
     );
     assert!(value(&review).unwrap_err().to_string().ends_with("not within a path of 4096 bytes"));
@@ -109,7 +112,7 @@ fn finalizers_and_owners_of_a_template_are_maps_too() {
             (at("finalizers"), json!({"kubenova.io/hold": "", "example.com/mine": ""}), json!({})),
             (
                 at("ownerReferences"),
-                json!({"core.oam.dev/v1beta1 Application a": "", "core.oam.dev/v1beta1 Application b 7": "", " Pod": "", "": ""}),
+                json!({"core.oam.dev/v1beta1 Application a": "", "core.oam.dev/v1beta1 Application b 7": "", " Pod": "", "x": ""}),
                 json!({})
             ),
         ]
@@ -118,17 +121,17 @@ fn finalizers_and_owners_of_a_template_are_maps_too() {
 
 #[test]
 fn a_map_is_found_by_the_end_of_its_name() {
-    let labels = json!({"a": "1"});
+    let labels = json!({"x.io/a": "1"});
     let object = json!({"spec": {
         "podLabels": labels, "podAnnotations": labels, "podMetadata": {"labels": labels}, "pod_labels": labels,
         "inheritedMetadata": {"annotations": labels}, "jobTargetRef": {"template": {"metadata": {"labels": labels}}},
-        "fromEndpoints": [{"matchLabels": labels}], "podSelector": {"matchLabels": labels}, "labelsText": labels,
-        "pod": {"extraLabels": [{"name": "a", "value": "1"}, {"key": "b", "value": "2"}, {"name": "c"}, "d"], "labelſ": labels},
+        "fromEndpoints": [{"matchLabels": labels}], "podSelector": {"matchLabels": labels}, "podLabelSelectors": labels,
+        "pod": {"extraLabels": [{"name": "x.io/a", "value": "1"}, {"key": "b", "value": "2"}, {"name": "c"}, "d"], "labelſ": labels},
     }});
     let told = told("clusters.example.com", &object, &json!({}));
     assert_eq!(
         told.iter().find(|(field, ..)| field.ends_with("extraLabels")).unwrap().1,
-        json!({"a": "1", "b": "2"})
+        json!({"x.io/a": "1", "b": "2", "c": ""})
     );
     let fields: Vec<&str> = told.iter().map(|(field, ..)| field.as_str()).collect();
     assert_eq!(
@@ -148,9 +151,9 @@ fn a_map_is_found_by_the_end_of_its_name() {
 
 #[test]
 fn a_map_at_the_top_is_found() {
-    let labels = json!({"a": "1"});
+    let labels = json!({"x.io/a": "1"});
     let object = json!({
-        "metadata": {"labels": labels}, "Metadata": {"labels": labels}, "podLabels": labels, "finalizers": ["a"],
+        "metadata": {"labels": labels}, "Metadata": {"labels": labels}, "podLabels": labels, "finalizers": ["x.io/a"],
         "podSelector": {"labels": labels},
     });
     let told = told("widgets.example.com", &object, &json!({}));
@@ -164,10 +167,146 @@ fn an_object_as_deep_as_kubernetes_reads_is_searched() {
     let body = format!(
         r#"{{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {{"uid": "u",
         "resource": {{"group": "example.com", "version": "v1", "resource": "things"}}, "operation": "CREATE",
-        "object": {{"podLabels": {{"a": "1"}}, "spec": {deep}}}}}}}"#
+        "object": {{"podLabels": {{"x.io/a": "1"}}, "spec": {deep}}}}}}}"#
     );
     let nothing = |_: &Header| std::sync::Arc::default();
     let review =
         super::super::review::decode(body.into_bytes().into(), Endpoint::Validate, &nothing).unwrap();
     assert_eq!(as_json(&value(&review).unwrap())[0]["field"], "podLabels");
+}
+
+/// The fields and entries that are told of a custom resource.
+fn entries(object: &Json) -> Vec<(String, Json)> {
+    told("widgets.example.com", object, &json!({})).into_iter().map(|(field, new, _)| (field, new)).collect()
+}
+
+#[test]
+fn no_two_places_have_one_path() {
+    let (bad, good) = (json!({"x.io/bad": "1"}), json!({"x.io/good": "1"}));
+    for object in [
+        json!({"spec": {"podTemplate": {"metadata": {"annotations": bad}, "metadata.annotations": good}}}),
+        json!({"podTemplate": {"metadata": {"labels": bad}}, "podTemplate.metadata": {"labels": good}}),
+        json!({"t": [{"labels": bad}], "t[0]": {"labels": good}}),
+        json!({"spec": {"t": {"labels": bad}}, "spec.t": {"labels": good}}),
+        json!({"": {"labels": bad}, "labels": good}),
+        json!({"t": {"": {"labels": bad}, "labels": good}}),
+        json!({"t": {"\"": {"labels": bad}, "[\"\\\"\"]": {"labels": good}}}),
+        json!({"t": {"labels": [{"name": "x.io/bad", "value": "0"}, {"name": "x.io/bad", "value": "1"}], "labels (2)": good}}),
+    ] {
+        let told = entries(&object);
+        assert!(told.iter().any(|(_, entries)| *entries == bad), "{object} {told:?}");
+        assert!(told.iter().any(|(_, entries)| *entries == good), "{object} {told:?}");
+    }
+    let real = json!({"t": {"metadata": {"labels": bad}}});
+    for other in [json!({"t.metadata.labels": bad}), json!({"t.metadata": {"labels": bad}})] {
+        let told = told("widgets.example.com", &real, &other);
+        let (_, _, old) = told.iter().find(|(field, ..)| field == "t.metadata.labels").unwrap();
+        assert_eq!(old, &json!({}), "{other}");
+    }
+}
+
+#[test]
+fn labels_are_read_in_every_shape() {
+    let key = "x.io/a";
+    for (name, value, expected) in [
+        ("podLabel", json!({key: "1"}), vec!["1"]),
+        ("annotation", json!({key: "1"}), vec!["1"]),
+        ("labelsToApply", json!({key: "1"}), vec!["1"]),
+        ("labelsTemplate", json!({key: "1"}), vec!["1"]),
+        ("labelMap", json!({key: "1"}), vec!["1"]),
+        ("ANNOTATIONSToAdd", json!({key: "1"}), vec!["1"]),
+        ("labels", json!({key: 5}), vec!["5"]),
+        ("labels", json!({key: {"value": "1"}}), vec![r#"{"value":"1"}"#]),
+        ("labels", json!({key: null}), vec![""]),
+        ("labels", json!([{"key": key}]), vec![""]),
+        ("labels", json!([{"key": key, "value": true}]), vec!["true"]),
+        ("labels", json!([{"name": "other", "key": key, "value": "1"}]), vec!["1"]),
+        ("labels", json!([{"key": key, "value": "1"}, {"key": key, "value": "2"}]), vec!["1", "2"]),
+        ("labels", json!([{"key": key, "Key": "b", "value": "1", "Value": "2"}]), vec!["1", "2"]),
+        ("labels", json!([{"Key": key, "VALUE": "1"}]), vec!["1"]),
+        ("labels", json!([{"label": key, "value": "1"}]), vec!["1"]),
+        ("labels", json!([{key: "1"}]), vec!["1"]),
+        ("labels", json!([[key, "1"]]), vec![""]),
+        ("labels", json!([format!("{key}=1"), format!("{key}: 2")]), vec!["1", "2"]),
+        ("labels", json!(format!("b=1,{key}=1")), vec!["1"]),
+        ("labels", json!(format!("b=1 {key}=1")), vec!["1"]),
+        ("labelsTemplate", json!(format!("{{{{ if x }}}}{key}: \"1\"\n{{{{ end }}}}")), vec!["1"]),
+        ("labels", json!(format!("{{\"{key}\": \"1\"}}")), vec!["1"]),
+    ] {
+        let told = entries(&json!({"spec": {name: value}}));
+        let values: Vec<&str> = told.iter().filter_map(|(_, entries)| entries[key].as_str()).collect();
+        assert_eq!(values, expected, "{name} {value} {told:?}");
+    }
+    // The names of labels to look at are none to set.
+    assert_eq!(
+        entries(
+            &json!({"spec": {"podTargetLabels": [key], "labelSelectors": [{"matchLabels": {key: "1"}}]}})
+        ),
+        []
+    );
+}
+
+#[test]
+fn finalizers_and_owners_are_read_in_every_shape() {
+    let (name, owner) = ("x.io/hold", "x.io/v1 App a 7");
+    for value in [
+        json!(name),
+        json!([name]),
+        json!({name: true}),
+        json!({"a": name}),
+        json!([{"name": name}]),
+        json!([[name]]),
+    ] {
+        for field in ["finalizer", "finalizers", "Finalizers"] {
+            let told = entries(&json!({"spec": {field: value}}));
+            assert_eq!(told[0].1[name], "", "{field} {value} {told:?}");
+        }
+    }
+    let fields = json!({"apiVersion": "x.io/v1", "kind": "App", "name": "a", "uid": "7"});
+    let odd = json!({"APIVersion": "x.io/v1", "Kind": "App", "Name": "a", "UID": "7"});
+    for value in
+        [json!([fields]), fields.clone(), odd.clone(), json!([odd]), json!({"a": fields}), json!(owner)]
+    {
+        for field in ["ownerReferences", "ownerReference", "OwnerReferences", "ownerRef"] {
+            let told = entries(&json!({"spec": {field: value}}));
+            assert_eq!(told[0].1[owner], "", "{field} {value} {told:?}");
+        }
+    }
+}
+
+#[test]
+fn maps_without_a_key_that_could_be_reserved_are_not_counted() {
+    let rule =
+        json!({"alert": "a", "labels": {"severity": "page"}, "annotations": {"summary": "https://a/b"}});
+    let mut rules = vec![rule; 2000];
+    rules.push(json!({"labels": {"kubenova.app": "a"}}));
+    let told = entries(&json!({"spec": {"groups": [{"rules": rules}]}}));
+    assert_eq!(told, [("spec.groups[0].rules[2000].labels".to_owned(), json!({"kubenova.app": "a"}))]);
+}
+
+#[test]
+fn selectors_of_istio_are_free() {
+    let labels = json!({"x.io/a": "1"});
+    let object = json!({"spec": {
+        "subsets": [{"name": "v1", "labels": labels}], "http": [{"match": [{"sourceLabels": labels}]}],
+    }});
+    assert_eq!(told("destinationrules.networking.istio.io", &object, &json!({})), []);
+    assert_eq!(told("destinationrules.example.com", &object, &json!({})).len(), 2);
+}
+
+#[test]
+fn what_is_read_of_texts_and_nested_values_has_a_bound() {
+    let mut nested = json!({"text": "x".repeat(5000)});
+    for _ in 0..300 {
+        nested = json!({"labels": {"x.io/a": nested}});
+    }
+    for spec in [nested, json!({"labels": "x.io/a:".repeat(300_000)})] {
+        let review =
+            review(Endpoint::Validate, "CREATE", "widgets.example.com", &json!({"spec": spec}), &Json::Null);
+        let said = value(&review).unwrap_err().to_string();
+        assert!(said.ends_with("not within 1 MiB of them"), "{said}");
+    }
+    let twice = json!({"labels": (0..2000).map(|at| format!("x.io/a={at}")).collect::<Vec<_>>()});
+    let review = review(Endpoint::Validate, "CREATE", "widgets.example.com", &twice, &Json::Null);
+    assert!(value(&review).unwrap_err().to_string().ends_with("not among the first 1000"));
 }

@@ -79,9 +79,8 @@ pub fn parse(name: &str, text: &str) -> anyhow::Result<Vec<Document>> {
     let mut documents = Vec::new();
     for (index, value) in objects.into_iter().enumerate() {
         let number = index + 1;
-        let has = |key: &str| value.get(key).and_then(Json::as_str).is_some_and(|text| !text.is_empty());
-        if !(has("apiVersion") && has("kind")) {
-            bail!("`{name}` document {number}: no Kubernetes object; it needs `apiVersion` and `kind`");
+        if let Some(why) = broken(&value) {
+            bail!("`{name}` document {number}: {why}");
         }
         documents.push(Document { source: name.to_owned(), number, value, verbatim: None });
     }
@@ -119,11 +118,18 @@ fn values(name: &str, text: &str) -> anyhow::Result<Vec<Json>> {
 pub fn unroll(mut value: Json, out: &mut Vec<Json>) {
     let kind = value.get("kind").and_then(Json::as_str).unwrap_or_default().to_owned();
     let version = value.get("apiVersion").cloned().unwrap_or_default();
-    let items = kind.strip_suffix("List").and_then(|kind| match value.get_mut("items").map(Json::take) {
-        Some(Json::Array(items)) => Some((kind, items)),
+    let items = kind.strip_suffix("List").and_then(|kind| match value.get_mut("items") {
+        Some(Json::Array(items)) => Some((kind, std::mem::take(items))),
         _ => None,
     });
-    let Some((kind, items)) = items else { return out.push(value) };
+    let Some((kind, items)) = items else {
+        // Go writes an empty list as null.
+        let empty = is_list(&value) && value.get("items").is_none_or(Json::is_null);
+        if !empty {
+            out.push(value);
+        }
+        return;
+    };
     for mut item in items {
         if let Some(fields) = item.as_object_mut().filter(|_| !kind.is_empty()) {
             fields.entry("kind").or_insert_with(|| kind.into());
@@ -131,6 +137,23 @@ pub fn unroll(mut value: Json, out: &mut Vec<Json>) {
         }
         unroll(item, out);
     }
+}
+
+/// Whether a value is a list by its kind; an object of a kind that is called so has a name.
+fn is_list(value: &Json) -> bool {
+    let text = |at: &str| value.pointer(at).and_then(Json::as_str).unwrap_or_default();
+    let kind = text("/kind");
+    kind == "List"
+        || (kind.ends_with("List") && value.get("items").is_some() && text("/metadata/name").is_empty())
+}
+
+/// Why a value that was unrolled is no object that can be judged.
+pub fn broken(value: &Json) -> Option<&'static str> {
+    let has = |key: &str| value.get(key).and_then(Json::as_str).is_some_and(|text| !text.is_empty());
+    if is_list(value) {
+        return Some("a list whose `items` is not a list; nothing in it was judged");
+    }
+    (!(has("apiVersion") && has("kind"))).then_some("no Kubernetes object; it needs `apiVersion` and `kind`")
 }
 
 #[cfg(test)]
@@ -155,6 +178,22 @@ mod tests {
         check("{apiVersion: v1, kind: Pod}", &["Pod"]);
         check("---\n# Source: chart/templates/empty.yaml\n---\n", &[]);
         check(r#"{"apiVersion": "v1", "items": [], "kind": "List"}"#, &[]);
+        check(r#"{"apiVersion": "v1", "items": null, "kind": "List"}"#, &[]);
+        check("apiVersion: v1\nkind: AllowList\nmetadata: {name: a}\nitems: {a: b}\n", &["AllowList"]);
+    }
+
+    #[test]
+    fn a_list_whose_items_are_no_list_is_refused() {
+        for items in ["{a: {apiVersion: v1, kind: Pod}}", "text", "0", "true"] {
+            for kind in ["List", "PodList"] {
+                let text = format!("apiVersion: v1\nkind: {kind}\nitems: {items}\n");
+                let error = parse("x.yaml", &text).expect_err(&text).to_string();
+                assert!(
+                    error.ends_with("a list whose `items` is not a list; nothing in it was judged"),
+                    "{error}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::source::{Content, Of, Piece, Place};
 use crate::admission::ask::Document;
 use crate::admission::ask::kinds::Resource;
-use crate::cli::review::read::unroll;
+use crate::cli::review::read::{broken, unroll};
 use crate::cli::yaml;
 
 /// Values of one YAML document; a `List` of ten thousand Pods has about this many.
@@ -17,9 +17,9 @@ pub type Read = Result<(Document, Option<Resource>), (Place, String)>;
 /// Reads a piece. A broken object spoils no other.
 pub fn objects(piece: Piece) -> Vec<Read> {
     let Piece { place, content } = piece;
-    let broken = |line: usize, why: String| vec![Err((Place { line, ..place.clone() }, why))];
+    let failed = |line: usize, why: String| vec![Err((Place { line, ..place.clone() }, why))];
     match content {
-        Content::Broken(why) => broken(place.line, why),
+        Content::Broken(why) => failed(place.line, why),
         Content::Json(text, of) => match serde_json::from_str::<Json>(&text) {
             Ok(value) => match of.as_deref() {
                 // An item is an object, whatever it looks like: nothing in it is unrolled.
@@ -29,14 +29,14 @@ pub fn objects(piece: Piece) -> Vec<Read> {
             Err(error) => {
                 let why = error.to_string();
                 let why = why.rsplit_once(" at line ").map_or(why.as_str(), |(before, _)| before);
-                broken(place.line + error.line().saturating_sub(1), why.to_owned())
+                failed(place.line + error.line().saturating_sub(1), why.to_owned())
             }
         },
         Content::Yaml(text) => match yaml::documents(&text, &options()) {
             Ok(values) => unrolled(values, &place, &item_lines(&text)),
             Err(error) => {
                 let within = error.location().map_or(1, |at| usize::try_from(at.line()).unwrap_or(1));
-                broken(place.line + within.saturating_sub(1), sentence(&error))
+                failed(place.line + within.saturating_sub(1), sentence(&error))
             }
         },
     }
@@ -79,9 +79,8 @@ fn unrolled(values: Vec<Json>, place: &Place, lines: &[usize]) -> Vec<Read> {
 }
 
 fn document(value: Json, place: Place, resource: Option<Resource>) -> Read {
-    let has = |key: &str| value.get(key).and_then(Json::as_str).is_some_and(|text| !text.is_empty());
-    if !(has("apiVersion") && has("kind")) {
-        return Err((place, "no Kubernetes object; it needs `apiVersion` and `kind`".to_owned()));
+    if let Some(why) = broken(&value) {
+        return Err((place, why.to_owned()));
     }
     let source = place.source.to_string();
     Ok((Document { source, number: place.line, value, verbatim: None }, resource))

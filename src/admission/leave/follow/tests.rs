@@ -123,3 +123,34 @@ fn the_name_that_all_controllers_share_is_followed_by_the_owner() {
         assert_eq!(found, expected, "{objects} {who} {resource} {metadata}");
     }
 }
+
+#[test]
+fn names_that_no_controller_writes_lead_nowhere() {
+    let deployment = json!({"resource": "deployments.apps", "name": "web"});
+    let cron = json!({"resource": "cronjobs.batch", "name": "nightly"});
+    let pod_of = |hash: &str| {
+        let mut metadata = owned("apps/v1", "ReplicaSet", &format!("web-{hash}"));
+        metadata["labels"]["pod-template-hash"] = json!(hash);
+        lifted(&deployment, "replicaset-controller", "pods", &metadata)
+    };
+    assert!(pod_of("6b7f4d8c9"));
+    for hash in ["abc", "", "b-c", "bbbbbbbbbbb", "B4"] {
+        assert!(!pod_of(hash), "{hash}");
+    }
+    for name in ["nightly-1", "nightly-291234567", "nightly-2912345x", "-29123456"] {
+        assert!(!lifted(&cron, "job-controller", "pods", &owned("batch/v1", "Job", name)), "{name}");
+    }
+}
+
+#[test]
+fn two_owners_in_control_lead_nowhere() {
+    let deployment = json!({"namespace": NAMESPACE, "resource": "deployments.apps", "name": "web"});
+    let mut both = owned("apps/v1", "Deployment", "other");
+    let second = owned("apps/v1", "Deployment", "web")["ownerReferences"][0].clone();
+    both["ownerReferences"].as_array_mut().unwrap().push(second.clone());
+    for who in ["deployment-controller", "system:kube-controller-manager"] {
+        assert!(!lifted(&deployment, who, "replicasets.apps", &both), "{who}");
+    }
+    both["ownerReferences"][0]["controller"] = json!(false);
+    assert!(lifted(&deployment, "deployment-controller", "replicasets.apps", &both));
+}

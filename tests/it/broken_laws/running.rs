@@ -49,13 +49,13 @@ const ROWS: &[Row] = &[
     ("says-null", "deny contains null if input.request.name", "evaluation", "`deny` holds null"),
     (
         "says-nothing",
-        "deny contains {\"field\": \"a\"} if input.request.name",
+        "deny contains object.remove({\"field\": \"a\", \"msg\": \"b\"}, [\"msg\"]) if input.request.name",
         "evaluation",
         "`deny` holds a finding without msg",
     ),
     (
         "says-too-much",
-        "deny contains {\"msg\": \"a\", \"severity\": \"low\"} if input.request.name",
+        "deny contains object.union({\"msg\": \"a\"}, {\"severity\": \"low\"}) if input.request.name",
         "evaluation",
         "`deny` holds a finding with the key \"severity\"",
     ),

@@ -69,7 +69,19 @@ fn review(
         }
     }
     // The one thing kube-apiserver tells by the kind: what no webhook is shown.
-    let kind = if plural == "mutatingadmissionpolicies" { "MutatingAdmissionPolicy" } else { "Any" };
+    // And what the gate knows of the kinds that are written without end.
+    let kind = match plural {
+        "mutatingadmissionpolicies" => "MutatingAdmissionPolicy",
+        "endpoints" => "Endpoints",
+        "endpointslices" => "EndpointSlice",
+        "events" => "Event",
+        "leases" => "Lease",
+        "pods" => "Pod",
+        "deployments" => "Deployment",
+        "jobs" => "Job",
+        "services" => "Service",
+        _ => "Any",
+    };
     let mut object = object.clone();
     if operation != "CONNECT"
         && let Some(fields) = object.as_object_mut()

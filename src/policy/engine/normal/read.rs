@@ -175,9 +175,9 @@ impl Reader<'_> {
             "RawString" => Kind::Scalar(format!("`{}`", self.literal(inner)?)),
             "Number" | "Bool" | "Null" => Kind::Scalar(self.literal(inner)?),
             "Var" => self.variable(inner)?,
-            "Array" => Kind::Array(self.exprs(list(inner, "items"))?),
+            "Array" => Kind::Array(self.members(inner)?),
             "Set" => {
-                let mut items = self.exprs(list(inner, "items"))?;
+                let mut items = self.members(inner)?;
                 items.sort_by_cached_key(order);
                 Kind::Set(items)
             }
@@ -213,6 +213,18 @@ impl Reader<'_> {
     fn literal(&self, inner: &Json) -> Result<String, String> {
         let text = inner.get("span").and_then(|at| span(self.text, at));
         text.ok_or_else(|| "a literal without a place".to_owned())
+    }
+
+    /// `{x | (…)}` is a comprehension in OPA, and to the engine a union in a set (regorus 0.14.1, `parser.rs`).
+    fn members(&self, inner: &Json) -> Result<Vec<Expr>, String> {
+        let items = self.exprs(list(inner, "items"))?;
+        match items.as_slice() {
+            [Expr { kind: Kind::Infix("|", _), place }] => Err(format!(
+                "line {}: `|` here is read as a union and not as a comprehension; write `true;` behind it, or give the union a name",
+                place.0
+            )),
+            _ => Ok(items),
+        }
     }
 
     fn fields(&self, inner: &Json) -> Result<Vec<(Expr, Expr)>, String> {

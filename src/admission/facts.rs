@@ -320,11 +320,13 @@ fn claimed_tenants(snapshot: &Snapshot, review: &Review) -> Result<Vec<String>, 
         {
             slugs.push(slug.to_owned());
         }
-        // An id of an App may be held by another tenant, and then it is not free.
+        // An id of an App may be held by another tenant, be it as that of an App, and then it is not free.
         let Some(id) = member(labels, "object.metadata.labels", &app_key)? else { continue };
         let id = text(id, "object.metadata.labels")?;
-        let holders = snapshot.apps.iter().filter(|(_, app)| *app.id == *id);
-        slugs.extend(holders.filter_map(|(path, _)| Some(path.split_once('/')?.0.to_owned())));
+        let apps = snapshot.apps.iter().filter(|(_, app)| *app.id == *id).map(|(path, _)| path);
+        let projects = snapshot.projects.iter().filter(|(_, one)| *one.id == *id).map(|(path, _)| path);
+        slugs.extend(apps.chain(projects).filter_map(|path| Some(path.split_once('/')?.0.to_owned())));
+        slugs.extend(snapshot.tenant_by_id(id).map(|(slug, _)| slug.to_owned()));
     }
     Ok(slugs)
 }

@@ -69,7 +69,9 @@ fn with_authentication_vela_writes_as_the_author_and_the_gate_judges_the_author(
     // Without these two the third would hold whatever is written.
     assert!(!allowed("vela", "applications.core.oam.dev").is_empty(), "Vela wrote no Application");
     assert!(!allowed("platform", "deployments.apps").is_empty(), "no Deployment came as its author");
+    // `frontend` stands there from the beginning, as one that Vela deployed.
     let strangers = allowed("vela", "deployments.apps");
+    let strangers: Vec<_> = strangers.into_iter().filter(|line| line["name"] != "frontend").collect();
     assert!(strangers.is_empty(), "{strangers:#?}");
 }
 

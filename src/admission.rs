@@ -47,21 +47,20 @@ use crate::tenancy::snapshot::Kind;
 pub fn decide(law: &PolicySet, facts: &Facts, review: &Review, budget: Budget) -> Verdict {
     let mut verdict = Verdict::new(law, facts, review);
     let Some(operation) = review.header.operation() else {
-        verdict.unknown_operation(&review.header.operation);
+        // Policies are about what has no namespace and about Namespaces, too.
+        if judged(facts.kind) || facts.kind == Kind::Cluster || review.header.is_namespace() {
+            verdict.unknown_operation(&review.header.operation);
+        }
         return verdict;
     };
-    let mut meter = Meter::new(budget);
-    let plan = law.plan(&review.header.query(operation, facts.kind));
-    let matched = judged(facts.kind) || !plan.policies.is_empty();
-    if matched && let Some(missing) = missing(review, operation) {
+    if judged(facts.kind)
+        && let Some(missing) = missing(review, operation)
+    {
         verdict.fail("", "shape", format!("{operation} without `request.{missing}`"));
         return verdict;
     }
-    // An API server names the users whom it has not authenticated, too. In a tenant's namespace policies deny such a user.
-    if matched && !judged(facts.kind) && review.header.user.username.is_empty() {
-        verdict.fail("", "shape", "`request.userInfo.username` is missing or empty".to_owned());
-        return verdict;
-    }
+    let mut meter = Meter::new(budget);
+    let plan = law.plan(&review.header.query(operation, facts.kind));
     let whole;
     // A review that was decoded for another plan lacks what this one reads, and what is missing must not pass for absent.
     let review = if review.covers(&plan) {
@@ -79,11 +78,13 @@ pub fn decide(law: &PolicySet, facts: &Facts, review: &Review, budget: Budget) -
     // The system's own parts may be newer than the gate.
     let newer = matches!(facts.requester.class, Class::System | Class::Node);
     let unknown = || if newer { Ok(()) } else { shape::check_unknown_subresource(review) };
-    let unknown = || if judged(facts.kind) { unknown() } else { Ok(()) };
-    if matched && let Err(error) = shape::check(review).and_then(|()| unknown()) {
+    if judged(facts.kind)
+        && let Err(error) = shape::check(review).and_then(|()| unknown())
+    {
         verdict.fail("", "shape", format!("the object cannot be judged: {error}"));
         return verdict;
     }
+    let matched = judged(facts.kind) || !plan.policies.is_empty();
     if matched && review.cut && !passes_cut(review, facts, operation) {
         verdict.too_deep(decode::DEPTH_MAX);
         return verdict;

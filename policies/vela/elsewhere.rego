@@ -19,31 +19,6 @@ package portcullis.vela_elsewhere
 import data.portcullis.lib.lists
 import data.portcullis.lib.request
 
-# What is no map of labels hides whose the object is. Reviews of access may do without metadata.
-deny contains finding if {
-	not request.is_virtual
-	not readable
-	not input.finalizerRemoval == true
-	finding := {
-		"field": "metadata.labels",
-		"msg": sprintf("cannot be read, so it is unknown whether %s is made for a tenant's App", [request.resource]),
-		"fix": "write metadata as an object, and labels as a map of texts",
-	}
-}
-
-readable if {
-	is_object(input.request.object.metadata)
-	labels := object.get(input.request.object.metadata, "labels", {})
-	labels_of(labels)
-}
-
-labels_of(labels) if labels == null
-
-labels_of(labels) if {
-	is_object(labels)
-	every value in labels { is_string(value) }
-}
-
 # KubeVela deletes and restores what a tracker lists.
 deny contains finding if {
 	tracker

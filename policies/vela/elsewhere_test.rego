@@ -29,15 +29,11 @@ test_the_rest_passes if {
 	count(vela_elsewhere.deny) == 0 with input as world.letting_go("vela", "configmaps", "K", ours, ours) with data.tenancy as world.tenancy
 }
 
+# Outside tenants' namespaces nothing of ours stands in the way of what it does not understand.
 test_labels_that_cannot_be_read if {
 	every who in ["vela", "root", "unknown"] {
-		every wrong in [{}, [], 0, "x", null, {"metadata": []}, {"metadata": "x"}, {"metadata": null}, {"metadata": {"labels": ["app.oam.dev/namespace"]}}, {"metadata": {"labels": "x"}}, {"metadata": {"labels": {"app.oam.dev/namespace": ["tn-acme"]}}}, {"metadata": {"labels": false}}] {
-			denied(who, "CREATE", "configmaps", "K", wrong, null)
-			denied(who, "UPDATE", "clusterroles.rbac.authorization.k8s.io", "", wrong, {"metadata": {}})
-			not denied(who, "CREATE", "selfsubjectaccessreviews.authorization.k8s.io", "", wrong, null)
-		}
-		every right in [{"metadata": {}}, {"metadata": {"labels": null}}, {"metadata": {"labels": {}}}, {"metadata": {"labels": {"a": "b"}}}] {
-			not denied(who, "CREATE", "configmaps", "K", right, null)
+		every wrong in [{}, [], 0, "x", null, {"metadata": []}, {"metadata": null}, {"metadata": {"labels": ["app.oam.dev/namespace"]}}, {"metadata": {"labels": false}}, {"metadata": {}}] {
+			not denied(who, "CREATE", "configmaps", "K", wrong, null)
 		}
 	}
 }

@@ -136,25 +136,21 @@ fn in_platform(operation: &str, user: &str, object: &Json, old: &Json) -> String
     if verdict.outcome() == Outcome::Allow { "allowed".to_owned() } else { message::denial(&verdict) }
 }
 
+/// A gate that denies there what it does not understand takes the cluster down.
 #[test]
-fn what_cannot_be_judged_is_denied_in_platform_namespaces_too() {
-    let (some, none) = (json!({"metadata": {}}), Json::Null);
-    assert_eq!(in_platform("CREATE", "alice@acme.io", &some, &none), "allowed");
-    for (operation, user, object, says) in [
-        ("PATCH", "alice@acme.io", &some, "no operation that this gate can judge"),
-        ("CREATE", "", &some, "`request.userInfo.username` is missing or empty"),
-        ("CREATE", "alice@acme.io", &json!([]), "`object` is a list, not an object"),
-        ("CREATE", "alice@acme.io", &json!(0), "`object` is a number, not an object"),
-        (
-            "CREATE",
-            "alice@acme.io",
-            &json!({"metadata": {"labels": []}}),
-            "`object.metadata.labels` is a list",
-        ),
-        ("CREATE", "alice@acme.io", &none, "CREATE without `request.object`"),
+fn what_cannot_be_judged_passes_in_platform_namespaces() {
+    let none = Json::Null;
+    for (operation, object) in [
+        ("CREATE", json!({"metadata": {}})),
+        ("PATCH", json!({"metadata": {}})),
+        ("CREATE", json!([])),
+        ("CREATE", json!({"metadata": {"labels": []}})),
     ] {
-        let said = in_platform(operation, user, object, &none);
-        assert!(said.contains(says), "{operation} {object}: {said}");
+        assert_eq!(
+            in_platform(operation, "alice@acme.io", &object, &none),
+            "allowed",
+            "{operation} {object}"
+        );
     }
 }
 

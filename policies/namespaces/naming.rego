@@ -143,7 +143,7 @@ registered := {trim_prefix(path, concat("", [project, "/"])) |
 	startswith(path, concat("", [project, "/"]))
 }
 
-# Whoever's it is, and of whatever kind: the gate adds the tenant that holds the id.
+# The id belongs to a tenant, a project or an App already. The gate adds the tenant that holds it.
 held if {
 	some _, holder in data.tenancy.tenants
 	some section in ["apps", "projects"]

@@ -27,7 +27,7 @@ test_revisions_of_definitions_and_packages_are_refused_to_everyone if {
 
 test_only_vela_and_the_platforms_operators_write_application_revisions if {
 	every operation in ["CREATE", "UPDATE"] {
-		every who in ["mgr", "agent", "capsule", "node", "acme-dev", "acme-sa", "app-sa", "globex-dev", "elsewhere", "everything", "unknown", "nobody at all"] {
+		every who in ["mgr", "agent", "capsule", "node", "acme-dev", "acme-sa", "app-sa", "globex-dev", "elsewhere", "everything", "unknown", "no such person"] {
 			denied(who, operation, "applicationrevisions.core.oam.dev")
 			denied(who, operation, "applicationrevisions.core.oam.dev/status")
 		}

@@ -237,7 +237,7 @@ fn labels_are_read_in_every_shape() {
         let values: Vec<&str> = told.iter().filter_map(|(_, entries)| entries[key].as_str()).collect();
         assert_eq!(values, expected, "{name} {value} {told:?}");
     }
-    // The names of labels to look at are none to set.
+    // Names of labels that a controller looks at set no label.
     assert_eq!(
         entries(
             &json!({"spec": {"podTargetLabels": [key], "labelSelectors": [{"matchLabels": {key: "1"}}]}})

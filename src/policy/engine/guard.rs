@@ -68,7 +68,7 @@ fn call<S: 'static, E: 'static, const I: usize>(
         return fail("a builtin is not what it was when the policy was compiled".to_owned());
     };
     let name = &slot.name;
-    // Of what is no text, OPA says that it is none of the kind; the engine fails.
+    // OPA answers false for an argument that is no text; the engine fails.
     if name.ends_with(".is_valid") && !matches!(arguments.first(), Some(Value::String(_))) {
         return Ok(Value::from(false));
     }

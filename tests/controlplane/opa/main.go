@@ -60,7 +60,7 @@ func run(arguments []string) error {
 		if err := encoder.Encode(ask(&asked)); err != nil {
 			return err
 		}
-		// Whoever asks waits for the answer.
+		// The caller waits for the answer.
 		if err := out.Flush(); err != nil {
 			return err
 		}

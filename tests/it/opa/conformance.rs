@@ -55,7 +55,7 @@ struct Case {
     modules: Option<Vec<String>>,
     data: Option<Box<RawValue>>,
     data_value: Json,
-    /// `null`: there is none.
+    /// `null` where it is absent.
     input: Box<RawValue>,
     input_term: String,
     input_value: Json,

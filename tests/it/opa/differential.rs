@@ -28,7 +28,7 @@ pub struct Program {
     /// `data.…`
     pub package: String,
     pub entries: Vec<&'static str>,
-    /// `None`: there is none.
+    /// `None` where it is absent.
     pub data: Option<Box<RawValue>>,
     /// An input that JSON cannot hold, as Rego.
     pub input_term: String,

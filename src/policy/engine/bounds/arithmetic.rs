@@ -61,12 +61,12 @@ pub fn sort(args: &[Value]) -> Result<Value, String> {
     Ok(Value::from(ordered("sort", args)?))
 }
 
-/// The first of them; undefined where there is none.
+/// The smallest member; undefined for an empty collection.
 pub fn min(args: &[Value]) -> Result<Value, String> {
     Ok(ordered("min", args)?.into_iter().next().unwrap_or(Value::Undefined))
 }
 
-/// The last of them; undefined where there is none.
+/// The largest member; undefined for an empty collection.
 pub fn max(args: &[Value]) -> Result<Value, String> {
     Ok(ordered("max", args)?.pop().unwrap_or(Value::Undefined))
 }

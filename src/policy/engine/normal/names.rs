@@ -12,7 +12,7 @@ use crate::policy::engine::bounds::OPERATORS;
 /// the name alone for a variable (regorus 0.14.1, `scheduler.rs`).
 pub(super) type Globals = BTreeMap<String, Vec<String>>;
 
-/// How many arguments a function or builtin takes, by its path as it is written; `None`: it is none.
+/// How many arguments a function or builtin takes, by its path as it is written; `None` for anything else.
 pub(super) type Arity<'a> = &'a dyn Fn(&[String]) -> Option<usize>;
 
 /// A name that is declared where it has a meaning already.

@@ -15,7 +15,7 @@ use crate::policy::engine::bounds::OPERATORS;
 /// A body that cannot be ordered: the place of its first line that is left over.
 pub(super) type Unordered = Place;
 
-/// Orders every body of a rule and takes the references out. `packages` are paths that hold rules and are none.
+/// Orders every body of a rule and takes the references out. `packages` tells the paths that are packages.
 pub(super) fn take_out(
     rule: &mut Rule,
     target: Target,

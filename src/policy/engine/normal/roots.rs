@@ -11,7 +11,7 @@ pub(super) fn load(rule: &mut Rule) {
     for branch in &mut rule.branches {
         let first = branch.body.iter().find_map(|line| first(line, ROOT));
         if let (Some(true), Some(place)) = (first, branch.body.first().map(|line| line.place)) {
-            // It holds whatever the input is: a document is no number, and where there is none, neither is that.
+            // It always holds: the input is a document and no number, or it is undefined.
             let zero = Expr { place, kind: Kind::Scalar("0".to_owned()) };
             let whole = Expr { place, kind: Kind::Name(Name::Global(ROOT.to_owned())) };
             let kind = LineKind::Not(Box::new(LineKind::Equal(whole, zero)));
@@ -20,7 +20,7 @@ pub(super) fn load(rule: &mut Rule) {
     }
 }
 
-/// Whether the first mention in a line stands in a body inside it; `None`: there is none.
+/// Whether the first mention in a line stands in a body inside it; `None` without a mention.
 fn first(line: &Line, root: &str) -> Option<bool> {
     if in_bodies(line, root) {
         return Some(true);

@@ -2,8 +2,8 @@
 //! names the reference.
 //!
 //! A text is what stands in the head of `deny` or `warn`, or is assigned for the head alone, and is put together: an
-//! object, a list, `sprintf`, `concat`. A reference or a function that is the whole finding is none: that it is
-//! undefined may be what its author means.
+//! object, a list, `sprintf`, `concat`. A reference or a function call that is the whole finding
+//! does not count, because its author may mean it to be undefined.
 
 use super::order::variables;
 use super::tree::{Comprehension, Expr, Kind, Line, LineKind, Local, Name, Rule, Step};

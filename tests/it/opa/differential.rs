@@ -18,9 +18,6 @@ use serde_json::value::RawValue;
 use opa::Told;
 use value::Plain;
 
-/// Whether a difference fails the tests.
-pub const HELD: bool = true;
-
 /// Modules, and the rules of one package that are asked.
 #[derive(Debug, Clone, Default)]
 pub struct Program {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::read::Default;
 use super::tree::{Branch, Comprehension, Expr, Kind, Line, LineKind, Name, Place, Rule, Step};
-use super::values::{call, is_constant};
+use super::values::is_constant;
 use super::{Target, root, same};
 
 /// What the register machine would not answer as the language says, and where.
@@ -160,7 +160,7 @@ fn joined(group: Vec<Rule>, default: Option<Expr>) -> Rule {
     let some = Kind::Infix("!=", Box::new((all.clone(), empty(place))));
     lines.push(line(place, LineKind::Term(Expr { place, kind: some })));
     let one = fresh(place, &mut locals);
-    lines.push(line(place, LineKind::Assign(one.clone(), call(place, "one", all))));
+    lines.push(line(place, LineKind::Assign(one.clone(), Expr::operators(place, "one", [all]))));
     let mut branches = vec![Branch { value: Some(one), body: lines }];
     branches.extend(default.map(|value| Branch { value: Some(value), body: Vec::new() }));
     Rule { place, name, args, key: None, branches, locals }
@@ -189,7 +189,7 @@ fn keyed(group: Vec<Rule>) -> Rule {
     }
     let all = union(place, sets, &mut lines, &mut locals);
     let object = fresh(place, &mut locals);
-    lines.push(line(place, LineKind::Assign(object.clone(), call(place, "object", all))));
+    lines.push(line(place, LineKind::Assign(object.clone(), Expr::operators(place, "object", [all]))));
     let branches = vec![Branch { value: Some(object), body: lines }];
     Rule { place, name, args: None, key: None, branches, locals }
 }
@@ -259,9 +259,8 @@ fn set(place: Place, value: Expr, mut body: Vec<Line>, locals: &mut Vec<String>)
         return Expr { place, kind: Kind::Set(vec![value]) };
     }
     if !matches!(body.first(), Some(Line { kind: LineKind::SomeIn(..), .. })) {
-        let list = Expr { place, kind: Kind::Array(vec![scalar(place, "0")]) };
-        let any = fresh(place, locals);
-        body.insert(0, line(place, LineKind::SomeIn(None, any, list)));
+        locals.push(String::new());
+        body.insert(0, Line::once(place, locals.len() - 1));
     }
     let set = Comprehension { array: false, key: None, value, body };
     Expr { place, kind: Kind::Comprehension(Box::new(set)) }

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use super::tree::{Comprehension, Expr, Kind, Line, LineKind, Local, Name, Place, Rule, Step};
-use crate::policy::engine::bounds::OPERATORS;
 
 /// What stands for a rule, an import or a root, by its name: the path from `input` or `data` on. The engine would take
 /// the name alone for a variable (regorus 0.14.1, `scheduler.rs`).
@@ -200,11 +199,9 @@ impl Names<'_> {
         // It answers many times, which the register machine does not know: one of a list.
         if path == &["walk"] {
             let place = expr.place;
-            let at = |kind| Expr { place, kind };
-            let given = std::iter::once(at(Kind::Scalar("\"walk\"".to_owned()))).chain(std::mem::take(args));
-            let call = Kind::Call(vec![OPERATORS.to_owned()], vec![at(Kind::Array(given.collect()))]);
+            let call = Expr::operators(place, "walk", std::mem::take(args));
             let any = Expr::local(place, self.add("_"));
-            *line = LineKind::Equal(answer, indexed(at(call), any));
+            *line = LineKind::Equal(answer, indexed(call, any));
             return;
         }
         *line = LineKind::Equal(answer, expr.clone());

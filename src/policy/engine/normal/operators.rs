@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use super::calls::is_arithmetic;
 use super::tree::{Expr, Kind, Line, LineKind, Local, Rule};
-use crate::policy::engine::bounds::OPERATORS;
 
 /// What is known of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,12 +117,12 @@ impl Operators {
                 if !left_alone {
                     let (mut program, mut operands) = (Vec::new(), Vec::new());
                     compile(expr, &mut program, &mut operands);
-                    *expr = call(expr, &program.join(" "), operands);
+                    *expr = Expr::operators(expr.place, &program.join(" "), operands);
                 }
             }
             Kind::In(Some(key), rest) => {
-                let operands = vec![key.as_ref().clone(), rest.0.clone(), rest.1.clone()];
-                *expr = call(expr, "in", operands);
+                let operands = [key.as_ref().clone(), rest.0.clone(), rest.1.clone()];
+                *expr = Expr::operators(expr.place, "in", operands);
             }
             _ => {}
         }
@@ -147,11 +146,4 @@ fn compile(expr: &Expr, program: &mut Vec<String>, operands: &mut Vec<Expr>) {
             operands.push(expr.clone());
         }
     }
-}
-
-fn call(at: &Expr, program: &str, operands: Vec<Expr>) -> Expr {
-    let program = Expr { place: at.place, kind: Kind::Scalar(format!("\"{program}\"")) };
-    let given = std::iter::once(program).chain(operands).collect();
-    let given = Expr { place: at.place, kind: Kind::Array(given) };
-    Expr { place: at.place, kind: Kind::Call(vec![OPERATORS.to_owned()], vec![given]) }
 }

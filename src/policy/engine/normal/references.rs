@@ -10,7 +10,6 @@ use super::calls::equal;
 use super::order::{Locals, order, variables};
 use super::same;
 use super::tree::{Every, Expr, Kind, Line, LineKind, Local, Name, Place, Rule, Step, With};
-use crate::policy::engine::bounds::OPERATORS;
 
 /// A body that cannot be ordered: the place of its first line that is left over.
 pub(super) type Unordered = Place;
@@ -323,19 +322,9 @@ impl References<'_> {
             return value;
         }
         let place = value.place;
-        let at = |kind| Expr { place, kind };
-        let given = vec![at(Kind::Scalar("\"each\"".to_owned())), value];
-        let call = at(Kind::Call(vec![OPERATORS.to_owned()], vec![at(Kind::Array(given))]));
+        let call = Expr::operators(place, "each", [value]);
         let made = Made { place, text: false, with: with.to_vec() };
         self.whole(call, &made, safe, done)
-    }
-
-    /// `some _ in [0]`
-    fn once(&mut self, place: Place) -> Line {
-        let zero = Expr { place, kind: Kind::Scalar("0".to_owned()) };
-        let list = Expr { place, kind: Kind::Array(vec![zero]) };
-        let kind = LineKind::SomeIn(None, Expr::local(place, self.fresh()), list);
-        Line { place, text: false, with: Vec::new(), kind }
     }
 
     /// The bodies of comprehensions in an expression.
@@ -346,7 +335,7 @@ impl References<'_> {
                 // In a loop, a line of a comprehension that fails would end the turn of that loop (regorus 0.14.1,
                 // `rvm/vm/loops.rs`, `handle_condition`): it has a loop of its own.
                 if !matches!(body.first(), None | Some(Line { kind: LineKind::SomeIn(..), .. })) {
-                    body.insert(0, self.once(expr.place));
+                    body.insert(0, Line::once(expr.place, self.fresh()));
                 }
                 inner.body = body;
             }

@@ -7,7 +7,6 @@
 
 use super::order::variables;
 use super::tree::{Comprehension, Expr, Kind, Line, LineKind, Local, Name, Rule, Step};
-use crate::policy::engine::bounds::OPERATORS;
 
 /// Whether the elements of a rule are findings.
 pub(super) fn is_finding(name: &Expr) -> bool {
@@ -27,21 +26,26 @@ pub(super) fn makes_text(expr: &Expr) -> bool {
 
 /// Marks the assignments of a rule that make a text for its head alone.
 pub(super) fn mark(rule: &mut Rule) {
-    let (Some(key), Some(branch)) = (&rule.key, rule.branches.first_mut()) else { return };
-    if !is_finding(&rule.name) {
+    if rule.key.is_none() || !is_finding(&rule.name) {
         return;
     }
+    let Some(branch) = rule.branches.first_mut() else { return };
     for line in &mut branch.body {
         line.text = line.with.is_empty() && assigned(line).is_some_and(|(_, value)| makes_text(value));
     }
+    unmark(&mut branch.body);
+}
+
+/// Takes the mark off the lines whose variable a condition looks at.
+fn unmark(body: &mut [Line]) {
     loop {
-        let used = used_elsewhere(&branch.body);
-        let wrong = branch.body.iter_mut().filter(|line| line.text);
-        let mut wrong = wrong.filter(|line| assigned(line).is_none_or(|(name, _)| used.contains(&name)));
+        let used = used_elsewhere(body);
+        let mut wrong = body
+            .iter_mut()
+            .filter(|line| line.text && assigned(line).is_none_or(|(name, _)| used.contains(&name)));
         let Some(line) = wrong.next() else { break };
         line.text = false;
     }
-    let _ = key;
 }
 
 /// The variable that a line gives a value, and this.
@@ -63,16 +67,8 @@ fn used_elsewhere(lines: &[Line]) -> Vec<Local> {
 /// Puts the lines that make a text behind the others, and makes what is undefined in them an error.
 pub(super) fn require(rule: &mut Rule) {
     let Some(branch) = rule.branches.first_mut() else { return };
-    // What a condition looks at after all, a loop for example, is no text.
-    loop {
-        let used = used_elsewhere(&branch.body);
-        let mut wrong = branch
-            .body
-            .iter_mut()
-            .filter(|line| line.text && assigned(line).is_none_or(|(name, _)| used.contains(&name)));
-        let Some(line) = wrong.next() else { break };
-        line.text = false;
-    }
+    // The normal form has added conditions since, a loop for example.
+    unmark(&mut branch.body);
     let (texts, mut lines): (Vec<Line>, Vec<Line>) =
         std::mem::take(&mut branch.body).into_iter().partition(|line| line.text);
     for mut line in texts {
@@ -98,21 +94,12 @@ fn may_be_undefined(value: &Expr) -> bool {
 /// `operators(["text", [found | some once in [0]; found = value], written])`
 fn required(value: Expr, once: Local, found: Local, written: &str) -> Expr {
     let place = value.place;
-    let at = |kind| Expr { place, kind };
-    let line = |kind| Line { place, text: false, with: Vec::new(), kind };
-    let zero = at(Kind::Array(vec![at(Kind::Scalar("0".to_owned()))]));
-    let body = vec![
-        line(LineKind::SomeIn(None, Expr::local(place, once), zero)),
-        line(LineKind::Assign(Expr::local(place, found), value)),
-    ];
+    let assign = LineKind::Assign(Expr::local(place, found), value);
+    let body = vec![Line::once(place, once), Line { place, text: false, with: Vec::new(), kind: assign }];
     let comprehension = Comprehension { array: true, key: None, value: Expr::local(place, found), body };
-    let text = |text: &str| at(Kind::Scalar(serde_json::Value::from(text).to_string()));
-    let given = vec![
-        text("text"),
-        at(Kind::Comprehension(Box::new(comprehension))),
-        text(&format!("`{written}` (line {})", place.0)),
-    ];
-    at(Kind::Call(vec![OPERATORS.to_owned()], vec![at(Kind::Array(given))]))
+    let place_text = serde_json::Value::from(format!("`{written}` (line {})", place.0)).to_string();
+    let given = [Kind::Comprehension(Box::new(comprehension)), Kind::Scalar(place_text)];
+    Expr::operators(place, "text", given.map(|kind| Expr { place, kind }))
 }
 
 /// A reference or a call as its author wrote it, but for what the normal form has taken out of it.

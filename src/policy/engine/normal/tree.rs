@@ -1,5 +1,7 @@
 //! Rego as the normal form takes it apart: rules, lines, expressions, each with its place in the source.
 
+use crate::policy::engine::bounds::OPERATORS;
+
 /// Line and column, from 1.
 pub(super) type Place = (u32, u32);
 
@@ -129,6 +131,13 @@ pub(super) struct Branch {
 }
 
 impl Expr {
+    /// A call of the gate's own builtin.
+    pub(super) fn operators(place: Place, operator: &str, operands: impl IntoIterator<Item = Self>) -> Self {
+        let operator = Self { place, kind: Kind::Scalar(format!("\"{operator}\"")) };
+        let given = Self { place, kind: Kind::Array(std::iter::once(operator).chain(operands).collect()) };
+        Self { place, kind: Kind::Call(vec![OPERATORS.to_owned()], vec![given]) }
+    }
+
     pub(super) fn local(place: Place, local: Local) -> Self {
         Self { place, kind: Kind::Name(Name::Local(local)) }
     }
@@ -198,6 +207,14 @@ impl LineKind {
 }
 
 impl Line {
+    /// `some _ in [0]`: holds once.
+    pub(super) fn once(place: Place, local: Local) -> Self {
+        let zero = Expr { place, kind: Kind::Scalar("0".to_owned()) };
+        let list = Expr { place, kind: Kind::Array(vec![zero]) };
+        let kind = LineKind::SomeIn(None, Expr::local(place, local), list);
+        Self { place, text: false, with: Vec::new(), kind }
+    }
+
     /// The expressions of a line and of what stands behind `with`.
     pub(super) fn expressions(&self) -> Vec<&Expr> {
         let mut all = self.kind.expressions();

@@ -3,7 +3,6 @@
 //! goes no times. The interpreter has it right.
 
 use super::tree::{Comprehension, Expr, Kind, Line, LineKind, Name, Place, Rule};
-use crate::policy::engine::bounds::OPERATORS;
 
 /// Makes the loops of a rule gather what they give.
 pub(super) fn single(rule: &mut Rule) {
@@ -59,7 +58,7 @@ impl Values {
             return value;
         }
         let one = self.fresh(place);
-        lines.push(line(LineKind::Assign(one.clone(), call(place, "one", found))));
+        lines.push(line(LineKind::Assign(one.clone(), Expr::operators(place, "one", [found]))));
         Some(one)
     }
 
@@ -95,7 +94,8 @@ impl Values {
                     let pair = Expr { place, kind: Kind::Array(vec![key, inner.value.clone()]) };
                     let body = std::mem::take(&mut inner.body);
                     let pairs = Comprehension { array: false, key: None, value: pair, body };
-                    *expr = call(place, "object", Expr { place, kind: Kind::Comprehension(Box::new(pairs)) });
+                    let pairs = Expr { place, kind: Kind::Comprehension(Box::new(pairs)) };
+                    *expr = Expr::operators(place, "object", [pairs]);
                 }
             }
             Kind::Array(items) | Kind::Set(items) | Kind::Call(_, items) => {
@@ -132,10 +132,4 @@ pub(super) fn is_constant(value: &Expr) -> bool {
             !matches!(inner.kind, Kind::Name(Name::Local(_)) | Kind::Comprehension(_) | Kind::Call(..));
     });
     constant
-}
-
-pub(super) fn call(place: Place, operator: &str, value: Expr) -> Expr {
-    let operator = Expr { place, kind: Kind::Scalar(format!("\"{operator}\"")) };
-    let given = Expr { place, kind: Kind::Array(vec![operator, value]) };
-    Expr { place, kind: Kind::Call(vec![OPERATORS.to_owned()], vec![given]) }
 }

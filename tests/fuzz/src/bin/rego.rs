@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use portcullis_fuzz::differential::HELD;
 use portcullis_fuzz::differential::tally::Run;
 
 /// Differences that are made small.
@@ -21,5 +20,5 @@ fn main() {
     let run = Run { tool: &tool, seed, pairs: usize::MAX, shrunk: SHRUNK, without: Vec::new() };
     let tally = run.tally(|| started.elapsed() < seconds);
     println!("rego: seed {seed}, {:.0?}: {tally}", started.elapsed());
-    std::process::exit(i32::from(HELD && tally.wrong() > 0));
+    std::process::exit(i32::from(tally.wrong() > 0));
 }

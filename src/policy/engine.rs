@@ -12,6 +12,7 @@ mod depth;
 mod findings;
 mod guard;
 mod guarded;
+mod imports;
 pub mod interpreter;
 mod light;
 pub mod literals;
@@ -214,27 +215,10 @@ pub(crate) fn load(modules: &[&Module]) -> Result<regorus::Engine, Problem> {
     for module in modules {
         depth::check(module)?;
         engine
-            .add_policy(module.path.clone(), without_keywords(&module.text))
+            .add_policy(module.path.clone(), imports::blanked(module)?)
             .map_err(|error| Problem::from_engine(&module.path, &format!("{error:#}")))?;
     }
     Ok(engine)
-}
-
-/// A module without `import rego.v1` and `import future.keywords.in`, which change nothing here: the engine refuses two of
-/// them that name one keyword. Places stay what they are.
-fn without_keywords(text: &str) -> String {
-    let blank = |line: &str| {
-        let code = line.split('#').next().unwrap_or_default();
-        let mut words = code.split_whitespace();
-        let (import, path) = (words.next(), words.next().unwrap_or_default());
-        let keyword = path.strip_prefix("future.keywords").is_some_and(|rest| rest != ".not");
-        if import == Some("import") && words.next().is_none() && (path == "rego.v1" || keyword) {
-            " ".repeat(code.trim_end().len()) + line.get(code.trim_end().len()..).unwrap_or_default()
-        } else {
-            line.to_owned()
-        }
-    };
-    text.split_inclusive('\n').map(blank).collect()
 }
 
 fn said(panic: &(dyn std::any::Any + Send)) -> String {

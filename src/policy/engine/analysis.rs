@@ -17,7 +17,7 @@ use super::safety::{self, Flaw, Known};
 pub use super::tree::Step;
 use super::tree::{called, chain, names, place, span};
 use super::uses;
-use super::{builtins, constants, findings};
+use super::{builtins, constants, findings, imports};
 use crate::policy::bundle::Module;
 use crate::policy::problem::Problem;
 
@@ -57,7 +57,10 @@ pub(super) fn tree(module: &Module) -> Result<Json, Problem> {
     let mut engine = super::load(&[module]).map_err(|problem| problem.settled(&module.text))?;
     let read = engine.get_modules().first().ok_or_else(|| Problem::of(&module.path, "is no module"))?;
     // Not by way of the text that the engine would write: of a long module it is megabytes.
-    serde_json::to_value(read.as_ref()).map_err(|error| Problem::of(&module.path, error.to_string()))
+    let ast =
+        serde_json::to_value(read.as_ref()).map_err(|error| Problem::of(&module.path, error.to_string()))?;
+    imports::check(module, &ast).map_err(|problem| problem.settled(&module.text))?;
+    Ok(ast)
 }
 
 struct Walk<'a> {

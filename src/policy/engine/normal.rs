@@ -23,7 +23,7 @@ use serde_json::Value as Json;
 use self::names::{Globals, Redeclared};
 use self::needs::Needs;
 use self::tree::{Expr, Kind, Name, Place, Step};
-use super::builtins;
+use super::{builtins, imports};
 use crate::policy::bundle::Module;
 use crate::policy::problem::Problem;
 
@@ -146,7 +146,7 @@ impl Known {
             let own = self.functions.get(&global.collect::<Vec<_>>()).copied();
             own.or_else(|| builtins::arity(&path.join(".")))
         };
-        let own_scope = module.imports.iter().any(|(path, _)| path.iter().eq(["future", "keywords", "not"]));
+        let own_scope = module.imports.iter().any(|(path, _)| imports::negates(path));
         for rule in &mut module.rules {
             names::resolve(rule, globals, &arity)?;
             texts::mark(rule);

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fs::File;
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -114,7 +116,13 @@ fn walk(
                     format!("is one too many: a bundle has at most {FILES_MAX} files and {BYTES_MAX} bytes"),
                 ));
             }
-            let contents = std::fs::read(&path).map_err(|error| problem(&path, error.to_string()))?;
+            // A FIFO would be waited for, and a device has no end.
+            if !meta.is_file() {
+                return Err(problem(&path, "is neither a regular file nor a directory".to_owned()));
+            }
+            let mut contents = Vec::new();
+            let read = File::open(&path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut contents));
+            read.map_err(|error| problem(&path, error.to_string()))?;
             found.push((name(&path), contents));
         }
     }
@@ -181,5 +189,26 @@ pub async fn follow(
             () = stop.cancelled() => return Ok(()),
             () = watch.changed() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_is_refused_and_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("a.rego");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let said = read(dir.path()).unwrap_err().to_string();
+        assert!(said.ends_with("a.rego: is neither a regular file nor a directory"), "{said}");
+
+        std::fs::remove_file(&fifo).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &fifo).unwrap();
+        let said = read(dir.path()).unwrap_err().to_string();
+        assert!(said.ends_with("a.rego: is neither a regular file nor a directory"), "{said}");
     }
 }

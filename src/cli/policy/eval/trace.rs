@@ -8,8 +8,8 @@ use crate::admission::verdict::clip;
 use crate::cli::law::Files;
 use crate::cli::output::{CARE, FAINT};
 use crate::policy::bundle::Module;
-use crate::policy::engine;
 use crate::policy::engine::analysis::{self, Form};
+use crate::policy::engine::any_rule::AnyRule;
 use crate::policy::{Bundle, Policy, Value};
 
 /// Characters of a value.
@@ -33,13 +33,12 @@ impl Tracer {
     /// The engine refuses what it accepted before.
     pub(super) fn policy(&self, policy: &Policy, input: &Value, data: &Value) -> anyhow::Result<String> {
         let modules: Vec<&Module> = self.0.modules.iter().collect();
-        let mut engine = engine::load(&modules).map_err(|problem| anyhow::anyhow!("{problem}"))?;
-        engine.set_gather_prints(true);
-        engine.add_data(data.clone())?;
-        engine.set_input(input.clone());
+        let mut rules =
+            AnyRule::new(&modules, data.clone()).map_err(|problem| anyhow::anyhow!("{problem}"))?;
+        rules.input(input.clone());
         let (mut text, mut seen) = (String::new(), BTreeSet::new());
         let mut prints = BTreeSet::new();
-        for module in modules {
+        for module in &modules {
             let found = analysis::analyse(module).map_err(|problem| anyhow::anyhow!("{problem}"))?;
             if format!("data.{}", found.package.join(".")) != policy.package {
                 continue;
@@ -49,11 +48,9 @@ impl Tracer {
                 .iter()
                 .filter(|rule| rule.form != Form::Function && seen.insert(rule.name.clone()))
             {
-                let value = engine.eval_rule(format!("{}.{}", policy.package, rule.name));
-                let value = value.map_or_else(
-                    |error| format!("failed: {}", last(&format!("{error:#}"))),
-                    |value| shown(&value),
-                );
+                let (value, said) = rules.value(&module.path, format!("{}.{}", policy.package, rule.name));
+                let value = value
+                    .map_or_else(|problem| format!("failed: {}", problem.message), |value| shown(&value));
                 let _ = writeln!(
                     text,
                     "    {FAINT}{}:{}{FAINT:#} {} = {}",
@@ -62,7 +59,7 @@ impl Tracer {
                     rule.name,
                     clip(&value, VALUE_MAX)
                 );
-                prints.extend(engine.take_prints().unwrap_or_default());
+                prints.extend(said);
             }
         }
         for line in prints {
@@ -77,8 +74,4 @@ fn shown(value: &Value) -> String {
         Value::Undefined => "undefined".to_owned(),
         other => other.to_string(),
     }
-}
-
-fn last(text: &str) -> &str {
-    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default()
 }

@@ -87,7 +87,15 @@ impl Files {
     /// # Errors
     /// It does not load; what is wrong with it has been said.
     pub fn compile(&self, options: Options) -> anyhow::Result<PolicySet> {
-        let compiled = self.bundle().and_then(|bundle| PolicySet::compile(&bundle, options, None));
+        self.compile_after(options, None)
+    }
+
+    /// The same, with what is known of the files already.
+    ///
+    /// # Errors
+    /// As [`Files::compile`].
+    pub fn compile_after(&self, options: Options, known: Option<&PolicySet>) -> anyhow::Result<PolicySet> {
+        let compiled = self.bundle().and_then(|bundle| PolicySet::compile(&bundle, options, known));
         compiled.map_err(|problems| {
             output::say(&format!("{}\n", self.render(&problems)));
             anyhow::anyhow!("{} does not load: {}", self.name(), output::count(problems.0.len(), "problem"))

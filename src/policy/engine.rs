@@ -34,7 +34,7 @@ pub use regorus::Value;
 pub use regorus::value::Object;
 
 use interpreter::Interpreter;
-use normal::{Normal, Target};
+use normal::{Normal, Reached, Target};
 use rvm::Machine;
 
 use super::bundle::Module;
@@ -117,7 +117,7 @@ impl Compiled {
         let trees = trees(modules)?;
         let entries: Vec<String> = rules.iter().map(|rule| format!("{package}.{rule}")).collect();
         let interpreter = |why: String| {
-            let (engine, normal) = normalised(&trees, Target::Interpreter)?;
+            let (engine, normal, _) = normalised(&trees, Target::Interpreter, None)?;
             let interpreter = Interpreter::new(engine, entries.clone(), file)
                 .map_err(|problem| normal::settled(problem, modules, &normal))?;
             Ok(Self::Interpreter(Box::new(interpreter), why))
@@ -125,7 +125,7 @@ impl Compiled {
         if let Choice::Interpreter(why) = choice {
             return interpreter(why.clone());
         }
-        let (engine, normal) = normalised(&trees, Target::Machine)?;
+        let (engine, normal, _) = normalised(&trees, Target::Machine, None)?;
         let unanswered =
             modules.iter().zip(&normal).find_map(|(module, normal)| normal.unanswered(&module.path));
         if let Some(why) = unanswered {
@@ -180,10 +180,14 @@ fn trees<'m>(modules: &[&'m Module]) -> Result<Trees<'m>, Problem> {
     modules.iter().map(|module| Ok((*module, analysis::tree(module)?))).collect()
 }
 
-/// An engine with the normal forms of the modules, and these.
-fn normalised(trees: &Trees<'_>, target: Target) -> Result<(regorus::Engine, Vec<Normal>), Problem> {
+/// An engine with the normal forms of the modules, these, and the lines of the rule `of` the module at an index.
+fn normalised(
+    trees: &Trees<'_>,
+    target: Target,
+    of: Option<(usize, &str)>,
+) -> Result<(regorus::Engine, Vec<Normal>, Vec<Vec<Reached>>), Problem> {
     let modules: Vec<&Module> = trees.iter().map(|(module, _)| *module).collect();
-    let normal = normal::all(trees, target).map_err(|problem| {
+    let (normal, lines) = normal::all(trees, target, of).map_err(|problem| {
         match modules.iter().find(|module| module.path == problem.file) {
             Some(module) => problem.settled(&module.text),
             None => problem,
@@ -196,7 +200,7 @@ fn normalised(trees: &Trees<'_>, target: Target) -> Result<(regorus::Engine, Vec
         .collect();
     let engine = load(&sources.iter().collect::<Vec<_>>())
         .map_err(|problem| normal::settled(problem, &modules, &normal))?;
-    Ok((engine, normal))
+    Ok((engine, normal, lines))
 }
 
 /// What the engine's parser takes: some times what a file of a bundle may have.

@@ -217,6 +217,20 @@ impl Policy {
         }
     }
 
+    /// The set that a rule is, unread; empty where it does not define the rule.
+    ///
+    /// # Errors
+    /// The policy failed.
+    pub fn documents_of(
+        &self,
+        rule: &str,
+        input: &Value,
+        data: &Value,
+        meter: &mut Meter,
+    ) -> Result<Value, EvalError> {
+        Ok(self.value(rule, input, data, meter)?.unwrap_or_else(Value::new_set))
+    }
+
     /// Documents of `patch` or `merge`; none where it does not define the rule.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! `*_test.rego`: every rule `test_…` must be true. On the interpreter, which knows `with`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::bundle::Module;
@@ -23,9 +25,34 @@ pub struct Ran {
     pub wrong: Vec<String>,
     /// What it printed.
     pub prints: Vec<String>,
+    /// What it put in place of `input` and `data` by `with`.
+    pub asked: Vec<Asked>,
     /// How long it took.
     pub took: Duration,
 }
+
+/// What a test asks about.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// `input`
+    pub input: Value,
+    /// `data`
+    pub data: Value,
+}
+
+/// A test that is to run.
+struct Test<'b> {
+    module: &'b Module,
+    /// Its place among all modules.
+    at: usize,
+    package: String,
+    name: String,
+    line: u32,
+    speaks_of: Arc<[String]>,
+}
+
+/// Tests that fail and are told line by line; looking takes as long as loading all modules.
+const EXPLAINED_MAX: usize = 20;
 
 /// Runs the tests of a bundle that are wanted, by file and id.
 ///
@@ -36,34 +63,118 @@ pub fn run(bundle: &Bundle, wanted: impl Fn(&str, &str) -> bool) -> Result<Vec<R
         return Ok(Vec::new());
     }
     let modules: Vec<&Module> = bundle.modules.iter().chain(&bundle.tests).collect();
-    let mut rules = AnyRule::new(&modules, data(bundle))?;
+    let data = data(bundle);
+    let rules = AnyRule::new(&modules, data.clone())?;
+    let tests = tests(bundle, wanted)?;
+    let explained = AtomicUsize::new(0);
+    Ok(on_all_processors(&tests, |test| {
+        let started = Instant::now();
+        let answer = rules.value(&test.module.path, format!("{}.{}", test.package, test.name));
+        let took = started.elapsed();
+        let (line, name) = (test.line, &test.name);
+        let wrong = match answer.value {
+            Ok(Value::Bool(true)) => Vec::new(),
+            Ok(Value::Undefined) => {
+                let explain = explained.fetch_add(1, Ordering::Relaxed) < EXPLAINED_MAX;
+                let why = explain.then(|| rules.why_undefined(test.at, &test.package, name).ok()).flatten();
+                let plain =
+                    || vec![format!("line {line}: `{name}` is undefined: one of its lines does not hold")];
+                why.filter(|why| !why.is_empty()).unwrap_or_else(plain)
+            }
+            Ok(other) => vec![format!("line {line}: `{name}` is {other}, not true")],
+            Err(problem) => vec![format!("line {line}: {problem}")],
+        };
+        Ran {
+            file: test.module.path.clone(),
+            id: format!("{}.{name}", test.package.trim_start_matches("data.")),
+            package: test.package.clone(),
+            speaks_of: test.speaks_of.to_vec(),
+            wrong,
+            prints: answer.prints,
+            asked: answer.asked.iter().filter_map(|told| asked(told, &data)).collect(),
+            took,
+        }
+    }))
+}
+
+fn tests<'b>(bundle: &'b Bundle, wanted: impl Fn(&str, &str) -> bool) -> Result<Vec<Test<'b>>, Problem> {
     let mut all = Vec::new();
-    for module in &bundle.tests {
+    for (at, module) in bundle.tests.iter().enumerate() {
         let found = analysis::analyse(module)?;
-        let package = format!("data.{}", found.package.join("."));
-        let speaks_of: Vec<String> =
+        let package = found.package.join(".");
+        let speaks_of: Arc<[String]> =
             found.data.iter().map(|reference| format!("data.{}", reference.path.join("."))).collect();
         let mut seen = BTreeSet::new();
-        for rule in
-            found.rules.iter().filter(|rule| rule.name.starts_with("test_") && seen.insert(rule.name.clone()))
-        {
-            let id = format!("{}.{}", found.package.join("."), rule.name);
-            if !wanted(&module.path, &id) {
-                continue;
+        for rule in found.rules.iter().filter(|rule| rule.name.starts_with("test_")) {
+            if seen.insert(&rule.name) && wanted(&module.path, &format!("{package}.{}", rule.name)) {
+                all.push(Test {
+                    module,
+                    at: bundle.modules.len() + at,
+                    package: format!("data.{package}"),
+                    name: rule.name.clone(),
+                    line: rule.place.0,
+                    speaks_of: Arc::clone(&speaks_of),
+                });
             }
-            let started = Instant::now();
-            let (value, prints) = rules.value(&module.path, format!("{package}.{}", rule.name));
-            let took = started.elapsed();
-            let line = rule.place.0;
-            let wrong = match value {
-                Ok(value) => wrong(&rule.name, line, &value),
-                Err(problem) => vec![format!("line {line}: {problem}")],
-            };
-            let (file, package, speaks_of) = (module.path.clone(), package.clone(), speaks_of.clone());
-            all.push(Ran { file, id, package, speaks_of, wrong, prints, took });
         }
     }
     Ok(all)
+}
+
+/// What is told of a `with` as documents; `None` where it leaves `input` as it is.
+fn asked(told: &Value, data: &Value) -> Option<Asked> {
+    let mut asked = Asked { input: Value::Undefined, data: data.clone() };
+    for pair in told.as_array().ok()?.iter() {
+        let pair = pair.as_array().ok()?;
+        let path: Vec<&str> = pair
+            .get(0)?
+            .as_array()
+            .ok()?
+            .iter()
+            .map(|part| part.as_string().map(AsRef::as_ref))
+            .collect::<Result<_, _>>()
+            .ok()?;
+        let (root, below) = path.split_first()?;
+        let document = if *root == "input" { &mut asked.input } else { &mut asked.data };
+        put(document, below, pair.get(1)?.clone());
+    }
+    (asked.input != Value::Undefined).then_some(asked)
+}
+
+fn put(document: &mut Value, path: &[&str], value: Value) {
+    let Some((first, rest)) = path.split_first() else {
+        *document = value;
+        return;
+    };
+    if document.as_object().is_err() {
+        *document = Value::new_object();
+    }
+    if let Ok(object) = document.as_object_mut() {
+        let key = Value::from(*first);
+        let mut below = object.get(&key).cloned().unwrap_or(Value::Undefined);
+        put(&mut below, rest, value);
+        object.insert(key, below);
+    }
+}
+
+/// What comes of each item, in their order; each thread takes every so many-th.
+pub fn on_all_processors<T: Sync, R: Send>(items: &[T], run: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let run = &run;
+    let each = move |first: usize| {
+        let own = items.iter().enumerate().skip(first).step_by(threads);
+        own.map(|(at, item)| (at, run(item))).collect::<Vec<_>>()
+    };
+    let mut all = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|first| scope.spawn(move || each(first))).collect();
+        let done = running.into_iter().map(|thread| match thread.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        done.flatten().collect::<Vec<_>>()
+    });
+    all.sort_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, ran)| ran).collect()
 }
 
 /// What fails of the tests of a bundle, as problems of their files.
@@ -77,16 +188,6 @@ pub fn pass(bundle: &Bundle) -> Result<usize, Problems> {
     Problems(problems.collect()).into_result(ran.len())
 }
 
-fn wrong(rule: &str, line: u32, value: &Value) -> Vec<String> {
-    match value {
-        Value::Bool(true) => Vec::new(),
-        Value::Undefined => {
-            vec![format!("line {line}: `{rule}` is undefined: one of its lines does not hold")]
-        }
-        other => vec![format!("line {line}: `{rule}` is {other}, not true")],
-    }
-}
-
 /// What tests see of `data` without `with`: the parameters, as OPA's own tools would load them.
 fn data(bundle: &Bundle) -> Value {
     Value::from(serde_json::json!({ "params": bundle.params }))
@@ -94,33 +195,93 @@ fn data(bundle: &Bundle) -> Value {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
-    /// Tests of Rego see what a review sees: the same text in OPA passes the same tests (1.22.0).
-    #[test]
-    fn a_test_of_rego_sees_what_a_review_sees() {
-        let policy = r#"package t
+    const POLICY: &str = r#"package t
 deny contains "a" if not startswith(input.labels.team, "t-")
 deny contains "b" if not input.labels.kind in {"x"}
 deny contains "c" if not input.labels.n > "3"
 "#;
-        let test = r#"package t_test
-import data.t
-test_each if {
+
+    fn ran(test: &str) -> Vec<Ran> {
+        let module = |path: &str, text: &str| Module { path: path.to_owned(), text: text.to_owned() };
+        let test = format!("package t_test\nimport data.t\n{test}");
+        let (modules, tests) = (vec![module("t.rego", POLICY)], vec![module("t_test.rego", &test)]);
+        run(&Bundle { modules, tests, ..Bundle::default() }, |_, _| true).unwrap()
+    }
+
+    /// OPA 1.22.0 passes the same tests.
+    #[test]
+    fn a_test_of_rego_sees_what_a_review_sees() {
+        let ran = ran(r#"test_each if {
 	labels := {"labels": {}}
 	every one in ["a", "b", "c"] { not one in t.deny with input as labels }
 }
 test_all if count(t.deny) == 0 with input as {"labels": {}}
 test_some if t.deny == {"b"} with input as {"labels": {"team": "t-", "kind": "y"}}
 test_wrong if t.deny == {"a"} with input as {"labels": {}}
-"#;
-        let module = |path: &str, text: &str| Module { path: path.to_owned(), text: text.to_owned() };
-        let (modules, tests) = (vec![module("t.rego", policy)], vec![module("t_test.rego", test)]);
-        let ran = run(&Bundle { modules, tests, ..Bundle::default() }, |_, _| true).unwrap();
+"#);
         let failed: Vec<&str> =
             ran.iter().filter(|test| !test.wrong.is_empty()).map(|test| test.id.as_str()).collect();
         assert_eq!((ran.len(), failed), (4, vec!["t_test.test_wrong"]));
+    }
+
+    #[test]
+    fn a_test_that_fails_names_its_line_and_the_values() {
+        for (body, why) in [
+            (
+                r#"count(t.deny) == 2 with input as {}"#,
+                "line 4: `count(data.t.deny) == 2` does not hold; `count(data.t.deny)` is 0",
+            ),
+            ("x := 1\ny := [x, 2]\ny[_] > 5", "line 6: `y[_] > 5` does not hold; `x` is 1, `y` is [1,2]"),
+            (
+                "x := {\"a\": 1}\nx.a == 1\nnot x.a == 1\nfalse",
+                "line 6: `not x.a == 1` does not hold; `x` is {\"a\":1}",
+            ),
+            ("x := object.get({}, [\"a\"], null)\nx.b.c", "line 5: `x.b.c` does not hold; `x` is null"),
+            ("some x in [1, 2]\nx > 1\nx > 2", "line 6: `x > 2` does not hold; `x` is 2"),
+            ("some x in [1, 2]\nsome y in [x]\ny == 3", "line 6: `y == 3` does not hold; `y` is 1"),
+            (
+                "xs := [1, 2]\nevery x in xs { x == 1 }",
+                "line 5: `every … in xs` does not hold for all of them; `xs` is [1,2]",
+            ),
+            ("some x in t.deny", "line 4: `some x in t.deny` does not hold"),
+            (
+                "startswith(input.a, \"b\") with input as {\"a\": \"c\"}",
+                "line 4: `startswith(input.a, \"b\")` does not hold; `input.a` is \"c\"",
+            ),
+            ("upper(input.a) == \"B\"", "line 4: `input.a` is undefined"),
+        ] {
+            let ran = ran(&format!("test_it if {{\n{body}\n}}\n"));
+            assert_eq!(ran[0].wrong, [why], "{body}");
+        }
+    }
+
+    #[test]
+    fn what_a_test_asks_about_is_known() {
+        let ran = ran(r#"test_whole if t.deny with input as {"a": 1}
+test_part if {
+	n := 1
+	t.deny with input.a.b as n with data.params.t as {"x": [n]}
+}
+test_function if t.deny with input as {} with count as 3
+test_none if not t.none
+"#);
+        let asked: Vec<Vec<(String, String)>> = ran
+            .iter()
+            .map(|test| {
+                test.asked.iter().map(|asked| (asked.input.to_string(), asked.data.to_string())).collect()
+            })
+            .collect();
+        let pair = |input: &str, data: &str| (input.to_owned(), data.to_owned());
+        assert_eq!(
+            asked,
+            [
+                vec![pair(r#"{"a":1}"#, r#"{"params":{}}"#)],
+                vec![pair(r#"{"a":{"b":1}}"#, r#"{"params":{"t":{"x":[1]}}}"#)],
+                vec![],
+                vec![]
+            ]
+        );
     }
 }

@@ -18,12 +18,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use self::tally::Tally;
 use super::super::{law, output};
 use super::{Exit, case_files, files};
+use crate::policy::testing;
 
 const EXAMPLES: &str = "\
 Examples:
   portcullis policy test policies
   portcullis policy test policies --cases tests/cases --filter 'IM-*'
-  portcullis policy test policies --both           each case on both engines, and on the whole input
+  portcullis policy test policies --compare-engines=false    on the register machine alone
   portcullis policy test policies --output junit > report.xml
 
 A test is a rule `test_…` of a *_test.rego, or a case of a YAML file with `cases:`; docs/cases.md
@@ -49,9 +50,17 @@ pub struct Args {
     /// Run only tests whose id, file or package.rule matches
     #[arg(long, value_name = "GLOB")]
     filter: Option<String>,
-    /// Run each case on both engines and with the whole input as well; any difference is a failure
-    #[arg(long)]
-    both: bool,
+    /// Ask each policy on both engines, and the second with the whole input; any difference is a failure
+    #[arg(
+        long,
+        value_name = "BOOL",
+        action = clap::ArgAction::Set,
+        default_value_t = true,
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true
+    )]
+    compare_engines: bool,
     /// A policy that no test made speak is a failure
     #[arg(long)]
     require_tests: bool,
@@ -115,7 +124,7 @@ impl Filter {
 /// # Errors
 /// A law, world, cast or pattern that cannot be read.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let Args { dir, cases, tenancy, people, filter, both, require_tests, output } = args;
+    let Args { dir, cases, tenancy, people, filter, compare_engines, require_tests, output } = args;
     let glob = filter.as_deref().map(Glob::new).transpose().context("--filter")?;
     let filter = Filter(glob.map(|glob| glob.compile_matcher()));
     let started = Instant::now();
@@ -123,15 +132,20 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let world = Arc::new(law::world(tenancy.as_deref())?);
     let people = law::people(people.as_deref())?;
     let case_files = case_files(&files, &cases)?;
-    let bench = case::Bench::new(&files, &world, both)?;
+    let bench = case::Bench::new(&files, &world, compare_engines)?;
     let mut tally = Tally::of(bench.law());
-    let mut outcomes = rego::run(&files, &filter, &mut tally)?;
+    let mut outcomes = rego::run(&files, &filter, &bench, &mut tally)?;
     let (ready, unread) = case::read(&case_files, &people, &filter);
     outcomes.extend(unread);
     let progress = progress(ready.len(), output);
-    for (file, case) in &ready {
-        outcomes.push(bench.run(file, case, &mut tally));
+    let ran = testing::on_all_processors(&ready, |(file, case)| {
+        let ran = bench.run(file, case);
         progress.inc(1);
+        ran
+    });
+    for (outcome, judged) in ran {
+        judged.iter().for_each(|judged| tally.case(judged));
+        outcomes.push(outcome);
     }
     progress.finish_and_clear();
     let summary = Summary { outcomes, tally, took: started.elapsed() };

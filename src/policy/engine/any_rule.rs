@@ -1,17 +1,42 @@
 //! Modules whose rules are asked by name, for tests and traces. What they answer is what a review would get.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use regorus::{Engine, Value};
 
-use super::normal::{self, Normal, Target};
-use super::{bounds, guarded, normalised, trees};
+use super::normal::{self, Normal, Reached, Target};
+use super::{Trees, bounds, guarded, normalised, trees};
 use crate::policy::bundle::Module;
 use crate::policy::problem::Problem;
 
+/// What one rule tells that it asked, at most: a test may go over a thousand inputs.
+const ASKED_MAX: usize = 64;
+
+thread_local! {
+    static ASKED: RefCell<BTreeSet<Value>> = const { RefCell::new(BTreeSet::new()) };
+}
+
 /// The interpreter with some modules.
 pub struct AnyRule<'m> {
-    engine: Engine,
+    prepared: Engine,
+    idle: Mutex<Vec<Engine>>,
+    data: Value,
     modules: &'m [&'m Module],
+    trees: Trees<'m>,
     normal: Vec<Normal>,
+}
+
+/// What came of a rule.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its value; or why it failed, at the place of the file that was given where no other is known.
+    pub value: Result<Value, Problem>,
+    /// What it printed.
+    pub prints: Vec<String>,
+    /// What it put in place of `input` and `data`: lists of a path and what stands there.
+    pub asked: Vec<Value>,
 }
 
 impl<'m> AnyRule<'m> {
@@ -20,28 +45,93 @@ impl<'m> AnyRule<'m> {
     /// # Errors
     /// A module that is no Rego, at its place.
     pub fn new(modules: &'m [&'m Module], data: Value) -> Result<Self, Problem> {
-        let (mut engine, normal) = normalised(&trees(modules)?, Target::Interpreter)?;
-        guarded::install(&mut engine).map_err(|error| Problem::of("", error))?;
-        engine.set_gather_prints(true);
-        engine.add_data(data).map_err(|error| Problem::of("data", format!("{error:#}")))?;
-        Ok(Self { engine, modules, normal })
+        let trees = trees(modules)?;
+        let (engine, normal, _) = normalised(&trees, Target::Tests, None)?;
+        let prepared = prepared(engine, &data)?;
+        Ok(Self { prepared, idle: Mutex::default(), data, modules, trees, normal })
     }
 
     /// What `input` is from now on.
     pub fn input(&mut self, input: Value) {
-        self.engine.set_input(input);
+        self.idle = Mutex::default();
+        self.prepared.set_input(input);
     }
 
-    /// The value of a rule (`data.…`), and what it printed.
-    ///
-    /// # Errors
-    /// It failed; at the place of `file` where no other is known.
-    pub fn value(&mut self, file: &str, rule: String) -> (Result<Value, Problem>, Vec<String>) {
+    /// The value of a rule (`data.…`), and what it said.
+    pub fn value(&self, file: &str, rule: String) -> Answer {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut engine = idle.unwrap_or_else(|| self.prepared.clone());
+        ASKED.take();
         bounds::start();
-        let value = self.engine.eval_rule(rule).map_err(|error| {
+        let value = engine.eval_rule(rule).map_err(|error| {
             let problem = Problem::from_engine(file, &format!("{error:#}"));
             normal::settled(problem, self.modules, &self.normal)
         });
-        (value, self.engine.take_prints().unwrap_or_default())
+        let prints = engine.take_prints().unwrap_or_default();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(engine);
+        Answer { value, prints, asked: ASKED.take().into_iter().collect() }
     }
+
+    /// Which line of each body of a rule does not hold, with the values that it was reached with. The rule is one of the
+    /// module at an index.
+    ///
+    /// # Errors
+    /// The engine refuses what it accepted before.
+    pub fn why_undefined(&self, at: usize, package: &str, name: &str) -> Result<Vec<String>, Problem> {
+        let (engine, _, bodies) = normalised(&self.trees, Target::Interpreter, Some((at, name)))?;
+        let mut engine = prepared(engine, &self.data)?;
+        let mut holds = |rule: &str| match engine.eval_rule(format!("{package}.{rule}")) {
+            Ok(Value::Set(found)) => found.first().cloned(),
+            _ => None,
+        };
+        let module = self.modules.get(at).ok_or_else(|| Problem::of("", "no such module"))?;
+        let first = bodies.iter().filter_map(|body| {
+            let line = body.iter().find(|line| holds(&line.held).is_none())?;
+            let values = line.rule.as_deref().and_then(&mut holds);
+            Some(why(line, &module.text, values.as_ref()))
+        });
+        Ok(first.collect())
+    }
+}
+
+fn why(line: &Reached, text: &str, values: Option<&Value>) -> String {
+    let values =
+        values.and_then(|values| values.as_array().ok()).into_iter().flat_map(|values| values.iter());
+    let shown = line.labels.iter().zip(values).map(|(label, value)| format!("`{label}` is {value}"));
+    let shown: Vec<String> = shown.map(|value| clip(&value)).collect();
+    let values = if shown.is_empty() { String::new() } else { format!("; {}", shown.join(", ")) };
+    let number = usize::try_from(line.place.0).unwrap_or_default();
+    let written = || {
+        let source = text.lines().nth(number.saturating_sub(1)).unwrap_or_default();
+        format!("`{}` does not hold", clip(source.trim()))
+    };
+    format!("line {number}: {}{values}", line.says.clone().unwrap_or_else(written))
+}
+
+fn clip(text: &str) -> String {
+    let mut kept: String = text.chars().take(SHOWN_MAX).collect();
+    if kept.len() < text.len() {
+        kept.push('…');
+    }
+    kept
+}
+
+/// Characters of a value or a line that is shown.
+const SHOWN_MAX: usize = 200;
+
+fn prepared(mut engine: Engine, data: &Value) -> Result<Engine, Problem> {
+    guarded::install(&mut engine).map_err(|error| Problem::of("", error))?;
+    let told = |args: Vec<Value>| {
+        ASKED.with_borrow_mut(|asked| {
+            if asked.len() < ASKED_MAX {
+                asked.extend(args);
+            }
+        });
+        Ok(Value::from(true))
+    };
+    let added = engine.add_extension(normal::ASKED.join("."), 1, Box::new(told));
+    added.map_err(|error| Problem::of("", format!("{error:#}")))?;
+    engine.set_gather_prints(true);
+    engine.add_data(data.clone()).map_err(|error| Problem::of("data", format!("{error:#}")))?;
+    Ok(engine)
 }

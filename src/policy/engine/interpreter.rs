@@ -18,7 +18,8 @@ const CLOCK_INTERVAL: NonZeroU32 = NonZeroU32::new(64).unwrap();
 pub struct Interpreter {
     prepared: Engine,
     entries: Vec<String>,
-    idle: Mutex<Vec<Engine>>,
+    /// Each with the data that it has: for other data, regorus prepares all modules anew (`engine.rs`, 0.14.1).
+    idle: Mutex<Vec<(Engine, Value)>>,
 }
 
 impl std::fmt::Debug for Interpreter {
@@ -55,12 +56,9 @@ impl Interpreter {
     ) -> Result<Value, Interrupted> {
         let entry =
             self.entries.get(index).ok_or_else(|| EvalError::Engine(format!("no rule at {index}")))?;
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut engine = idle.unwrap_or_else(|| self.prepared.clone());
+        let mut engine = self.with_data(data)?;
         engine
             .set_execution_timer_config(ExecutionTimerConfig { limit: wall, check_interval: CLOCK_INTERVAL });
-        engine.clear_data();
-        engine.add_data(data.clone()).map_err(|error| EvalError::Engine(last_line(&format!("{error:#}"))))?;
         engine.set_input(input.clone());
         // What a policy prints is for its author, not for a server's standard error; a tenant could write it.
         engine.set_gather_prints(true);
@@ -72,9 +70,23 @@ impl Interpreter {
         let _ = engine.take_prints();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_MAX {
-            idle.push(engine);
+            idle.push((engine, data.clone()));
         }
         Ok(value)
+    }
+
+    fn with_data(&self, data: &Value) -> Result<Engine, EvalError> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // What documents share is one pointer, so that equal ones are told apart without a look at all of them.
+        if let Some(at) = idle.iter().position(|(_, known)| known == data) {
+            return Ok(idle.swap_remove(at).0);
+        }
+        let any = idle.pop();
+        drop(idle);
+        let mut engine = any.map_or_else(|| self.prepared.clone(), |(engine, _)| engine);
+        engine.clear_data();
+        engine.add_data(data.clone()).map_err(|error| EvalError::Engine(last_line(&format!("{error:#}"))))?;
+        Ok(engine)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The normal form: the module that OPA's compiler makes of what is written, before it is evaluated.
 
+mod asked;
 mod calls;
 mod definitions;
 mod inline;
@@ -8,6 +9,7 @@ mod needs;
 mod operators;
 mod order;
 mod print;
+mod reached;
 mod read;
 mod references;
 mod roots;
@@ -20,8 +22,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
+pub(super) use self::asked::ASKED;
 use self::names::{Globals, Redeclared};
 use self::needs::Needs;
+pub use self::reached::Reached;
 use self::tree::{Expr, Kind, Name, Place, Step};
 use super::{builtins, imports};
 use crate::policy::bundle::Module;
@@ -67,13 +71,20 @@ pub(super) fn settled(problem: Problem, modules: &[&Module], normal: &[Normal]) 
 pub enum Target {
     Machine,
     Interpreter,
+    /// The interpreter, which is told what tests put in place of `input` and `data`.
+    Tests,
 }
 
-/// The normal forms of modules that are compiled together, from their syntax trees.
+/// The normal forms of modules that are compiled together, from their syntax trees; and the lines of the bodies of one
+/// rule, named with the index of its module, for which there are rules in that module then.
 ///
 /// # Errors
 /// A construct that is not known, or lines that cannot be ordered, at their place.
-pub fn all(modules: &[(&Module, Json)], target: Target) -> Result<Vec<Normal>, Problem> {
+pub fn all(
+    modules: &[(&Module, Json)],
+    target: Target,
+    of: Option<(usize, &str)>,
+) -> Result<(Vec<Normal>, Vec<Vec<Reached>>), Problem> {
     let mut read = Vec::with_capacity(modules.len());
     for (module, ast) in modules {
         let one = read::module(ast, &module.text).map_err(|what| Problem::of(&module.path, what))?;
@@ -88,7 +99,15 @@ pub fn all(modules: &[(&Module, Json)], target: Target) -> Result<Vec<Normal>, P
             .map_err(|wrong| Problem::at(&module.path, wrong.place.0, wrong.place.1, wrong.message))?;
         one.rules.iter().for_each(|rule| needs.add(&one.package, rule, &globals));
     }
-    Ok(read.into_iter().map(|one| known.written(one, target, &needs)).collect())
+    let mut bodies = Vec::new();
+    if let Some((at, name)) = of
+        && let Some(module) = read.get_mut(at)
+    {
+        let (lines, rules) = reached::lines(&module.rules, name);
+        module.rules.extend(rules);
+        bodies = lines;
+    }
+    Ok((read.into_iter().map(|one| known.written(one, target, &needs)).collect(), bodies))
 }
 
 /// What is known of all modules together.
@@ -161,6 +180,9 @@ impl Known {
     fn written(&self, mut module: read::Module, target: Target, needs: &Needs) -> Normal {
         let itself = |name: &str| needs.itself(&module.package, name);
         let unanswered = definitions::join(&mut module.rules, &mut module.defaults, target, &itself);
+        if target == Target::Tests {
+            module.rules.iter_mut().for_each(asked::tell);
+        }
         module.rules.iter_mut().for_each(values::objects);
         if target == Target::Machine {
             module.rules.iter_mut().for_each(values::single);

@@ -48,8 +48,9 @@ impl Tracer {
                 .iter()
                 .filter(|rule| rule.form != Form::Function && seen.insert(rule.name.clone()))
             {
-                let (value, said) = rules.value(&module.path, format!("{}.{}", policy.package, rule.name));
-                let value = value
+                let answer = rules.value(&module.path, format!("{}.{}", policy.package, rule.name));
+                let value = answer
+                    .value
                     .map_or_else(|problem| format!("failed: {}", problem.message), |value| shown(&value));
                 let _ = writeln!(
                     text,
@@ -59,7 +60,7 @@ impl Tracer {
                     rule.name,
                     clip(&value, VALUE_MAX)
                 );
-                prints.extend(said);
+                prints.extend(answer.prints);
             }
         }
         for line in prints {

@@ -1,46 +1,59 @@
 //! YAML cases, through `decide`, from the bytes of the review to the bytes of the answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::super::CaseFile;
-use super::tally::Tally;
 use super::{Filter, Outcome};
 use crate::admission::cases::{self, Answer, Case, CaseError, People};
+use crate::admission::verdict::clip;
 use crate::admission::{Endpoint, World, mutate, response};
-use crate::cli::law::{Files, Judge, Moment};
-use crate::policy::PolicySet;
-use crate::policy::set::Options;
+use crate::cli::law::{Files, Judge, Judged, Moment};
+use crate::policy::engine::EvalError;
+use crate::policy::set::{Options, RULES};
+use crate::policy::testing::Asked;
+use crate::policy::{Budget, Meter, PolicySet, Value};
+
+/// Characters of a value that is shown.
+const VALUE_MAX: usize = 400;
 
 /// When cases happen: a test that passes on Monday passes on Sunday.
 const NOW: &str = "2026-05-04T09:00:00.000Z";
 
-/// The law, compiled once, or three times where every case runs three times.
+/// The policies, compiled for the engine that the gate takes, and for the other one where the two are compared.
 pub(super) struct Bench {
     judge: Judge,
-    others: Vec<(&'static str, Judge)>,
+    other: Option<Judge>,
     moment: Moment,
 }
+
+/// What the other engine may spend: it is slower, and the time that a policy takes is the gate's engine's to keep.
+const PATIENT: Budget = Budget {
+    time: Duration::from_secs(30),
+    review: Duration::from_secs(60),
+    deadline: Duration::from_secs(60),
+    instructions: 1_000_000_000,
+};
 
 impl Bench {
     /// Compiles the law.
     ///
     /// # Errors
     /// It does not load.
-    pub(super) fn new(files: &Files, world: &Arc<World>, both: bool) -> anyhow::Result<Self> {
-        let judge = |options| files.compile(options).map(|law| Judge::new(law, Arc::clone(world)));
-        let mut others = Vec::new();
-        if both {
-            others.push(("the interpreter", judge(Options { interpreter: true, full_input: false })?));
-            others.push((
-                "the machine with the whole input",
-                judge(Options { interpreter: false, full_input: true })?,
-            ));
-        }
+    pub(super) fn new(files: &Files, world: &Arc<World>, compare: bool) -> anyhow::Result<Self> {
+        let judge = Judge::new(files.compile(Options::default())?, Arc::clone(world));
+        let other = || -> anyhow::Result<Judge> {
+            let options = Options { interpreter: true, full_input: true };
+            let mut policies = files.compile_after(options, Some(&judge.law))?;
+            policies.policies.iter_mut().for_each(|policy| policy.manifest.budget = None);
+            Ok(Judge { budget: PATIENT, ..Judge::new(policies, Arc::clone(world)) })
+        };
         let moment =
             Moment { decision_id: "00000000-0000-7000-8000-000000000000".to_owned(), now: NOW.to_owned() };
-        Ok(Self { judge: judge(Options::default())?, others, moment })
+        let other = compare.then(other).transpose()?;
+        Ok(Self { judge, other, moment })
     }
 
     /// The law under test.
@@ -48,8 +61,8 @@ impl Bench {
         &self.judge.law
     }
 
-    /// Runs a case.
-    pub(super) fn run(&self, file: &str, case: &Case, tally: &mut Tally) -> Outcome {
+    /// Runs a case; what the gate's engine answered, unless the body is no review.
+    pub(super) fn run(&self, file: &str, case: &Case) -> (Outcome, Option<Judged>) {
         let body = Bytes::copy_from_slice(&case.body);
         let mut outcome = Outcome {
             file: file.to_owned(),
@@ -61,10 +74,9 @@ impl Bench {
             Ok(judged) => judged,
             Err(error) => {
                 outcome.wrong.push(format!("the webhook answers 400: {error}"));
-                return outcome;
+                return (outcome, None);
             }
         };
-        tally.case(&judged);
         outcome.took = judged.took;
         let bytes = response::encode(&judged.verdict);
         match Answer::read(&bytes) {
@@ -72,21 +84,47 @@ impl Bench {
             Err(error) => outcome.wrong.push(error),
         }
         outcome.wrong.extend(self.repeats(&body));
-        for (name, other) in &self.others {
+        if let Some(other) = &self.other {
             let answer = other
                 .judge(&body, case.endpoint, &self.moment)
                 .map(|judged| response::encode(&judged.verdict));
             match answer {
                 Ok(answer) if answer == bytes => {}
-                Ok(answer) => outcome.wrong.push(differs(name, &bytes, &answer)),
-                Err(error) => outcome.wrong.push(format!("on {name} the webhook answers 400: {error}")),
+                Ok(answer) => outcome.wrong.push(differs(&bytes, &answer)),
+                Err(error) => {
+                    outcome.wrong.push(format!("on the interpreter the webhook answers 400: {error}"))
+                }
             }
         }
-        outcome
+        (outcome, Some(judged))
     }
 }
 
 impl Bench {
+    /// Where the engines differ about what a Rego test asks, in the policies of the packages that it speaks of.
+    pub(super) fn compare(&self, asked: &[Asked], speaks_of: &[String]) -> Vec<String> {
+        let Some(other) = &self.other else { return Vec::new() };
+        let mut wrong = Vec::new();
+        for policy in self.judge.law.policies.iter().filter(|policy| speaks(speaks_of, &policy.package)) {
+            let Some(theirs) = other.law.policy(&policy.manifest.id) else { continue };
+            for Asked { input, data } in asked {
+                for rule in RULES {
+                    let ours = policy.documents_of(rule, input, data, &mut Meter::new(self.judge.budget));
+                    let theirs = theirs.documents_of(rule, input, data, &mut Meter::new(PATIENT));
+                    if ours.as_ref().ok() != theirs.as_ref().ok() {
+                        let id = &policy.manifest.id;
+                        wrong.push(format!(
+                            "`{rule}` of {id} is another on the interpreter\n  {}\n  {}",
+                            shown(&ours),
+                            shown(&theirs)
+                        ));
+                    }
+                }
+            }
+        }
+        wrong
+    }
+
     /// Which patches are not idempotent. Asked of every case, since the API server asks for patches of whatever it asks for
     /// a judgement of.
     fn repeats(&self, body: &Bytes) -> Vec<String> {
@@ -101,9 +139,20 @@ impl Bench {
     }
 }
 
-fn differs(name: &str, ours: &[u8], theirs: &[u8]) -> String {
+fn speaks(of: &[String], package: &str) -> bool {
+    of.iter()
+        .any(|path| path.strip_prefix(package).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+}
+
+fn shown(value: &Result<Value, EvalError>) -> String {
+    value
+        .as_ref()
+        .map_or_else(|error| format!("failed: {error}"), |value| clip(&value.to_string(), VALUE_MAX))
+}
+
+fn differs(ours: &[u8], theirs: &[u8]) -> String {
     format!(
-        "on {name} the answer is another\n  {}\n  {}",
+        "on the interpreter, with the whole input, the answer is another\n  {}\n  {}",
         String::from_utf8_lossy(ours),
         String::from_utf8_lossy(theirs)
     )

@@ -1,5 +1,6 @@
 //! `*_test.rego`, told as `policy test` tells of cases.
 
+use super::case::Bench;
 use super::tally::Tally;
 use super::{Filter, Outcome};
 use crate::cli::law::Files;
@@ -10,7 +11,12 @@ use crate::policy::{Problem, Problems, testing};
 ///
 /// # Errors
 /// A test file that is no Rego; what is wrong with it has been said.
-pub(super) fn run(files: &Files, filter: &Filter, tally: &mut Tally) -> anyhow::Result<Vec<Outcome>> {
+pub(super) fn run(
+    files: &Files,
+    filter: &Filter,
+    bench: &Bench,
+    tally: &mut Tally,
+) -> anyhow::Result<Vec<Outcome>> {
     let bundle = files.bundle()?;
     let broken = |problem: Problem| {
         output::say(&format!("{}\n", files.render(&Problems(vec![problem]))));
@@ -19,7 +25,8 @@ pub(super) fn run(files: &Files, filter: &Filter, tally: &mut Tally) -> anyhow::
     let ran = testing::run(&bundle, |file, id| filter.wants(&files.shown(file), id)).map_err(broken)?;
     let outcomes = ran.into_iter().map(|test| {
         tally.rego(&test.package, &test.speaks_of);
-        let testing::Ran { file, id, wrong, prints, took, .. } = test;
+        let testing::Ran { file, id, mut wrong, prints, took, asked, speaks_of, .. } = test;
+        wrong.extend(bench.compare(&asked, &speaks_of));
         Outcome { file: files.shown(&file), id, why: String::new(), wrong, prints, took }
     });
     Ok(outcomes.collect())

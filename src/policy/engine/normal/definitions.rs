@@ -93,7 +93,7 @@ fn wanted(group: &[Rule], default: bool, target: Target, itself: bool) -> Form {
     }
     let values: Vec<String> = group.iter().map(constant).collect();
     let same = values.iter().all(|value| !value.is_empty() && Some(value) == values.first());
-    if target == Target::Interpreter || (!default && (group.len() < 2 || same || exclusive(group))) {
+    if target != Target::Machine || (!default && (group.len() < 2 || same || exclusive(group))) {
         return Form::Plain;
     }
     Form::Joined

@@ -32,6 +32,19 @@ pub(super) fn as_written(message: &str) -> String {
     out + rest
 }
 
+/// An expression with the names that the author gave.
+pub(super) fn expression(expr: &Expr, locals: &[String]) -> String {
+    let mut printer = Printer { out: Printed::default(), names: BTreeMap::new(), locals, counted: 0 };
+    printer.expr(expr);
+    let text = printer.out.text;
+    // Of an operator, brackets that nobody wrote.
+    let bare = match expr.kind {
+        Kind::Infix(..) | Kind::In(..) => text.strip_prefix('(').and_then(|text| text.strip_suffix(')')),
+        _ => None,
+    };
+    as_written(bare.unwrap_or(&text))
+}
+
 /// Writes a module.
 pub(super) fn module(module: &Module) -> Printed {
     let mut printer = Printer { out: Printed::default(), names: BTreeMap::new(), locals: &[], counted: 0 };

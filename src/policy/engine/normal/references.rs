@@ -289,7 +289,7 @@ impl References<'_> {
     fn takes_for_a_name(&self, before: &Expr, step: &Step) -> bool {
         let number = |index: &Expr| matches!(&index.kind, Kind::Scalar(text) if text.starts_with(|first: char| first == '-' || first.is_ascii_digit()));
         let data = |head: &Expr| matches!(&head.kind, Kind::Name(Name::Global(name)) if name == "data");
-        self.target == Target::Interpreter
+        self.target != Target::Machine
             && matches!(step, Step::Index(index) if number(index))
             && matches!(&before.kind, Kind::Reference(head, _) if data(head))
     }

@@ -176,6 +176,24 @@ impl Expr {
         }
     }
 
+    /// The same as [`Expr::below`], to change.
+    pub(super) fn below_mut(&mut self) -> Vec<&mut Expr> {
+        match &mut self.kind {
+            Kind::Scalar(_) | Kind::Name(_) | Kind::Comprehension(_) => Vec::new(),
+            Kind::Array(items) | Kind::Set(items) | Kind::Call(_, items) => items.iter_mut().collect(),
+            Kind::Object(fields) => fields.iter_mut().flat_map(|(key, value)| [key, value]).collect(),
+            Kind::Infix(_, sides) => vec![&mut sides.0, &mut sides.1],
+            Kind::In(key, rest) => key.as_deref_mut().into_iter().chain([&mut rest.0, &mut rest.1]).collect(),
+            Kind::Reference(head, steps) => {
+                let indexes = steps.iter_mut().filter_map(|step| match step {
+                    Step::Index(index) => Some(index),
+                    Step::Field(_) => None,
+                });
+                std::iter::once(head.as_mut()).chain(indexes).collect()
+            }
+        }
+    }
+
     /// Sees this expression and all below it, bodies of comprehensions left out.
     pub(super) fn walk<'e>(&'e self, see: &mut dyn FnMut(&'e Expr)) {
         see(self);

@@ -25,7 +25,7 @@ pub mod verdicts;
 
 pub use bundle::Bundle;
 pub use engine::{Budget, Meter, Value};
-pub use finding::Finding;
+pub use finding::{Details, Finding};
 pub use live::Live;
 pub use manifest::{Manifest, Mode, OnError, Operation, Severity};
 pub use problem::{Problem, Problems};

@@ -66,16 +66,16 @@ fn once(failures: &[Failure]) -> Vec<&Failure> {
         .collect()
 }
 
-/// Findings of several policies that say the same, and are told once.
+/// Findings that are worded the same, whatever their policies and details; they are told once.
 struct Told<'v>(Vec<&'v Named>);
 
 impl<'v> Told<'v> {
     /// In the order in which each is found first.
     fn all(findings: impl IntoIterator<Item = &'v Named>) -> Vec<Self> {
-        let mut places: HashMap<&Finding, usize> = HashMap::new();
+        let mut places = HashMap::new();
         let mut all: Vec<Self> = Vec::new();
         for named in findings {
-            let at = *places.entry(&named.finding).or_insert(all.len());
+            let at = *places.entry(named.finding.worded()).or_insert(all.len());
             match all.get_mut(at) {
                 Some(told) => told.0.push(named),
                 None => all.push(Self(vec![named])),

@@ -124,12 +124,14 @@ fn findings(verdict: &Verdict) -> Vec<Finding> {
         field: named.finding.field.clone(),
         msg: named.finding.msg.clone(),
         observed: named.finding.observed.clone(),
+        details: named.finding.details.as_ref().map(|details| details.as_str().to_owned()),
     };
     let failures = verdict.failures.iter().map(|failure| Finding {
         policy: Arc::from(if failure.policy.is_empty() { "portcullis" } else { &failure.policy }),
         field: String::new(),
         msg: format!("{}: {}", failure.reason, failure.message),
         observed: None,
+        details: None,
     });
     let found = verdict.denials.iter().chain(&verdict.warnings).chain(&verdict.audited).map(named);
     found.chain(failures).take(FINDINGS_MAX).collect()

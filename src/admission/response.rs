@@ -96,11 +96,12 @@ fn status(verdict: &Verdict) -> Option<Status> {
 }
 
 fn cause(named: &Named) -> Cause {
-    Cause {
-        reason: named.policy.clone(),
-        message: message::line(named),
-        field: message::clean(&named.finding.field, 200),
+    let mut message = message::line(named);
+    if let Some(details) = &named.finding.details {
+        message.push_str("; details: ");
+        message.push_str(details.as_str());
     }
+    Cause { reason: named.policy.clone(), message, field: message::clean(&named.finding.field, 200) }
 }
 
 /// Bytes of the annotation `policies`; an audit event is not the place for a list of a thousand ids.

@@ -151,6 +151,7 @@ impl Verdict {
             allowed: Operation::ALL.iter().map(ToString::to_string).collect(),
             allowed_omitted: 0,
             fix: Some("upgrade the gate before the API server".to_owned()),
+            details: None,
         };
         self.denials.push(Named { policy: "protocol".to_owned(), finding });
     }

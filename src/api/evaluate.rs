@@ -98,6 +98,10 @@ pub struct Finding {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     fix: Option<String>,
+    /// More about it, any JSON of 1,024 bytes at most; absent where the policy gives none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Value, nullable = false)]
+    details: Option<Json>,
 }
 
 /// Judges a manifest or a review.
@@ -195,6 +199,7 @@ fn told(verdict: &Verdict) -> Evaluation {
             field: named.finding.field.clone(),
             msg: message::clean(&named.finding.msg, 500),
             fix: named.finding.fix.clone(),
+            details: named.finding.details.as_ref().map(crate::policy::Details::json),
         };
         all.iter().map(one).collect()
     };

@@ -1,6 +1,12 @@
 //! What a rule says, typed. Undefined is not false, and a shape nobody documented is an error, never an allow.
 
+mod details;
+
+use std::hash::Hash;
+
 use super::engine::Value;
+
+pub use details::Details;
 
 /// Bytes of one text of a finding. A denial shows 1,000 characters of it, a line of the decision log 512 bytes.
 const TEXT_MAX: usize = 2 << 10;
@@ -26,6 +32,8 @@ pub struct Finding {
     pub allowed_omitted: usize,
     /// What to do about it.
     pub fix: Option<String>,
+    /// More about it, for programs.
+    pub details: Option<Details>,
 }
 
 impl Finding {
@@ -33,12 +41,19 @@ impl Finding {
     pub fn bytes(&self) -> usize {
         let texts = [&self.field, &self.msg].into_iter().chain(&self.observed).chain(&self.fix);
         let allowed = self.allowed.iter().map(|entry| size_of::<String>() + entry.len());
-        size_of::<Self>() + texts.map(String::len).sum::<usize>() + allowed.sum::<usize>()
+        let details = self.details.as_ref().map_or(0, |details| details.as_str().len());
+        size_of::<Self>() + texts.map(String::len).sum::<usize>() + allowed.sum::<usize>() + details
+    }
+
+    /// All of it that is worded. Findings that differ in their details alone are one line of a message.
+    pub fn worded(&self) -> impl Eq + Hash + '_ {
+        let Self { field, msg, observed, allowed, allowed_omitted, fix, details: _ } = self;
+        (field, msg, observed, allowed, allowed_omitted, fix)
     }
 }
 
 /// The keys of a finding that is an object.
-pub(super) const KEYS: &str = "msg, field, observed, allowed, fix";
+pub(super) const KEYS: &str = "msg, field, observed, allowed, fix, details";
 
 /// Reads the value of `deny` or `warn`.
 ///
@@ -53,6 +68,7 @@ pub fn findings(rule: &str, value: &Value) -> Result<Vec<Finding>, String> {
     };
     let mut found = found?;
     found.sort();
+    found.dedup();
     let more = found.len().saturating_sub(FINDINGS_MAX);
     if more > 0 {
         found.truncate(FINDINGS_MAX);
@@ -79,6 +95,7 @@ fn finding(rule: &str, value: &Value) -> Result<Finding, String> {
             Ok("field") => finding.field = text(rule, "field", value)?,
             Ok("observed") => finding.observed = Some(text(rule, "observed", value)?),
             Ok("fix") => finding.fix = Some(text(rule, "fix", value)?),
+            Ok("details") => finding.details = Details::read(value),
             Ok("allowed") => (finding.allowed, finding.allowed_omitted) = texts(rule, value)?,
             _ => return Err(format!("`{rule}` holds a finding with the key {key}; the keys are {KEYS}")),
         }

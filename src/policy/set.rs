@@ -12,7 +12,7 @@ use super::bundle::BuiltIn;
 use super::effective::Known;
 use super::engine::reads::Reads;
 use super::engine::{Compiled, EvalError, Meter, Value};
-use super::finding::{self, Finding};
+use super::finding::{self, Details, Finding};
 use super::manifest::{Manifest, Match, Mode, OnError};
 use super::params::Modes;
 use super::problem::Problems;
@@ -211,10 +211,12 @@ impl Policy {
         data: &Value,
         meter: &mut Meter,
     ) -> Result<Vec<Finding>, EvalError> {
-        match self.value(rule, input, data, meter)? {
-            Some(value) => finding::findings(rule, &value).map_err(EvalError::Engine),
-            None => Ok(Vec::new()),
+        let Some(value) = self.value(rule, input, data, meter)? else { return Ok(Vec::new()) };
+        let mut findings = finding::findings(rule, &value).map_err(EvalError::Engine)?;
+        if self.manifest.reads_secrets {
+            findings.iter_mut().filter_map(|finding| finding.details.as_mut()).for_each(Details::hide);
         }
+        Ok(findings)
     }
 
     /// The set that a rule is, unread; empty where it does not define the rule.

@@ -15,7 +15,7 @@ mod tests;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-pub use observed::mask_observed;
+pub use observed::{mask_details, mask_observed};
 
 /// Deeper than any object that kube-apiserver stores; what lies below is masked whole.
 const DEPTH_MAX: usize = 128;

@@ -7,7 +7,7 @@ use portcullis::admission::verdict::{Failure, Named};
 use portcullis::admission::{Endpoint, Verdict, World, response, review};
 use portcullis::policy::select::Wanted;
 use portcullis::policy::source::embedded;
-use portcullis::policy::{Bundle, Finding, PolicySet};
+use portcullis::policy::{Bundle, Details, Finding, PolicySet, Value};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::Value as Json;
@@ -218,13 +218,15 @@ fn finding() -> impl Strategy<Value = Named> {
         prop::option::of(text()),
         prop::collection::vec(text(), 0..12),
         prop::option::of(text()),
+        prop::option::of(text()),
     )
-        .prop_map(|(field, msg, observed, allowed, fix)| Finding {
+        .prop_map(|(field, msg, observed, allowed, fix, details)| Finding {
             field,
             msg,
             observed,
             allowed,
             fix,
+            details: details.and_then(|text| Details::read(&Value::from(text))),
             ..Finding::default()
         });
     ("[a-z][a-z0-9-]{1,62}", finding).prop_map(|(policy, finding)| Named { policy, finding })

@@ -1,7 +1,7 @@
 use super::*;
 use crate::admission::Endpoint;
 use crate::admission::tests::blank;
-use crate::policy::Finding;
+use crate::policy::{Details, Finding, Value};
 
 fn named(policy: &str, msg: &str) -> Named {
     Named { policy: policy.to_owned(), finding: Finding { msg: msg.to_owned(), ..Finding::default() } }
@@ -28,6 +28,7 @@ fn a_finding_is_one_line_and_leaves_out_what_is_absent() {
         allowed: vec!["b".to_owned(), "c".to_owned()],
         allowed_omitted: 0,
         fix: Some("do".to_owned()),
+        details: None,
     };
     check(all.clone(), "[p] spec.a: \"x\" is no (allowed: b, c); fix: do");
     check(Finding { field: String::new(), ..all.clone() }, "[p] \"x\" is no (allowed: b, c); fix: do");
@@ -104,6 +105,7 @@ fn control_and_bidirectional_characters_are_escaped_everywhere() {
             allowed: vec![text.to_owned()],
             allowed_omitted: 0,
             fix: Some(text.to_owned()),
+            details: None,
         };
         check(
             everywhere,
@@ -239,4 +241,23 @@ fn what_two_policies_say_alike_is_one_line_and_a_cause_of_each() {
     let many = (0..30).flat_map(|at| ["a", "b"].map(|policy| named(policy, &at.to_string()))).collect();
     let text = denial(&denied(many));
     assert!(text.contains("[a, b] 19\nand 10 more\n"), "{text}");
+}
+
+#[test]
+fn findings_that_differ_in_details_alone_are_one_line_and_each_a_cause() {
+    let with = |policy: &str, at: u64| {
+        let details = Details::read(&Value::from(at));
+        Named { policy: policy.to_owned(), finding: Finding { details, ..named(policy, "no").finding } }
+    };
+    let verdict = denied(vec![named("a", "no"), with("a", 1), with("a", 2), with("b", 1)]);
+    assert_eq!(denial(&verdict), "[a, b] no\ndecision d-1");
+    let causes: Vec<_> =
+        told(&verdict).map(|named| (named.policy.as_str(), named.finding.details.as_ref())).collect();
+    let text: Vec<_> =
+        causes.iter().map(|(policy, details)| (*policy, details.map_or("", Details::as_str))).collect();
+    assert_eq!(text, [("a", ""), ("a", "1"), ("a", "2"), ("b", "1")]);
+    let warned = Verdict { warnings: verdict.denials.clone(), ..blank(Endpoint::Validate) };
+    assert_eq!(warnings(&warned), ["[a, b] no"]);
+    let many = denied((0..1000).map(|at| with("a", at)).collect());
+    assert_eq!((denial(&many).as_str(), told(&many).count()), ("[a] no\ndecision d-1", 20));
 }

@@ -14,7 +14,7 @@ use crate::admission::review::Review;
 use crate::admission::validate::Inputs;
 use crate::admission::verdict::{Named, Verdict};
 use crate::policy::effective::Effective;
-use crate::policy::{Meter, Operation, Plan, Policy, PolicySet, Value};
+use crate::policy::{Finding, Meter, Operation, Plan, Policy, PolicySet, Value};
 
 /// What is needed to judge another object in the place of the review's own.
 pub struct Judge<'a> {
@@ -91,9 +91,11 @@ impl Judge<'_> {
             let id = &policy.manifest.id;
             meter.enter(at);
             match policy.findings("deny", inputs.of(policy, review), self.data, meter) {
-                Ok(findings) => {
-                    found.extend(findings.into_iter().map(|finding| Named { policy: id.clone(), finding }));
-                }
+                Ok(findings) => found.extend(findings.into_iter().map(|finding| Named {
+                    policy: id.clone(),
+                    // Details may hold what the patch changes; the denial is the same.
+                    finding: Finding { details: None, ..finding },
+                })),
                 Err(_) => found.push(unknown(id)),
             }
         }

@@ -107,6 +107,17 @@ fn what_is_denied_with_and_without_a_patch_does_not_drop_it() {
 }
 
 #[test]
+fn a_patch_that_changes_only_the_details_of_a_denial_is_kept() {
+    let denies = "deny contains {\"msg\": \"no\", \"details\": {\"metadata\": input.request.object.metadata}} if input.request.object.metadata.name == \"x\"";
+    check(
+        &[("labels", LABEL), ("denies", denies)],
+        &json!({"metadata": {"name": "x"}}),
+        &json!({"metadata": {"name": "x", "labels": {"a": "1"}}}),
+        &[],
+    );
+}
+
+#[test]
 fn a_patch_that_adds_a_finding_to_a_denial_is_dropped_too() {
     let denies = "deny contains \"name\" if input.request.object.metadata.name == \"x\"\ndeny contains \"label\" if input.request.object.metadata.labels.a";
     let object = json!({"metadata": {"name": "x"}});

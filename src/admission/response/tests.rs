@@ -1,7 +1,7 @@
 use super::*;
 use crate::admission::tests::blank;
 use crate::admission::verdict::{Failure, SHED};
-use crate::policy::Finding;
+use crate::policy::{Details, Finding, Value};
 use serde_json::{Value as Json, json};
 
 fn named(policy: &str, msg: &str) -> Named {
@@ -140,4 +140,42 @@ fn a_long_list_of_policies_is_cut_at_a_whole_one() {
     let found = annotations(&Verdict { denials, ..blank(Endpoint::Validate) });
     let policies = &found["policies"];
     assert!(policies.len() <= 530 && policies.ends_with("=deny,…"), "{policies}");
+}
+
+#[test]
+fn details_follow_the_sentence_of_a_cause_and_are_not_in_the_message() {
+    let with = |details: Json| Named {
+        policy: "a".to_owned(),
+        finding: Finding { details: Details::read(&Value::from(details)), ..named("a", "no").finding },
+    };
+    let causes = |details: Json| {
+        let denied = answer(&Verdict { denials: vec![with(details)], ..blank(Endpoint::Validate) });
+        assert_eq!(denied["status"]["message"], "[a] spec.a: no\ndecision d-1");
+        denied["status"]["details"]["causes"].clone()
+    };
+    let told =
+        |text: &str| json!([{"reason": "a", "field": "spec.a", "message": format!("[a] spec.a: no{text}")}]);
+    assert_eq!(
+        causes(json!({"b": [1, null], "a": "x\ny\u{202e}"})),
+        told(r#"; details: {"a":"x\ny\u202e","b":[1,null]}"#)
+    );
+    assert_eq!(causes(json!({})), told(""));
+    assert_eq!(
+        causes(json!("x".repeat(1 << 20))),
+        told(r#"; details: "left out: more than 1024 bytes of JSON""#)
+    );
+}
+
+#[test]
+fn the_causes_of_long_findings_with_long_details_are_bounded() {
+    let long = Finding {
+        msg: "漢".repeat(1000),
+        details: Details::read(&Value::from("x".repeat(1022))),
+        ..Finding::default()
+    };
+    let denials = (0..100).map(|at| Named { policy: format!("p{at}"), finding: long.clone() }).collect();
+    let denied = answer(&Verdict { denials, ..blank(Endpoint::Validate) });
+    let causes = denied["status"]["details"]["causes"].as_array().unwrap();
+    assert_eq!(causes.len(), 20);
+    assert!(causes.iter().all(|cause| cause["message"].as_str().unwrap().len() < 4200), "{}", causes[0]);
 }

@@ -21,7 +21,7 @@ use crate::admission::validate::{self, Inputs};
 use crate::admission::verdict::Named;
 use crate::admission::{Endpoint, Facts};
 use crate::policy::set::Options;
-use crate::policy::{Meter, Policy, Value};
+use crate::policy::{Finding, Meter, Policy, Value};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -203,8 +203,13 @@ impl See<'_> {
         let run = || -> Result<Vec<String>, crate::policy::engine::EvalError> {
             let meter = &mut Meter::new(budget);
             if matches!(rule, "deny" | "warn") {
-                let name = |finding| message::line(&Named { policy: rule.to_owned(), finding });
-                return Ok(policy.findings(rule, input, data, meter)?.into_iter().map(name).collect());
+                let lines = |finding: Finding| {
+                    let details =
+                        finding.details.as_ref().map(|details| format!("  details: {}", details.as_str()));
+                    let line = message::line(&Named { policy: rule.to_owned(), finding });
+                    std::iter::once(line).chain(details)
+                };
+                return Ok(policy.findings(rule, input, data, meter)?.into_iter().flat_map(lines).collect());
             }
             Ok(policy
                 .documents(rule, input, data, meter)?

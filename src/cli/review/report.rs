@@ -10,6 +10,7 @@ use crate::admission::Endpoint;
 use crate::admission::cases::{Answer, Word};
 use crate::admission::verdict::{Failure as VerdictFailure, Named};
 use crate::cli::law::Judged;
+use crate::policy::Details;
 
 /// One object, and what the gate says to it.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -88,6 +89,8 @@ pub struct Finding {
     pub allowed: Vec<String>,
     /// What to do.
     pub fix: Option<String>,
+    /// More about it, any JSON; null without.
+    pub details: Option<Json>,
 }
 
 /// A failure of the gate's own.
@@ -211,6 +214,7 @@ fn finding(named: &Named) -> Finding {
         observed: finding.observed.clone(),
         allowed: finding.allowed.clone(),
         fix: finding.fix.clone(),
+        details: finding.details.as_ref().map(Details::json),
     }
 }
 
@@ -229,5 +233,6 @@ fn cause(cause: &Json) -> Finding {
         observed: None,
         allowed: Vec::new(),
         fix: None,
+        details: None,
     }
 }

@@ -32,8 +32,25 @@ fn a_finding_is_a_string_or_an_object() {
         allowed: vec!["b".to_owned(), "a".to_owned()],
         allowed_omitted: 0,
         fix: Some("do".to_owned()),
+        details: None,
     };
     check(&set(&[whole]), Ok(vec![expected]));
+}
+
+#[test]
+fn details_are_any_value_and_findings_that_differ_in_them_alone_stay_apart() {
+    let with = |details: &str| format!(r#"{{"msg": "no", "details": {details}}}"#);
+    let carrying = |details: &str| Finding { details: Details::read(&value(details)), ..said("no") };
+    for details in [r#"{"b": 1, "a": [2]}"#, "[1]", "\"text\"", "1.5", "true"] {
+        let expected = carrying(details);
+        assert!(expected.details.is_some() && expected.bytes() > said("no").bytes());
+        check(&set(&[&with(details)]), Ok(vec![expected]));
+    }
+    check(&set(&[&with("null"), &with("{}")]), Ok(vec![said("no")]));
+    let two = findings("deny", &set(&[&with("2"), &with("1"), r#""no""#])).unwrap();
+    assert_eq!(two, [said("no"), carrying("1"), carrying("2")]);
+    let (plain, other) = (said("no"), said("other"));
+    assert!(two.iter().all(|finding| finding.worded() == plain.worded()) && plain.worded() != other.worded());
 }
 
 #[test]
@@ -77,7 +94,8 @@ fn other_shapes_are_errors_and_never_an_allow() {
     check(&set(&[r#"{"msg": "no", "observed": null}"#]), Err("whose observed is null, not a string"));
     check(&set(&[r#"{"msg": "no", "fix": {}}"#]), Err("whose fix is an object, not a string"));
     check(&set(&[r#"{"msg": "no", "message": "x"}"#]), Err("with the key \"message\"; the keys are msg"));
-    check(&set(&[r#"{"msg": "no", "details": {}}"#]), Err("with the key \"details\""));
+    check(&set(&[r#"{"msg": "no", "detail": {}}"#]), Err("with the key \"detail\""));
+    check(&set(&[r#"{"details": {"a": 1}}"#]), Err("without msg"));
 }
 
 #[test]

@@ -14,6 +14,8 @@ use crate::telemetry::words::{Endpoint, NamespaceKind, Operation, Outcome, Verdi
 const NAME_MAX: usize = 256;
 /// Bytes of a message or of what it observed.
 const TEXT_MAX: usize = 512;
+/// Bytes of the details of a finding; longer ones are masked whole, since half of them would be no JSON.
+const DETAILS_MAX: usize = 1 << 10;
 /// Groups and tenants of one requester.
 const GROUPS_MAX: usize = 32;
 /// Policies named in one line.
@@ -24,7 +26,7 @@ const EXEMPTIONS_MAX: usize = 10;
 const FINDINGS_MAX: usize = 20;
 
 /// One decision: owned, so that the writer's thread can do the rest. Texts longer than their bounds are cut when it is
-/// handed over, so a line without objects stays below some 40 KiB whatever the request holds.
+/// handed over, so a line without objects stays below some 60 KiB whatever the request holds.
 #[derive(Debug, Clone)]
 pub struct Record {
     /// When the review was decided.
@@ -118,6 +120,8 @@ pub struct Finding {
     pub msg: String,
     /// What was seen there; at most 512 bytes.
     pub observed: Option<String>,
+    /// More about it, as JSON; at most 1,024 bytes.
+    pub details: Option<String>,
 }
 
 /// The objects of a review as JSON text, unmasked; the line masks them. Slices of the request's body cost nothing here.
@@ -189,12 +193,17 @@ impl Record {
 impl Finding {
     /// Masks before it cuts: of half a value the mask could not tell what it was, and a message could not be cleaned of it.
     fn bound(&mut self, kind: &str) {
-        if let Some(observed) = self.observed.take_if(|observed| observed.len() > TEXT_MAX) {
+        // By a field that is cut the mask could not tell where it points.
+        let long_field = self.field.len() > NAME_MAX;
+        if let Some(observed) = self.observed.take_if(|observed| observed.len() > TEXT_MAX || long_field) {
             let masked = mask::mask_observed(kind, &self.field, &observed);
             if matches!(masked, Cow::Owned(_)) {
                 self.msg = self.msg.replace(&observed, "***");
             }
             self.observed = Some(masked.into_owned());
+        }
+        if let Some(details) = self.details.take_if(|details| details.len() > DETAILS_MAX || long_field) {
+            self.details = Some(masked_details(kind, &self.field, &details).into_owned());
         }
         cut(&mut self.field, NAME_MAX);
         cut(&mut self.msg, TEXT_MAX);
@@ -204,8 +213,8 @@ impl Finding {
     }
 
     fn weight(&self) -> usize {
-        let observed = self.observed.as_ref().map_or(0, String::len);
-        size_of::<Self>() + self.field.len() + self.msg.len() + observed
+        let rest = [&self.observed, &self.details].into_iter().flatten().map(String::len).sum::<usize>();
+        size_of::<Self>() + self.field.len() + self.msg.len() + rest
     }
 }
 
@@ -213,6 +222,13 @@ impl Objects {
     fn weight(&self) -> usize {
         [&self.object, &self.old_object].into_iter().flatten().map(Bytes::len).sum()
     }
+}
+
+/// Details as JSON that may be written down.
+fn masked_details<'a>(kind: &str, field: &str, details: &'a str) -> Cow<'a, str> {
+    let masked = mask::mask_details(kind, field, details);
+    // A masked value may be longer than what it stands for.
+    if masked.len() > DETAILS_MAX { mask::digest(details.as_bytes()).to_string().into() } else { masked }
 }
 
 /// Cuts at a character's boundary, and says so with `…`.

@@ -41,6 +41,7 @@ fn example() -> Record {
             field: "spec.containers[0].image".to_owned(),
             msg: "is not in an allowed registry".to_owned(),
             observed: Some("evil.example/web:1".to_owned()),
+            details: None,
         }],
         findings_omitted: 0,
         exemptions: Vec::new(),
@@ -191,6 +192,7 @@ fn objects_and_what_findings_observed_are_masked() {
             field: "data.p".to_owned(),
             msg: "\"hunter2\" is too short".to_owned(),
             observed: Some("hunter2".to_owned()),
+            details: Some(r#"{"value":"hunter2"}"#.to_owned()),
         }],
         objects: Some(Objects { object: secret("hunter2"), old_object: secret("hunter1"), omitted: false }),
         ..example()
@@ -210,8 +212,13 @@ fn objects_and_what_findings_observed_are_masked() {
 #[test]
 fn a_hostile_record_is_bounded() {
     let long = "ä".repeat(1 << 20);
-    let finding =
-        Finding { policy: "p".into(), field: long.clone(), msg: long.clone(), observed: Some(long.clone()) };
+    let finding = Finding {
+        policy: "p".into(),
+        field: long.clone(),
+        msg: long.clone(),
+        observed: Some(long.clone()),
+        details: Some(format!("\"{}\"", "ä".repeat(511))),
+    };
     let mut record = Record {
         user: long.clone(),
         groups: vec![long.clone(); 100],
@@ -226,14 +233,67 @@ fn a_hostile_record_is_bounded() {
     );
     assert_eq!(record.exemptions.len(), 10);
     let length = serde_json::to_string(&record).unwrap().len();
-    assert!(length < 40 << 10, "{length}");
+    assert!(length < 60 << 10, "{length}");
     let (field, msg) = ("spec.env[0].value".to_owned(), format!("{long}!"));
-    let secret = Finding { policy: "p".into(), field, msg, observed: Some(long.clone()) };
+    let secret = Finding { policy: "p".into(), field, msg, observed: Some(long.clone()), details: None };
     let mut record = Record { findings: vec![secret], ..example() };
     record.bound();
     assert_eq!(record.findings[0].msg, "***!");
     let line = serde_json::to_value(&record).unwrap();
     assert_eq!(line["findings"][0]["observed"], crate::telemetry::mask::digest(long.as_bytes()).to_string());
+}
+
+#[test]
+fn details_are_masked_as_what_was_observed_is() {
+    let written = |kind: &str, field: &str, details: &str, bound: bool| {
+        let details = Some(details.to_owned());
+        let finding = Finding { field: field.to_owned(), details, ..example().findings.remove(0) };
+        let mut record = Record { kind: kind.to_owned(), findings: vec![finding], ..example() };
+        if bound {
+            record.bound();
+        }
+        let line = serde_json::to_value(&record).unwrap();
+        line["findings"][0]["details"].clone()
+    };
+    let digest = |text: &str| crate::telemetry::mask::digest(text.as_bytes());
+    let env = "spec.containers[0].env[0].value";
+    let far = format!("spec.{}.env[0].value", "x".repeat(300));
+    for bound in [false, true] {
+        let check = |kind: &str, field: &str, details: &str, expected: Value| {
+            assert_eq!(written(kind, field, details, bound), expected, "{kind} {field} {details}");
+        };
+        check("Pod", "metadata", r#"{"missing":["team"]}"#, json!({"missing": ["team"]}));
+        check("Pod", "metadata", r#"{"missing":["team"],"#, digest(r#"{"missing":["team"],"#));
+        check("Pod", env, r#"{"v":"hunter2"}"#, digest(r#"{"v":"hunter2"}"#));
+        check("Pod", "", r#"{"env":{"A":"hunter2"}}"#, json!({"env": {"A": digest("hunter2")}}));
+        check(
+            "Pod",
+            "",
+            r#"{"o":{"kind":"Secret","data":{"p":"hunter2"}}}"#,
+            json!({"o": {"kind": "Secret", "data": {"p": digest("hunter2")}}}),
+        );
+        check("Secret", "data.p", "\"hunter2\"", json!(digest("hunter2").to_string()));
+        check("Secret", "metadata.labels", r#"["team"]"#, json!(["team"]));
+        check("Secret", "", "7", digest("7"));
+        check(
+            "Pod",
+            "",
+            r#""{\"env\":{\"A\":\"hunter2\"}}""#,
+            json!(json!({"env": {"A": digest("hunter2")}}).to_string()),
+        );
+        // What is masked may be longer, and is bounded again.
+        let many = json!({"env": (0..100).map(|at| (format!("V{at:02}"), json!("x"))).collect::<serde_json::Map<_, _>>()}).to_string();
+        assert!(many.len() <= 1 << 10, "{}", many.len());
+        check("Pod", "", &many, digest(&many));
+    }
+    assert_eq!(written("Pod", &far, "\"hunter2\"", true), json!(digest("hunter2").to_string()));
+    let seen = Finding { field: far, observed: Some("hunter2".to_owned()), ..example().findings.remove(0) };
+    let mut record = Record { findings: vec![seen], ..example() };
+    record.bound();
+    assert_eq!(record.findings[0].observed, Some(digest("hunter2").to_string()), "a path that is cut");
+    // A record holds no more, but one that would is no exception.
+    let long = format!("\"{}\"", "x".repeat(2000));
+    assert_eq!(written("Pod", "", &long, true), digest(&long));
 }
 
 /// The promise is 10 µs of CPU a line, writer's thread included; a debug build on a busy machine gets room.

@@ -1,4 +1,4 @@
-//! What a finding observed: a text, and the path of the field where it was seen.
+//! What a finding observed, and its details: a text, and the path of the field where it was seen.
 
 use std::borrow::Cow;
 
@@ -20,6 +20,18 @@ pub fn mask_observed<'a>(kind: &str, field: &str, observed: &'a str) -> Cow<'a, 
         whole(observed)
     } else {
         within(nature, kind, observed)
+    }
+}
+
+/// Masks the details of a finding, which are JSON and stay JSON, as [`mask_observed`] masks what it observed there.
+pub fn mask_details<'a>(kind: &str, field: &str, details: &'a str) -> Cow<'a, str> {
+    let Ok(text) = serde_json::from_str::<String>(details) else {
+        return mask_observed(kind, field, details);
+    };
+    // A string may hold an object as text.
+    match mask_observed(kind, field, &text) {
+        Cow::Borrowed(_) => Cow::Borrowed(details),
+        Cow::Owned(masked) => Cow::Owned(Value::from(masked).to_string()),
     }
 }
 

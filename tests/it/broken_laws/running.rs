@@ -66,6 +66,12 @@ const ROWS: &[Row] = &[
         "`deny` holds a finding whose msg is an array, not a string",
     ),
     (
+        "says-undefined-details",
+        "deny contains {\"msg\": \"a\", \"details\": {\"x\": input.request.object.data.absent}} if input.request.name",
+        "evaluation",
+        "`input.request.object.data.absent` (line 9)",
+    ),
+    (
         "is-map",
         "deny := {\"a\": \"b\"} if input.request.name",
         "",

@@ -112,6 +112,44 @@ fn what_is_printed() {
 }
 
 #[test]
+fn details_stand_in_every_report_for_programs() {
+    let place = small();
+    let details = r#""fix": "name a version", "details": {"tag": image.tag, "places": {image.list}}"#;
+    place.write("law/latest.rego", &LATEST.replace(r#""fix": "name a version""#, details));
+    let expected = serde_json::json!({"places": ["containers"], "tag": "latest"});
+    let read = |words: &[&str]| -> Value { serde_json::from_str(&place.stdout(words)).unwrap() };
+    let scan = |format| read(&["scan", "--policies", "law", "--output", format, "objects"]);
+    let (json, sarif) = (scan("json"), scan("sarif"));
+    assert_eq!(
+        (&json["findings"][0]["policy"], &json["findings"][0]["details"]),
+        (&"no-latest".into(), &expected)
+    );
+    assert!(json["findings"].as_array().unwrap().iter().any(|finding| finding["details"].is_null()));
+    let results = sarif["runs"][0]["results"].as_array().unwrap();
+    assert!(results.iter().any(|result| result["properties"]["details"] == expected), "{sarif}");
+    place.write("pod.yaml", super::POD);
+    let review = read(&["review", "--policies", "law", "-o", "json", "pod.yaml"]);
+    assert_eq!(review[0]["findings"][0]["details"], expected);
+    let cause = &review[0]["response"]["response"]["status"]["details"]["causes"][0]["message"];
+    assert!(
+        cause.as_str().unwrap().ends_with(r#"; details: {"places":["containers"],"tag":"latest"}"#),
+        "{cause}"
+    );
+    let shown = place.run(&["policy", "eval", "--policies", "law", "pod.yaml"], 1);
+    assert!(
+        shown.contains(
+            "fix: name a version\n      details: {\"places\":[\"containers\"],\"tag\":\"latest\"}\n"
+        ),
+        "{shown}"
+    );
+    // A comparison ignores details.
+    place.write("before/owner.rego", OWNER);
+    place.write("before/latest.rego", LATEST);
+    let compared = read(&["scan", "--policies", "law", "--against", "before", "--output", "json", "objects"]);
+    assert_eq!(compared["findings"], serde_json::json!([]));
+}
+
+#[test]
 fn a_line_an_object_says_the_same() {
     let place = small();
     let words = |format| ["scan", "--policies", "law", "--output", format, "objects"];

@@ -158,6 +158,54 @@ fn what_a_finding_observed_is_masked_too() {
     assert!(!text.contains(SECRET), "{text}");
 }
 
+/// Details go to the API server and to the log, which masks them as it masks `observed`.
+#[test]
+fn details_of_a_finding_are_told_and_masked() {
+    let gate = |custom: &str, resource: &str, details: &str, field: &str| {
+        let rules = format!(
+            "deny contains {{\"msg\": \"is refused\", \"field\": \"{field}\", \"details\": {details}}}"
+        );
+        let text = crate::broken_laws::policy("telling", custom, &rules)
+            .replace("[configmaps]", &format!("[{resource}]"));
+        let dir = crate::broken_laws::directory(&[("telling.rego", &text)]);
+        Gate::start(&Options { policies: Some(dir.path()), ..Options::default() })
+    };
+    let told = |gate: &Gate, ask: &Ask| {
+        let answer = gate.ask("validate", &ask.body());
+        assert_eq!(answer.denied_by(), ["telling"], "{}", answer.json());
+        assert!(answer.message().lines().next().unwrap().ends_with("is refused"), "{}", answer.message());
+        let causes = &answer.json()["response"]["status"]["details"]["causes"];
+        assert_eq!(causes.as_array().unwrap().len(), 1);
+        let message = causes[0]["message"].as_str().unwrap();
+        let (_, details) = message.split_once("is refused; details: ").unwrap();
+        (serde_json::from_str::<Json>(details).unwrap(), lines(gate, 1)[0]["findings"][0]["details"].clone())
+    };
+    let env =
+        r#"{"name":"app","image":"evil.io/x:1","env":[{"name":"PASSWORD","value":"hunter2-correct-horse"}]}"#;
+    let pod = Ask::object(pod_of(env));
+    let plain = json!({"images": ["evil.io/x:1"], "name": "web"});
+    let rego = r#"{"name": input.request.name, "images": {image.raw | some image in input.images}}"#;
+    assert_eq!(told(&gate("", "pods", rego, ""), &pod), (plain.clone(), plain));
+    let value = json!({"value": SECRET});
+    let masked = portcullis::telemetry::mask::digest(value.to_string().as_bytes());
+    let rego = r#"{"value": input.request.object.spec.containers[0].env[0].value}"#;
+    assert_eq!(told(&gate("", "pods", rego, "spec.containers[0].env[0].value"), &pod), (value, masked));
+    let long = json!("left out: more than 1024 bytes of JSON");
+    let huge = Ask::object(pod_of(&format!(
+        r#"{{"name":"app","image":"evil.io/x:1","args":["{}"]}}"#,
+        "x".repeat(1 << 20)
+    )));
+    assert_eq!(told(&gate("", "pods", "input.request.object.spec", ""), &huge), (long.clone(), long));
+    // A policy that reads Secrets in the clear gives no value away, whatever field it names.
+    let rego = r#"{"password": input.request.object.data.password}"#;
+    for custom in ["", "reads_secrets: true"] {
+        let (answered, logged) = told(&gate(custom, "secrets", rego, "metadata.name"), &secret("CREATE"));
+        for details in [answered, logged] {
+            assert!(details.is_object() && !details.to_string().contains(ENCODED), "{details}");
+        }
+    }
+}
+
 #[test]
 fn sampling_leaves_out_plain_allows_and_nothing_else() {
     let gate = gate(&["--decision-log-sample", "0"]);

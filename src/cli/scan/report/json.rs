@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Foot, Found, Head, Judged, Sink};
 use crate::cli::scan::tally::Counts;
+use crate::policy::Details;
 
 /// Whether something was written, for commas.
 pub struct Json {
@@ -44,6 +45,7 @@ struct Finding<'a> {
     observed: Option<&'a str>,
     allowed: &'a [String],
     fix: Option<&'a str>,
+    details: Option<Value>,
     sentence: &'a str,
 }
 
@@ -69,6 +71,7 @@ impl<'a> Finding<'a> {
             observed: found.finding.observed.as_deref(),
             allowed: &found.finding.allowed,
             fix: found.finding.fix.as_deref(),
+            details: found.finding.details.as_ref().map(Details::json),
             sentence: &found.sentence,
         }
     }

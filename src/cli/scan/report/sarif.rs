@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{Change, Foot, Found, Head, Judged, Level, Sink};
-use crate::policy::{Manifest, Severity};
+use crate::policy::{Details, Manifest, Severity};
 
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
@@ -101,6 +101,9 @@ impl Sarif {
                 "field": found.finding.field,
             },
         });
+        if let Some(properties) = result.get_mut("properties") {
+            put(properties, "details", found.finding.details.as_ref().map(Details::json));
+        }
         put(&mut result, "ruleIndex", self.rules.get(id).map(|at| (*at).into()));
         let state = found.change.map(|change| match change {
             Change::New => "new",

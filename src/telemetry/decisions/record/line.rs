@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{Exemption, Finding, PolicyOutcome, Record};
 use crate::telemetry::mask;
@@ -93,7 +94,7 @@ struct MaskedFinding<'a> {
 
 impl Serialize for MaskedFinding<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Finding { policy, field, msg, observed } = self.finding;
+        let Finding { policy, field, msg, observed, details } = self.finding;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("policy", &**policy)?;
         map.serialize_entry("field", field)?;
@@ -107,6 +108,14 @@ impl Serialize for MaskedFinding<'_> {
         }
         if let Some(masked) = masked {
             map.serialize_entry("observed", &masked)?;
+        }
+        if let Some(details) = details {
+            let masked = super::masked_details(self.kind, field, details);
+            match serde_json::from_str::<&RawValue>(&masked) {
+                Ok(json) => map.serialize_entry("details", json)?,
+                // Details that are no JSON must not cost the line.
+                Err(_) => map.serialize_entry("details", &mask::digest(details.as_bytes()))?,
+            }
         }
         map.end()
     }

@@ -34,7 +34,7 @@ pub use regorus::Value;
 pub use regorus::value::Object;
 
 use interpreter::Interpreter;
-use normal::{Normal, Reached, Target};
+use normal::{Bodies, Normal, Target};
 use rvm::Machine;
 
 use super::bundle::Module;
@@ -185,7 +185,7 @@ fn normalised(
     trees: &Trees<'_>,
     target: Target,
     of: Option<(usize, &str)>,
-) -> Result<(regorus::Engine, Vec<Normal>, Vec<Vec<Reached>>), Problem> {
+) -> Result<(regorus::Engine, Vec<Normal>, Bodies), Problem> {
     let modules: Vec<&Module> = trees.iter().map(|(module, _)| *module).collect();
     let (normal, lines) = normal::all(trees, target, of).map_err(|problem| {
         match modules.iter().find(|module| module.path == problem.file) {

@@ -97,7 +97,7 @@ pub fn run(bundle: &Bundle, wanted: impl Fn(&str, &str) -> bool) -> Result<Vec<R
     }))
 }
 
-fn tests<'b>(bundle: &'b Bundle, wanted: impl Fn(&str, &str) -> bool) -> Result<Vec<Test<'b>>, Problem> {
+fn tests(bundle: &Bundle, wanted: impl Fn(&str, &str) -> bool) -> Result<Vec<Test<'_>>, Problem> {
     let mut all = Vec::new();
     for (at, module) in bundle.tests.iter().enumerate() {
         let found = analysis::analyse(module)?;
@@ -124,7 +124,7 @@ fn tests<'b>(bundle: &'b Bundle, wanted: impl Fn(&str, &str) -> bool) -> Result<
 /// What is told of a `with` as documents; `None` where it leaves `input` as it is.
 fn asked(told: &Value, data: &Value) -> Option<Asked> {
     let mut asked = Asked { input: Value::Undefined, data: data.clone() };
-    for pair in told.as_array().ok()?.iter() {
+    for pair in told.as_array().ok()? {
         let pair = pair.as_array().ok()?;
         let path: Vec<&str> = pair
             .get(0)?
@@ -230,7 +230,7 @@ test_wrong if t.deny == {"a"} with input as {"labels": {}}
     fn a_test_that_fails_names_its_line_and_the_values() {
         for (body, why) in [
             (
-                r#"count(t.deny) == 2 with input as {}"#,
+                "count(t.deny) == 2 with input as {}",
                 "line 4: `count(data.t.deny) == 2` does not hold; `count(data.t.deny)` is 0",
             ),
             ("x := 1\ny := [x, 2]\ny[_] > 5", "line 6: `y[_] > 5` does not hold; `x` is 1, `y` is [1,2]"),

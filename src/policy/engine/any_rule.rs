@@ -68,8 +68,18 @@ impl<'m> AnyRule<'m> {
             normal::settled(problem, self.modules, &self.normal)
         });
         let prints = engine.take_prints().unwrap_or_default();
+        let prints = prints.iter().map(|line| self.printed(line)).collect();
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(engine);
         Answer { value, prints, asked: ASKED.take().into_iter().collect() }
+    }
+
+    /// What `print` said at the place where it is written.
+    fn printed(&self, text: &str) -> String {
+        let found = self.modules.iter().zip(&self.normal).find_map(|(module, normal)| {
+            let (line, said) = text.strip_prefix(&module.path)?.strip_prefix(':')?.split_once(':')?;
+            Some(format!("{}:{}:{said}", module.path, normal.origin(line.parse().ok()?)?.0))
+        });
+        found.unwrap_or_else(|| text.to_owned())
     }
 
     /// Which line of each body of a rule does not hold, with the values that it was reached with. The rule is one of the

@@ -49,7 +49,7 @@ impl Normal {
     }
 
     /// Where a line of the normal form comes from.
-    fn origin(&self, line: u32) -> Option<Place> {
+    pub fn origin(&self, line: u32) -> Option<Place> {
         self.places.get(usize::try_from(line).ok()?.checked_sub(1)?).copied()
     }
 }
@@ -65,6 +65,9 @@ pub(super) fn settled(problem: Problem, modules: &[&Module], normal: &[Normal]) 
     let message = print::as_written(&problem.message);
     Problem::at(&problem.file, place.0, place.1, message).settled(&module.text)
 }
+
+/// The lines of the bodies of a rule.
+pub type Bodies = Vec<Vec<Reached>>;
 
 /// The engine that a normal form is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +87,7 @@ pub fn all(
     modules: &[(&Module, Json)],
     target: Target,
     of: Option<(usize, &str)>,
-) -> Result<(Vec<Normal>, Vec<Vec<Reached>>), Problem> {
+) -> Result<(Vec<Normal>, Bodies), Problem> {
     let mut read = Vec::with_capacity(modules.len());
     for (module, ast) in modules {
         let one = read::module(ast, &module.text).map_err(|what| Problem::of(&module.path, what))?;

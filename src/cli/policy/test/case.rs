@@ -32,8 +32,8 @@ pub(super) struct Bench {
 /// What the other engine may spend: it is slower, and the time that a policy takes is the gate's engine's to keep.
 const PATIENT: Budget = Budget {
     time: Duration::from_secs(30),
-    review: Duration::from_secs(60),
-    deadline: Duration::from_secs(60),
+    review: Duration::from_mins(1),
+    deadline: Duration::from_mins(1),
     instructions: 1_000_000_000,
 };
 

@@ -87,7 +87,7 @@ impl Known<'_> {
             self.means.insert(local, right.clone());
         }
         if !matches!(line.kind, LineKind::Not(_) | LineKind::Every(_) | LineKind::Declare(_)) {
-            self.bound.extend(locals(line));
+            self.bound.extend(locals(line.expressions()));
         }
     }
 
@@ -99,7 +99,7 @@ impl Known<'_> {
     /// The variables of a line whose values say something, and what they are of.
     fn shown(&self, line: &Line) -> Vec<(Local, String)> {
         let found: BTreeSet<Local> =
-            locals(line).into_iter().filter(|local| self.bound.contains(local)).collect();
+            locals(line.kind.expressions()).into_iter().filter(|local| self.bound.contains(local)).collect();
         let labelled = |local| Some((local, self.text(&Expr::local((0, 0), local))?));
         let shown: Vec<_> = found.into_iter().filter_map(labelled).collect();
         if !shown.is_empty() {
@@ -161,10 +161,10 @@ impl Known<'_> {
     }
 }
 
-/// The variables of a line, those of bodies inside it left out.
-fn locals(line: &Line) -> Vec<Local> {
+/// The variables of expressions, those of bodies inside them left out.
+fn locals(expressions: Vec<&Expr>) -> Vec<Local> {
     let mut found = Vec::new();
-    for expr in line.expressions() {
+    for expr in expressions {
         expr.walk(&mut |inner| found.extend(inner.as_local()));
     }
     found

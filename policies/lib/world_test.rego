@@ -34,6 +34,18 @@ tenancy := {
 		"initech": {"id": "t-initech", "status": "active", "groups": ["initech-devs"], "projects": {}, "apps": {}},
 		"hooli": {"id": "t-hooli", "status": "suspended", "groups": [], "registries": [], "projects": {}, "apps": {}},
 	},
+	"ids": {
+		"t-acme": {"kind": "tenant", "tenant": "acme"},
+		"t-globex": {"kind": "tenant", "tenant": "globex"},
+		"t-initech": {"kind": "tenant", "tenant": "initech"},
+		"t-hooli": {"kind": "tenant", "tenant": "hooli"},
+		"p-shop": {"kind": "project", "tenant": "acme", "project": "shop"},
+		"p-web": {"kind": "project", "tenant": "globex", "project": "web"},
+		"a-frontend": {"kind": "app", "tenant": "acme", "project": "shop", "app": "frontend"},
+		"a-api": {"kind": "app", "tenant": "globex", "project": "web", "app": "api"},
+		"s-1": {"kind": "sandbox", "tenant": "acme", "project": "shop", "sandbox": 1},
+		"s-2": {"kind": "sandbox", "tenant": "globex", "project": "web", "sandbox": 1},
+	},
 }
 
 namespaces := {

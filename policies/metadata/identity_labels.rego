@@ -4,7 +4,8 @@
 #   Quota, billing and audit go by the ids of tenant, project and app in an object's labels, and controllers and the
 #   scheduler copy labels. So the ids that an object names are those of its namespace, for every writer, labels of a
 #   Binding included, but for administrators, who repair. What stays as it was passes, and so does an object that names
-#   none. Of a namespace that the ledger does not know no id is known: there only those who may fill it name one.
+#   none. Of a namespace that the ledger does not know no id is known: there only those who may fill it name one, and
+#   none that belongs to something else (a sandbox, or what is another tenant's).
 # custom:
 #   id: identity-labels
 #   severity: high
@@ -34,6 +35,33 @@ deny contains finding if {
 		"msg": sprintf("is not what namespace %s is labelled with: an object belongs to the owner of its namespace%s", [request.namespace, expected(key)]),
 		"fix": "leave the label out, and the platform sets it",
 	}
+}
+
+# An object ahead of the ledger has ids that the ledger does not know, or ids of its own tenant.
+deny contains finding if {
+	input.tenancy.namespace.kind == "unregistered"
+	repairs
+	not input.tenancy.requester.class == "admin"
+	not is_namespace
+	some name, kind in {"tenant-id": "tenant", "project-id": "project", "app-id": "app"}
+	key := concat("", [data.tenancy.settings.labelPrefix, "/", name])
+	value := input.request.object.metadata.labels[key]
+	holder := data.tenancy.ids[value]
+	not may_be(holder, kind)
+	not value == input.request.oldObject.metadata.labels[key]
+	finding := {
+		"field": concat(".", ["metadata.labels", key]),
+		"observed": sprintf("%v", [value]),
+		"msg": sprintf("is the id of something else, not of the %s of namespace %s", [kind, request.namespace]),
+		"fix": "give the id that the ledger has for it, or leave the label out",
+	}
+}
+
+# A tenant's slug has no hyphen, so a name begins with one tenant's alone. It is not composed from the project and the App
+# here, because names of an earlier form are not, and their Pods have to start.
+may_be(holder, kind) if {
+	holder.kind == kind
+	startswith(request.namespace, concat("-", [data.tenancy.settings.prefix, holder.tenant, ""]))
 }
 
 # The usual case: as the gate itself labels it.

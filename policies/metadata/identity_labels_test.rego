@@ -54,3 +54,23 @@ test_of_an_unknown_namespace_no_id_is_known if {
 		found(who, "CREATE", "configmaps", "U", ids, {}) == set()
 	}
 }
+
+test_of_an_unknown_namespace_ids_of_something_else_are_refused if {
+	foreign := [["tenant-id", "t-globex"], ["tenant-id", "s-1"], ["project-id", "p-web"], ["project-id", "s-1"], ["app-id", "a-api"], ["app-id", "s-1"], ["app-id", "s-2"], ["app-id", "p-shop"]]
+	own := {"kubenova.io/tenant-id": "t-acme", "kubenova.io/project-id": "p-shop", "kubenova.io/app-id": "a-new"}
+	wrong := {[who, resource, row] |
+		some who in ["mgr", "system", "node"]
+		some resource in ["configmaps", "pods", "pods/binding"]
+		some row in foreign
+		key := concat("/", ["kubenova.io", row[0]])
+		labels := object.union(own, {key: row[1]})
+		found(who, "CREATE", resource, "U", labels, {}) != {concat(".", ["metadata.labels", key])}
+	}
+	wrong == set()
+	every who in ["mgr", "system", "node"] {
+		found(who, "CREATE", "pods", "U", own, {}) == set()
+		found(who, "CREATE", "pods", "U", object.union(own, {"kubenova.io/app-id": "a-frontend"}), {}) == set()
+		found(who, "UPDATE", "pods", "U", {"kubenova.io/app-id": "s-2"}, {"kubenova.io/app-id": "s-2"}) == set()
+	}
+	found("root", "CREATE", "pods", "U", {"kubenova.io/app-id": "s-2"}, {}) == set()
+}

@@ -46,7 +46,7 @@ deny contains finding if {
 	may_create
 	not generated
 	not composes
-	not name in migrated
+	not exempted
 	finding := problem
 }
 
@@ -82,6 +82,12 @@ default migrated := []
 
 migrated := data.params["namespace-naming"].migrated
 
+# Another form of the name gives no right to the id of something else.
+exempted if {
+	name in migrated
+	not taken
+}
+
 prefix := data.tenancy.settings.prefix
 
 label_prefix := data.tenancy.settings.labelPrefix
@@ -102,7 +108,7 @@ default sandbox := ""
 
 sandbox := input.request.object.metadata.labels[concat("/", [label_prefix, "sandbox"])]
 
-# An id is one tenant's, one project's, one App's: the ledger sees to it, and here more than one is none.
+# An id is one tenant's or one project's: the ledger sees to it, and here more than one is none.
 tenant := only({slug | some slug, known in data.tenancy.tenants; known.id == tenant_id})
 
 project := only({slug | some slug, known in data.tenancy.tenants[tenant].projects; known.id == project_id})
@@ -126,8 +132,8 @@ composes if {
 
 # The App whose id the label names. One that the snapshot does not hold yet is known by the end of the name, unless
 # another App has that name.
-app := only(registered) if {
-	count(registered) == 1
+app := registered if {
+	registered
 } else := slug if {
 	not held
 	startswith(name, names.app_stem(prefix, tenant, project))
@@ -137,29 +143,32 @@ app := only(registered) if {
 }
 
 # The App of the ledger that has this id, in this project.
-registered := {trim_prefix(path, concat("", [project, "/"])) |
-	some path, known in data.tenancy.tenants[tenant].apps
-	known.id == app_id
-	startswith(path, concat("", [project, "/"]))
+registered := holder.app if {
+	holder.kind == "app"
+	holder.tenant == tenant
+	holder.project == project
 }
 
-# The id belongs to a tenant, a project or an App already. The gate adds the tenant that holds it.
-held if {
-	some _, holder in data.tenancy.tenants
-	some section in ["apps", "projects"]
-	some _, known in holder[section]
-	known.id == app_id
-}
+# What has this id: a tenant, a project, an App or a sandbox, of any tenant.
+holder := data.tenancy.ids[app_id]
 
-held if {
-	some _, holder in data.tenancy.tenants
-	holder.id == app_id
-}
+held if holder
 
-held if input.tenancy.namespace.sandboxId == app_id
+# Without the index no id is known to be free.
+held if not data.tenancy.ids
+
+taken if {
+	app_id != ""
+	held
+	not registered
+}
 
 # What is wrong first: a name can be judged only when its labels say whose it is.
-problem := label_missing("tenant-id") if {
+problem := of_labels if {
+	of_labels
+} else := of_name
+
+of_labels := label_missing("tenant-id") if {
 	tenant_id == ""
 } else := {
 	"field": concat("", ["metadata.labels.", label_prefix, "/tenant-id"]),
@@ -192,6 +201,13 @@ problem := label_missing("tenant-id") if {
 	app_id == ""
 	sandbox == ""
 } else := {
+	"field": concat("", ["metadata.labels.", label_prefix, "/app-id"]),
+	"observed": sprintf("%v", [app_id]),
+	"msg": sprintf("is the id of something else, not of an App of project %s", [project]),
+	"fix": "give the id that the ledger has for this App",
+} if {
+	taken
+} else := {
 	"field": concat("", ["metadata.labels.", label_prefix, "/sandbox"]),
 	"observed": sprintf("%v", [sandbox]),
 	"msg": "is not a value of this label",
@@ -200,7 +216,9 @@ problem := label_missing("tenant-id") if {
 } if {
 	app_id == ""
 	sandbox != "true"
-} else := {
+}
+
+of_name := {
 	"field": "metadata.name",
 	"observed": name,
 	"msg": sprintf("is not a sandbox name of tenant %s and project %s", [tenant, project]),

@@ -43,6 +43,14 @@ rows := [
 	["mgr", "tn-acme-shop-app-new", labels("t-acme", "p-shop", {"kubenova.io/app-id": "t-globex"}), true],
 	["mgr", "tn-acme-shop-app-new", labels("t-acme", "p-shop", {"kubenova.io/app-id": "p-shop"}), true],
 	["mgr", "tn-acme-shop-app-new", labels("t-acme", "p-shop", {"kubenova.io/app-id": "p-web"}), true],
+	["mgr", "tn-acme-shop-app-new", labels("t-acme", "p-shop", {"kubenova.io/app-id": "a-frontend"}), true],
+	["mgr", "tn-acme-shop-app-new", labels("t-acme", "p-shop", {"kubenova.io/app-id": "s-1"}), true],
+	["mgr", "tn-acme-shop-app-new", labels("t-acme", "p-shop", {"kubenova.io/app-id": "s-2"}), true],
+	["mgr", "tn-acme-shop-app-new", labels("t-acme", "s-1", {"kubenova.io/app-id": "a-new"}), true],
+	["mgr", "tn-acme-shop-app-new", labels("s-1", "p-shop", {"kubenova.io/app-id": "a-new"}), true],
+	["mgr", "tn-acme-shop-sbx-001", labels("t-acme", "s-2", {"kubenova.io/sandbox": "true"}), true],
+	["mgr", "tn-acme-shop-sbx-001", object.union(acme_sandbox, {"kubenova.io/app-id": "s-1"}), true],
+	["root", "tn-acme-shop-app-new", labels("t-acme", "p-shop", {"kubenova.io/app-id": "s-2"}), false],
 	["mgr", "tn-acme-shop-app-new", labels("t-acme", "t-acme", {"kubenova.io/app-id": "a-new"}), true],
 	["mgr", "tn-acme-shop-sbx-001", labels("p-shop", "p-shop", {"kubenova.io/sandbox": "true"}), true],
 	["mgr", "tn-acme-shop-app-", acme_new_app, true],
@@ -115,6 +123,37 @@ test_migration if {
 	count(namespace_naming.deny) == 0 with input as review("mgr", {"name": "tn-acme-shop-sandbox-play", "labels": acme_sandbox})
 		with data.tenancy as world.tenancy
 		with data.params as some_old
+}
+
+test_ids_of_another_project_of_the_tenant_are_refused if {
+	two := object.union(world.tenancy, {
+		"tenants": {"acme": {"projects": {"blog": {"id": "p-blog"}}, "apps": {"blog/api": {"id": "a-blog"}}}},
+		"ids": {
+			"p-blog": {"kind": "project", "tenant": "acme", "project": "blog"},
+			"a-blog": {"kind": "app", "tenant": "acme", "project": "blog", "app": "api"},
+			"s-blog": {"kind": "sandbox", "tenant": "acme", "project": "blog", "sandbox": 1},
+		},
+	})
+	every row in [["p-shop", "a-new", 0], ["p-shop", "a-blog", 1], ["p-shop", "s-blog", 1], ["p-shop", "p-blog", 1], ["p-blog", "a-new", 1]] {
+		count(namespace_naming.deny) == row[2] with input as review("mgr", {"name": "tn-acme-shop-app-new", "labels": labels("t-acme", row[0], {"kubenova.io/app-id": row[1]})})
+			with data.tenancy as two
+	}
+	count(namespace_naming.deny) == 0 with input as review("mgr", {"name": "tn-acme-blog-app-api", "labels": labels("t-acme", "p-blog", {"kubenova.io/app-id": "a-blog"})})
+		with data.tenancy as two
+}
+
+test_an_earlier_form_of_the_name_takes_no_id_of_something_else if {
+	some_old := {"namespace-naming": {"migrated": ["tn-acme-app-frontend"]}}
+	every row in [["a-frontend", 0], ["a-new", 0], ["a-api", 1], ["s-1", 1], ["s-2", 1], ["t-acme", 1]] {
+		count(namespace_naming.deny) == row[1] with input as review("mgr", {"name": "tn-acme-app-frontend", "labels": labels("t-acme", "p-shop", {"kubenova.io/app-id": row[0]})})
+			with data.tenancy as world.tenancy
+			with data.params as some_old
+	}
+}
+
+test_without_the_index_no_new_id_is_free if {
+	count(namespace_naming.deny) == 1 with input as review("mgr", {"name": "tn-acme-shop-app-new", "labels": acme_new_app})
+		with data.tenancy as object.remove(world.tenancy, ["ids"])
 }
 
 test_without_settings if {

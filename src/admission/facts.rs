@@ -1,6 +1,6 @@
 //! Plain data about a review's surroundings, gathered once, so that `decide` needs nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -97,8 +97,8 @@ impl World {
         Self { view, ..self }
     }
 
-    /// `data.tenancy` of some tenants, and its digest.
-    fn tenancy(&self, slugs: &[&str]) -> (Value, Digest) {
+    /// `data.tenancy` of some tenants and ids, and its digest.
+    fn tenancy(&self, slugs: &[&str], ids: &BTreeSet<&str>) -> (Value, Digest) {
         let tenants: BTreeMap<&str, &Prepared> =
             slugs.iter().filter_map(|slug| Some((*slug, self.tenants.get(slug)?))).collect();
         let mut digest = Sha256::new_with_prefix(self.settings.digest);
@@ -107,11 +107,21 @@ impl World {
             digest.update(slug.as_bytes());
             digest.update(tenant.digest);
         }
+        let known = |id: &&str| Some(((*id).to_owned(), self.snapshot.id_document(id)?));
+        let ids: serde_json::Map<_, _> = ids.iter().filter_map(known).collect();
+        let ids = if ids.is_empty() {
+            Value::new_object()
+        } else {
+            let ids = Prepared::from(serde_json::Value::from(ids));
+            digest.update(ids.digest);
+            ids.value
+        };
         let key = super::decode::interned;
         let tenants = tenants.into_iter().map(|(slug, tenant)| (key(slug), tenant.value.clone()));
         let tenancy = BTreeMap::from([
             (key("settings"), self.settings.value.clone()),
             (key("tenants"), Value::from(tenants.collect::<BTreeMap<_, _>>())),
+            (key("ids"), ids),
         ]);
         (Value::from(tenancy), digest.finalize().into())
     }
@@ -148,7 +158,7 @@ pub struct Facts {
     pub requester: Requester,
     /// Before the slash of our label keys.
     pub label_prefix: Arc<str>,
-    /// `data.tenancy`, of this review's tenants only.
+    /// `data.tenancy`, of this review's tenants and ids only.
     pub tenancy: Value,
     /// Its digest.
     pub tenancy_digest: Digest,
@@ -182,9 +192,12 @@ impl Facts {
         let requester = classify(snapshot, &header.user.username, &header.user.groups);
         let mut slugs: Vec<&str> = requester.tenants.iter().map(AsRef::as_ref).collect();
         slugs.extend(known.as_ref().map(|known| -> &str { &known.tenant }));
-        let claimed = claimed_tenants(snapshot, review)?;
-        slugs.extend(claimed.iter().map(String::as_str));
-        let (tenancy, tenancy_digest) = world.tenancy(&slugs);
+        let ids = claimed_ids(snapshot, review, kind)?;
+        if header.is_namespace() {
+            // By its tenant a policy composes the name of a new Namespace.
+            slugs.extend(ids.iter().filter_map(|id| snapshot.tenant_by_id(id)).map(|(slug, _)| slug));
+        }
+        let (tenancy, tenancy_digest) = world.tenancy(&slugs, &ids);
         let owner = known.as_ref().and_then(|known| snapshot.tenants.get(&known.tenant));
         Ok(Self {
             policy_sets: owner.map(|tenant| Arc::clone(&tenant.policy_sets)).unwrap_or_default(),
@@ -304,29 +317,28 @@ fn named(kind: Kind) -> Kind {
     if kind == Kind::Cluster { Kind::Platform } else { kind }
 }
 
-/// For a Namespace: the tenants whose ids stand in its identity labels, so that the law can compose its name.
-fn claimed_tenants(snapshot: &Snapshot, review: &Review) -> Result<Vec<String>, ShapeError> {
-    let mut slugs = Vec::new();
-    if !review.header.is_namespace() {
-        return Ok(slugs);
+/// Labels that say by an id whose something is.
+const IDENTITY: [&str; 3] = ["tenant-id", "project-id", "app-id"];
+
+/// The ids in the identity labels of a Namespace, and of what lies in one that the snapshot does not hold: elsewhere the
+/// namespace says which ids may stand there.
+fn claimed_ids<'a>(
+    snapshot: &Snapshot,
+    review: &'a Review,
+    kind: Kind,
+) -> Result<BTreeSet<&'a str>, ShapeError> {
+    let mut ids = BTreeSet::new();
+    if !review.header.is_namespace() && kind != Kind::Unregistered {
+        return Ok(ids);
     }
-    let [key, app_key] =
-        ["tenant-id", "app-id"].map(|name| format!("{}/{name}", snapshot.settings.label_prefix));
+    let keys = IDENTITY.map(|name| format!("{}/{name}", snapshot.settings.label_prefix));
     for object in [&review.object, &review.old_object].into_iter().flatten() {
         let Some(metadata) = member(object, "object", "metadata")? else { continue };
         let Some(labels) = member(metadata, "object.metadata", "labels")? else { continue };
-        if let Some(id) = member(labels, "object.metadata.labels", &key)?
-            && let Some((slug, _)) = snapshot.tenant_by_id(text(id, "object.metadata.labels")?)
-        {
-            slugs.push(slug.to_owned());
+        for key in &keys {
+            let Some(id) = member(labels, "object.metadata.labels", key)? else { continue };
+            ids.insert(text(id, "object.metadata.labels")?);
         }
-        // An id of an App may be held by another tenant, be it as that of an App, and then it is not free.
-        let Some(id) = member(labels, "object.metadata.labels", &app_key)? else { continue };
-        let id = text(id, "object.metadata.labels")?;
-        let apps = snapshot.apps.iter().filter(|(_, app)| *app.id == *id).map(|(path, _)| path);
-        let projects = snapshot.projects.iter().filter(|(_, one)| *one.id == *id).map(|(path, _)| path);
-        slugs.extend(apps.chain(projects).filter_map(|path| Some(path.split_once('/')?.0.to_owned())));
-        slugs.extend(snapshot.tenant_by_id(id).map(|(slug, _)| slug.to_owned()));
     }
-    Ok(slugs)
+    Ok(ids)
 }

@@ -293,3 +293,36 @@ fn a_review_beyond_the_bounds_of_kubernetes_is_refused() {
     assert_eq!(of("x", &format!("1, {}", fields(60))), Ok(()));
     assert!(of("x", &format!("1, {}", fields(100))).unwrap_err().contains("more than 64 fields"));
 }
+
+#[test]
+fn an_id_in_the_labels_of_a_namespace_says_what_has_it() {
+    let id = |end: &str| format!("018f2b7c-0000-7000-8000-0000000000{end}");
+    let world = World::new(std::sync::Arc::new(crate::tenancy::snapshot::tests::world()));
+    let gathered = |resource: &str, namespace: &str, labels: &Json| {
+        let name = if resource == "namespaces" { namespace } else { "x" };
+        let body = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+            "uid": "u", "resource": {"group": "", "version": "v1", "resource": resource}, "namespace": namespace,
+            "operation": "CREATE", "userInfo": {"username": "alice@acme.io", "groups": ["acme-devs"]},
+            "object": {"metadata": {"name": name, "labels": labels}}}});
+        let body = serde_json::to_vec(&body).unwrap().into();
+        let review = review::decode(body, Endpoint::Validate, &|_| Wanted::everything()).unwrap();
+        let now = "2030-01-01T00:00:00Z".to_owned();
+        let facts = Facts::gather(&world, &review, "d-1".to_owned(), now).unwrap();
+        let ids = serde_json::to_value(&facts.tenancy).unwrap()["ids"].clone();
+        (ids, facts.tenancy_digest)
+    };
+    let labels = json!({"kubenova.io/tenant-id": id("02"), "kubenova.io/project-id": id("99"),
+        "kubenova.io/app-id": id("32"), "example.com/app-id": id("31")});
+    let sandbox = json!({"kind": "sandbox", "tenant": "globex", "project": "web", "sandbox": 1});
+    let expected = json!({id("02"): {"kind": "tenant", "tenant": "globex"}, id("32"): sandbox});
+    let new = "tn-acme-shop-app-new";
+    let (ids, digest) = gathered("namespaces", new, &labels);
+    assert_eq!(ids, expected);
+    assert_eq!(gathered("configmaps", new, &labels).0, expected);
+    assert_eq!(gathered("configmaps", NAMESPACE, &labels).0, json!({}));
+    // Answers are remembered by the digest.
+    let mut other = labels.clone();
+    other["kubenova.io/app-id"] = json!(id("31"));
+    assert_ne!(gathered("namespaces", new, &other).1, digest);
+    assert_eq!(gathered("namespaces", new, &labels).1, digest);
+}

@@ -82,7 +82,8 @@ fn makes(owner: (&str, &str)) -> &'static [(&'static str, &'static str)] {
 const HASH_LETTERS: &str = "bcdfghjklmnpqrstvwxz2456789";
 
 /// The one controlling owner, and where its name is as controllers write it, the owner's owner: a ReplicaSet is called after
-/// its Deployment and the hash that its Pods carry, a Job after its CronJob and the minute. A review does not show more.
+/// its Deployment and the hash that its Pods carry, a Job after its CronJob and the minute. A review does not show more;
+/// the policy `replicaset-hash` keeps people from writing that hash, and nothing keeps them from such a Job.
 fn ancestors(object: &Value) -> Vec<Named> {
     let mut found = Vec::new();
     let Ok(Some(metadata)) = member(object, "object", "metadata") else { return found };

@@ -27,7 +27,7 @@ pub(super) const CLUSTER: &str = "cluster";
 
 /// What stands below roots of `data` that are not a policy's own, by constant path.
 const DATA: &[(&[&str], &[&str])] = &[
-    (&["tenancy"], &["settings", "tenants"]),
+    (&["tenancy"], &["settings", "tenants", "ids"]),
     (&[CLUSTER], &["namespace"]),
     (&[CLUSTER, "namespace"], &["labels", "annotations", "phase"]),
 ];

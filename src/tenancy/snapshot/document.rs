@@ -1,9 +1,9 @@
-//! The snapshot as policies see it: `data.tenancy.settings` and `data.tenancy.tenants[slug]`.
+//! The snapshot as policies see it: `data.tenancy.settings`, `data.tenancy.tenants[slug]` and `data.tenancy.ids[id]`.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Snapshot, wire};
+use super::{Section, Snapshot, Unit, wire};
 
 impl Snapshot {
     /// `data.tenancy.settings`, in the document's own keys with every default filled in. An identity has `username`,
@@ -25,6 +25,32 @@ impl Snapshot {
         fields.insert("projects".into(), object(projects));
         fields.insert("apps".into(), object(apps));
         Some(document)
+    }
+
+    /// `data.tenancy.ids[id]`: `{kind: "app", tenant, project, app}`, all of them slugs, and less for the kinds `project`
+    /// and `tenant`; a `sandbox` has its number. `None` where the snapshot does not hold the id.
+    pub fn id_document(&self, id: &str) -> Option<Value> {
+        let (section, key) = self.index.ids.get(id)?;
+        let kind = match section {
+            Section::Tenants => "tenant",
+            Section::Projects => "project",
+            Section::Apps => "app",
+            Section::Namespaces => "sandbox",
+        };
+        let mut document = Map::from_iter([("kind".to_owned(), kind.into())]);
+        let mut put = |field: &str, value: Value| drop(document.insert(field.to_owned(), value));
+        if *section != Section::Namespaces {
+            // The keys of owners are paths of slugs.
+            let slugs = ["tenant", "project", "app"].into_iter().zip(key.split('/'));
+            slugs.for_each(|(field, slug)| put(field, slug.into()));
+        } else if let Some(namespace) = self.namespaces.get(key) {
+            put("tenant", (*namespace.tenant).into());
+            put("project", (*namespace.project).into());
+            if let Unit::Sandbox { number, .. } = &namespace.unit {
+                put("sandbox", (*number).into());
+            }
+        }
+        Some(document.into())
     }
 }
 

@@ -83,8 +83,11 @@ fn every_case_is_judged_the_same_with_all_other_policies_off() {
 }
 
 /// Parameters that policies read beside their own, by way of the library: these are locked with them.
-const SHARED: [(&str, &str); 2] =
-    [("namespace-identity", "reserved-metadata"), ("reserved-template-metadata", "reserved-metadata")];
+const SHARED: [(&str, &str); 3] = [
+    ("namespace-identity", "reserved-metadata"),
+    ("replicaset-hash", "reserved-metadata"),
+    ("reserved-template-metadata", "reserved-metadata"),
+];
 
 /// The library in which this policy is locked, under a layer that turns all others off; the ids that the lock kept from that.
 fn locked(id: &str, all: &PolicySet) -> (PolicySet, Vec<String>) {

@@ -16,7 +16,9 @@ fn lifted(objects: &Json, who: &str, resource: &str, metadata: &Json) -> bool {
     let (snapshot, _) = world().apply(&json!({"exceptions": {ID: exception}}), 43).unwrap();
     let (resource, group) = resource.split_once('.').unwrap_or((resource, ""));
     let accounts = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];
-    let (user, groups) = if who.starts_with("system:") {
+    let (user, groups) = if who.contains('@') {
+        (who.to_owned(), json!(["acme-devs", "system:authenticated"]))
+    } else if who.starts_with("system:") {
         (who.to_owned(), json!(["system:authenticated"]))
     } else {
         (format!("system:serviceaccount:kube-system:{who}"), json!(accounts))
@@ -89,12 +91,42 @@ fn what_the_controllers_make_is_exempt_with_what_they_make_it_of() {
 }
 
 #[test]
+fn a_person_does_not_use_the_exemption_of_another_by_an_owner() {
+    let here = json!({"namespace": NAMESPACE});
+    let deployment = json!({"namespace": NAMESPACE, "resource": "deployments.apps", "name": "web"});
+    let set = owned("apps/v1", "Deployment", "web");
+    let mut pod = owned("apps/v1", "ReplicaSet", "web-5d9c");
+    for who in [
+        "bob@acme.io",
+        "system:serviceaccount:tn-acme-shop-sbx-001:replicaset-controller",
+        "system:serviceaccount:tn-acme-shop-sbx-001:deployment-controller",
+    ] {
+        for objects in [&here, &deployment] {
+            assert!(!lifted(objects, who, "replicasets.apps", &set), "{who} {objects}");
+            assert!(!lifted(objects, who, "pods", &pod), "{who} {objects}");
+        }
+    }
+    // Its author is exempt for the Deployment, and not for what its author makes below it.
+    assert!(!lifted(&deployment, "alice@acme.io", "replicasets.apps", &set));
+    assert!(!lifted(&deployment, "alice@acme.io", "pods", &pod));
+    assert!(lifted(&deployment, "replicaset-controller", "pods", &pod));
+    pod["labels"] = json!({});
+    assert!(!lifted(&deployment, "replicaset-controller", "pods", &pod), "without the hash");
+    pod["labels"] = json!({"pod-template-hash": "5d9c"});
+    pod["ownerReferences"][0]["controller"] = json!(false);
+    assert!(!lifted(&deployment, "replicaset-controller", "pods", &pod), "an owner that does not control");
+}
+
+#[test]
 fn a_pod_of_a_cron_job_leads_to_it() {
     let cron = json!({"resource": "cronjobs.batch", "name": "nightly"});
     assert!(lifted(&cron, "job-controller", "pods", &owned("batch/v1", "Job", "nightly-29123456")));
     assert!(lifted(&cron, "cronjob-controller", "jobs.batch", &owned("batch/v1", "CronJob", "nightly")));
     assert!(!lifted(&cron, "job-controller", "pods", &owned("batch/v1", "Job", "nightly-x")));
     assert!(!lifted(&cron, "job-controller", "pods", &owned("example.com/v1", "Job", "nightly-1")));
+    let job = json!({"resource": "jobs.batch", "name": "nightly-fix"});
+    assert!(lifted(&job, "job-controller", "pods", &owned("batch/v1", "Job", "nightly-fix")));
+    assert!(!lifted(&job, "job-controller", "pods", &owned("batch/v1", "Job", "nightly-29123456")));
 }
 
 #[test]

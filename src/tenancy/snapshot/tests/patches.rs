@@ -61,6 +61,32 @@ fn what_belongs_to_a_changed_owner_changes_with_it() {
 }
 
 #[test]
+fn an_id_says_what_has_it_after_every_change() {
+    let id = |end: u32| format!("018f2b7c-0000-7000-8000-0000000000{end:02x}");
+    let world = world();
+    let shop = json!({"kind": "sandbox", "tenant": "acme", "project": "shop", "sandbox": 1});
+    for (end, expected) in [
+        (0x01, Some(json!({"kind": "tenant", "tenant": "acme"}))),
+        (0x11, Some(json!({"kind": "project", "tenant": "acme", "project": "shop"}))),
+        (0x21, Some(json!({"kind": "app", "tenant": "acme", "project": "shop", "app": "frontend"}))),
+        (0x31, Some(shop.clone())),
+        (0x99, None),
+    ] {
+        assert_eq!(world.id_document(&id(end)), expected, "{end:x}");
+    }
+    let sandbox =
+        json!({"kind": "sandbox", "tenant": "acme", "project": "shop", "sandbox": 2, "id": id(0x31)});
+    let patch = json!({"namespaces": {"tn-acme-shop-sbx-001": null, "tn-acme-shop-sbx-002": sandbox},
+        "projects": {"acme/blog": {"id": id(0x99)}}});
+    let (next, _) = world.apply(&patch, 43).unwrap();
+    assert_eq!(next.id_document(&id(0x31)).unwrap()["sandbox"], 2);
+    assert_eq!(next.id_document(&id(0x99)).unwrap()["project"], "blog");
+    let (last, _) = next.apply(&json!({"namespaces": {"tn-acme-shop-sbx-002": null}}), 44).unwrap();
+    assert_eq!(last.id_document(&id(0x31)), None);
+    assert_eq!(world.id_document(&id(0x31)), Some(shop), "the old one is as it was");
+}
+
+#[test]
 fn a_patch_for_another_world_is_refused_by_path() {
     let check = |patch: Value, expected: &[&str]| {
         assert_eq!(paths(&world().apply(&patch, 43).unwrap_err()), expected, "{patch}");

@@ -1,0 +1,46 @@
+# METADATA
+# title: The hash in a ReplicaSet's template is the deployment controller's
+# description: >-
+#   A Pod names its ReplicaSet and no Deployment. An exemption for a Deployment extends to Pods whose label
+#   `pod-template-hash` ends the name of their ReplicaSet, and the deployment controller writes this label into the
+#   templates of its ReplicaSets. So nobody else writes it, and a ReplicaSet that a person calls like one of a
+#   Deployment's does not use the Deployment's exemption. What stays as it was passes.
+# custom:
+#   id: replicaset-hash
+#   severity: medium
+#   mode: enforce
+#   on_error: deny
+#   match:
+#     - operations: [CREATE, UPDATE]
+#       resources: [replicasets.apps]
+#       namespaces: [app, sandbox, unregistered]
+package portcullis.replicaset_hash
+
+import data.portcullis.lib.request
+import data.portcullis.lib.reserved
+
+deny contains finding if {
+	not permitted
+	input.request.object.spec.template.metadata.labels["pod-template-hash"] != null
+	hash := input.request.object.spec.template.metadata.labels["pod-template-hash"]
+	not hash == input.request.oldObject.spec.template.metadata.labels["pod-template-hash"]
+	finding := {
+		"field": "spec.template.metadata.labels.pod-template-hash",
+		"observed": sprintf("%v", [hash]),
+		"msg": sprintf("is the deployment controller's to write, and not %s's: by this label an exemption for a Deployment extends to its Pods", [request.username]),
+		"fix": "create a Deployment, or leave the label out of the template and of the selector",
+	}
+}
+
+permitted if {
+	input.tenancy.requester.class == "system"
+	input.tenancy.requester.username in {"system:serviceaccount:kube-system:deployment-controller", "system:kube-controller-manager"}
+}
+
+permitted if input.tenancy.requester.class in {"platform", "admin"}
+
+# Those that restore objects write them as they were.
+permitted if {
+	input.tenancy.requester.class == "controller"
+	reserved.trusted_writer
+}

@@ -13,6 +13,7 @@ mod depth;
 mod findings;
 mod guard;
 mod guarded;
+mod heads;
 mod imports;
 pub mod interpreter;
 mod light;

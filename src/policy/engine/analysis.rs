@@ -17,7 +17,7 @@ use super::safety::{self, Flaw, Known};
 pub use super::tree::Step;
 use super::tree::{called, chain, names, place, span};
 use super::uses;
-use super::{builtins, constants, findings, imports};
+use super::{builtins, constants, findings, heads, imports};
 use crate::policy::bundle::Module;
 use crate::policy::problem::Problem;
 
@@ -41,6 +41,7 @@ pub fn analyse(module: &Module) -> Result<Analysis, Problem> {
     found.flaws = literals::check(&found.calls);
     found.flaws.extend(constants::check(ast, &found));
     found.flaws.extend(findings::check(ast));
+    found.flaws.extend(heads::check(ast));
     found.unbound = safety::check(ast, &module.text, &Known { names: &found.names(), arity: &arity });
     Ok(found)
 }

@@ -9,6 +9,7 @@ mod arithmetic;
 mod format;
 mod graph;
 mod json;
+mod marshal;
 mod net;
 mod pattern;
 mod re2;
@@ -152,8 +153,9 @@ const TABLE: &[(&[&str], Bound)] = &[
     (&["time.format"], Counted(text::time_format)),
     (&["to_number"], Own(json::to_number)),
     (&["units.parse", "units.parse_bytes"], Measured(json::number)),
-    (&["json.unmarshal", "json.is_valid"], Measured(json::read)),
-    (&["json.marshal"], Counted(json::marshal)),
+    (&["json.unmarshal"], Own(marshal::unmarshal)),
+    (&["json.is_valid"], Measured(json::read)),
+    (&["json.marshal"], Own(marshal::marshal)),
     (
         &["array.concat", "array.reverse", "array.slice", "object.keys", "object.filter", "object.remove"],
         Counted(values::elements),

@@ -90,8 +90,26 @@ fn call<S: 'static, E: 'static, const I: usize>(
         if error.downcast_ref::<LimitError>().is_some() {
             return Err(error);
         }
-        fail(format!("builtin `{name}` failed: {}", super::rvm::sentence(&format!("{error:#}"))))
+        fail(failure(name, &super::rvm::sentence(&format!("{error:#}"))))
     })
+}
+
+/// What the engine says of a builtin that failed, with the kind of a value in place of the value: that may be a whole
+/// object of a tenant's, and it names a builtin of its own now and then (regorus 0.14.1, `builtins/utils.rs`).
+pub(super) fn failure(name: &str, sentence: &str) -> String {
+    let Some((expected, value)) = sentence.split_once(". Got `") else {
+        return format!("builtin `{name}` failed: {sentence}");
+    };
+    let expected = expected.split_once("` ").map_or(expected, |(_, expected)| expected);
+    let kind = match value.chars().next() {
+        Some('{') => "an object",
+        Some('[') => "a list or a set",
+        Some('"') => "a text",
+        Some('t' | 'f') => "a boolean",
+        Some('n') => "null",
+        _ => "a number",
+    };
+    format!("builtin `{name}` failed: it {expected}, and is given {kind}")
 }
 
 fn fail(message: String) -> anyhow::Result<Value> {

@@ -8,7 +8,7 @@ use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
 
 use super::rvm::{last_line, sentence};
-use super::{EvalError, Interrupted, builtins, guarded};
+use super::{EvalError, Interrupted, builtins, guard, guarded};
 use crate::policy::problem::Problem;
 
 const IDLE_MAX: usize = 16;
@@ -94,7 +94,7 @@ impl Interpreter {
 fn named(sentence: &str) -> String {
     let name = sentence.strip_prefix('`').and_then(|rest| rest.split('`').next());
     match name.filter(|name| builtins::arity(name).is_some()) {
-        Some(name) => format!("builtin `{name}` failed: {sentence}"),
+        Some(name) => guard::failure(name, sentence),
         None => sentence.to_owned(),
     }
 }

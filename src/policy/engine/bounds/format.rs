@@ -30,7 +30,7 @@ impl<'v> Argument<'v> {
                 if let Ok(whole) = value.as_i128() {
                     return Self::Whole(whole);
                 }
-                let text = value.to_string();
+                let text = super::marshal::plain(value);
                 match value.as_f64() {
                     Ok(float) if text.contains(['.', 'e', 'E']) => Self::Float(float),
                     _ => Self::Long(text),

@@ -2,14 +2,14 @@
 
 use regorus::Value;
 
-use super::{Cost, DIGITS_MAX, VALUE, text_at};
+use super::{Cost, DIGITS_MAX, VALUE, marshal, text_at};
 
 /// Bytes of a value, and of what holds it.
 const ITEM: usize = 2 * VALUE;
 /// Bytes of a list or a map itself, and of an entry of a map beyond its value.
 const HOLDER: usize = 3 * VALUE;
 /// What a reader of JSON takes for a number of any length, wherever it stands as the first key of a map.
-const LONG_NUMBER: &str = "$serde_json::private::Number";
+pub const LONG_NUMBER: &str = "$serde_json::private::Number";
 
 /// A text that is read as a number: its digits and its exponent are bounded, since `1e2000000000` has as many digits.
 pub fn number(args: &[Value]) -> Result<Cost, String> {
@@ -65,8 +65,13 @@ pub fn to_number(args: &[Value]) -> Result<Value, String> {
     if let Some(power) = power {
         json.extend(["e", power]);
     }
-    match Value::from_json_str(&json) {
-        Ok(number @ Value::Number(_)) if json.parse::<f64>().is_ok_and(f64::is_finite) => Ok(number),
+    let read = if part.is_empty() && power.is_none() {
+        marshal::integer(&json)
+    } else {
+        Value::from_json_str(&json).ok()
+    };
+    match read {
+        Some(number @ Value::Number(_)) if json.parse::<f64>().is_ok_and(f64::is_finite) => Ok(number),
         _ => Err(none()),
     }
 }
@@ -130,7 +135,7 @@ pub fn read(args: &[Value]) -> Result<Cost, String> {
 }
 
 /// Where the string ends at whose quote a text begins.
-fn string_end(text: &str) -> usize {
+pub fn string_end(text: &str) -> usize {
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate().skip(1) {
         match byte {
@@ -148,11 +153,6 @@ fn is_long_number(quoted: &str) -> bool {
     plain == LONG_NUMBER
         || (plain.contains('\\')
             && serde_json::from_str::<String>(quoted).is_ok_and(|unescaped| unescaped == LONG_NUMBER))
-}
-
-/// A value as JSON has it.
-pub fn marshal(args: &[Value]) -> Cost {
-    Cost::bytes(args.first().map_or(0, written))
 }
 
 /// Bytes of a value as it is written out, as JSON or by `%v`.
@@ -177,6 +177,8 @@ fn quoted(text: &str) -> usize {
     let more = text.bytes().map(|byte| match byte {
         0..=31 | 127 => 5,
         b'"' | b'\\' => 1,
+        // `json.marshal` escapes them for HTML.
+        b'<' | b'>' | b'&' => 5,
         _ => 0,
     });
     text.len() + 2 + more.sum::<usize>()

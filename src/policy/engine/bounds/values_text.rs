@@ -38,9 +38,7 @@ fn write(text: &mut String, value: &Value) {
             }
             text.push('}');
         }
-        other => {
-            let _ = write!(text, "{other}");
-        }
+        other => text.push_str(&super::marshal::plain(other)),
     }
 }
 

@@ -36,3 +36,33 @@ fn a_policy_on_which_the_engine_panics_fails_each_time_and_alone() {
         }
     }
 }
+
+/// A message goes into the denial and the log, and what a builtin is given may be a whole object.
+#[test]
+fn a_builtin_that_fails_says_the_kind_of_what_it_is_given_and_not_the_value() {
+    use crate::policy::engine::builtins;
+    let values =
+        [r#"{"hidden": ["hidden"]}"#, r#"[["hidden"], {"a": "hidden"}]"#, r#"[{"hidden": 1}, null]"#];
+    let (mut failed, mut asked) = (0, 0);
+    for (name, _) in builtins::allowed() {
+        let Some(arity) = builtins::arity(name).filter(|arity| (1..=4).contains(arity)) else { continue };
+        let args = vec!["input.request.object.spec"; arity].join(", ");
+        let rego = policy("a", &format!("deny contains \"x\" if {{ x := {name}({args}); x == \"y\" }}"));
+        for interpreter in [false, true] {
+            let options = Options { interpreter, ..Options::default() };
+            let Ok(set) = PolicySet::compile(&bundle(&[("a.rego", &rego)]), options, None) else { continue };
+            for value in values {
+                let input = format!(r#"{{"request": {{"object": {{"spec": {value}}}}}}}"#);
+                let input = Value::from_json_str(&input).unwrap();
+                let policy = set.policy("a").unwrap();
+                let said = policy.findings("deny", &input, &Value::new_object(), &mut meter());
+                asked += 1;
+                if let Err(error) = said {
+                    failed += 1;
+                    assert!(!error.to_string().contains("hidden"), "{name} on {value}: {error}");
+                }
+            }
+        }
+    }
+    assert!(failed > 200 && asked > 400, "{failed} of {asked} failed");
+}

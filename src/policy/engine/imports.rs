@@ -28,7 +28,7 @@ pub(super) fn negates(path: &[String]) -> bool {
 /// stay what they are.
 ///
 /// # Errors
-/// One of them stands twice.
+/// One of them stands twice, or names what is not known.
 pub(super) fn blanked(module: &Module) -> Result<String, Problem> {
     let mut text = String::with_capacity(module.text.len());
     let mut seen: Vec<&str> = Vec::new();
@@ -39,11 +39,15 @@ pub(super) fn blanked(module: &Module) -> Result<String, Problem> {
         let (first, path) = (words.next(), words.next().unwrap_or_default());
         // Imports stand before rules: further down, such a line is one of a text.
         head &= matches!(first, None | Some("package" | "import"));
-        if !head || first != Some("import") || !IMPLIED.contains(&path) {
+        let number = u32::try_from(at + 1).unwrap_or(u32::MAX);
+        let ours = path.starts_with("rego.") || path.starts_with("future.");
+        if !head || first != Some("import") || !ours || NEGATING.contains(&path) {
             text.push_str(line);
             continue;
         }
-        let number = u32::try_from(at + 1).unwrap_or(u32::MAX);
+        if !IMPLIED.contains(&path) {
+            return Err(unknown(module, (number, 1), path));
+        }
         match words.next() {
             Some("as") => return Err(named(module, (number, 1), path)),
             Some(_) => {
@@ -79,9 +83,7 @@ pub(super) fn check(module: &Module, ast: &Json) -> Result<(), Problem> {
             return Err(named(module, (line, column), &path));
         }
         if ![IMPLIED, NEGATING].concat().contains(&path.as_str()) {
-            let known = [IMPLIED, NEGATING].concat().join(", ");
-            let unknown = format!("`import {path}` is not known here; what is: {known}");
-            return Err(Problem::at(&module.path, line, column, unknown));
+            return Err(unknown(module, (line, column), &path));
         }
     }
     Ok(())
@@ -90,4 +92,9 @@ pub(super) fn check(module: &Module, ast: &Json) -> Result<(), Problem> {
 fn named(module: &Module, (line, column): (u32, u32), path: &str) -> Problem {
     let what = format!("`import {path}` cannot have another name: leave `as …` out");
     Problem::at(&module.path, line, column, what)
+}
+
+fn unknown(module: &Module, (line, column): (u32, u32), path: &str) -> Problem {
+    let known = [IMPLIED, NEGATING].concat().join(", ");
+    Problem::at(&module.path, line, column, format!("`import {path}` is not known here; what is: {known}"))
 }

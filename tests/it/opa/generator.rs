@@ -22,7 +22,7 @@ const UNCOMPILED_MAX: usize = 25;
 const REFUSED_MAX: usize = 25;
 
 /// Policies of a hundred that need not run on the register machine.
-const INTERPRETED_MAX: usize = 20;
+const INTERPRETED_MAX: usize = 10;
 
 /// Differences that are made small.
 const SHRUNK: usize = 20;

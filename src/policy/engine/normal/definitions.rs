@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::read::Default;
 use super::tree::{Branch, Comprehension, Expr, Kind, Line, LineKind, Name, Place, Rule, Step};
 use super::values::is_constant;
-use super::{Target, root, same};
+use super::{Target, name_of, root, same};
 
 /// What the register machine would not answer as the language says, and where.
 pub(super) struct Unanswered {
@@ -33,7 +33,10 @@ pub(super) fn join(
     }
     let mut unanswered = None;
     for name in names {
-        let group = groups.remove(&name).unwrap_or_default();
+        let mut group = groups.remove(&name).unwrap_or_default();
+        if target == Target::Machine {
+            group = without_dotted_sets(group);
+        }
         let at = defaults
             .iter()
             .position(|default| root(&default.name) == Some(&name) && !default.args.is_empty());
@@ -69,7 +72,7 @@ fn wanted(group: &[Rule], default: bool, target: Target, itself: bool) -> Form {
     let dotted = |rule: &Rule| matches!(rule.name.kind, Kind::Reference(..));
     if group.iter().any(|rule| rule.key.is_some()) {
         return if group.iter().any(dotted) {
-            Form::Unknown("a set with a dotted name; give it a plain one")
+            Form::Unknown("a set with a variable in its name; write one set of pairs")
         } else {
             Form::Plain
         };
@@ -97,6 +100,28 @@ fn wanted(group: &[Rule], default: bool, target: Target, itself: bool) -> Form {
         return Form::Plain;
     }
     Form::Joined
+}
+
+/// A set with a dotted name as one rule that has all of it for its value; one whose name holds a variable stays.
+fn without_dotted_sets(group: Vec<Rule>) -> Vec<Rule> {
+    let mut sets: BTreeMap<Vec<String>, Vec<Rule>> = BTreeMap::new();
+    let mut rest = Vec::new();
+    for rule in group {
+        match steps_of(&rule).filter(|_| rule.key.is_some()) {
+            Some(path) => sets.entry(path).or_default().push(rule),
+            None => rest.push(rule),
+        }
+    }
+    rest.extend(sets.into_values().map(gathered));
+    rest
+}
+
+/// The names behind the first of a dotted name.
+fn steps_of(rule: &Rule) -> Option<Vec<String>> {
+    match &rule.name.kind {
+        Kind::Reference(_, steps) => steps.iter().map(name_of).collect(),
+        _ => None,
+    }
 }
 
 /// The constant that a definition assigns; empty where it is no constant.
@@ -164,6 +189,24 @@ fn joined(group: Vec<Rule>, default: Option<Expr>) -> Rule {
     let mut branches = vec![Branch { value: Some(one), body: lines }];
     branches.extend(default.map(|value| Branch { value: Some(value), body: Vec::new() }));
     Rule { place, name, args, key: None, branches, locals }
+}
+
+fn gathered(group: Vec<Rule>) -> Rule {
+    let mut locals = Vec::new();
+    let place = group.first().map_or((0, 0), |rule| rule.place);
+    let name = group.first().map_or_else(|| scalar(place, "null"), |rule| rule.name.clone());
+    let (mut sets, mut lines) = (Vec::new(), Vec::new());
+    for rule in group {
+        let rule = moved(rule, &mut locals);
+        let Some(value) = rule.key else { continue };
+        for branch in rule.branches {
+            let set = set(rule.place, value.clone(), branch.body, &mut locals);
+            sets.push(named(set, &mut lines, &mut locals));
+        }
+    }
+    let all = union(place, sets, &mut lines, &mut locals);
+    let branches = vec![Branch { value: Some(all), body: lines }];
+    Rule { place, name, args: None, key: None, branches, locals }
 }
 
 fn keyed(group: Vec<Rule>) -> Rule {

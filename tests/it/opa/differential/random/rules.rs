@@ -16,6 +16,7 @@ impl Maker<'_> {
         match self.rng.u8(..20) {
             0..=5 => parts.push(node!(Rule; "\nimport rego.v1\n").into()),
             6 => parts.push(node!(Rule; "\nimport future.keywords.not\n").into()),
+            7 => parts.push(node!(Rule; "\nimport rego.v2\n").into()),
             _ => {}
         }
         self.plain = self.chance(50);

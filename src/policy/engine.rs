@@ -221,7 +221,7 @@ pub(crate) fn load(modules: &[&Module]) -> Result<regorus::Engine, Problem> {
     for module in modules {
         depth::check(module)?;
         engine
-            .add_policy(module.path.clone(), imports::blanked(module)?)
+            .add_policy(module.path.clone(), heads::completed(&imports::blanked(module)?).0)
             .map_err(|error| Problem::from_engine(&module.path, &format!("{error:#}")))?;
     }
     Ok(engine)

@@ -58,8 +58,12 @@ pub(super) fn tree(module: &Module) -> Result<Json, Problem> {
     let mut engine = super::load(&[module]).map_err(|problem| problem.settled(&module.text))?;
     let read = engine.get_modules().first().ok_or_else(|| Problem::of(&module.path, "is no module"))?;
     // Not by way of the text that the engine would write: of a long module it is megabytes.
-    let ast =
+    let mut ast =
         serde_json::to_value(read.as_ref()).map_err(|error| Problem::of(&module.path, error.to_string()))?;
+    let (_, places) = heads::completed(&module.text);
+    if !places.is_empty() {
+        heads::as_before(&mut ast, &places);
+    }
     imports::check(module, &ast).map_err(|problem| problem.settled(&module.text))?;
     Ok(ast)
 }
@@ -87,7 +91,11 @@ impl Walk<'_> {
         let (head, form) = match (rule.pointer("/Spec/head"), rule.get("Default")) {
             (Some(head), _) => match (head.get("Set"), head.get("Func"), head.get("Compr")) {
                 (Some(set), _, _) => (Some(set), Form::Set),
-                (_, Some(function), _) => (Some(function), Form::Function),
+                // `f() := 1` is `f := 1`.
+                (_, Some(function), _) if function.pointer("/args/0").is_some() => {
+                    (Some(function), Form::Function)
+                }
+                (_, Some(value), _) => (Some(value), Form::Value),
                 (_, _, value) => (value, Form::Value),
             },
             (None, default) => {

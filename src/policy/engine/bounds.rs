@@ -20,6 +20,8 @@ mod time;
 mod values;
 mod values_text;
 
+pub use json::string_end;
+
 use std::cell::Cell;
 
 use regorus::Value;

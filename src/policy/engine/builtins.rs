@@ -100,6 +100,11 @@ fn judge<'a>(module: &Analysis, call: &'a Call, functions: Functions<'_>) -> Opt
     if let Some(arity) = takes(module, name, functions) {
         return miscounted(call, arity);
     }
+    // `f()` is the value of the rule `f`.
+    let value = module.rules.iter().any(|rule| rule.form == Form::Value && rule.name == name);
+    if call.given.is_empty() && value {
+        return None;
+    }
     if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
         return Some((call, format!("builtin `{name}` is refused: {why}")));
     }

@@ -1,7 +1,8 @@
-//! Heads that take no `else`, beyond those that the engine refuses (OPA 1.22.0, `v1/ast/parser.go`).
+//! Heads that OPA takes and the engine does not, and the other way round (OPA 1.22.0, `v1/ast/parser.go`).
 
 use serde_json::Value as Json;
 
+use super::bounds::string_end;
 use super::safety::Flaw;
 use super::tree::{Step, chain};
 
@@ -18,4 +19,148 @@ fn judge(rule: &Json) -> Option<Flaw> {
     let variable = chain(name).1.iter().any(|step| !matches!(step, Step::Name(_)));
     let message = "`else` cannot follow a rule with a variable in its name: write a function of the key, which may have one";
     variable.then(|| Flaw::at(otherwise, message.to_owned()))
+}
+
+/// What stands for the value of a clause that has none.
+const TRUE: &str = " := true";
+
+/// Words behind which an expression stands and no rule.
+const BEFORE_EXPRESSIONS: &[&str] =
+    &["default", "else", "if", "in", "not", "as", "with", "contains", "import", "package"];
+
+/// A module in which clauses of functions without value and body, `f("x", _)`, are written out, since the engine does not
+/// read them (regorus 0.14.1, `parser.rs`, `parse_rule`); and where in the text something was put.
+pub(super) fn completed(text: &str) -> (String, Vec<usize>) {
+    let (mut out, mut places, mut done) = (String::with_capacity(text.len()), Vec::new(), 0);
+    let tokens: Vec<(usize, &str)> = Tokens { text, at: 0 }.collect();
+    let mut depth = 0_usize;
+    // Between the brackets of its arguments.
+    let mut clause = false;
+    for (at, (start, token)) in tokens.iter().enumerate() {
+        let before =
+            |back: usize| at.checked_sub(back).and_then(|at| tokens.get(at)).map(|(_, token)| *token);
+        match *token {
+            "(" if depth == 0 && before(1).is_some_and(is_name) && before(2).is_none_or(ends_a_rule) => {
+                clause = true;
+                depth += 1;
+            }
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 && *token == ")" && std::mem::take(&mut clause) {
+            let next = tokens.get(at + 1).map(|(_, token)| *token);
+            if next.is_none_or(|next| is_name(next) && !["if", "contains", "else"].contains(&next)) {
+                let end = start + 1;
+                out.push_str(text.get(done..end).unwrap_or_default());
+                out.push_str(TRUE);
+                places.push(end);
+                done = end;
+            }
+        }
+    }
+    out.push_str(text.get(done..).unwrap_or_default());
+    (out, places)
+}
+
+/// The tree of a completed module with the places of the text before.
+pub(super) fn as_before(node: &mut Json, places: &[usize]) {
+    match node {
+        Json::Array(items) => items.iter_mut().for_each(|item| as_before(item, places)),
+        Json::Object(map) => {
+            for (key, value) in map.iter_mut() {
+                match value.as_u64().and_then(|place| usize::try_from(place).ok()) {
+                    Some(place) if key == "start" || key == "end" => {
+                        *value = Json::from(before(place, places))
+                    }
+                    _ => as_before(value, places),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn before(place: usize, places: &[usize]) -> usize {
+    let mut shift = 0;
+    for put in places {
+        if place <= put + shift {
+            break;
+        }
+        // Inside what was put.
+        if place < put + shift + TRUE.len() {
+            return *put;
+        }
+        shift += TRUE.len();
+    }
+    place - shift
+}
+
+fn is_name(token: &str) -> bool {
+    token.starts_with(|first: char| first.is_alphanumeric() || first == '_')
+}
+
+fn ends_a_rule(token: &str) -> bool {
+    matches!(token, ")" | "]" | "}")
+        || token.starts_with(['"', '`'])
+        || (is_name(token) && !BEFORE_EXPRESSIONS.contains(&token))
+}
+
+/// Words, texts and signs, with where they begin; a name with dots is one word, comments are none.
+struct Tokens<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Iterator for Tokens<'t> {
+    type Item = (usize, &'t str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let rest = self.text.get(self.at..)?;
+            let first = rest.chars().next()?;
+            let length = match first {
+                '#' => rest.find('\n').unwrap_or(rest.len()),
+                '"' => string_end(rest),
+                '`' => rest.get(1..)?.find('`').map_or(rest.len(), |end| end + 2),
+                c if c.is_alphanumeric() || c == '_' => rest
+                    .find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.')))
+                    .unwrap_or(rest.len()),
+                c => c.len_utf8(),
+            };
+            let start = self.at;
+            self.at += length;
+            if first != '#' && !first.is_whitespace() {
+                return Some((start, rest.get(..length)?));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clauses_are_written_out() {
+        for (text, places) in [
+            ("f(1)", 1),
+            ("f(1, _) # x\ng(2)\n", 2),
+            ("f(\"a\",\n  \")\")\ng(x) := x\n", 1),
+            ("package p\nimport data.x\nf(1)\ng([1, {\"a\": (2)}])\nx := 1", 2),
+            ("x := f(1)\ny := 2", 0),
+            ("x := 1 +\nf(1)\ny := 2", 0),
+            ("p if f(1)\nq if\nf(2)\nr := 1", 0),
+            ("p if {\nf(1)\ng(2)\n}", 0),
+            ("default f(_) := 1", 0),
+            ("f(1) if g(2)\nf(2) = 1\nf(3) := 1 else := f(1)\n", 0),
+            ("s := `\nf(1)\n`\n", 0),
+            ("p contains x if x in f(1)\nq := [f(1)]", 0),
+        ] {
+            let (completed, put) = completed(text);
+            assert_eq!(put.len(), places, "{completed}");
+            let whole = completed.len();
+            assert_eq!(before(whole, &put), text.len(), "{completed}");
+        }
+    }
 }

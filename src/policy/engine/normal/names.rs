@@ -208,6 +208,12 @@ impl Names<'_> {
     }
 
     fn expr(&mut self, expr: &mut Expr) {
+        if let Kind::Call(path, args) = &expr.kind
+            && args.is_empty()
+            && (self.arity)(path).is_none()
+        {
+            expr.kind = value_of(path, expr.place);
+        }
         match &mut expr.kind {
             Kind::Name(Name::Written(name)) => expr.kind = self.meaning(&name.clone(), expr.place),
             Kind::Name(_) => {}
@@ -279,6 +285,14 @@ fn bound(pattern: &Expr, found: &mut Vec<(String, Place)>) {
 }
 
 /// A name and what follows it, as it is written.
+/// `f()` as the value of the rule `f`.
+fn value_of(path: &[String], place: Place) -> Kind {
+    let mut names = path.iter().cloned();
+    let first = Kind::Name(Name::Written(names.next().unwrap_or_default()));
+    let steps: Vec<Step> = names.map(Step::Field).collect();
+    if steps.is_empty() { first } else { Kind::Reference(Box::new(Expr { place, kind: first }), steps) }
+}
+
 fn path(expr: &Expr) -> Option<Vec<String>> {
     match &expr.kind {
         Kind::Name(Name::Written(name)) => Some(vec![name.clone()]),

@@ -80,7 +80,8 @@ impl Reader<'_> {
         let empty = Rule {
             place: place(rule),
             name: self.expr(field(head, "refr")?)?,
-            args: (form == "Func").then(|| self.exprs(list(head, "args"))).transpose()?,
+            // `f() := 1` is `f := 1`.
+            args: Some(self.exprs(list(head, "args"))?).filter(|args| form == "Func" && !args.is_empty()),
             key: present(head, "key").map(|key| self.expr(key)).transpose()?,
             branches: Vec::new(),
             locals: Vec::new(),
@@ -173,7 +174,11 @@ impl Reader<'_> {
             // The place of a text is what stands between its quotes.
             "String" => Kind::Scalar(format!("\"{}\"", self.literal(inner)?)),
             "RawString" => Kind::Scalar(format!("`{}`", self.literal(inner)?)),
-            "Number" | "Bool" | "Null" => Kind::Scalar(self.literal(inner)?),
+            // Nobody wrote the value of a clause without one.
+            "Bool" => Kind::Scalar(
+                if inner.get("value") == Some(&Json::Bool(true)) { "true" } else { "false" }.to_owned(),
+            ),
+            "Number" | "Null" => Kind::Scalar(self.literal(inner)?),
             "Var" => self.variable(inner)?,
             "Array" => Kind::Array(self.members(inner)?),
             "Set" => {

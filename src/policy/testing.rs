@@ -1,13 +1,13 @@
 //! `*_test.rego`: every rule `test_…` must be true. On the interpreter, which knows `with`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::bundle::Module;
 use super::engine::analysis;
-use super::engine::any_rule::AnyRule;
+use super::engine::any_rule::{AnyRule, test_name};
 use super::{Bundle, Problem, Problems, Value};
 
 /// A test that ran.
@@ -15,7 +15,7 @@ use super::{Bundle, Problem, Problems, Value};
 pub struct Ran {
     /// Its file inside the bundle.
     pub file: String,
-    /// `package.test_name`, without `data.`.
+    /// `package.test_name`, without `data.`; `#01` behind the second of a name, as OPA has it.
     pub id: String,
     /// Its package, as `data.…`.
     pub package: String,
@@ -46,7 +46,9 @@ struct Test<'b> {
     /// Its place among all modules.
     at: usize,
     package: String,
+    /// What it is asked by.
     name: String,
+    id: String,
     line: u32,
     speaks_of: Arc<[String]>,
 }
@@ -71,12 +73,13 @@ pub fn run(bundle: &Bundle, wanted: impl Fn(&str, &str) -> bool) -> Result<Vec<R
         let started = Instant::now();
         let answer = rules.value(&test.module.path, format!("{}.{}", test.package, test.name));
         let took = started.elapsed();
-        let (line, name) = (test.line, &test.name);
+        let (line, name) = (test.line, test.id.rsplit('.').next().unwrap_or_default());
         let wrong = match answer.value {
             Ok(Value::Bool(true)) => Vec::new(),
             Ok(Value::Undefined) => {
                 let explain = explained.fetch_add(1, Ordering::Relaxed) < EXPLAINED_MAX;
-                let why = explain.then(|| rules.why_undefined(test.at, &test.package, name).ok()).flatten();
+                let why =
+                    explain.then(|| rules.why_undefined(test.at, &test.package, &test.name).ok()).flatten();
                 let plain =
                     || vec![format!("line {line}: `{name}` is undefined: one of its lines does not hold")];
                 why.filter(|why| !why.is_empty()).unwrap_or_else(plain)
@@ -86,7 +89,7 @@ pub fn run(bundle: &Bundle, wanted: impl Fn(&str, &str) -> bool) -> Result<Vec<R
         };
         Ran {
             file: test.module.path.clone(),
-            id: format!("{}.{name}", test.package.trim_start_matches("data.")),
+            id: test.id.clone(),
             package: test.package.clone(),
             speaks_of: test.speaks_of.to_vec(),
             wrong,
@@ -104,14 +107,22 @@ fn tests(bundle: &Bundle, wanted: impl Fn(&str, &str) -> bool) -> Result<Vec<Tes
         let package = found.package.join(".");
         let speaks_of: Arc<[String]> =
             found.data.iter().map(|reference| format!("data.{}", reference.path.join("."))).collect();
-        let mut seen = BTreeSet::new();
+        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
         for rule in found.rules.iter().filter(|rule| rule.name.starts_with("test_")) {
-            if seen.insert(&rule.name) && wanted(&module.path, &format!("{package}.{}", rule.name)) {
+            let before = seen.entry(&rule.name).or_default();
+            let id = match *before {
+                0 => format!("{package}.{}", rule.name),
+                before => format!("{package}.{}#{before:02}", rule.name),
+            };
+            let name = test_name(&rule.name, *before);
+            *before += 1;
+            if wanted(&module.path, &id) {
                 all.push(Test {
                     module,
                     at: bundle.modules.len() + at,
                     package: format!("data.{package}"),
-                    name: rule.name.clone(),
+                    name,
+                    id,
                     line: rule.place.0,
                     speaks_of: Arc::clone(&speaks_of),
                 });
@@ -255,6 +266,18 @@ test_wrong if t.deny == {"a"} with input as {"labels": {}}
             let ran = ran(&format!("test_it if {{\n{body}\n}}\n"));
             assert_eq!(ran[0].wrong, [why], "{body}");
         }
+    }
+
+    #[test]
+    fn tests_of_one_name_are_tests_of_their_own() {
+        let ran = ran("test_it if true\ntest_it if 1 == 2\ntest_it := 1 if true\n");
+        let seen: Vec<(&str, bool)> =
+            ran.iter().map(|test| (test.id.as_str(), test.wrong.is_empty())).collect();
+        assert_eq!(
+            seen,
+            [("t_test.test_it", true), ("t_test.test_it#01", false), ("t_test.test_it#02", false)]
+        );
+        assert_eq!(ran[1].wrong, ["line 4: `1 == 2` does not hold"]);
     }
 
     #[test]

@@ -28,6 +28,11 @@ pub struct AnyRule<'m> {
     normal: Vec<Normal>,
 }
 
+/// What a test is asked by that stands so many times before it under the same name.
+pub fn test_name(name: &str, before: usize) -> String {
+    normal::test_name(name, before)
+}
+
 /// What came of a rule.
 #[derive(Debug)]
 pub struct Answer {

@@ -93,6 +93,9 @@ pub fn all(
         let one = read::module(ast, &module.text).map_err(|what| Problem::of(&module.path, what))?;
         read.push(one);
     }
+    if target == Target::Tests || of.is_some() {
+        read.iter_mut().for_each(|one| apart(&mut one.rules));
+    }
     let known = Known::of(&read);
     let mut needs = Needs::default();
     for (one, (module, _)) in read.iter_mut().zip(modules) {
@@ -204,6 +207,28 @@ impl Known {
         let printed = print::module(&module);
         Normal { text: printed.text, places: printed.places, unanswered }
     }
+}
+
+/// Tests of one name are tests of their own, as in OPA.
+fn apart(rules: &mut [tree::Rule]) {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for rule in rules {
+        if let Kind::Name(Name::Written(name)) = &mut rule.name.kind
+            && name.starts_with(TEST)
+        {
+            let count = seen.entry(name.clone()).or_default();
+            *name = test_name(name, *count);
+            *count += 1;
+        }
+    }
+}
+
+/// How names of tests begin.
+pub(super) const TEST: &str = "test_";
+
+/// What the normal form calls the test of a name that stands so many times before it.
+pub(super) fn test_name(name: &str, before: usize) -> String {
+    if before == 0 { name.to_owned() } else { format!("{name}__{before}") }
 }
 
 /// How many arguments each function takes, by its path below `data`.

@@ -119,7 +119,7 @@ impl Compiled {
         let entries: Vec<String> = rules.iter().map(|rule| format!("{package}.{rule}")).collect();
         let interpreter = |why: String| {
             let (engine, normal, _) = normalised(&trees, Target::Interpreter, None)?;
-            let interpreter = Interpreter::new(engine, entries.clone(), file)
+            let interpreter = Interpreter::new(engine, entries.clone(), &normal, file)
                 .map_err(|problem| normal::settled(problem, modules, &normal))?;
             Ok(Self::Interpreter(Box::new(interpreter), why))
         };

@@ -1,5 +1,6 @@
 //! The interpreter, for what the register machine's compiler refuses (`with`, for example).
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
 
+use super::normal::Normal;
 use super::rvm::{last_line, sentence};
 use super::{EvalError, Interrupted, builtins, guard, guarded};
 use crate::policy::problem::Problem;
@@ -18,6 +20,8 @@ const CLOCK_INTERVAL: NonZeroU32 = NonZeroU32::new(64).unwrap();
 pub struct Interpreter {
     prepared: Engine,
     entries: Vec<String>,
+    /// The keys of the data that its modules name; `None` where one takes it whole.
+    roots: Option<BTreeSet<String>>,
     /// Each with the data that it has: for other data, regorus prepares all modules anew (`engine.rs`, 0.14.1).
     idle: Mutex<Vec<(Engine, Value)>>,
 }
@@ -33,14 +37,21 @@ impl Interpreter {
     ///
     /// # Errors
     /// What the engine refuses, at its place.
-    pub fn new(mut engine: Engine, entries: Vec<String>, file: &str) -> Result<Self, Problem> {
+    pub fn new(
+        mut engine: Engine,
+        entries: Vec<String>,
+        sources: &[Normal],
+        file: &str,
+    ) -> Result<Self, Problem> {
         guarded::install(&mut engine).map_err(|error| Problem::from_engine(file, &error))?;
         for entry in &entries {
             engine
                 .compile_with_entrypoint(&entry.as_str().into())
                 .map_err(|error| Problem::from_engine(file, &format!("{error:#}")))?;
         }
-        Ok(Self { prepared: engine, entries, idle: Mutex::new(Vec::new()) })
+        let roots = sources.iter().map(|source| roots(&source.text)).collect::<Option<Vec<_>>>();
+        let roots = roots.map(|roots| roots.into_iter().flatten().collect());
+        Ok(Self { prepared: engine, entries, roots, idle: Mutex::new(Vec::new()) })
     }
 
     /// Evaluates one entry point, until `wall` has passed.
@@ -56,6 +67,7 @@ impl Interpreter {
     ) -> Result<Value, Interrupted> {
         let entry =
             self.entries.get(index).ok_or_else(|| EvalError::Engine(format!("no rule at {index}")))?;
+        let data = &self.named(data);
         let mut engine = self.with_data(data)?;
         engine
             .set_execution_timer_config(ExecutionTimerConfig { limit: wall, check_interval: CLOCK_INTERVAL });
@@ -75,6 +87,20 @@ impl Interpreter {
         Ok(value)
     }
 
+    /// The data without what its modules do not name, which changes from review to review.
+    fn named(&self, data: &Value) -> Value {
+        let (Some(roots), Ok(all)) = (&self.roots, data.as_object()) else { return data.clone() };
+        let named =
+            all.iter().filter(|(key, _)| key.as_string().is_ok_and(|key| roots.contains(key.as_ref())));
+        let mut kept = Value::new_object();
+        if let Ok(object) = kept.as_object_mut() {
+            named.for_each(|(key, value)| {
+                object.insert(key.clone(), value.clone());
+            });
+        }
+        kept
+    }
+
     fn with_data(&self, data: &Value) -> Result<Engine, EvalError> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         // What documents share is one pointer, so that equal ones are told apart without a look at all of them.
@@ -88,6 +114,23 @@ impl Interpreter {
         engine.add_data(data.clone()).map_err(|error| EvalError::Engine(last_line(&format!("{error:#}"))))?;
         Ok(engine)
     }
+}
+
+/// The names behind `data` in a source; `None` where it stands alone.
+fn roots(source: &str) -> Option<BTreeSet<String>> {
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut found = BTreeSet::new();
+    let mut rest = source;
+    while let Some(at) = rest.find("data") {
+        let (before, behind) = (rest.get(..at)?, rest.get(at + 4..)?);
+        rest = behind;
+        if before.ends_with(word) || before.ends_with('.') || behind.starts_with(word) {
+            continue;
+        }
+        let name = behind.strip_prefix('.')?;
+        found.insert(name.chars().take_while(|c| word(*c)).collect());
+    }
+    Some(found)
 }
 
 /// The sentence of a failing builtin as the register machine has it, with the name before it.

@@ -23,11 +23,13 @@ pub(super) fn run(
         anyhow::anyhow!("the tests of {} do not load", files.name())
     };
     let ran = testing::run(&bundle, |file, id| filter.wants(&files.shown(file), id)).map_err(broken)?;
-    let outcomes = ran.into_iter().map(|test| {
-        tally.rego(&test.package, &test.speaks_of);
-        let testing::Ran { file, id, mut wrong, prints, took, asked, speaks_of, .. } = test;
-        wrong.extend(bench.compare(&asked, &speaks_of));
-        Outcome { file: files.shown(&file), id, why: String::new(), wrong, prints, took }
-    });
-    Ok(outcomes.collect())
+    ran.iter().for_each(|test| tally.rego(&test.package, &test.speaks_of));
+    Ok(testing::on_all_processors(&ran, |test| Outcome {
+        file: files.shown(&test.file),
+        id: test.id.clone(),
+        why: String::new(),
+        wrong: [test.wrong.clone(), bench.compare(&test.asked, &test.speaks_of)].concat(),
+        prints: test.prints.clone(),
+        took: test.took,
+    }))
 }

@@ -5,6 +5,7 @@
 
 pub mod analysis;
 pub mod any_rule;
+mod appends;
 pub mod bounds;
 mod budget;
 pub mod builtins;

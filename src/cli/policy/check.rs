@@ -9,7 +9,9 @@ use super::super::law::{self, Files};
 use super::super::output::{self, BAD, CARE, GOOD, TextOrJson};
 use super::{CaseFile, Exit, case_files, files};
 use crate::admission::cases;
+use crate::policy::bundle::Module;
 use crate::policy::engine::analysis;
+use crate::policy::engine::safety::Flaw;
 use crate::policy::set::Options;
 use crate::policy::{Bundle, Policy, PolicySet, Problem, Problems, registration};
 
@@ -55,6 +57,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
             let compiled = PolicySet::compile_what_can_be(&bundle, Options::default(), None);
             problems.0.extend(compiled.broken.iter().flat_map(|broken| broken.problems.0.clone()));
             problems.0.extend(registration::check(&compiled));
+            problems.0.extend(bundle.modules.iter().flat_map(appends));
             problems.0.extend(bundle.tests.iter().filter_map(|module| analysis::analyse(module).err()));
             notes = remarks(&compiled, &bundle, &case_files);
             set = Some(compiled);
@@ -69,6 +72,15 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         TextOrJson::Text => output::print(&text(set.as_ref(), &files, &problems, &unread, &notes))?,
     }
     Ok(Exit::findings(!problems.0.is_empty() || !unread.is_empty()))
+}
+
+/// Patches that append whenever they are asked. The gate takes them, and tells when it sees one repeat itself.
+fn appends(module: &Module) -> Vec<Problem> {
+    let found = analysis::analyse(module).map(|found| found.appends).unwrap_or_default();
+    let problem = |flaw: Flaw| {
+        Problem::at(&module.path, flaw.place.0, flaw.place.1, flaw.message).settled(&module.text)
+    };
+    found.into_iter().map(problem).collect()
 }
 
 /// What is wrong with files of cases.

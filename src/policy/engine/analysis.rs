@@ -17,7 +17,7 @@ use super::safety::{self, Flaw, Known};
 pub use super::tree::Step;
 use super::tree::{called, chain, names, place, span};
 use super::uses;
-use super::{builtins, constants, findings, heads, imports};
+use super::{appends, builtins, constants, findings, heads, imports};
 use crate::policy::bundle::Module;
 use crate::policy::problem::Problem;
 
@@ -42,6 +42,8 @@ pub fn analyse(module: &Module) -> Result<Analysis, Problem> {
     found.flaws.extend(constants::check(ast, &found));
     found.flaws.extend(findings::check(ast));
     found.flaws.extend(heads::check(ast));
+    let refers = |rule: &Json| !uses::of(rule, &module.text, &found.package, &found.imports).is_empty();
+    found.appends = appends::check(ast, &refers);
     found.unbound = safety::check(ast, &module.text, &Known { names: &found.names(), arity: &arity });
     Ok(found)
 }

@@ -19,7 +19,7 @@ pub(super) fn check(ast: &Json) -> Vec<Flaw> {
 }
 
 /// The objects that a head holds, itself or by a variable of its body.
-fn written<'a>(key: &'a Json, rule: &'a Json) -> Vec<&'a Json> {
+pub(super) fn written<'a>(key: &'a Json, rule: &'a Json) -> Vec<&'a Json> {
     if let Some(object) = key.get("Object") {
         return vec![object];
     }

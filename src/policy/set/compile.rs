@@ -55,6 +55,7 @@ pub(super) fn run(bundle: &Bundle, options: Options, previous: Option<&PolicySet
     lint::data(&mut units, &bundle.params);
     lint::variables(&mut units, &functions);
     lint::values(&mut units, &functions);
+    lint::nulls(&mut units);
     lint::conflicts(&mut units);
     lint::cycles(&mut units);
     let (mut policies, mut broken) = (Vec::new(), Vec::new());

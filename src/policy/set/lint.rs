@@ -1,6 +1,7 @@
 //! What the engine would accept and nobody could have meant: names that refer to nothing.
 
 mod cycles;
+mod nulls;
 mod rules;
 mod shape;
 mod variables;
@@ -8,6 +9,7 @@ mod variables;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) use self::cycles::cycles;
+pub(super) use self::nulls::nulls;
 pub(super) use self::rules::{conflicts, values};
 pub use self::shape::input_names;
 pub(super) use self::variables::variables;

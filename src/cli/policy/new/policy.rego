@@ -9,7 +9,7 @@
 #   on_error: deny    # what is answered when the policy itself fails: deny | allow
 #   match:            # an index: a policy costs nothing for what it does not match
 #     - operations: [CREATE, UPDATE]  # CREATE | UPDATE | DELETE | CONNECT
-#       resources: [pods, deployments.apps]  # as kubectl has them; also pods/exec, */scale, *.oam.dev/*, */*
+#       resources: [pods, pods/ephemeralcontainers, deployments.apps]  # as kubectl has them; also */scale, *.oam.dev/*, */*
 #       namespaces: [app, sandbox]  # app | sandbox | unregistered | platform | cluster
 package portcullis.NAME
 

@@ -66,3 +66,43 @@ fn a_builtin_that_fails_says_the_kind_of_what_it_is_given_and_not_the_value() {
     }
     assert!(failed > 200 && asked > 400, "{failed} of {asked} failed");
 }
+
+#[test]
+fn a_field_of_what_is_null_in_every_request_is_an_error() {
+    let law = |operations: &str, body: &str| policy("a", body).replace("[CREATE]", operations);
+    let old = "deny contains \"x\" if input.request.oldObject.metadata.labels.a == \"b\"";
+    let new = "deny contains \"x\" if input.request.object.metadata.labels.a == \"b\"";
+    let said = "a.rego:8:22: `input.request.";
+    for (operations, body, wrong) in [
+        ("[CREATE]", old, Some("oldObject` is null on CREATE")),
+        ("[CREATE, UPDATE]", old, None),
+        ("[DELETE]", old, None),
+        ("[DELETE]", new, Some("object` is null on DELETE")),
+        ("[DELETE, UPDATE]", new, None),
+        ("[CREATE]", "deny contains \"x\" if input.request.oldObject == null", None),
+    ] {
+        let expected = wrong.map(|wrong| format!("{said}{wrong}"));
+        check(
+            &[("a.rego", &law(operations, body))],
+            &expected.iter().map(String::as_str).collect::<Vec<_>>(),
+        );
+    }
+}
+
+#[test]
+fn a_patch_that_appends_without_a_look_is_found_by_a_check() {
+    use crate::policy::engine::analysis;
+    let add = "{\"op\": \"add\", \"path\": \"/spec/containers/-\", \"value\": {}}";
+    for (rule, found) in [
+        (format!("patch contains {add}"), 1),
+        (format!("patch contains p if {{ input.request.name == \"a\"; p := {add} }}"), 1),
+        (format!("patch contains {add} if not input.request.object.spec.containers[1]"), 0),
+        (format!("patch contains {add} if not held\nheld if input.request.name == \"a\""), 0),
+        ("patch contains {\"op\": \"add\", \"path\": \"/spec/a\", \"value\": {}}".to_owned(), 0),
+        (format!("deny contains {add}"), 0),
+    ] {
+        let module = crate::policy::bundle::Module { path: "a.rego".to_owned(), text: policy("a", &rule) };
+        let analysis = analysis::analyse(&module).unwrap();
+        assert_eq!(analysis.appends.len(), found, "{rule}: {:?}", analysis.appends);
+    }
+}

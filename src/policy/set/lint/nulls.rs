@@ -1,0 +1,45 @@
+//! What is null in every request that a policy is asked about.
+
+use crate::policy::engine::analysis::Step;
+use crate::policy::manifest::{Manifest, Operation};
+use crate::policy::problem::Problem;
+use crate::policy::set::compile::Unit;
+
+/// A field of an object that is never there: `object` on DELETE, `oldObject` on CREATE (Kubernetes, *Dynamic Admission
+/// Control*). The line is undefined, and what it should deny passes.
+pub(in crate::policy::set) fn nulls(units: &mut [Unit<'_>]) {
+    for unit in units.iter_mut() {
+        let Some(manifest) = &unit.manifest else { continue };
+        let (null, instead) = if only(manifest, &[Operation::Delete]) {
+            (
+                "object",
+                "on DELETE, and `match` has no other operation; what is deleted is `input.request.oldObject`",
+            )
+        } else if only(manifest, &[Operation::Create]) {
+            (
+                "oldObject",
+                "on CREATE, and `match` has no other operation; what is created is `input.request.object`",
+            )
+        } else {
+            continue;
+        };
+        let name =
+            |step: Option<&Step>, wanted: &str| matches!(step, Some(Step::Name(name)) if name == wanted);
+        let fields = unit.analysis.input.iter().filter(|reference| {
+            let path = &reference.path;
+            name(path.first(), "request") && name(path.get(1), null) && path.len() > 2
+        });
+        let found: Vec<Problem> = fields
+            .map(|reference| {
+                let message = format!("`input.request.{null}` is null {instead}");
+                Problem::at(&unit.module.path, reference.place.0, reference.place.1, message)
+                    .settled(&unit.module.text)
+            })
+            .collect();
+        unit.problems.0.extend(found);
+    }
+}
+
+fn only(manifest: &Manifest, operations: &[Operation]) -> bool {
+    manifest.matches.iter().flat_map(|one| &one.operations).all(|operation| operations.contains(operation))
+}

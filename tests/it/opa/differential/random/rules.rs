@@ -205,7 +205,7 @@ impl Maker<'_> {
         let mut rule = node!(Rule;);
         for _ in 0..=self.rng.usize(..2) {
             let (body, scope) = self.condition_of_a_rule(&Scope::default());
-            let head = match self.rng.u8(..8) {
+            let head = match self.rng.u8(..10) {
                 0..=2 => node!(Term; "\"m\""),
                 3 => node!(Term; "sprintf(\"%v\", [", self.path(&scope), "])"),
                 4 => node!(Term; "concat(\" \", [\"x\", sprintf(\"%v\", [", self.path(&scope), "])])"),
@@ -215,6 +215,8 @@ impl Maker<'_> {
                 6 => {
                     node!(Term; "{\"msg\": sprintf(\"%v and %v\", [", self.path(&scope), ", ", self.path(&scope), "])}")
                 }
+                7 => node!(Term; "{\"msg\": \"m\", \"details\": {\"found\": ", self.path(&scope), "}}"),
+                8 => node!(Term; "{\"msg\": \"m\", \"details\": ", self.term(&scope), "}"),
                 _ => node!(Term; "sprintf(\"%v\", [", self.term(&scope), "])"),
             };
             rule.parts.push(node!(Clause; "\n", name, " contains ", head, body, "\n").into());

@@ -2,7 +2,6 @@
 
 use crate::policy::{Broken, Finding, Mode, OnError, Operation, Policy, PolicySet};
 use crate::telemetry::words;
-use crate::tenancy::requester::Class;
 
 use super::facts::Facts;
 use super::leave::Used;
@@ -76,7 +75,7 @@ impl Verdict {
     pub fn new(law: &PolicySet, facts: &Facts, review: &Review) -> Self {
         let digest = law.digest.get(..8).unwrap_or(&law.digest);
         let revision = format!("{digest}/{}", facts.revision);
-        Self { foreign: foreign(facts), ..Self::blank(review, facts.decision_id.clone(), revision) }
+        Self { foreign: facts.foreign, ..Self::blank(review, facts.decision_id.clone(), revision) }
     }
 
     /// A failure before there was a law or facts to judge by.
@@ -205,14 +204,6 @@ impl Verdict {
         ids.dedup();
         ids
     }
-}
-
-/// Whether a tenant's namespace is under review, and the requester belongs neither to that tenant nor to the platform.
-fn foreign(facts: &Facts) -> bool {
-    let requester = &facts.requester;
-    matches!(requester.class, Class::Tenant | Class::Unknown)
-        && facts.leaves.is_empty()
-        && facts.known.as_ref().is_some_and(|known| !requester.tenants.contains(&known.tenant))
 }
 
 /// At most `max` characters of a text that somebody else wrote, made harmless.

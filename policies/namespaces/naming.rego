@@ -16,6 +16,7 @@
 #       namespaces: [app, sandbox, unregistered, platform]
 package portcullis.namespace_naming
 
+import data.portcullis.lib.ids
 import data.portcullis.lib.names
 import data.portcullis.lib.request
 
@@ -48,7 +49,27 @@ deny contains finding if {
 	not generated
 	not composes
 	not exempted
+	count(misspelt) == 0
 	finding := problem
+}
+
+# What is not known as it is written is not known to be free.
+deny contains finding if {
+	tenant_name
+	not input.tenancy.requester.class == "admin"
+	may_create
+	some key, id in misspelt
+	finding := {
+		"field": concat("", ["metadata.labels.", label_prefix, "/", key]),
+		"observed": sprintf("%v", [id]),
+		"msg": "is another spelling of an id: the ledger writes them as UUIDs in lower case, with hyphens",
+		"fix": "write the id as the ledger does",
+	}
+}
+
+misspelt[key] := id if {
+	some key, id in {"tenant-id": tenant_id, "project-id": project_id, "app-id": app_id}
+	ids.is_other_spelling(id)
 }
 
 may_create if input.tenancy.requester.class == "admin"

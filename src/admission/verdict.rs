@@ -6,7 +6,7 @@ use crate::telemetry::words;
 use super::facts::Facts;
 use super::leave::Used;
 use super::message;
-use super::review::{Endpoint, Review};
+use super::review::{Endpoint, KNOWN_OF_NAMESPACES, Review};
 
 pub use crate::telemetry::words::Verdict as Outcome;
 
@@ -151,6 +151,19 @@ impl Verdict {
             allowed_omitted: 0,
             fix: Some("upgrade the gate before the API server".to_owned()),
             details: None,
+        };
+        self.denials.push(Named { policy: "protocol".to_owned(), finding });
+    }
+
+    /// Denies a subresource of a Namespace that nobody has written policies for.
+    pub fn unknown_subresource(&mut self, subresource: &str) {
+        let finding = Finding {
+            field: "request.subResource".to_owned(),
+            msg: "is no subresource of a Namespace that this gate can judge".to_owned(),
+            observed: Some(subresource.to_owned()),
+            allowed: KNOWN_OF_NAMESPACES.iter().map(ToString::to_string).collect(),
+            fix: Some("upgrade the gate before the API server".to_owned()),
+            ..Finding::default()
         };
         self.denials.push(Named { policy: "protocol".to_owned(), finding });
     }

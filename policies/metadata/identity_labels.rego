@@ -51,7 +51,7 @@ deny contains finding if {
 	}
 }
 
-# What is not known as it is written may still be something else's.
+# The index does not find another spelling, so it does not show whose the id is.
 deny contains finding if {
 	some key, claim in claims
 	ids.is_other_spelling(claim.id)

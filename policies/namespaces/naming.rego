@@ -53,7 +53,7 @@ deny contains finding if {
 	finding := problem
 }
 
-# What is not known as it is written is not known to be free.
+# The index does not find another spelling, so the id would seem to be free.
 deny contains finding if {
 	tenant_name
 	not input.tenancy.requester.class == "admin"

@@ -22,9 +22,8 @@ const LINE_MAX: usize = 1000;
 /// Entries of `allowed` spelt out.
 const ALLOWED_MAX: usize = 8;
 
-/// Policies that refuse whoever does not belong to the namespace's tenant. What the others found tells of that tenant's
-/// settings, so once one of these denies a foreign requester, the others are in the decision log alone. Of a Namespace
-/// the last two are the refusal, and in a namespace that the ledger does not know the third.
+/// Policies that refuse a requester of another tenant; the last two refuse writes to the Namespace itself. What other
+/// policies found tells of that tenant's settings, so it stands in the decision log alone once one of these denies.
 const REFUSING: [&str; 5] = [
     "app-namespace-read-only",
     "sandbox-writers",

@@ -155,7 +155,7 @@ impl Verdict {
         self.denials.push(Named { policy: "protocol".to_owned(), finding });
     }
 
-    /// Denies a subresource of a Namespace that nobody has written policies for.
+    /// Denies a subresource of a Namespace that no policy covers.
     pub fn unknown_subresource(&mut self, subresource: &str) {
         let finding = Finding {
             field: "request.subResource".to_owned(),

@@ -53,6 +53,12 @@ pub fn decide(law: &PolicySet, facts: &Facts, review: &Review, budget: Budget) -
         }
         return verdict;
     };
+    // The system's own parts may be newer than the gate.
+    let newer = matches!(facts.requester.class, Class::System | Class::Node);
+    if review.header.is_unknown_form_of_namespace() && !newer && facts.requester.class != Class::Admin {
+        verdict.unknown_subresource(&review.header.subresource);
+        return verdict;
+    }
     if judged(facts.kind)
         && let Some(missing) = missing(review, operation)
     {
@@ -75,8 +81,6 @@ pub fn decide(law: &PolicySet, facts: &Facts, review: &Review, budget: Budget) -
         }
         &whole
     };
-    // The system's own parts may be newer than the gate.
-    let newer = matches!(facts.requester.class, Class::System | Class::Node);
     let unknown = || if newer { Ok(()) } else { shape::check_unknown_subresource(review) };
     if judged(facts.kind)
         && let Err(error) = shape::check(review).and_then(|()| unknown())

@@ -41,8 +41,9 @@ operation := input.request.operation
 # missing class is undefined in OPA, and undefined denies nothing.
 trusts(class) if class in {"platform", "vela", "capsule", "system", "node", "controller", "admin"}
 
-# A Namespace object has its own laws (namespaces/); the laws for what lies in a namespace step aside for exactly the
-# forms those cover, so that a subresource nobody knew is judged as content and denied.
+# A Namespace has policies of its own (namespaces/); those for what lies in a namespace step aside for exactly the forms
+# that those cover. The gate itself denies every other subresource, but to administrators and the system: theirs is
+# judged as content.
 is_namespace if {
 	input.request.resource.resource == "namespaces"
 	input.request.resource.group == ""

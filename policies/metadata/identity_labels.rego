@@ -5,7 +5,7 @@
 #   scheduler copy labels. So the ids that an object names are those of its namespace, for every writer, labels of a
 #   Binding included, but for administrators, who repair. What stays as it was passes, and so does an object that names
 #   none. Of a namespace that the ledger does not know no id is known: there only those who may fill it name one, and
-#   none that belongs to something else (a sandbox, or what is another tenant's).
+#   none that belongs to something else (a sandbox, or what is another tenant's), in the spelling of the ledger.
 # custom:
 #   id: identity-labels
 #   severity: high
@@ -17,6 +17,7 @@
 #       namespaces: [app, sandbox, unregistered]
 package portcullis.identity_labels
 
+import data.portcullis.lib.ids
 import data.portcullis.lib.request
 
 deny contains finding if {
@@ -39,22 +40,38 @@ deny contains finding if {
 
 # An object ahead of the ledger has ids that the ledger does not know, or ids of its own tenant.
 deny contains finding if {
+	some key, claim in claims
+	holder := data.tenancy.ids[claim.id]
+	not may_be(holder, claim.kind)
+	finding := {
+		"field": concat(".", ["metadata.labels", key]),
+		"observed": sprintf("%v", [claim.id]),
+		"msg": sprintf("is the id of something else, not of the %s of namespace %s", [claim.kind, request.namespace]),
+		"fix": "give the id that the ledger has for it, or leave the label out",
+	}
+}
+
+# What is not known as it is written may still be something else's.
+deny contains finding if {
+	some key, claim in claims
+	ids.is_other_spelling(claim.id)
+	finding := {
+		"field": concat(".", ["metadata.labels", key]),
+		"observed": sprintf("%v", [claim.id]),
+		"msg": "is another spelling of an id: the ledger writes them as UUIDs in lower case, with hyphens",
+		"fix": "write the id as the ledger does, or leave the label out",
+	}
+}
+
+claims[key] := {"id": id, "kind": kind} if {
 	input.tenancy.namespace.kind == "unregistered"
 	repairs
 	not input.tenancy.requester.class == "admin"
 	not is_namespace
 	some name, kind in {"tenant-id": "tenant", "project-id": "project", "app-id": "app"}
 	key := concat("", [data.tenancy.settings.labelPrefix, "/", name])
-	value := input.request.object.metadata.labels[key]
-	holder := data.tenancy.ids[value]
-	not may_be(holder, kind)
-	not value == input.request.oldObject.metadata.labels[key]
-	finding := {
-		"field": concat(".", ["metadata.labels", key]),
-		"observed": sprintf("%v", [value]),
-		"msg": sprintf("is the id of something else, not of the %s of namespace %s", [kind, request.namespace]),
-		"fix": "give the id that the ledger has for it, or leave the label out",
-	}
+	id := input.request.object.metadata.labels[key]
+	not id == input.request.oldObject.metadata.labels[key]
 }
 
 # A tenant's slug has no hyphen, so a name begins with one tenant's alone. It is not composed from the project and the App

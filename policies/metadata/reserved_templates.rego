@@ -71,7 +71,7 @@ plain_pod if {
 	not makes_claims
 }
 
-makes_claims if input.workload.spec.volumes[_].ephemeral
+makes_claims if volumes[_].ephemeral
 
 trusted if reserved.trusted_writer
 
@@ -107,14 +107,54 @@ places contains {"field": sprintf("spec.volumeClaimTemplates[%d].metadata", [ind
 	metadata := claim.metadata
 }
 
-places contains {"field": sprintf("volumes[%d].ephemeral.volumeClaimTemplate.metadata", [index]), "now": claim, "before": nothing} if {
-	some index
-	claim := input.workload.spec.volumes[index].ephemeral.volumeClaimTemplate.metadata
+places contains {"field": claim_field(index), "now": claim, "before": old_volume_claim(volume.name)} if {
+	some index, volume in volumes
+	claim := volume.ephemeral.volumeClaimTemplate.metadata
 	is_object(claim)
 }
 
-# A claim of a volume comes with a new Pod or a new template only.
-nothing := {}
+# A volume that goes takes its claim along, and so does one that keeps no metadata.
+places contains {"field": claim_field(index), "now": {}, "before": claim} if {
+	some index, volume in old_volumes
+	claim := volume.ephemeral.volumeClaimTemplate.metadata
+	is_object(claim)
+	not volume.name in claiming
+}
+
+claiming := {volume.name | some volume in volumes; is_object(volume.ephemeral.volumeClaimTemplate.metadata)}
+
+claim_field(index) := sprintf("volumes[%d].ephemeral.volumeClaimTemplate.metadata", [index])
+
+default volumes := []
+
+volumes := lists.each(input.workload.spec.volumes) if input.workload.spec.volumes
+
+# By name, because a volume may move within the list.
+old_volume_claim(name) := found[0] if {
+	found := [claim |
+		some volume in old_volumes
+		volume.name == name
+		claim := volume.ephemeral.volumeClaimTemplate.metadata
+		is_object(claim)
+	]
+	count(found) > 0
+} else := {}
+
+default old_volumes := []
+
+old_volumes := lists.each(input.request.oldObject.spec.template.spec.volumes) if {
+	template_path == "spec.template"
+	input.request.oldObject.spec.template.spec.volumes
+} else := lists.each(input.request.oldObject.spec.jobTemplate.spec.template.spec.volumes) if {
+	template_path == "spec.jobTemplate.spec.template"
+	input.request.oldObject.spec.jobTemplate.spec.template.spec.volumes
+} else := lists.each(input.request.oldObject.template.spec.volumes) if {
+	template_path == "template"
+	input.request.oldObject.template.spec.volumes
+} else := lists.each(input.request.oldObject.spec.volumes) if {
+	input.request.resource.resource == "pods"
+	input.request.oldObject.spec.volumes
+}
 
 default template_path := ""
 

@@ -134,3 +134,43 @@ test_what_is_no_list_holds_nothing if {
 	odd := {"finalizers": null, "ownerReferences": [{"kind": "Pod"}, "x"], "labels": null}
 	count(created("acme-dev", "deployments.apps", "spec.template", deployment(odd), template(odd))) == 0
 }
+
+with_volumes(volumes) := {"metadata": {}, "spec": {"volumes": volumes}}
+
+claiming(name, metadata) := {"name": name, "ephemeral": {"volumeClaimTemplate": {"metadata": metadata}}}
+
+changed_volumes(now, before) := fields(findings) if {
+	after := with_volumes(now)
+	review := world.review("acme-dev", "UPDATE", "deployments.apps", "S", {"spec": {"template": after}}, {"spec": {"template": with_volumes(before)}})
+	findings := reserved_template_metadata.deny with input as seen(review, "spec.template", after) with data.tenancy as world.tenancy
+}
+
+at(index) := {sprintf("volumes[%d].ephemeral.volumeClaimTemplate.metadata.finalizers.kubenova.io/hold", [index])}
+
+test_claims_of_volumes_that_stay_pass if {
+	held := claiming("data", hold)
+	other := {"name": "tmp", "emptyDir": {}}
+	changed_volumes([held], [held]) == set()
+	changed_volumes([other, held], [held]) == set()
+	changed_volumes([held], []) == at(0)
+	changed_volumes([held], null) == at(0)
+	changed_volumes([other, claiming("more", hold)], [other]) == at(1)
+	changed_volumes([claiming("data", {})], [other, held]) == at(0)
+	changed_volumes([{"name": "data", "emptyDir": {}}], [other, held]) == at(1)
+	changed_volumes([], [held]) == at(0)
+	changed_volumes(null, [held]) == at(0)
+	changed_volumes([], [claiming("data", {"labels": {"app": "x"}})]) == set()
+}
+
+test_claims_of_volumes_of_every_template if {
+	held := with_volumes([claiming("data", hold)])
+	every row in [
+		["podtemplates", "template", {"template": held}],
+		["cronjobs.batch", "spec.jobTemplate.spec.template", {"spec": {"jobTemplate": {"spec": {"template": held}}}}],
+		["pods", "", held],
+	] {
+		review := world.review("acme-dev", "UPDATE", row[0], "S", row[2], row[2])
+		found := reserved_template_metadata.deny with input as seen(review, row[1], held) with data.tenancy as world.tenancy
+		found == set()
+	}
+}

@@ -3,7 +3,8 @@
 # description: >-
 #   Only identities that may create namespaces (and administrators) create one whose name begins with the prefix;
 #   tenants and Vela create none at all. The name is the one composed from the tenant and project that the labels name
-#   and the snapshot holds; it is compared, never parsed, and never generated. The namespace itself may be new.
+#   and the snapshot holds; it is compared, never parsed, and never generated. The namespace itself may be new. A name of
+#   an earlier form that the parameters list carries ids of the tenant with whose name it begins, or none.
 # custom:
 #   id: namespace-naming
 #   severity: critical
@@ -15,6 +16,7 @@
 #       namespaces: [app, sandbox, unregistered, platform]
 package portcullis.namespace_naming
 
+import data.portcullis.lib.ids
 import data.portcullis.lib.names
 import data.portcullis.lib.request
 
@@ -47,7 +49,27 @@ deny contains finding if {
 	not generated
 	not composes
 	not exempted
+	count(misspelt) == 0
 	finding := problem
+}
+
+# What is not known as it is written is not known to be free.
+deny contains finding if {
+	tenant_name
+	not input.tenancy.requester.class == "admin"
+	may_create
+	some key, id in misspelt
+	finding := {
+		"field": concat("", ["metadata.labels.", label_prefix, "/", key]),
+		"observed": sprintf("%v", [id]),
+		"msg": "is another spelling of an id: the ledger writes them as UUIDs in lower case, with hyphens",
+		"fix": "write the id as the ledger does",
+	}
+}
+
+misspelt[key] := id if {
+	some key, id in {"tenant-id": tenant_id, "project-id": project_id, "app-id": app_id}
+	ids.is_other_spelling(id)
 }
 
 may_create if input.tenancy.requester.class == "admin"
@@ -82,10 +104,24 @@ default migrated := []
 
 migrated := data.params["namespace-naming"].migrated
 
-# Another form of the name gives no right to the id of something else.
+# Another form of the name gives no right to the id of something else, nor to those of another tenant.
 exempted if {
 	name in migrated
+	not at_odds
 	not taken
+}
+
+at_odds if {
+	some pair in [[tenant_id, "tenant"], [project_id, "project"]]
+	pair[0] != ""
+	not of_its_tenant(pair[0], pair[1])
+}
+
+# A tenant's slug has no hyphen, so a name of any form begins with one tenant's alone.
+of_its_tenant(id, kind) if {
+	owner := data.tenancy.ids[id]
+	owner.kind == kind
+	startswith(name, concat("-", [prefix, owner.tenant, ""]))
 }
 
 prefix := data.tenancy.settings.prefix

@@ -160,3 +160,41 @@ test_without_settings if {
 	count(namespace_naming.deny) == 1 with input as review("mgr", {"name": "tn-acme-shop-app-frontend", "labels": acme_app})
 		with data.tenancy as {}
 }
+
+# name, ids of tenant, project and App, denied; the name is one of an earlier form
+migrating := [
+	["tn-acme-shop-sandbox-play", {}, false],
+	["tn-acme-shop-sandbox-play", {"tenant-id": "t-acme"}, false],
+	["tn-acme-shop-sandbox-play", {"tenant-id": "t-acme", "project-id": "p-shop"}, false],
+	["tn-acme-shop-sandbox-play", {"project-id": "p-shop"}, false],
+	["tn-acme-shop-sandbox-play", {"tenant-id": "t-globex", "project-id": "p-web"}, true],
+	["tn-acme-shop-sandbox-play", {"tenant-id": "t-globex"}, true],
+	["tn-acme-shop-sandbox-play", {"project-id": "p-web"}, true],
+	["tn-acme-shop-sandbox-play", {"tenant-id": "t-acme", "project-id": "p-web"}, true],
+	["tn-acme-shop-sandbox-play", {"tenant-id": "t-globex", "project-id": "p-shop"}, true],
+	["tn-acme-shop-sandbox-play", {"tenant-id": "t-nobody", "project-id": "p-shop"}, true],
+	["tn-acme-shop-sandbox-play", {"tenant-id": "t-acme", "project-id": "p-nothing"}, true],
+	["tn-acme-shop-sandbox-play", {"tenant-id": "p-shop", "project-id": "p-shop"}, true],
+	["tn-acme-shop-sandbox-play", {"tenant-id": "t-acme", "project-id": "t-acme"}, true],
+	["tn-acme-shop-sandbox-play", {"tenant-id": "t-acme", "project-id": "a-frontend"}, true],
+	["tn-acme-shop-sandbox-play", {"tenant-id": "t-acme", "project-id": "s-1"}, true],
+	["tn-acme-app-frontend", {"tenant-id": "t-acme", "project-id": "p-shop", "app-id": "a-frontend"}, false],
+	["tn-acme-app-frontend", {"tenant-id": "t-acme", "project-id": "p-shop", "app-id": "a-new"}, false],
+	["tn-acme-app-frontend", {"tenant-id": "t-globex", "project-id": "p-web", "app-id": "a-api"}, true],
+	["tn-acme-app-frontend", {"tenant-id": "t-globex", "project-id": "p-web", "app-id": "a-new"}, true],
+	["tn-acmes-app-frontend", {"tenant-id": "t-acme", "project-id": "p-shop"}, true],
+]
+
+test_an_earlier_form_of_the_name_carries_ids_of_its_own_tenant if {
+	old_names := {"namespace-naming": {"migrated": {row[0] | some row in migrating}}}
+	wrong := {row |
+		some row in migrating
+		ids := {concat("/", ["kubenova.io", key]): id | some key, id in row[1]}
+		some more in [{}, {"kubenova.io/sandbox": "true"}]
+		found := namespace_naming.deny with input as review("mgr", {"name": row[0], "labels": object.union(ids, more)})
+			with data.tenancy as world.tenancy
+			with data.params as old_names
+		count(found) > 0 != row[2]
+	}
+	wrong == set()
+}

@@ -156,6 +156,9 @@ pub struct Facts {
     pub expired: bool,
     /// Who asks.
     pub requester: Requester,
+    /// A tenant's namespace is under review, and the requester belongs neither to that tenant nor to the platform, and has
+    /// no exemption there.
+    pub foreign: bool,
     /// Before the slash of our label keys.
     pub label_prefix: Arc<str>,
     /// `data.tenancy`, of this review's tenants and ids only.
@@ -199,15 +202,22 @@ impl Facts {
         }
         let (tenancy, tenancy_digest) = world.tenancy(&slugs, &ids);
         let owner = known.as_ref().and_then(|known| snapshot.tenants.get(&known.tenant));
+        let leaves =
+            world.leaves.covering(header, &namespace, known.as_ref(), &Made::of(review, &requester), &now);
+        let foreign = matches!(requester.class, Class::Tenant | Class::Unknown)
+            && leaves.is_empty()
+            && match &known {
+                Some(known) => !requester.tenants.contains(&known.tenant),
+                // What the ledger does not know belonged to the tenant whose name it has, or will.
+                None => {
+                    kind == Kind::Unregistered
+                        && !requester.tenants.iter().any(|tenant| snapshot.is_name_of(&namespace, tenant))
+                }
+            };
         Ok(Self {
             policy_sets: owner.map(|tenant| Arc::clone(&tenant.policy_sets)).unwrap_or_default(),
-            leaves: world.leaves.covering(
-                header,
-                &namespace,
-                known.as_ref(),
-                &Made::of(review, &requester),
-                &now,
-            ),
+            leaves,
+            foreign,
             listed: world.lists.of(known.as_ref().map(|known| known.tenant.as_ref())),
             expired: known.as_ref().is_some_and(|known| expired(known, &now)),
             decision_id,

@@ -23,8 +23,15 @@ const LINE_MAX: usize = 1000;
 const ALLOWED_MAX: usize = 8;
 
 /// Policies that refuse whoever does not belong to the namespace's tenant. What the others found tells of that tenant's
-/// settings, so once one of these denies a foreign requester, the others are in the decision log alone.
-const REFUSING: [&str; 2] = ["app-namespace-read-only", "sandbox-writers"];
+/// settings, so once one of these denies a foreign requester, the others are in the decision log alone. Of a Namespace
+/// the last two are the refusal, and in a namespace that the ledger does not know the third.
+const REFUSING: [&str; 5] = [
+    "app-namespace-read-only",
+    "sandbox-writers",
+    "unregistered-namespace",
+    "namespace-naming",
+    "namespace-identity",
+];
 
 /// What of a verdict its requester may read.
 struct Disclosed<'v> {

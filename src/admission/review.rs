@@ -37,6 +37,9 @@ pub struct UserInfo {
     pub groups: Vec<String>,
 }
 
+/// Subresources of a Namespace, which its policies cover.
+pub const KNOWN_OF_NAMESPACES: [&str; 2] = ["status", "finalize"];
+
 /// The request without its objects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Header {
@@ -81,6 +84,13 @@ impl Header {
     /// Whether the object under review is a Namespace.
     pub fn is_namespace(&self) -> bool {
         self.resource.group.is_empty() && self.resource.resource == "namespaces"
+    }
+
+    /// Whether it is a subresource of a Namespace that no policy is written for.
+    pub fn is_unknown_form_of_namespace(&self) -> bool {
+        self.is_namespace()
+            && !self.subresource.is_empty()
+            && !KNOWN_OF_NAMESPACES.contains(&self.subresource.as_str())
     }
 
     /// Whether the object under review is a Secret.

@@ -2,12 +2,11 @@
 
 use crate::policy::{Broken, Finding, Mode, OnError, Operation, Policy, PolicySet};
 use crate::telemetry::words;
-use crate::tenancy::requester::Class;
 
 use super::facts::Facts;
 use super::leave::Used;
 use super::message;
-use super::review::{Endpoint, Review};
+use super::review::{Endpoint, KNOWN_OF_NAMESPACES, Review};
 
 pub use crate::telemetry::words::Verdict as Outcome;
 
@@ -76,7 +75,7 @@ impl Verdict {
     pub fn new(law: &PolicySet, facts: &Facts, review: &Review) -> Self {
         let digest = law.digest.get(..8).unwrap_or(&law.digest);
         let revision = format!("{digest}/{}", facts.revision);
-        Self { foreign: foreign(facts), ..Self::blank(review, facts.decision_id.clone(), revision) }
+        Self { foreign: facts.foreign, ..Self::blank(review, facts.decision_id.clone(), revision) }
     }
 
     /// A failure before there was a law or facts to judge by.
@@ -156,6 +155,19 @@ impl Verdict {
         self.denials.push(Named { policy: "protocol".to_owned(), finding });
     }
 
+    /// Denies a subresource of a Namespace that nobody has written policies for.
+    pub fn unknown_subresource(&mut self, subresource: &str) {
+        let finding = Finding {
+            field: "request.subResource".to_owned(),
+            msg: "is no subresource of a Namespace that this gate can judge".to_owned(),
+            observed: Some(subresource.to_owned()),
+            allowed: KNOWN_OF_NAMESPACES.iter().map(ToString::to_string).collect(),
+            fix: Some("upgrade the gate before the API server".to_owned()),
+            ..Finding::default()
+        };
+        self.denials.push(Named { policy: "protocol".to_owned(), finding });
+    }
+
     /// Denies an object of which a policy reads a part that is too deep to be handed to it.
     pub fn too_deep(&mut self, max: u16) {
         if self.endpoint == Endpoint::Mutate {
@@ -205,14 +217,6 @@ impl Verdict {
         ids.dedup();
         ids
     }
-}
-
-/// Whether a tenant's namespace is under review, and the requester belongs neither to that tenant nor to the platform.
-fn foreign(facts: &Facts) -> bool {
-    let requester = &facts.requester;
-    matches!(requester.class, Class::Tenant | Class::Unknown)
-        && facts.leaves.is_empty()
-        && facts.known.as_ref().is_some_and(|known| !requester.tenants.contains(&known.tenant))
 }
 
 /// At most `max` characters of a text that somebody else wrote, made harmless.

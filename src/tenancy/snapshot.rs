@@ -172,6 +172,14 @@ impl Snapshot {
         namespace.starts_with(&*self.index.prefix)
     }
 
+    /// Whether the name begins as those of this tenant's namespaces do; a slug has no hyphen, so it is one tenant's alone.
+    pub fn is_name_of(&self, namespace: &str, tenant: &str) -> bool {
+        namespace
+            .strip_prefix(&*self.index.prefix)
+            .and_then(|rest| rest.strip_prefix(tenant))
+            .is_some_and(|rest| rest.starts_with('-'))
+    }
+
     /// A namespace by exact name.
     pub fn namespace(&self, name: &str) -> Option<&Namespace> {
         self.namespaces.get(name)

@@ -3,6 +3,7 @@
 pub mod alone;
 pub mod builtins;
 mod controllers;
+mod disclosure;
 pub mod generate;
 
 use portcullis::admission::{Endpoint, Facts, Verdict, World, decide, review, wanted};

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use serde_json::Value as Json;
 
-use crate::admission::ask::Document;
+use crate::admission::ask::{Document, kinds};
 use crate::cli::yaml;
 
 /// Bytes of one file, at most; the API server takes 3 MiB an object.
@@ -116,20 +116,15 @@ fn values(name: &str, text: &str) -> anyhow::Result<Vec<Json>> {
 
 /// `kind: List` holds whole objects; a typed list as the API answers it leaves kind and version to the list.
 pub fn unroll(mut value: Json, out: &mut Vec<Json>) {
-    let kind = value.get("kind").and_then(Json::as_str).unwrap_or_default().to_owned();
-    let version = value.get("apiVersion").cloned().unwrap_or_default();
-    let items = kind.strip_suffix("List").and_then(|kind| match value.get_mut("items") {
-        Some(Json::Array(items)) => Some((kind, std::mem::take(items))),
-        _ => None,
-    });
-    let Some((kind, items)) = items else {
+    let list = is_list(&value);
+    let items = match value.get_mut("items") {
+        Some(Json::Array(items)) if list => std::mem::take(items),
         // Go writes an empty list as null.
-        let empty = is_list(&value) && value.get("items").is_none_or(Json::is_null);
-        if !empty {
-            out.push(value);
-        }
-        return;
+        None | Some(Json::Null) if list => return,
+        _ => return out.push(value),
     };
+    let kind = text(&value, "/kind").strip_suffix("List").unwrap_or_default();
+    let version = value.get("apiVersion").cloned().unwrap_or_default();
     for mut item in items {
         if let Some(fields) = item.as_object_mut().filter(|_| !kind.is_empty()) {
             fields.entry("kind").or_insert_with(|| kind.into());
@@ -139,12 +134,25 @@ pub fn unroll(mut value: Json, out: &mut Vec<Json>) {
     }
 }
 
-/// Whether a value is a list by its kind; an object of a kind that is called so has a name.
+fn text<'a>(value: &'a Json, at: &str) -> &'a str {
+    value.pointer(at).and_then(Json::as_str).unwrap_or_default()
+}
+
+/// Whether a value is a list. An object of a kind that is called so has a name, which no list has: what of a known kind
+/// gives itself one is unrolled all the same, as kubectl does, so that nothing in it is passed over.
 fn is_list(value: &Json) -> bool {
-    let text = |at: &str| value.pointer(at).and_then(Json::as_str).unwrap_or_default();
-    let kind = text("/kind");
-    kind == "List"
-        || (kind.ends_with("List") && value.get("items").is_some() && text("/metadata/name").is_empty())
+    let (kind, version) = (text(value, "/kind"), text(value, "/apiVersion"));
+    let named = ["/metadata/name", "/metadata/generateName"].iter().any(|at| !text(value, at).is_empty());
+    is_list_of_known(kind, version) || (kind.ends_with("List") && value.get("items").is_some() && !named)
+}
+
+/// Whether a kind is that of a list, whatever else stands in the object: `v1` `List`, and lists of what every cluster has.
+pub fn is_list_of_known(kind: &str, version: &str) -> bool {
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    kind.strip_suffix("List").is_some_and(|of| match of {
+        "" => group.is_empty(),
+        of => !kinds::resource(group, of).guessed,
+    })
 }
 
 /// Why a value that was unrolled is no object that can be judged.
@@ -179,7 +187,33 @@ mod tests {
         check("---\n# Source: chart/templates/empty.yaml\n---\n", &[]);
         check(r#"{"apiVersion": "v1", "items": [], "kind": "List"}"#, &[]);
         check(r#"{"apiVersion": "v1", "items": null, "kind": "List"}"#, &[]);
-        check("apiVersion: v1\nkind: AllowList\nmetadata: {name: a}\nitems: {a: b}\n", &["AllowList"]);
+    }
+
+    #[test]
+    fn an_object_with_a_name_is_itself_whatever_its_kind() {
+        for items in ["{a: b}", "[]", "null", "[{apiVersion: v1, kind: Pod}]", "[a, {b: c}]"] {
+            for name in ["name: a", "generateName: a-"] {
+                for kind in ["AllowList", "List"] {
+                    let object = format!(
+                        "apiVersion: example.com/v1\nkind: {kind}\nmetadata: {{{name}}}\nitems: {items}\n"
+                    );
+                    check(&object, &[kind]);
+                }
+            }
+        }
+        let object =
+            r#"{"kind":"AllowList","apiVersion":"example.com/v1","metadata":{"name":"a"},"items":[]}"#;
+        check(&format!(r#"{{"apiVersion":"v1","kind":"List","items":[{object}]}}"#), &["AllowList"]);
+        let item = r#"{"metadata":{"name":"a"},"items":[]}"#;
+        let typed = format!(r#"{{"apiVersion":"example.com/v1","kind":"AllowListList","items":[{item}]}}"#);
+        check(&typed, &["AllowList"]);
+        // A list of what every cluster has is no object, even with a name.
+        for (kind, version) in [("List", "v1"), ("PodList", "v1"), ("DeploymentList", "apps/v1")] {
+            let text = format!(
+                "apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\nitems: [{{apiVersion: v1, kind: Secret}}]\n"
+            );
+            check(&text, &["Secret"]);
+        }
     }
 
     #[test]

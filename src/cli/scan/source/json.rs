@@ -8,6 +8,8 @@ use std::sync::Arc;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::cli::review::read::is_list_of_known;
+
 use super::{Content, DOCUMENT_BYTES_MAX, Emit, Of, Piece, Place, line};
 
 /// An object a line.
@@ -159,6 +161,8 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
 struct Head {
     kind: Option<String>,
     version: Option<String>,
+    /// Of `metadata`, once it was seen: whether it has the name of an object, which no list has.
+    named: Option<bool>,
 }
 
 impl Head {
@@ -167,13 +171,25 @@ impl Head {
         match key {
             "kind" => self.kind = text(),
             "apiVersion" => self.version = text(),
+            "metadata" => {
+                let read = serde_json::from_str::<serde_json::Value>(raw.get()).unwrap_or_default();
+                let has =
+                    |key| read.get(key).and_then(|name| name.as_str()).is_some_and(|name| !name.is_empty());
+                self.named = Some(has("name") || has("generateName"));
+            }
             _ => {}
         }
     }
 
-    /// kubectl sorts keys, so that `items` stands before `kind: List`; no other kind of `v1` has items at its top.
+    /// kubectl sorts keys, so that `items` stands before `kind: List`; no other kind of `v1` has items at its top. A custom
+    /// resource may be of a kind that ends so, and is read whole where it may still say its name.
     fn may_list(&self) -> bool {
-        self.kind.as_ref().map_or(self.version.as_deref() == Some("v1"), |kind| kind.ends_with("List"))
+        let version = self.version.as_deref().unwrap_or_default();
+        match &self.kind {
+            None => version == "v1",
+            Some(kind) if is_list_of_known(kind, version) => true,
+            Some(kind) => kind.ends_with("List") && self.named == Some(false),
+        }
     }
 
     /// A typed list as the API answers it leaves kind and version of its items to itself.

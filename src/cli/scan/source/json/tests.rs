@@ -33,12 +33,36 @@ fn lists_item_by_item() {
     let typed = "{\"kind\": \"PodList\", \"apiVersion\": \"v1\", \"items\": [{\"a\": 1}]}";
     check(values, typed, &[(1, "v1/Pod {\"a\": 1}")]);
     check(values, "{\"kind\": \"PodList\", \"items\": null}", &[]);
+    let lists = "{\"kind\": \"CartList\", \"apiVersion\": \"example.com/v1\", \"metadata\": {}, \"items\": [{\"a\": 1}]}";
+    check(values, lists, &[(1, "example.com/v1/Cart {\"a\": 1}")]);
     let other = "{\"kind\": \"Cart\", \"items\": [1]}";
     check(values, other, &[(1, "{\"kind\":\"Cart\",\"items\":[1]}")]);
     let late = "{\"apiVersion\": \"v1\", \"items\": [], \"kind\": \"Cart\"}";
     let why =
         "broken: `items` stands before `kind`, so its items were read as those of a List, and it is none";
     check(values, late, &[(1, why)]);
+}
+
+#[test]
+fn an_object_with_a_name_is_whole_whatever_its_kind() {
+    for kind in ["AllowList", "List"] {
+        for name in ["{\"name\":\"a\"}", "{\"generateName\":\"a-\"}"] {
+            let head = format!("\"kind\":\"{kind}\",\"apiVersion\":\"example.com/v1\"");
+            for fields in [
+                format!("{head},\"metadata\":{name},\"items\":[{{\"b\":1}}]"),
+                format!("{head},\"items\":[{{\"b\":1}}],\"metadata\":{name}"),
+                format!(
+                    "\"apiVersion\":\"example.com/v1\",\"items\":[1],\"kind\":\"{kind}\",\"metadata\":{name}"
+                ),
+            ] {
+                let text = format!("{{{fields}}}");
+                check(values, &text, &[(1, &text)]);
+            }
+        }
+    }
+    let named =
+        "{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"a\"},\"items\":[{\"b\":1}]}";
+    check(values, named, &[(1, "v1/Pod {\"b\":1}")]);
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub use regorus::Value;
 pub use regorus::value::Object;
 
 use interpreter::Interpreter;
-use normal::{Bodies, Normal, Target};
+use normal::{Made, Target};
 use rvm::Machine;
 
 use super::bundle::Module;
@@ -119,7 +119,7 @@ impl Compiled {
         let trees = trees(modules)?;
         let entries: Vec<String> = rules.iter().map(|rule| format!("{package}.{rule}")).collect();
         let interpreter = |why: String| {
-            let (engine, normal, _) = normalised(&trees, Target::Interpreter, None)?;
+            let (engine, Made { normal, .. }) = normalised(&trees, Target::Interpreter, None)?;
             let interpreter = Interpreter::new(engine, entries.clone(), &normal, file)
                 .map_err(|problem| normal::settled(problem, modules, &normal))?;
             Ok(Self::Interpreter(Box::new(interpreter), why))
@@ -127,9 +127,8 @@ impl Compiled {
         if let Choice::Interpreter(why) = choice {
             return interpreter(why.clone());
         }
-        let (engine, normal, _) = normalised(&trees, Target::Machine, None)?;
-        let unanswered =
-            modules.iter().zip(&normal).find_map(|(module, normal)| normal.unanswered(&module.path));
+        let (engine, Made { normal, .. }) = normalised(&trees, Target::Machine, None)?;
+        let unanswered = normal.iter().find_map(|normal| normal.unanswered(modules));
         if let Some(why) = unanswered {
             return interpreter(why);
         }
@@ -187,9 +186,9 @@ fn normalised(
     trees: &Trees<'_>,
     target: Target,
     of: Option<(usize, &str)>,
-) -> Result<(regorus::Engine, Vec<Normal>, Bodies), Problem> {
+) -> Result<(regorus::Engine, Made), Problem> {
     let modules: Vec<&Module> = trees.iter().map(|(module, _)| *module).collect();
-    let (normal, lines) = normal::all(trees, target, of).map_err(|problem| {
+    let made = normal::all(trees, target, of).map_err(|problem| {
         match modules.iter().find(|module| module.path == problem.file) {
             Some(module) => problem.settled(&module.text),
             None => problem,
@@ -197,12 +196,12 @@ fn normalised(
     })?;
     let sources: Vec<Module> = modules
         .iter()
-        .zip(&normal)
+        .zip(&made.normal)
         .map(|(module, normal)| Module { path: module.path.clone(), text: normal.text.clone() })
         .collect();
     let engine = load(&sources.iter().collect::<Vec<_>>())
-        .map_err(|problem| normal::settled(problem, &modules, &normal))?;
-    Ok((engine, normal, lines))
+        .map_err(|problem| normal::settled(problem, &modules, &made.normal))?;
+    Ok((engine, made))
 }
 
 /// What the engine's parser takes: some times what a file of a bundle may have.

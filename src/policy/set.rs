@@ -21,6 +21,7 @@ use super::verdicts::VerdictCache;
 use crate::telemetry::metrics::PolicyMetrics;
 use crate::tenancy::snapshot::Kind;
 
+pub(crate) use lint::DATA_ROOTS;
 pub use lint::input_names;
 
 /// The rules a policy may define, in the order their indexes have in [`Policy::rules`].

@@ -1,13 +1,13 @@
 //! `*_test.rego`: every rule `test_…` must be true. On the interpreter, which knows `with`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::bundle::Module;
 use super::engine::analysis;
-use super::engine::any_rule::{AnyRule, test_name};
+use super::engine::any_rule::AnyRule;
+use super::set::DATA_ROOTS;
 use super::{Bundle, Problem, Problems, Value};
 
 /// A test that ran.
@@ -47,6 +47,7 @@ struct Test<'b> {
     at: usize,
     package: String,
     /// What it is asked by.
+    rule: String,
     name: String,
     id: String,
     line: u32,
@@ -67,19 +68,19 @@ pub fn run(bundle: &Bundle, wanted: impl Fn(&str, &str) -> bool) -> Result<Vec<R
     let modules: Vec<&Module> = bundle.modules.iter().chain(&bundle.tests).collect();
     let data = data(bundle);
     let rules = AnyRule::new(&modules, data.clone())?;
-    let tests = tests(bundle, wanted)?;
+    let tests = tests(bundle, &rules, wanted)?;
     let explained = AtomicUsize::new(0);
     Ok(on_all_processors(&tests, |test| {
         let started = Instant::now();
-        let answer = rules.value(&test.module.path, format!("{}.{}", test.package, test.name));
+        let answer = rules.value(&test.module.path, format!("{}.{}", test.package, test.rule));
         let took = started.elapsed();
-        let (line, name) = (test.line, test.id.rsplit('.').next().unwrap_or_default());
+        let (line, name) = (test.line, &test.name);
         let wrong = match answer.value {
-            Ok(Value::Bool(true)) => Vec::new(),
+            Ok(value) if holds(&value) => Vec::new(),
             Ok(Value::Undefined) => {
                 let explain = explained.fetch_add(1, Ordering::Relaxed) < EXPLAINED_MAX;
                 let why =
-                    explain.then(|| rules.why_undefined(test.at, &test.package, &test.name).ok()).flatten();
+                    explain.then(|| rules.why_undefined(test.at, &test.package, &test.rule).ok()).flatten();
                 let plain =
                     || vec![format!("line {line}: `{name}` is undefined: one of its lines does not hold")];
                 why.filter(|why| !why.is_empty()).unwrap_or_else(plain)
@@ -100,36 +101,43 @@ pub fn run(bundle: &Bundle, wanted: impl Fn(&str, &str) -> bool) -> Result<Vec<R
     }))
 }
 
-fn tests(bundle: &Bundle, wanted: impl Fn(&str, &str) -> bool) -> Result<Vec<Test<'_>>, Problem> {
+fn tests<'b>(
+    bundle: &'b Bundle,
+    rules: &AnyRule<'_>,
+    wanted: impl Fn(&str, &str) -> bool,
+) -> Result<Vec<Test<'b>>, Problem> {
     let mut all = Vec::new();
     for (at, module) in bundle.tests.iter().enumerate() {
+        let at = bundle.modules.len() + at;
         let found = analysis::analyse(module)?;
         let package = found.package.join(".");
         let speaks_of: Arc<[String]> =
             found.data.iter().map(|reference| format!("data.{}", reference.path.join("."))).collect();
-        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-        for rule in found.rules.iter().filter(|rule| rule.name.starts_with("test_")) {
-            let before = seen.entry(&rule.name).or_default();
-            let id = match *before {
-                0 => format!("{package}.{}", rule.name),
-                before => format!("{package}.{}#{before:02}", rule.name),
-            };
-            let name = test_name(&rule.name, *before);
-            *before += 1;
+        for test in rules.tests().iter().filter(|test| test.module == at) {
+            let id = format!("{package}.{}", test.name);
             if wanted(&module.path, &id) {
                 all.push(Test {
                     module,
-                    at: bundle.modules.len() + at,
+                    at,
                     package: format!("data.{package}"),
-                    name,
+                    rule: test.rule.clone(),
+                    name: test.name.clone(),
                     id,
-                    line: rule.place.0,
+                    line: test.line,
                     speaks_of: Arc::clone(&speaks_of),
                 });
             }
         }
     }
     Ok(all)
+}
+
+/// Whether a test holds, or all cases of it: `test_it[name] if …` has a value for each.
+fn holds(value: &Value) -> bool {
+    match value {
+        Value::Object(cases) => !cases.is_empty() && cases.iter().all(|(_, value)| holds(value)),
+        value => *value == Value::Bool(true),
+    }
 }
 
 /// What is told of a `with` as documents; `None` where it leaves `input` as it is.
@@ -146,6 +154,10 @@ fn asked(told: &Value, data: &Value) -> Option<Asked> {
             .collect::<Result<_, _>>()
             .ok()?;
         let (root, below) = path.split_first()?;
+        // In place of a rule of a policy, the machine has the rule.
+        if *root == "data" && !below.first().is_some_and(|first| DATA_ROOTS.contains(first)) {
+            return None;
+        }
         let document = if *root == "input" { &mut asked.input } else { &mut asked.data };
         put(document, below, pair.get(1)?.clone());
     }
@@ -281,6 +293,22 @@ test_wrong if t.deny == {"a"} with input as {"labels": {}}
     }
 
     #[test]
+    fn cases_and_further_bodies_of_a_test_are_asked() {
+        let ran = ran(
+            "test_it if { true } { 1 == 2 }\ntest_rec[n] if some n in [\"a\", \"b\"]\ntest_two[n] := n == 1 if some n in [1, 2]\n",
+        );
+        let seen: Vec<(&str, bool)> =
+            ran.iter().map(|test| (test.id.as_str(), test.wrong.is_empty())).collect();
+        let expected = [
+            ("t_test.test_it", true),
+            ("t_test.test_it#01", false),
+            ("t_test.test_rec", true),
+            ("t_test.test_two", false),
+        ];
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
     fn what_a_test_asks_about_is_known() {
         let ran = ran(r#"test_whole if t.deny with input as {"a": 1}
 test_part if {
@@ -288,6 +316,7 @@ test_part if {
 	t.deny with input.a.b as n with data.params.t as {"x": [n]}
 }
 test_function if t.deny with input as {} with count as 3
+test_rule if not t.none with input as {} with data.t.deny as set()
 test_none if not t.none
 "#);
         let asked: Vec<Vec<(String, String)>> = ran
@@ -302,6 +331,7 @@ test_none if not t.none
             [
                 vec![pair(r#"{"a":1}"#, r#"{"params":{}}"#)],
                 vec![pair(r#"{"a":{"b":1}}"#, r#"{"params":{"t":{"x":[1]}}}"#)],
+                vec![],
                 vec![],
                 vec![]
             ]

@@ -2,17 +2,25 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{Engine, Value};
 
-use super::normal::{self, Normal, Reached, Target};
+pub use super::normal::Test;
+use super::normal::{self, Made, Normal, Reached, Target};
 use super::{Trees, bounds, guarded, normalised, trees};
 use crate::policy::bundle::Module;
 use crate::policy::problem::Problem;
 
 /// What one rule tells that it asked, at most: a test may go over a thousand inputs.
 const ASKED_MAX: usize = 64;
+
+/// How long one rule may take: a test that never ends must not be waited for.
+const LIMIT: ExecutionTimerConfig =
+    ExecutionTimerConfig { limit: Duration::from_secs(30), check_interval: NonZeroU32::new(256).unwrap() };
 
 thread_local! {
     static ASKED: RefCell<BTreeSet<Value>> = const { RefCell::new(BTreeSet::new()) };
@@ -26,11 +34,7 @@ pub struct AnyRule<'m> {
     modules: &'m [&'m Module],
     trees: Trees<'m>,
     normal: Vec<Normal>,
-}
-
-/// What a test is asked by that stands so many times before it under the same name.
-pub fn test_name(name: &str, before: usize) -> String {
-    normal::test_name(name, before)
+    tests: Vec<Test>,
 }
 
 /// What came of a rule.
@@ -51,9 +55,9 @@ impl<'m> AnyRule<'m> {
     /// A module that is no Rego, at its place.
     pub fn new(modules: &'m [&'m Module], data: Value) -> Result<Self, Problem> {
         let trees = trees(modules)?;
-        let (engine, normal, _) = normalised(&trees, Target::Tests, None)?;
+        let (engine, Made { normal, tests, .. }) = normalised(&trees, Target::Tests, None)?;
         let prepared = prepared(engine, &data)?;
-        Ok(Self { prepared, idle: Mutex::default(), data, modules, trees, normal })
+        Ok(Self { prepared, idle: Mutex::default(), data, modules, trees, normal, tests })
     }
 
     /// What `input` is from now on.
@@ -66,6 +70,7 @@ impl<'m> AnyRule<'m> {
     pub fn value(&self, file: &str, rule: String) -> Answer {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut engine = idle.unwrap_or_else(|| self.prepared.clone());
+        engine.set_execution_timer_config(LIMIT);
         ASKED.take();
         bounds::start();
         let value = engine.eval_rule(rule).map_err(|error| {
@@ -78,11 +83,17 @@ impl<'m> AnyRule<'m> {
         Answer { value, prints, asked: ASKED.take().into_iter().collect() }
     }
 
+    /// The tests of the modules.
+    pub fn tests(&self) -> &[Test] {
+        &self.tests
+    }
+
     /// What `print` said at the place where it is written.
     fn printed(&self, text: &str) -> String {
         let found = self.modules.iter().zip(&self.normal).find_map(|(module, normal)| {
             let (line, said) = text.strip_prefix(&module.path)?.strip_prefix(':')?.split_once(':')?;
-            Some(format!("{}:{}:{said}", module.path, normal.origin(line.parse().ok()?)?.0))
+            let (module, place) = normal.origin(line.parse().ok()?, self.modules)?;
+            Some(format!("{}:{}:{said}", module.path, place.0))
         });
         found.unwrap_or_else(|| text.to_owned())
     }
@@ -93,39 +104,51 @@ impl<'m> AnyRule<'m> {
     /// # Errors
     /// The engine refuses what it accepted before.
     pub fn why_undefined(&self, at: usize, package: &str, name: &str) -> Result<Vec<String>, Problem> {
-        let (engine, _, bodies) = normalised(&self.trees, Target::Interpreter, Some((at, name)))?;
+        let (engine, Made { bodies, .. }) = normalised(&self.trees, Target::Interpreter, Some((at, name)))?;
         let mut engine = prepared(engine, &self.data)?;
+        engine.set_execution_timer_config(LIMIT);
         let mut holds = |rule: &str| match engine.eval_rule(format!("{package}.{rule}")) {
             Ok(Value::Set(found)) => found.first().cloned(),
             _ => None,
         };
         let module = self.modules.get(at).ok_or_else(|| Problem::of("", "no such module"))?;
+        let base = normal::base(at, self.modules);
         let first = bodies.iter().filter_map(|body| {
             let line = body.iter().find(|line| holds(&line.held).is_none())?;
             let values = line.rule.as_deref().and_then(&mut holds);
-            Some(why(line, &module.text, values.as_ref()))
+            Some(why(line, module, base, values.as_ref()))
         });
         Ok(first.collect())
     }
 }
 
-fn why(line: &Reached, text: &str, values: Option<&Value>) -> String {
+fn why(line: &Reached, module: &Module, base: u32, values: Option<&Value>) -> String {
     let values =
         values.and_then(|values| values.as_array().ok()).into_iter().flat_map(|values| values.iter());
     let shown = line.labels.iter().zip(values).map(|(label, value)| format!("`{label}` is {value}"));
     let shown: Vec<String> = shown.map(|value| clip(&value)).collect();
     let values = if shown.is_empty() { String::new() } else { format!("; {}", shown.join(", ")) };
-    let number = usize::try_from(line.place.0).unwrap_or_default();
+    let number = usize::try_from(line.place.0.saturating_sub(base)).unwrap_or_default();
     let written = || {
-        let source = text.lines().nth(number.saturating_sub(1)).unwrap_or_default();
+        let source = module.text.lines().nth(number.saturating_sub(1)).unwrap_or_default();
         format!("`{}` does not hold", clip(source.trim()))
     };
     format!("line {number}: {}{values}", line.says.clone().unwrap_or_else(written))
 }
 
 fn clip(text: &str) -> String {
-    let mut kept: String = text.chars().take(SHOWN_MAX).collect();
-    if kept.len() < text.len() {
+    let mut kept = String::new();
+    for letter in text.chars().take(SHOWN_MAX) {
+        // What turns the direction of a line over, or hides in it, is told by its number.
+        if letter.is_control()
+            || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        {
+            kept.extend(letter.escape_unicode());
+        } else {
+            kept.push(letter);
+        }
+    }
+    if text.chars().nth(SHOWN_MAX).is_some() {
         kept.push('…');
     }
     kept

@@ -166,7 +166,7 @@ const TABLE: &[(&[&str], Bound)] = &[
     (&["intersection"], Counted(values::intersection)),
     (&["__builtin_sets.union", "__builtin_sets.intersection"], Counted(values::elements)),
     (&["object.union"], Counted(values::union)),
-    (&["object.subset"], Measured(values::subset)),
+    (&["object.subset"], Own(values::subset)),
     (&["json.filter", "json.remove"], Counted(values::paths)),
     (&["sort"], Own(arithmetic::sort)),
     (&["min"], Own(arithmetic::min)),

@@ -12,13 +12,35 @@ pub(super) fn check(ast: &Json) -> Vec<Flaw> {
     rules.filter_map(judge).collect()
 }
 
+/// What an argument in a head may hold, besides lists and objects of it.
+const ARGUMENTS: &[&str] =
+    &["Array", "Bool", "Null", "Number", "Object", "RawString", "Set", "String", "Var"];
+
 fn judge(rule: &Json) -> Option<Flaw> {
+    let mut args = rule.pointer("/Spec/head/Func/args").and_then(Json::as_array).into_iter().flatten();
+    if let Some(wrong) = args.find_map(computed) {
+        let message = "an argument in a head is a name, a constant, or a list or an object of them; compute it in the body";
+        return Some(Flaw::at(wrong, message.to_owned()));
+    }
     let otherwise = rule.pointer("/Spec/bodies/1")?;
     let head = rule.pointer("/Spec/head")?;
     let name = ["Compr", "Func"].iter().find_map(|kind| head.get(*kind)?.get("refr"))?;
     let variable = chain(name).1.iter().any(|step| !matches!(step, Step::Name(_)));
     let message = "`else` cannot follow a rule with a variable in its name: write a function of the key, which may have one";
     variable.then(|| Flaw::at(otherwise, message.to_owned()))
+}
+
+/// What of an argument is computed.
+fn computed(arg: &Json) -> Option<&Json> {
+    let (kind, inner) = arg.as_object()?.iter().next()?;
+    let negative = kind == "UnaryExpr" && inner.pointer("/expr/Number").is_some();
+    if !negative && !ARGUMENTS.contains(&kind.as_str()) {
+        return Some(arg);
+    }
+    let items = inner.get("items").and_then(Json::as_array).into_iter().flatten();
+    let fields = inner.get("fields").and_then(Json::as_array).into_iter().flatten();
+    let parts = fields.filter_map(Json::as_array).flat_map(|field| field.iter().skip(1));
+    items.chain(parts).find_map(computed)
 }
 
 /// What stands for the value of a clause that has none.
@@ -50,7 +72,9 @@ pub(super) fn completed(text: &str) -> (String, Vec<usize>) {
         }
         if depth == 0 && *token == ")" && std::mem::take(&mut clause) {
             let next = tokens.get(at + 1).map(|(_, token)| *token);
-            if next.is_none_or(|next| is_name(next) && !["if", "contains", "else"].contains(&next)) {
+            let empty = before(1) == Some("(");
+            if !empty && next.is_none_or(|next| is_name(next) && !["if", "contains", "else"].contains(&next))
+            {
                 let end = start + 1;
                 out.push_str(text.get(done..end).unwrap_or_default());
                 out.push_str(TRUE);

@@ -9,7 +9,6 @@ use crate::policy::problem::Problem;
 /// Imports that change nothing in Rego v1.
 const IMPLIED: &[&str] = &[
     "rego.v1",
-    "future.keywords",
     "future.keywords.contains",
     "future.keywords.every",
     "future.keywords.if",
@@ -17,7 +16,12 @@ const IMPLIED: &[&str] = &[
 ];
 
 /// Imports with which `not` holds where what stands behind it is undefined (OPA 1.22, `v1/ast/compile.go`).
-const NEGATING: &[&str] = &["future.keywords.not", "rego.v2"];
+const NEGATING: &[&str] = &["future.keywords", "future.keywords.not", "rego.v2"];
+
+/// All keywords, `not` among them; the engine takes it and `future.keywords.in` for one import twice.
+const ALL: &str = "future.keywords";
+/// What it is written as for the engine, which is shorter, so that places stay what they are.
+const WRITTEN: &str = "import rego.v2";
 
 /// Whether an import changes how `not` reads.
 pub(super) fn negates(path: &[String]) -> bool {
@@ -41,11 +45,11 @@ pub(super) fn blanked(module: &Module) -> Result<String, Problem> {
         head &= matches!(first, None | Some("package" | "import"));
         let number = u32::try_from(at + 1).unwrap_or(u32::MAX);
         let ours = path.starts_with("rego.") || path.starts_with("future.");
-        if !head || first != Some("import") || !ours || NEGATING.contains(&path) {
+        if !head || first != Some("import") || !ours || (NEGATING.contains(&path) && path != ALL) {
             text.push_str(line);
             continue;
         }
-        if !IMPLIED.contains(&path) {
+        if !IMPLIED.contains(&path) && path != ALL {
             return Err(unknown(module, (number, 1), path));
         }
         match words.next() {
@@ -61,7 +65,10 @@ pub(super) fn blanked(module: &Module) -> Result<String, Problem> {
             None => {}
         }
         seen.push(path);
-        text.push_str(&" ".repeat(code.trim_end().len()));
+        let width = code.trim_end().len();
+        let written = if path == ALL { WRITTEN } else { "" };
+        text.push_str(written);
+        text.push_str(&" ".repeat(width.saturating_sub(written.len())));
         text.push_str(line.get(code.trim_end().len()..).unwrap_or_default());
     }
     Ok(text)

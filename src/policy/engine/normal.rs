@@ -43,15 +43,42 @@ pub struct Normal {
 
 impl Normal {
     /// What the register machine would not answer as the language says; the interpreter does.
-    pub fn unanswered(&self, file: &str) -> Option<String> {
+    pub fn unanswered(&self, modules: &[&Module]) -> Option<String> {
         let found = self.unanswered.as_ref()?;
-        Some(format!("{file}:{}: {}", found.place.0, found.message))
+        let (module, (line, _)) = module_of(found.place, modules)?;
+        Some(format!("{}:{line}: {}", module.path, found.message))
     }
 
     /// Where a line of the normal form comes from.
-    pub fn origin(&self, line: u32) -> Option<Place> {
-        self.places.get(usize::try_from(line).ok()?.checked_sub(1)?).copied()
+    pub fn origin<'m>(&self, line: u32, modules: &[&'m Module]) -> Option<(&'m Module, Place)> {
+        let place = self.places.get(usize::try_from(line).ok()?.checked_sub(1)?)?;
+        module_of(*place, modules)
     }
+}
+
+/// Lines are counted through all modules, since the rules of one package stand in one of them.
+fn bases<'m>(modules: impl Iterator<Item = &'m Module>) -> Vec<u32> {
+    let mut base = 0_u32;
+    let mut all = Vec::new();
+    for module in modules {
+        all.push(base);
+        base = base
+            .saturating_add(u32::try_from(module.text.lines().count()).unwrap_or(u32::MAX))
+            .saturating_add(1);
+    }
+    all
+}
+
+/// The lines of all modules before one.
+pub(super) fn base(at: usize, modules: &[&Module]) -> u32 {
+    bases(modules.iter().copied()).get(at).copied().unwrap_or_default()
+}
+
+/// The module of a line that is counted through all of them, and its place there.
+fn module_of<'m>((line, column): Place, modules: &[&'m Module]) -> Option<(&'m Module, Place)> {
+    let bases = bases(modules.iter().copied());
+    let at = bases.partition_point(|base| *base < line.max(1)).checked_sub(1)?;
+    Some((modules.get(at)?, (line.saturating_sub(*bases.get(at)?), column)))
 }
 
 /// A problem of a normal form as one of the module: at the place that the line comes from, with the names that the
@@ -61,9 +88,9 @@ pub(super) fn settled(problem: Problem, modules: &[&Module], normal: &[Normal]) 
     else {
         return problem;
     };
-    let place = normal.origin(problem.line).unwrap_or_default();
+    let (module, place) = normal.origin(problem.line, modules).unwrap_or((module, (0, 0)));
     let message = print::as_written(&problem.message);
-    Problem::at(&problem.file, place.0, place.1, message).settled(&module.text)
+    Problem::at(&module.path, place.0, place.1, message).settled(&module.text)
 }
 
 /// The lines of the bodies of a rule.
@@ -78,31 +105,50 @@ pub enum Target {
     Tests,
 }
 
+/// What is made of modules that are compiled together.
+pub struct Made {
+    /// Their normal forms, in their order; all rules of a package stand in the first of its modules.
+    pub normal: Vec<Normal>,
+    /// The tests of all modules, for which the target was [`Target::Tests`].
+    pub tests: Vec<Test>,
+    /// The lines of one rule.
+    pub bodies: Bodies,
+}
+
+/// A test.
+#[derive(Debug)]
+pub struct Test {
+    /// Which module it stands in.
+    pub module: usize,
+    /// The rule that is asked.
+    pub rule: String,
+    /// What its author sees: `#01` behind the second of a name, as in OPA.
+    pub name: String,
+    /// Its line.
+    pub line: u32,
+}
+
 /// The normal forms of modules that are compiled together, from their syntax trees; and the lines of the bodies of one
 /// rule, named with the index of its module, for which there are rules in that module then.
 ///
 /// # Errors
 /// A construct that is not known, or lines that cannot be ordered, at their place.
-pub fn all(
-    modules: &[(&Module, Json)],
-    target: Target,
-    of: Option<(usize, &str)>,
-) -> Result<(Vec<Normal>, Bodies), Problem> {
+pub fn all(modules: &[(&Module, Json)], target: Target, of: Option<(usize, &str)>) -> Result<Made, Problem> {
+    let bases = bases(modules.iter().map(|(module, _)| *module));
     let mut read = Vec::with_capacity(modules.len());
-    for (module, ast) in modules {
-        let one = read::module(ast, &module.text).map_err(|what| Problem::of(&module.path, what))?;
+    for ((module, ast), base) in modules.iter().zip(&bases) {
+        let one = read::module(ast, &module.text, *base).map_err(|what| Problem::of(&module.path, what))?;
         read.push(one);
     }
-    if target == Target::Tests || of.is_some() {
-        read.iter_mut().for_each(|one| apart(&mut one.rules));
-    }
+    let tests = if target == Target::Tests || of.is_some() { apart(&mut read, &bases) } else { Vec::new() };
     let known = Known::of(&read);
     let mut needs = Needs::default();
-    for (one, (module, _)) in read.iter_mut().zip(modules) {
+    for ((one, (module, _)), base) in read.iter_mut().zip(modules).zip(&bases) {
         let globals = known.globals(one);
-        known
-            .take_out(one, &globals, target)
-            .map_err(|wrong| Problem::at(&module.path, wrong.place.0, wrong.place.1, wrong.message))?;
+        known.take_out(one, &globals, target, *base).map_err(|wrong| {
+            let line = wrong.place.0.saturating_sub(*base);
+            Problem::at(&module.path, line, wrong.place.1, wrong.message)
+        })?;
         one.rules.iter().for_each(|rule| needs.add(&one.package, rule, &globals));
     }
     let mut bodies = Vec::new();
@@ -113,10 +159,54 @@ pub fn all(
         module.rules.extend(rules);
         bodies = lines;
     }
-    Ok((read.into_iter().map(|one| known.written(one, target, &needs)).collect(), bodies))
+    gather(&mut read);
+    let normal = read.into_iter().map(|one| known.written(one, target, &needs)).collect();
+    Ok(Made { normal, tests, bodies })
 }
 
-/// What is known of all modules together.
+/// All rules of a package in the first of its modules: of a rule in several, the register machine knows the last, and the
+/// interpreter takes a name with dots and a function for a conflict (regorus 0.14.1, `interpreter.rs`, `rvm`).
+fn gather(modules: &mut [read::Module]) {
+    for at in 1..modules.len() {
+        let (before, rest) = modules.split_at_mut(at);
+        let Some(module) = rest.first_mut() else { continue };
+        if let Some(first) = before.iter_mut().find(|first| first.package == module.package) {
+            first.rules.append(&mut module.rules);
+            first.defaults.append(&mut module.defaults);
+        }
+    }
+}
+
+/// Tests of one name are tests of their own, as in OPA.
+fn apart(modules: &mut [read::Module], bases: &[u32]) -> Vec<Test> {
+    let mut seen: BTreeMap<(Vec<String>, String), usize> = BTreeMap::new();
+    let mut tests: Vec<Test> = Vec::new();
+    for (at, (module, base)) in modules.iter_mut().zip(bases).enumerate() {
+        for rule in module.rules.iter_mut().filter(|rule| rule.args.is_none()) {
+            let Some(root) = root(&rule.name).filter(|name| name.starts_with("test_")).map(str::to_owned)
+            else {
+                continue;
+            };
+            let mut test =
+                Test { module: at, rule: root.clone(), name: root.clone(), line: rule.place.0 - base };
+            let count = seen.entry((module.package.clone(), root.clone())).or_default();
+            match &mut rule.name.kind {
+                Kind::Name(Name::Written(name)) if *count > 0 => {
+                    *name = format!("{root}__{count}");
+                    test.rule.clone_from(name);
+                    test.name = format!("{root}#{count:02}");
+                }
+                // Cases of one test.
+                Kind::Reference(..) if *count > 0 => continue,
+                _ => {}
+            }
+            *count += 1;
+            tests.push(test);
+        }
+    }
+    tests
+}
+
 struct Known {
     packages: Vec<Vec<String>>,
     /// Rules by package and name.
@@ -161,10 +251,16 @@ impl Known {
         module: &mut read::Module,
         globals: &Globals,
         target: Target,
+        base: u32,
     ) -> Result<(), Redeclared> {
         let holds_rules = |expr: &Expr| {
-            path(expr).is_some_and(|path| self.packages.iter().any(|package| package.starts_with(&path)))
+            path(expr).is_some_and(|path| {
+                // The machine goes over a package as over an object; `data.p[k].x` it would not find.
+                let above = |package: &Vec<String>| target != Target::Machine || package.len() > path.len();
+                self.packages.iter().any(|package| package.starts_with(&path) && above(package))
+            })
         };
+        let is_package = |expr: &Expr| path(expr).is_some_and(|path| self.packages.contains(&path));
         let arity = |path: &[String]| {
             let (first, rest) = path.split_first()?;
             let global = globals.get(first).into_iter().flatten().chain(rest).skip(1).cloned();
@@ -176,8 +272,8 @@ impl Known {
             names::resolve(rule, globals, &arity)?;
             texts::mark(rule);
             calls::take_out(rule, own_scope);
-            references::take_out(rule, target, &holds_rules).map_err(unordered)?;
-            texts::require(rule);
+            references::take_out(rule, target, &holds_rules, &is_package).map_err(unordered)?;
+            texts::require(rule, base);
         }
         Ok(())
     }
@@ -207,28 +303,6 @@ impl Known {
         let printed = print::module(&module);
         Normal { text: printed.text, places: printed.places, unanswered }
     }
-}
-
-/// Tests of one name are tests of their own, as in OPA.
-fn apart(rules: &mut [tree::Rule]) {
-    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    for rule in rules {
-        if let Kind::Name(Name::Written(name)) = &mut rule.name.kind
-            && name.starts_with(TEST)
-        {
-            let count = seen.entry(name.clone()).or_default();
-            *name = test_name(name, *count);
-            *count += 1;
-        }
-    }
-}
-
-/// How names of tests begin.
-pub(super) const TEST: &str = "test_";
-
-/// What the normal form calls the test of a name that stands so many times before it.
-pub(super) fn test_name(name: &str, before: usize) -> String {
-    if before == 0 { name.to_owned() } else { format!("{name}__{before}") }
 }
 
 /// How many arguments each function takes, by its path below `data`.

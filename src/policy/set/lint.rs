@@ -22,7 +22,7 @@ use crate::policy::near::nearest;
 use crate::policy::problem::Problem;
 
 /// Roots of `data` that the gate fills; a package may not take one over.
-pub(super) const DATA_ROOTS: [&str; 3] = ["params", "tenancy", CLUSTER];
+pub(crate) const DATA_ROOTS: [&str; 3] = ["params", "tenancy", CLUSTER];
 
 /// The root that says what the cluster says.
 pub(super) const CLUSTER: &str = "cluster";

@@ -1,5 +1,6 @@
 mod details;
 mod failures;
+mod files;
 mod laws;
 
 use super::*;

@@ -46,9 +46,16 @@ impl Tracer {
             for rule in found
                 .rules
                 .iter()
-                .filter(|rule| rule.form != Form::Function && seen.insert(rule.name.clone()))
+                .filter(|rule| rule.form != Form::Function && seen.insert(rule.path.clone()))
             {
-                let answer = rules.value(&module.path, format!("{}.{}", policy.package, rule.name));
+                // A name with a variable has no value of its own; what stands above it has.
+                let path = if rule.open { rule.path.get(..1).unwrap_or_default() } else { &rule.path };
+                let name = path.join(".");
+                let answer = rules.value(&module.path, format!("{}.{name}", policy.package));
+                // `m[k].z` is no rule that can be asked, nor is `m`.
+                if rule.open && answer.value.is_err() {
+                    continue;
+                }
                 let value = answer
                     .value
                     .map_or_else(|problem| format!("failed: {}", problem.message), |value| shown(&value));
@@ -57,7 +64,7 @@ impl Tracer {
                     "    {FAINT}{}:{}{FAINT:#} {} = {}",
                     module.path,
                     rule.place.0,
-                    rule.name,
+                    name,
                     clip(&value, VALUE_MAX)
                 );
                 prints.extend(answer.prints);

@@ -36,12 +36,7 @@ pub fn to_number(args: &[Value]) -> Result<Value, String> {
         _ => return Err(format!("builtin `{NAME}` takes a text, a number, a boolean or null")),
     };
     super::charge(NAME, number(args)?)?;
-    let none = || {
-        format!(
-            "builtin `{NAME}` failed: `{}` is no number",
-            text.chars().take(64).flat_map(char::escape_debug).collect::<String>()
-        )
-    };
+    let none = || format!("builtin `{NAME}` failed: the text is no number");
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => ("-", digits),
         None => ("", text.strip_prefix('+').unwrap_or(text)),
@@ -65,12 +60,7 @@ pub fn to_number(args: &[Value]) -> Result<Value, String> {
     if let Some(power) = power {
         json.extend(["e", power]);
     }
-    let read = if part.is_empty() && power.is_none() {
-        marshal::integer(&json)
-    } else {
-        Value::from_json_str(&json).ok()
-    };
-    match read {
+    match marshal::number(&json) {
         Some(number @ Value::Number(_)) if json.parse::<f64>().is_ok_and(f64::is_finite) => Ok(number),
         _ => Err(none()),
     }

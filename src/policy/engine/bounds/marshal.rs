@@ -12,6 +12,8 @@ use super::{Cost, charge, text_at};
 
 /// Digits that fit any integer of 64 bits.
 const SHORT: usize = 18;
+/// What stands in a number that may be an integer written otherwise, `1e23`.
+const OTHERWISE: [char; 3] = ['.', 'e', 'E'];
 
 /// `json.marshal`
 pub fn marshal(args: &[Value]) -> Result<Value, String> {
@@ -28,19 +30,19 @@ pub fn unmarshal(args: &[Value]) -> Result<Value, String> {
     if !matches!(args.first(), Some(Value::String(_))) {
         return Err(format!("builtin `{NAME}` takes a text"));
     }
-    Value::from_json_str(&long_integers(text_at(args, 0))).map_err(|error| {
+    Value::from_json_str(&exact_numbers(text_at(args, 0))).map_err(|error| {
         let error = error.root_cause().to_string();
         format!("builtin `{NAME}` failed: the text is no JSON: {}", error.lines().last().unwrap_or_default())
     })
 }
 
-/// An integer of any size from its text.
-pub fn integer(text: &str) -> Option<Value> {
-    Value::from_json_str(&long_integers(text)).ok()
+/// A number from its text in JSON; an integer of any size.
+pub fn number(text: &str) -> Option<Value> {
+    Value::from_json_str(&exact_numbers(text)).ok()
 }
 
-/// A text of JSON in which integers that would lose digits are written as the engine reads them whole.
-fn long_integers(text: &str) -> Cow<'_, str> {
+/// A text of JSON in which numbers that would lose digits are written as the engine reads them whole.
+fn exact_numbers(text: &str) -> Cow<'_, str> {
     let (mut made, mut rest) = (String::new(), text);
     let mut done = 0;
     while let Some(at) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
@@ -48,8 +50,11 @@ fn long_integers(text: &str) -> Cow<'_, str> {
         let start = text.len() - found.len();
         let taken = if found.starts_with('"') { string_end(found) } else { number_end(found) };
         let token = found.get(..taken).unwrap_or_default();
-        if token.len() > SHORT && is_integer(token) {
+        if (token.len() > SHORT || token.contains(OTHERWISE)) && is_number(token) {
             made.push_str(text.get(done..start).unwrap_or_default());
+            // The engine reads `2.0` as a double, whatever its length.
+            let whole = token.split_once('.').filter(|(_, part)| part.bytes().all(|digit| digit == b'0'));
+            let token = whole.map_or(token, |(whole, _)| whole);
             let _ = write!(made, "{{\"{LONG_NUMBER}\":\"{token}\"}}");
             done = start + taken;
         }
@@ -62,10 +67,14 @@ fn long_integers(text: &str) -> Cow<'_, str> {
     Cow::Owned(made)
 }
 
-/// As JSON writes integers: no zero before, no sign but a minus.
-fn is_integer(token: &str) -> bool {
-    let digits = token.strip_prefix('-').unwrap_or(token);
-    !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit())
+/// As JSON writes numbers: no zero before, no sign but a minus, digits around a point.
+fn is_number(token: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let token = token.strip_prefix('-').unwrap_or(token);
+    let (mantissa, power) = token.split_once(['e', 'E']).unwrap_or((token, "0"));
+    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    let leading = whole.len() > 1 && whole.starts_with('0');
+    digits(whole) && !leading && digits(part) && digits(power.strip_prefix(['+', '-']).unwrap_or(power))
 }
 
 fn number_end(text: &str) -> usize {

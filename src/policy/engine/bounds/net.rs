@@ -28,18 +28,14 @@ pub fn cidr_contains(args: &[Value]) -> Result<Value, String> {
     let (Some(Value::String(whole)), Some(Value::String(part))) = (args.first(), args.get(1)) else {
         return Err(format!("builtin `{NAME}` takes texts"));
     };
-    let none = |text: &str| format!("builtin `{NAME}` failed: `{}` is no address or network", shown(text));
-    let whole_network = network(whole).ok_or_else(|| none(whole))?;
+    let none =
+        |which: &str| format!("builtin `{NAME}` failed: the {which} argument is no address or network");
+    let whole_network = network(whole).ok_or_else(|| none("first"))?;
     if let Ok(address) = part.parse::<IpAddr>() {
         return Ok(Value::from(has(whole_network, address)));
     }
-    let part = network(part).ok_or_else(|| none(part))?;
+    let part = network(part).ok_or_else(|| none("second"))?;
     Ok(Value::from(has_all(whole_network, part)))
-}
-
-/// As much of a text as a sentence has room for.
-fn shown(text: &str) -> String {
-    text.chars().take(64).flat_map(char::escape_debug).collect()
 }
 
 /// `10.0.0.0/8`; Go reads an IPv6 address without a zone, and a prefix of digits alone.

@@ -1,5 +1,7 @@
 //! Builtins over lists, sets, maps and numbers.
 
+use std::collections::BTreeSet;
+
 use regorus::Value;
 use regorus::value::Object;
 
@@ -72,21 +74,45 @@ fn merged(one: &Object, other: &Object) -> usize {
     })
 }
 
-/// A list is compared at each place of the longer one.
+/// `object.subset` as OPA has it (1.22.0, `v1/topdown/object.go`). Of an empty list the engine panics, and it takes a set
+/// for a part of a list wherever they stand (regorus 0.14.1, `builtins/objects.rs`).
 ///
 /// # Errors
 /// Two kinds that OPA does not compare; the engine would say that one is no part of the other.
-pub fn subset(args: &[Value]) -> Result<Cost, String> {
-    match (args.first(), args.get(1)) {
-        (
-            Some(whole @ (Value::Object(_) | Value::Set(_) | Value::Array(_))),
-            Some(part @ (Value::Object(_) | Value::Set(_) | Value::Array(_))),
-        ) if std::mem::discriminant(whole) == std::mem::discriminant(part)
-            || matches!((whole, part), (Value::Array(_), Value::Set(_))) =>
-        {
-            Ok(Cost { bytes: len(whole).saturating_mul(ENTRY), steps: windows(whole, part) })
+pub fn subset(args: &[Value]) -> Result<Value, String> {
+    const NAME: &str = "object.subset";
+    let (Some(whole), Some(part)) = (args.first(), args.get(1)) else {
+        return Err(format!("builtin `{NAME}` takes two arguments"));
+    };
+    let of_one_kind = matches!(
+        (whole, part),
+        (Value::Object(_), Value::Object(_))
+            | (Value::Set(_), Value::Set(_))
+            | (Value::Array(_), Value::Array(_))
+    );
+    if !of_one_kind && !matches!((whole, part), (Value::Array(_), Value::Set(_))) {
+        return Err(format!("builtin `{NAME}` takes two of one kind, or a list and a set"));
+    }
+    super::charge(NAME, Cost { bytes: len(whole).saturating_mul(ENTRY), steps: windows(whole, part) })?;
+    Ok(Value::from(match (whole, part) {
+        (Value::Array(whole), Value::Set(part)) => {
+            let whole: BTreeSet<&Value> = whole.iter().collect();
+            part.iter().all(|item| whole.contains(item))
         }
-        _ => Err("builtin `object.subset` takes two of one kind, or a list and a set".to_owned()),
+        _ => holds(whole, part),
+    }))
+}
+
+fn holds(whole: &Value, part: &Value) -> bool {
+    match (whole, part) {
+        (Value::Object(whole), Value::Object(part)) => {
+            part.iter().all(|(key, part)| whole.get(key).is_some_and(|whole| holds(whole, part)))
+        }
+        (Value::Set(whole), Value::Set(part)) => part.is_subset(whole),
+        (Value::Array(whole), Value::Array(part)) => {
+            part.is_empty() || whole.as_slice().windows(part.len()).any(|window| window == part.as_slice())
+        }
+        (whole, part) => whole == part,
     }
 }
 

@@ -31,7 +31,11 @@ pub(super) fn join(
         }
         groups.entry(name).or_default().push(rule);
     }
-    let mut unanswered = None;
+    let dotted = defaults.iter().find(|default| matches!(default.name.kind, Kind::Reference(..)));
+    let mut unanswered = dotted.filter(|_| target == Target::Machine).map(|default| Unanswered {
+        place: default.place,
+        message: "a default of a dotted name; give it a plain one",
+    });
     for name in names {
         let mut group = groups.remove(&name).unwrap_or_default();
         if target == Target::Machine {

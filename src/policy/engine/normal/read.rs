@@ -23,8 +23,8 @@ pub(super) struct Default {
 }
 
 /// Reads a module. `Err` says which kind of node is not known.
-pub(super) fn module(ast: &Json, text: &str) -> Result<Module, String> {
-    let reader = Reader { text };
+pub(super) fn module(ast: &Json, text: &str, base: u32) -> Result<Module, String> {
+    let reader = Reader { text, base };
     let mut module = Module {
         package: ast.pointer("/package/refr").and_then(names).ok_or("a package of this form")?,
         imports: Vec::new(),
@@ -38,7 +38,7 @@ pub(super) fn module(ast: &Json, text: &str) -> Result<Module, String> {
     for rule in list(ast, "rules") {
         if let Some(default) = rule.get("Default") {
             module.defaults.push(Default {
-                place: place(rule),
+                place: reader.place(rule),
                 name: reader.expr(field(default, "refr")?)?,
                 args: reader.exprs(list(default, "args"))?,
                 value: reader.expr(field(default, "value")?)?,
@@ -70,15 +70,22 @@ fn kind(node: &Json) -> Result<(&str, &Json), String> {
 
 struct Reader<'a> {
     text: &'a str,
+    /// Lines of the modules before this one.
+    base: u32,
 }
 
 impl Reader<'_> {
+    fn place(&self, node: &Json) -> Place {
+        let (line, column) = place(node);
+        (line.saturating_add(self.base), column)
+    }
+
     /// One rule for the first body and what `else` adds, and one for each further body.
     fn rules(&self, rule: &Json) -> Result<Vec<Rule>, String> {
         let (form, head) = kind(rule.pointer("/Spec/head").ok_or("a rule of this form")?)?;
         let value = present(head, "assign").map(|assign| self.expr(field(assign, "value")?)).transpose()?;
         let empty = Rule {
-            place: place(rule),
+            place: self.place(rule),
             name: self.expr(field(head, "refr")?)?,
             // `f() := 1` is `f := 1`.
             args: Some(self.exprs(list(head, "args"))?).filter(|args| form == "Func" && !args.is_empty()),
@@ -137,7 +144,7 @@ impl Reader<'_> {
             }
             other => return Err(format!("a line of kind {other}")),
         };
-        Ok(Line { place: place(statement), text: false, with: with?, kind })
+        Ok(Line { place: self.place(statement), text: false, with: with?, kind })
     }
 
     fn term(&self, node: &Json) -> Result<LineKind, String> {
@@ -205,7 +212,7 @@ impl Reader<'_> {
             ),
             other => return Err(format!("an expression of kind {other}")),
         };
-        Ok(Expr { place: place(node), kind })
+        Ok(Expr { place: self.place(node), kind })
     }
 
     fn variable(&self, inner: &Json) -> Result<Kind, String> {

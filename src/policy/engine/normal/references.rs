@@ -14,11 +14,13 @@ use super::tree::{Every, Expr, Kind, Line, LineKind, Local, Name, Place, Rule, S
 /// A body that cannot be ordered: the place of its first line that is left over.
 pub(super) type Unordered = Place;
 
-/// Orders every body of a rule and takes the references out. `packages` tells the paths that are packages.
+/// Orders every body of a rule and takes the references out. `packages` tells the paths that are packages or stand above
+/// one, and `package` those that are one.
 pub(super) fn take_out(
     rule: &mut Rule,
     target: Target,
     packages: &dyn Fn(&Expr) -> bool,
+    package: &dyn Fn(&Expr) -> bool,
 ) -> Result<(), Unordered> {
     let mut references = References {
         locals: std::mem::take(&mut rule.locals),
@@ -26,6 +28,7 @@ pub(super) fn take_out(
         other_names: BTreeMap::new(),
         target,
         packages,
+        package,
     };
     let mut safe = Locals::new();
     for arg in rule.args.iter().flatten() {
@@ -55,6 +58,7 @@ struct References<'p> {
     other_names: BTreeMap<Local, Local>,
     target: Target,
     packages: &'p dyn Fn(&Expr) -> bool,
+    package: &'p dyn Fn(&Expr) -> bool,
 }
 
 impl References<'_> {
@@ -294,6 +298,13 @@ impl References<'_> {
             && matches!(&before.kind, Kind::Reference(head, _) if data(head))
     }
 
+    /// The register machine finds nothing below a package by a name that a variable has (regorus 0.14.1, `rvm`).
+    fn is_no_name(&self, before: &Expr, step: &Step) -> bool {
+        self.target == Target::Machine
+            && matches!(step, Step::Index(index) if !matches!(index.kind, Kind::Scalar(_)))
+            && (self.package)(before)
+    }
+
     /// In the body of `every`, the register machine takes the variables of it for free ones, and goes over all keys in
     /// `x[key]` (regorus 0.14.1, `compiler/hoist.rs`): the body binds them again.
     fn bind_in_body(&mut self, every: &mut Every) {
@@ -372,7 +383,7 @@ impl References<'_> {
                 Expr { place, kind: Kind::Reference(Box::new(head.clone()), path.clone()) }
             };
             if !open || (self.packages)(&before) {
-                if self.takes_for_a_name(&before, &step) {
+                if self.takes_for_a_name(&before, &step) || self.is_no_name(&before, &step) {
                     let made = Made { place, text: false, with: with.to_vec() };
                     (head, path) = (self.whole(before, &made, safe, done), Vec::new());
                 }

@@ -65,7 +65,7 @@ fn used_elsewhere(lines: &[Line]) -> Vec<Local> {
 }
 
 /// Puts the lines that make a text behind the others, and makes what is undefined in them an error.
-pub(super) fn require(rule: &mut Rule) {
+pub(super) fn require(rule: &mut Rule, base: u32) {
     let Some(branch) = rule.branches.first_mut() else { return };
     // The normal form has added conditions since, a loop for example.
     unmark(&mut branch.body);
@@ -78,7 +78,7 @@ pub(super) fn require(rule: &mut Rule) {
             let (once, found) = (rule.locals.len(), rule.locals.len() + 1);
             rule.locals.extend([String::new(), String::new()]);
             let written = written(value, &rule.locals);
-            *value = required(value.clone(), once, found, &written);
+            *value = required(value.clone(), once, found, &written, base);
         }
         lines.push(line);
     }
@@ -92,12 +92,13 @@ fn may_be_undefined(value: &Expr) -> bool {
 }
 
 /// `operators(["text", [found | some once in [0]; found = value], written])`
-fn required(value: Expr, once: Local, found: Local, written: &str) -> Expr {
+fn required(value: Expr, once: Local, found: Local, written: &str, base: u32) -> Expr {
     let place = value.place;
     let assign = LineKind::Assign(Expr::local(place, found), value);
     let body = vec![Line::once(place, once), Line { place, text: false, with: Vec::new(), kind: assign }];
     let comprehension = Comprehension { array: true, key: None, value: Expr::local(place, found), body };
-    let place_text = serde_json::Value::from(format!("`{written}` (line {})", place.0)).to_string();
+    let place_text =
+        serde_json::Value::from(format!("`{written}` (line {})", place.0.saturating_sub(base))).to_string();
     let given = [Kind::Comprehension(Box::new(comprehension)), Kind::Scalar(place_text)];
     Expr::operators(place, "text", given.map(|kind| Expr { place, kind }))
 }

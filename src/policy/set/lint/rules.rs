@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::policy::engine::analysis::{Form, Rule};
+use crate::policy::engine::analysis::{Analysis, Form, Rule};
 use crate::policy::problem::Problem;
 use crate::policy::set::compile::Unit;
 
@@ -18,6 +18,14 @@ pub(in crate::policy::set) fn conflicts(units: &mut [Unit<'_>]) {
         found.extend(imports(unit, &analysis.imports, &analysis.rules));
     }
     let packages: BTreeSet<&Vec<String>> = units.iter().map(|unit| &unit.analysis.package).collect();
+    for (unit, analysis) in units.iter().map(|unit| &unit.analysis).enumerate() {
+        for rule in &analysis.rules {
+            found.extend(
+                beside_keys(unit, analysis, rule, units)
+                    .chain(beside_packages(unit, analysis, rule, &packages)),
+            );
+        }
+    }
     for (path, rules) in &defined {
         found.extend(of_one_name(rules));
         let Some((unit, rule)) = rules.iter().find(|(_, rule)| !rule.open).copied() else { continue };
@@ -46,6 +54,53 @@ pub(in crate::policy::set) fn conflicts(units: &mut [Unit<'_>]) {
             unit.problems.0.push(problem.settled(&unit.module.text));
         }
     }
+}
+
+type Found = (usize, (u32, u32), String);
+
+/// A set with a variable in its name beside another rule below that name: the engines do not put the two together.
+fn beside_keys<'u>(
+    unit: usize,
+    analysis: &'u Analysis,
+    rule: &'u Rule,
+    units: &'u [Unit<'_>],
+) -> impl Iterator<Item = Found> + 'u {
+    let of_the_package = units.iter().filter(|other| other.analysis.package == analysis.package);
+    let mut others = of_the_package.flat_map(|other| &other.analysis.rules);
+    let keyed = rule.form == Form::Set && rule.open && !rule.path.is_empty();
+    let beside =
+        keyed && others.any(|other| other.name == rule.name && (other.path != rule.path || !other.open));
+    beside.then(|| {
+        let message = format!(
+            "`{}` is a set for each key and stands beside another rule of that name; give one of them another name",
+            rule.path.join(".")
+        );
+        (unit, rule.place, message)
+    })
+    .into_iter()
+}
+
+/// A rule with a dotted name beside a package of its first name: neither engine puts the two together.
+fn beside_packages<'u>(
+    unit: usize,
+    analysis: &Analysis,
+    rule: &Rule,
+    packages: &BTreeSet<&'u Vec<String>>,
+) -> impl Iterator<Item = Found> + use<'u> {
+    let mut root = analysis.package.clone();
+    root.push(rule.name.clone());
+    let dotted = rule.path.len() > 1 || rule.open;
+    let below = dotted.then(|| packages.iter().find(|package| package.starts_with(&root))).flatten();
+    below
+        .map(|package| {
+            let message = format!(
+                "`{}` stands in the place of the package `{}`; give one of them another name",
+                rule.path.join("."),
+                package.join(".")
+            );
+            (unit, rule.place, message)
+        })
+        .into_iter()
 }
 
 fn full(package: &[String], rule: &Rule) -> Vec<String> {

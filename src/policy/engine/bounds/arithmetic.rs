@@ -1,7 +1,7 @@
 //! Arithmetic and ordering as OPA has them (1.22.0, `v1/topdown/arithmetic.go`, `v1/ast/compare.go`).
 //!
 //! Integers are exact. Anything else is computed with a mantissa of 64 bits, as `big.Float` does, so that 0.1 + 0.2 is
-//! 0.3. A number is kept as a double between two expressions, which is 53 bits: OPA keeps the decimal text.
+//! 0.3. A number that leaves a body is a double, which is 53 bits: OPA keeps the decimal text.
 
 use std::cmp::Ordering;
 
@@ -311,6 +311,19 @@ fn signed(number: u64) -> i64 {
 }
 
 fn apply(operator: &str, left: Operand, right: Operand) -> Result<Operand, String> {
+    let ordered = match operator {
+        "<" => Some([Ordering::Less].as_slice()),
+        "<=" => Some([Ordering::Less, Ordering::Equal].as_slice()),
+        ">" => Some([Ordering::Greater].as_slice()),
+        ">=" => Some([Ordering::Greater, Ordering::Equal].as_slice()),
+        "==" => Some([Ordering::Equal].as_slice()),
+        "!=" => Some([Ordering::Less, Ordering::Greater].as_slice()),
+        _ => None,
+    };
+    if let Some(ordered) = ordered {
+        let holds = ordered.contains(&beside(left, right)?);
+        return Ok(Operand::Other(Value::from(holds)));
+    }
     let (left, right) = match (left, right) {
         (Operand::Other(Value::Set(left)), Operand::Other(Value::Set(right))) if operator == "-" => {
             return Ok(Operand::Other(Value::from(left.difference(&right))));
@@ -342,6 +355,16 @@ fn apply(operator: &str, left: Operand, right: Operand) -> Result<Operand, Strin
         other => return Err(format!("no operator `{other}`")),
     };
     Ok(quotient(numerator, BigInt::from(1) << exponent))
+}
+
+/// How one stands to the other; numbers with all their bits.
+fn beside(left: Operand, right: Operand) -> Result<Ordering, String> {
+    if matches!(left, Operand::Other(_)) || matches!(right, Operand::Other(_)) {
+        return Ok(compare(&write(left)?, &write(right)?));
+    }
+    let ((left, from), (right, to)) = (parts(left), parts(right));
+    let common = from.max(to);
+    Ok((left << (common - from)).cmp(&(right << (common - to))))
 }
 
 /// The nearest number with a mantissa of 64 bits.

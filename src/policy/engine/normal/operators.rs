@@ -2,10 +2,10 @@
 //! and loses that failure at the next rule (regorus 0.14.1, `number.rs`, `rvm/vm/arithmetic.rs`). Left to the engine is
 //! what cannot differ: ordering of numbers and sums of small integers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::calls::is_arithmetic;
-use super::tree::{Expr, Kind, Line, LineKind, Local, Rule};
+use super::tree::{Expr, Kind, Line, LineKind, Local, Name, Rule};
 
 /// What is known of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,42 +40,76 @@ const NUMBERS: &[&str] = &[
     "units.parse_bytes",
 ];
 
+/// Operators of one term, with those of the variables in it.
+const TERM_MAX: usize = 64;
+
 /// Replaces the operators of a rule.
 pub(super) fn replace(rule: &mut Rule) {
-    let mut operators = Operators { known: BTreeMap::new() };
+    let mut seen = BTreeSet::new();
+    rule.args.iter().flatten().for_each(|arg| locals(arg, &mut seen));
+    let mut operators = Operators { known: BTreeMap::new(), meant: BTreeMap::new(), seen };
     for branch in &mut rule.branches {
-        operators.body(&mut branch.body);
+        operators.nested(&mut branch.body);
     }
 }
 
 struct Operators {
     known: BTreeMap<Local, Known>,
+    /// The terms that variables stand for: a double has 53 bits, and OPA hands 64 from line to line.
+    meant: BTreeMap<Local, Expr>,
+    /// Variables that a line before has.
+    seen: BTreeSet<Local>,
 }
 
 impl Operators {
+    /// A body whose variables nothing behind it has.
+    fn nested(&mut self, lines: &mut [Line]) {
+        let (seen, meant) = (self.seen.clone(), self.meant.clone());
+        self.body(lines);
+        (self.seen, self.meant) = (seen, meant);
+    }
+
     fn body(&mut self, lines: &mut [Line]) {
         for line in lines {
             self.line(&mut line.kind);
+            line.expressions().into_iter().for_each(|expr| locals(expr, &mut self.seen));
         }
     }
 
     fn line(&mut self, line: &mut LineKind) {
         match line {
             LineKind::Declare(_) | LineKind::SomeIn(..) => {}
-            LineKind::Assign(left, right) => {
+            LineKind::Assign(left, right) | LineKind::Equal(left, right) => {
+                let new = left.as_local().filter(|local| !self.seen.contains(local));
                 let known = self.of(right);
-                self.expr(right);
-                if let Some(local) = left.as_local() {
-                    self.known.insert(local, known);
+                let meant = (is_term(right) && known < Known::Number).then(|| right.clone());
+                if new.is_none()
+                    && (self.is_exact(left) || self.is_exact(right))
+                    && self.are_terms(left, right)
+                {
+                    let place = left.place;
+                    let sides = Box::new((left.clone(), right.clone()));
+                    *line = LineKind::Term(self.compiled(&Expr { place, kind: Kind::Infix("==", sides) }));
+                    return;
                 }
-            }
-            LineKind::Equal(left, right) => {
                 self.expr(left);
                 self.expr(right);
+                if let Some(local) = new {
+                    self.known.insert(local, known);
+                    meant.into_iter().for_each(|term| {
+                        self.meant.insert(local, term);
+                    });
+                }
             }
             LineKind::Term(expr) => self.expr(expr),
             LineKind::Not(inner) => self.line(inner),
-            LineKind::Every(every) => self.body(&mut every.body),
+            LineKind::Every(every) => {
+                let names = every.key.iter().chain([&every.value]);
+                let own =
+                    names.filter_map(|name| if let Name::Local(local) = name { Some(*local) } else { None });
+                self.seen.extend(own);
+                self.nested(&mut every.body);
+            }
         }
     }
 
@@ -97,9 +131,24 @@ impl Operators {
         self.of(&sides.0).min(self.of(&sides.1))
     }
 
+    /// Whether a value has bits that a double would lose.
+    fn is_exact(&self, expr: &Expr) -> bool {
+        let of_a_name = expr.as_local().is_some_and(|local| self.meant.contains_key(&local));
+        of_a_name || (is_term(expr) && self.of(expr) < Known::Number)
+    }
+
+    /// Whether both sides are values that are there: no pattern, and nothing that may be undefined.
+    fn are_terms(&self, left: &Expr, right: &Expr) -> bool {
+        [left, right].iter().all(|side| {
+            is_term(side)
+                || matches!(&side.kind, Kind::Scalar(text) if text.parse::<f64>().is_ok())
+                || side.as_local().is_some_and(|local| self.seen.contains(&local))
+        })
+    }
+
     fn expr(&mut self, expr: &mut Expr) {
         match &mut expr.kind {
-            Kind::Comprehension(inner) => self.body(&mut inner.body),
+            Kind::Comprehension(inner) => self.nested(&mut inner.body),
             Kind::Array(items) | Kind::Set(items) | Kind::Call(_, items) => {
                 items.iter_mut().for_each(|item| self.expr(item));
             }
@@ -108,16 +157,16 @@ impl Operators {
                 self.expr(value);
             }),
             Kind::Infix(operator, sides) => {
+                let exact = self.is_exact(&sides.0) || self.is_exact(&sides.1);
                 let left_alone = match *operator {
-                    "<" | "<=" | ">" | ">=" => self.both(sides) >= Known::Number,
+                    "<" | "<=" | ">" | ">=" => self.both(sides) >= Known::Number && !exact,
+                    "==" | "!=" => !exact || !self.are_terms(&sides.0, &sides.1),
                     // The sum of two that are counted is exact; of more it is not looked at.
                     "+" | "-" => self.both(sides) == Known::Integer,
                     other => !is_arithmetic(other),
                 };
                 if !left_alone {
-                    let (mut program, mut operands) = (Vec::new(), Vec::new());
-                    compile(expr, &mut program, &mut operands);
-                    *expr = Expr::operators(expr.place, &program.join(" "), operands);
+                    *expr = self.compiled(expr);
                 }
             }
             Kind::In(Some(key), rest) => {
@@ -127,23 +176,45 @@ impl Operators {
             _ => {}
         }
     }
-}
 
-/// The operators of a term behind their operands.
-fn compile(expr: &Expr, program: &mut Vec<String>, operands: &mut Vec<Expr>) {
-    match &expr.kind {
-        Kind::Infix(operator, sides) if is_arithmetic(operator) => {
-            compile(&sides.0, program, operands);
-            compile(&sides.1, program, operands);
-            program.push((*operator).to_owned());
-        }
-        Kind::Infix(operator, sides) => {
-            operands.extend([sides.0.clone(), sides.1.clone()]);
-            program.push((*operator).to_owned());
-        }
-        _ => {
-            program.push(operands.len().to_string());
-            operands.push(expr.clone());
+    fn compiled(&self, expr: &Expr) -> Expr {
+        let (mut program, mut operands) = (Vec::new(), Vec::new());
+        self.compile(expr, &mut program, &mut operands);
+        Expr::operators(expr.place, &program.join(" "), operands)
+    }
+
+    /// The operators of a term behind their operands.
+    fn compile(&self, expr: &Expr, program: &mut Vec<String>, operands: &mut Vec<Expr>) {
+        match &expr.kind {
+            Kind::Infix(operator, sides)
+                if is_arithmetic(operator) || self.is_exact(&sides.0) || self.is_exact(&sides.1) =>
+            {
+                self.compile(&sides.0, program, operands);
+                self.compile(&sides.1, program, operands);
+                program.push((*operator).to_owned());
+            }
+            Kind::Infix(operator, sides) => {
+                operands.extend([sides.0.clone(), sides.1.clone()]);
+                program.push((*operator).to_owned());
+            }
+            _ => {
+                let meant = expr.as_local().and_then(|local| self.meant.get(&local));
+                if let Some(term) = meant.filter(|_| program.len() < TERM_MAX) {
+                    self.compile(term, program, operands);
+                    return;
+                }
+                program.push(operands.len().to_string());
+                operands.push(expr.clone());
+            }
         }
     }
+}
+
+fn is_term(expr: &Expr) -> bool {
+    matches!(&expr.kind, Kind::Infix(operator, _) if is_arithmetic(operator))
+}
+
+/// The variables of an expression, those of bodies inside it left out.
+fn locals(expr: &Expr, found: &mut BTreeSet<Local>) {
+    expr.walk(&mut |inner| found.extend(inner.as_local()));
 }

@@ -68,6 +68,9 @@ fn random_policies_have_the_verdict_of_opa_on_both_engines() {
 #[test]
 fn an_answer_that_is_not_that_of_opa_is_a_difference() {
     let value = |number: &str| Answer::Value(Plain::Number(Decimal::read(number)));
+    let set = |numbers: &[&str]| {
+        Answer::Value(Plain::Set(numbers.iter().map(|number| Plain::Number(Decimal::read(number))).collect()))
+    };
     let error = |text: &str| Answer::Error(text.to_owned());
     let failed = "p.rego:3: eval_type_error: lower: operand 1 must be string but got number";
     #[rustfmt::skip]
@@ -76,6 +79,9 @@ fn an_answer_that_is_not_that_of_opa_is_a_difference() {
         (value("1"), "", value("2"), Relation::Differs),
         (value("1"), "", Answer::Undefined, Relation::Differs),
         (value("0.33333333333333333334"), "", value("0.3333333333333333"), Relation::Same),
+        (set(&["1", "0.0010000000000000000001"]), "", set(&["0.001", "1"]), Relation::Same),
+        (set(&["1", "0.001"]), "", set(&["0.002", "1"]), Relation::Differs),
+        (set(&["1", "0.001"]), "", set(&["1"]), Relation::Differs),
         (value("1"), "", error("item cannot be indexed"), Relation::Differs),
         (Answer::Undefined, "", value("1"), Relation::Differs),
         (Answer::Undefined, "", error("builtin `lower` failed: x"), Relation::Unreached),

@@ -196,9 +196,7 @@ impl References<'_> {
                     }
                 }
                 every.body = self.body(std::mem::take(&mut every.body), &inner)?;
-                if self.target == Target::Machine {
-                    self.bind_in_body(every);
-                }
+                self.bind_in_body(every);
             }
         }
         if found_in_loop(&line, &self.locals, safe, done) {
@@ -305,8 +303,8 @@ impl References<'_> {
             && (self.package)(before)
     }
 
-    /// In the body of `every`, the register machine takes the variables of it for free ones, and goes over all keys in
-    /// `x[key]` (regorus 0.14.1, `compiler/hoist.rs`): the body binds them again.
+    /// In the body of `every`, regorus takes the variables of it for free ones and makes a loop of `x[key]`, which does
+    /// not run where `x` is absent (0.14.1, `compiler/hoist.rs`): the body binds them again.
     fn bind_in_body(&mut self, every: &mut Every) {
         let mut lines = Vec::new();
         for name in every.key.iter_mut().chain([&mut every.value]) {

@@ -37,7 +37,7 @@ fn a_policy_on_which_the_engine_panics_fails_each_time_and_alone() {
     }
 }
 
-/// A message goes into the denial and the log, and what a builtin is given may be a whole object.
+/// Messages go into denials and the log, and an argument may be a whole object.
 #[test]
 fn a_builtin_that_fails_says_the_kind_of_what_it_is_given_and_not_the_value() {
     use crate::policy::engine::builtins;

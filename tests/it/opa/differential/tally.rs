@@ -180,7 +180,7 @@ impl Tally {
     ) -> Found {
         let (mut found, data) = (Vec::new(), Value::new_object());
         for (at, entry, answer, mut relation) in compare(compiled, &data, values, told) {
-            // The finding whose text is undefined is none to OPA: without that error, the rest is what OPA finds.
+            // OPA drops a finding whose text is undefined: without our error, both must find the same.
             if relation == Relation::UndefinedText {
                 let same = quiet().as_ref().is_some_and(|quiet| {
                     let engine = [&quiet.chosen, &quiet.interpreter][engine];

@@ -94,8 +94,14 @@ impl Plain {
             (Self::Array(one), Self::Array(other)) => {
                 one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.is_near(other))
             }
+            // Two spellings of a number do not stand at the same place of their sets.
             (Self::Set(one), Self::Set(other)) => {
-                one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.is_near(other))
+                let mut left: Vec<&Self> = other.iter().collect();
+                one.len() == other.len()
+                    && one.iter().all(|one| {
+                        let near = left.iter().position(|other| one.is_near(other));
+                        near.map(|at| left.swap_remove(at)).is_some()
+                    })
             }
             (Self::Object(one), Self::Object(other)) => {
                 let pairs = || one.iter().zip(other);

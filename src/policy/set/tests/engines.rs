@@ -1,4 +1,5 @@
-//! Rules of one package over several files, and of one name beside another: what OPA 1.22.0 finds, on both engines.
+//! Rules of one package over several files, rules of one name beside another, and bodies of `every`: what OPA 1.22.0
+//! answers, on both engines.
 
 use super::*;
 
@@ -20,13 +21,25 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
     ("[x | some k in [\"b\"]; x := data.y[k].d]", "z := 1", "package y\nb.d := 1", "[1]"),
     ("[1 | 2 in data.y[_].c]", "z := 1", "package y\nb.c contains 2", "[1]"),
     ("{k | data.y[k][_]}", "z := 1", "package y\nb.c contains 2", "[\"b\"]"),
+    (
+        "yes",
+        "yes if every v in [\"a\"] { v != 2; not input.request.object.labels[v] }",
+        "package y\nz := 1",
+        "true",
+    ),
+    (
+        "yes",
+        "yes if { input.request.object.z } else if { every k, v in [\"a\"] { k != 2; not input.request.object.labels[v] } }",
+        "package y\nz := 1",
+        "true",
+    ),
     ("a.b", "a[x] contains 1 if some x in [\"b\"]\na.b contains 2", "package y\nz := 1", ""),
     ("a", "a.b contains 1", "package portcullis.a.a\nc := 2", ""),
     ("f([1])", "f([x | x := 1])", "package y\nz := 1", ""),
 ];
 
 #[test]
-fn rules_over_several_files_are_one_package() {
+fn both_engines_answer_as_opa_does() {
     for (asked, first, other, expected) in ROWS {
         let body = format!("{first}\nr := {asked}\ndeny contains msg if {{ msg := json.marshal(r) }}");
         let files = [("a.rego", policy("a", &body)), ("b.rego", format!("{other}\n"))];

@@ -3,8 +3,8 @@
 # description: >-
 #   A Pod names its ReplicaSet and no Deployment. An exemption for a Deployment extends to Pods whose label
 #   `pod-template-hash` ends the name of their ReplicaSet, and the deployment controller writes this label into the
-#   templates of its ReplicaSets. So nobody else writes it, and a ReplicaSet that a person calls like one of a
-#   Deployment's does not use the Deployment's exemption. What stays as it was passes.
+#   templates of its ReplicaSets. Other writers are refused, so that a ReplicaSet with a name like that of
+#   a Deployment's does not use the Deployment's exemption. An unchanged label passes.
 # custom:
 #   id: replicaset-hash
 #   severity: medium

@@ -144,7 +144,7 @@ default sandbox := ""
 
 sandbox := input.request.object.metadata.labels[concat("/", [label_prefix, "sandbox"])]
 
-# An id is one tenant's or one project's: the ledger sees to it, and here more than one is none.
+# The ledger gives each id to one tenant or project. With two holders, neither is taken.
 tenant := only({slug | some slug, known in data.tenancy.tenants; known.id == tenant_id})
 
 project := only({slug | some slug, known in data.tenancy.tenants[tenant].projects; known.id == project_id})

@@ -172,7 +172,7 @@ migrating := [
 	["tn-acme-shop-sandbox-play", {"project-id": "p-web"}, true],
 	["tn-acme-shop-sandbox-play", {"tenant-id": "t-acme", "project-id": "p-web"}, true],
 	["tn-acme-shop-sandbox-play", {"tenant-id": "t-globex", "project-id": "p-shop"}, true],
-	["tn-acme-shop-sandbox-play", {"tenant-id": "t-nobody", "project-id": "p-shop"}, true],
+	["tn-acme-shop-sandbox-play", {"tenant-id": "t-absent", "project-id": "p-shop"}, true],
 	["tn-acme-shop-sandbox-play", {"tenant-id": "t-acme", "project-id": "p-nothing"}, true],
 	["tn-acme-shop-sandbox-play", {"tenant-id": "p-shop", "project-id": "p-shop"}, true],
 	["tn-acme-shop-sandbox-play", {"tenant-id": "t-acme", "project-id": "t-acme"}, true],

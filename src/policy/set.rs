@@ -220,11 +220,11 @@ impl Policy {
         Ok(findings)
     }
 
-    /// The set that a rule is, unread; empty where it does not define the rule.
+    /// The value of a rule as it is; an empty set where the policy does not define the rule.
     ///
     /// # Errors
     /// The policy failed.
-    pub fn documents_of(
+    pub fn raw(
         &self,
         rule: &str,
         input: &Value,

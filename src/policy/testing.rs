@@ -54,7 +54,7 @@ struct Test<'b> {
     speaks_of: Arc<[String]>,
 }
 
-/// Tests that fail and are told line by line; looking takes as long as loading all modules.
+/// Failing tests that are explained line by line: each explanation loads all modules again.
 const EXPLAINED_MAX: usize = 20;
 
 /// Runs the tests of a bundle that are wanted, by file and id.
@@ -140,7 +140,7 @@ fn holds(value: &Value) -> bool {
     }
 }
 
-/// What is told of a `with` as documents; `None` where it leaves `input` as it is.
+/// The report of a `with` as documents; `None` where it does not replace `input`.
 fn asked(told: &Value, data: &Value) -> Option<Asked> {
     let mut asked = Asked { input: Value::Undefined, data: data.clone() };
     for pair in told.as_array().ok()? {
@@ -154,7 +154,7 @@ fn asked(told: &Value, data: &Value) -> Option<Asked> {
             .collect::<Result<_, _>>()
             .ok()?;
         let (root, below) = path.split_first()?;
-        // In place of a rule of a policy, the machine has the rule.
+        // Data in place of a rule: the machine would evaluate the rule.
         if *root == "data" && !below.first().is_some_and(|first| DATA_ROOTS.contains(first)) {
             return None;
         }
@@ -180,7 +180,7 @@ fn put(document: &mut Value, path: &[&str], value: Value) {
     }
 }
 
-/// What comes of each item, in their order; each thread takes every so many-th.
+/// Runs each item and returns the results in order; with N threads, each takes every Nth item.
 pub fn on_all_processors<T: Sync, R: Send>(items: &[T], run: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let run = &run;

@@ -74,7 +74,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     Ok(Exit::findings(!problems.0.is_empty() || !unread.is_empty()))
 }
 
-/// Patches that append whenever they are asked. The gate takes them, and tells when it sees one repeat itself.
+/// Patches that always append. The gate loads them and reports one that repeats itself.
 fn appends(module: &Module) -> Vec<Problem> {
     let found = analysis::analyse(module).map(|found| found.appends).unwrap_or_default();
     let problem = |flaw: Flaw| {

@@ -138,8 +138,8 @@ fn text<'a>(value: &'a Json, at: &str) -> &'a str {
     value.pointer(at).and_then(Json::as_str).unwrap_or_default()
 }
 
-/// Whether a value is a list. An object of a kind that is called so has a name, which no list has: what of a known kind
-/// gives itself one is unrolled all the same, as kubectl does, so that nothing in it is passed over.
+/// Whether a value is a list. An object of a custom kind `…List` has a name, and a list has none. A list of a known kind
+/// is unrolled even with a name, as kubectl does, so that none of its items is skipped.
 fn is_list(value: &Json) -> bool {
     let (kind, version) = (text(value, "/kind"), text(value, "/apiVersion"));
     let named = ["/metadata/name", "/metadata/generateName"].iter().any(|at| !text(value, at).is_empty());

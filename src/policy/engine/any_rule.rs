@@ -1,4 +1,4 @@
-//! Modules whose rules are asked by name, for tests and traces. What they answer is what a review would get.
+//! Evaluates rules of modules by name, for tests and traces, as a review evaluates them.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -14,11 +14,12 @@ use super::normal::{self, Made, Normal, Reached, Target};
 use super::{Trees, bounds, guarded, normalised, trees};
 use crate::policy::bundle::Module;
 use crate::policy::problem::Problem;
+use crate::telemetry::visible;
 
-/// What one rule tells that it asked, at most: a test may go over a thousand inputs.
+/// Reports kept of one rule: a test may iterate over a thousand inputs.
 const ASKED_MAX: usize = 64;
 
-/// How long one rule may take: a test that never ends must not be waited for.
+/// How long one rule may take, so that a test that loops does not block the others.
 const LIMIT: ExecutionTimerConfig =
     ExecutionTimerConfig { limit: Duration::from_secs(30), check_interval: NonZeroU32::new(256).unwrap() };
 
@@ -37,7 +38,7 @@ pub struct AnyRule<'m> {
     tests: Vec<Test>,
 }
 
-/// What came of a rule.
+/// The result of a rule.
 #[derive(Debug)]
 pub struct Answer {
     /// Its value; or why it failed, at the place of the file that was given where no other is known.
@@ -79,7 +80,10 @@ impl<'m> AnyRule<'m> {
         });
         let prints = engine.take_prints().unwrap_or_default();
         let prints = prints.iter().map(|line| self.printed(line)).collect();
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(engine);
+        // An engine that failed may hold half an evaluation.
+        if value.is_ok() {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(engine);
+        }
         Answer { value, prints, asked: ASKED.take().into_iter().collect() }
     }
 
@@ -139,13 +143,10 @@ fn why(line: &Reached, module: &Module, base: u32, values: Option<&Value>) -> St
 fn clip(text: &str) -> String {
     let mut kept = String::new();
     for letter in text.chars().take(SHOWN_MAX) {
-        // What turns the direction of a line over, or hides in it, is told by its number.
-        if letter.is_control()
-            || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        {
-            kept.extend(letter.escape_unicode());
-        } else {
+        if visible::is_harmless(letter) {
             kept.push(letter);
+        } else {
+            kept.extend(letter.escape_unicode());
         }
     }
     if text.chars().nth(SHOWN_MAX).is_some() {
@@ -159,7 +160,7 @@ const SHOWN_MAX: usize = 200;
 
 fn prepared(mut engine: Engine, data: &Value) -> Result<Engine, Problem> {
     guarded::install(&mut engine).map_err(|error| Problem::of("", error))?;
-    let told = |args: Vec<Value>| {
+    let report = |args: Vec<Value>| {
         ASKED.with_borrow_mut(|asked| {
             if asked.len() < ASKED_MAX {
                 asked.extend(args);
@@ -167,7 +168,7 @@ fn prepared(mut engine: Engine, data: &Value) -> Result<Engine, Problem> {
         });
         Ok(Value::from(true))
     };
-    let added = engine.add_extension(normal::ASKED.join("."), 1, Box::new(told));
+    let added = engine.add_extension(normal::ASKED.join("."), 1, Box::new(report));
     added.map_err(|error| Problem::of("", format!("{error:#}")))?;
     engine.set_gather_prints(true);
     engine.add_data(data.clone()).map_err(|error| Problem::of("data", format!("{error:#}")))?;

@@ -1,5 +1,5 @@
-//! Patches that append to a list without a look at it. The API server asks again on the result (`reinvocationPolicy`),
-//! and the second answer would append once more.
+//! Patches that append to a list without reading it. The API server calls again with the result (`reinvocationPolicy`),
+//! and the second patch would append again.
 
 use serde_json::Value as Json;
 

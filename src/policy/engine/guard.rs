@@ -94,8 +94,8 @@ fn call<S: 'static, E: 'static, const I: usize>(
     })
 }
 
-/// What the engine says of a builtin that failed, with the kind of a value in place of the value: that may be a whole
-/// object of a tenant's, and it names a builtin of its own now and then (regorus 0.14.1, `builtins/utils.rs`).
+/// The error of a builtin with the kind of the value in place of the value, which may be a tenant's whole object. The
+/// engine's sentence may also name another builtin (regorus 0.14.1, `builtins/utils.rs`).
 pub(super) fn failure(name: &str, sentence: &str) -> String {
     if let Some((said, _)) = sentence.split_once("invalid duration: ") {
         return format!("builtin `{name}` failed: {said}invalid duration");

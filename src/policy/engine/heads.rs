@@ -30,7 +30,7 @@ fn judge(rule: &Json) -> Option<Flaw> {
     variable.then(|| Flaw::at(otherwise, message.to_owned()))
 }
 
-/// What of an argument is computed.
+/// The first part of an argument that is computed.
 fn computed(arg: &Json) -> Option<&Json> {
     let (kind, inner) = arg.as_object()?.iter().next()?;
     let negative = kind == "UnaryExpr" && inner.pointer("/expr/Number").is_some();
@@ -43,15 +43,15 @@ fn computed(arg: &Json) -> Option<&Json> {
     items.chain(parts).find_map(computed)
 }
 
-/// What stands for the value of a clause that has none.
+/// The value that is added to a clause without one.
 const TRUE: &str = " := true";
 
-/// Words behind which an expression stands and no rule.
+/// Words that an expression follows, and not a rule.
 const BEFORE_EXPRESSIONS: &[&str] =
     &["default", "else", "if", "in", "not", "as", "with", "contains", "import", "package"];
 
-/// A module in which clauses of functions without value and body, `f("x", _)`, are written out, since the engine does not
-/// read them (regorus 0.14.1, `parser.rs`, `parse_rule`); and where in the text something was put.
+/// Adds a value to clauses of functions without value and body, `f("x", _)`, which the engine does not parse (regorus
+/// 0.14.1, `parser.rs`, `parse_rule`). Returns the text and the offsets where it added one.
 pub(super) fn completed(text: &str) -> (String, Vec<usize>) {
     let (mut out, mut places, mut done) = (String::with_capacity(text.len()), Vec::new(), 0);
     let tokens: Vec<(usize, &str)> = Tokens { text, at: 0 }.collect();
@@ -87,7 +87,7 @@ pub(super) fn completed(text: &str) -> (String, Vec<usize>) {
     (out, places)
 }
 
-/// The tree of a completed module with the places of the text before.
+/// Changes the offsets in the tree of a completed module to those of its own text.
 pub(super) fn as_before(node: &mut Json, places: &[usize]) {
     match node {
         Json::Array(items) => items.iter_mut().for_each(|item| as_before(item, places)),
@@ -130,7 +130,7 @@ fn ends_a_rule(token: &str) -> bool {
         || (is_name(token) && !BEFORE_EXPRESSIONS.contains(&token))
 }
 
-/// Words, texts and signs, with where they begin; a name with dots is one word, comments are none.
+/// Tokens with their offsets: a name with dots is one token, comments and space are skipped.
 struct Tokens<'t> {
     text: &'t str,
     at: usize,

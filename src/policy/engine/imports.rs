@@ -18,9 +18,9 @@ const IMPLIED: &[&str] = &[
 /// Imports with which `not` holds where what stands behind it is undefined (OPA 1.22, `v1/ast/compile.go`).
 const NEGATING: &[&str] = &["future.keywords", "future.keywords.not", "rego.v2"];
 
-/// All keywords, `not` among them; the engine takes it and `future.keywords.in` for one import twice.
+/// All keywords, `not` included. The engine refuses it beside `future.keywords.in` as a duplicate.
 const ALL: &str = "future.keywords";
-/// What it is written as for the engine, which is shorter, so that places stay what they are.
+/// What replaces it in the text for the engine: it is shorter, so offsets do not change.
 const WRITTEN: &str = "import rego.v2";
 
 /// Whether an import changes how `not` reads.
@@ -28,8 +28,8 @@ pub(super) fn negates(path: &[String]) -> bool {
     NEGATING.contains(&path.join(".").as_str())
 }
 
-/// A module without the imports that change nothing here: the engine refuses two of them that name one keyword. Places
-/// stay what they are.
+/// Blanks the imports that change nothing here, since the engine refuses two that name one keyword. Offsets do not
+/// change.
 ///
 /// # Errors
 /// One of them stands twice, or names what is not known.
@@ -41,7 +41,7 @@ pub(super) fn blanked(module: &Module) -> Result<String, Problem> {
         let code = line.split('#').next().unwrap_or_default();
         let mut words = code.split_whitespace();
         let (first, path) = (words.next(), words.next().unwrap_or_default());
-        // Imports stand before rules: further down, such a line is one of a text.
+        // Imports stand before rules; below the first rule, such a line is part of a raw string.
         head &= matches!(first, None | Some("package" | "import"));
         let number = u32::try_from(at + 1).unwrap_or(u32::MAX);
         let ours = path.starts_with("rego.") || path.starts_with("future.");

@@ -67,7 +67,7 @@ impl Interpreter {
     ) -> Result<Value, Interrupted> {
         let entry =
             self.entries.get(index).ok_or_else(|| EvalError::Engine(format!("no rule at {index}")))?;
-        let data = &self.named(data);
+        let data = &self.used(data);
         let mut engine = self.with_data(data)?;
         engine
             .set_execution_timer_config(ExecutionTimerConfig { limit: wall, check_interval: CLOCK_INTERVAL });
@@ -88,7 +88,7 @@ impl Interpreter {
     }
 
     /// The data without what its modules do not name, which changes from review to review.
-    fn named(&self, data: &Value) -> Value {
+    fn used(&self, data: &Value) -> Value {
         let (Some(roots), Ok(all)) = (&self.roots, data.as_object()) else { return data.clone() };
         let named =
             all.iter().filter(|(key, _)| key.as_string().is_ok_and(|key| roots.contains(key.as_ref())));
@@ -103,7 +103,7 @@ impl Interpreter {
 
     fn with_data(&self, data: &Value) -> Result<Engine, EvalError> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // What documents share is one pointer, so that equal ones are told apart without a look at all of them.
+        // Documents share their parts by pointer, so equal ones compare without reading them.
         if let Some(at) = idle.iter().position(|(_, known)| known == data) {
             return Ok(idle.swap_remove(at).0);
         }

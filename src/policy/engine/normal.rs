@@ -101,7 +101,7 @@ pub type Bodies = Vec<Vec<Reached>>;
 pub enum Target {
     Machine,
     Interpreter,
-    /// The interpreter, which is told what tests put in place of `input` and `data`.
+    /// The interpreter, with reports of what tests put in place of `input` and `data`.
     Tests,
 }
 
@@ -255,7 +255,7 @@ impl Known {
     ) -> Result<(), Redeclared> {
         let holds_rules = |expr: &Expr| {
             path(expr).is_some_and(|path| {
-                // The machine goes over a package as over an object; `data.p[k].x` it would not find.
+                // The machine does not find `data.p[k].x`, but iterates over a package as over an object.
                 let above = |package: &Vec<String>| target != Target::Machine || package.len() > path.len();
                 self.packages.iter().any(|package| package.starts_with(&path) && above(package))
             })

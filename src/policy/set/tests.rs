@@ -1,6 +1,6 @@
 mod details;
+mod engines;
 mod failures;
-mod files;
 mod laws;
 
 use super::*;

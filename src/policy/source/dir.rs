@@ -116,7 +116,7 @@ fn walk(
                     format!("is one too many: a bundle has at most {FILES_MAX} files and {BYTES_MAX} bytes"),
                 ));
             }
-            // A FIFO would be waited for, and a device has no end.
+            // Reading a FIFO blocks, and reading a device does not end.
             if !meta.is_file() {
                 return Err(problem(&path, "is neither a regular file nor a directory".to_owned()));
             }

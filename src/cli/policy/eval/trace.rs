@@ -48,11 +48,11 @@ impl Tracer {
                 .iter()
                 .filter(|rule| rule.form != Form::Function && seen.insert(rule.path.clone()))
             {
-                // A name with a variable has no value of its own; what stands above it has.
+                // A name with a variable cannot be evaluated; the rule above it can.
                 let path = if rule.open { rule.path.get(..1).unwrap_or_default() } else { &rule.path };
                 let name = path.join(".");
                 let answer = rules.value(&module.path, format!("{}.{name}", policy.package));
-                // `m[k].z` is no rule that can be asked, nor is `m`.
+                // For `m[k].z`, neither `m` nor the whole can be evaluated.
                 if rule.open && answer.value.is_err() {
                     continue;
                 }

@@ -29,7 +29,7 @@ pub(super) struct Bench {
     moment: Moment,
 }
 
-/// What the other engine may spend: it is slower, and the time that a policy takes is the gate's engine's to keep.
+/// The budget of the interpreter, which is slower: only the engine of the gate is held to a policy's budget.
 const PATIENT: Budget = Budget {
     time: Duration::from_secs(30),
     review: Duration::from_mins(1),
@@ -61,7 +61,7 @@ impl Bench {
         &self.judge.law
     }
 
-    /// Runs a case; what the gate's engine answered, unless the body is no review.
+    /// Runs a case. Returns the evaluation by the gate's engine too, unless the body is not a review.
     pub(super) fn run(&self, file: &str, case: &Case) -> (Outcome, Option<Judged>) {
         let body = Bytes::copy_from_slice(&case.body);
         let mut outcome = Outcome {
@@ -101,7 +101,7 @@ impl Bench {
 }
 
 impl Bench {
-    /// Where the engines differ about what a Rego test asks, in the policies of the packages that it speaks of.
+    /// Where the engines differ about the inputs of a Rego test, in the policies that its module refers to.
     pub(super) fn compare(&self, asked: &[Asked], speaks_of: &[String]) -> Vec<String> {
         let Some(other) = &self.other else { return Vec::new() };
         let mut wrong = Vec::new();
@@ -109,8 +109,8 @@ impl Bench {
             let Some(theirs) = other.law.policy(&policy.manifest.id) else { continue };
             for Asked { input, data } in asked {
                 for rule in RULES {
-                    let ours = policy.documents_of(rule, input, data, &mut Meter::new(self.judge.budget));
-                    let theirs = theirs.documents_of(rule, input, data, &mut Meter::new(PATIENT));
+                    let ours = policy.raw(rule, input, data, &mut Meter::new(self.judge.budget));
+                    let theirs = theirs.raw(rule, input, data, &mut Meter::new(PATIENT));
                     if ours.as_ref().ok() != theirs.as_ref().ok() {
                         let id = &policy.manifest.id;
                         wrong.push(format!(

@@ -77,7 +77,7 @@ pub struct Analysis {
     pub data: Vec<Reference<String>>,
     /// Calls and comparisons that can be seen to be wrong.
     pub flaws: Vec<Flaw>,
-    /// Patches that append whenever they are asked: found by a check, and no reason not to load.
+    /// Patches that always append: `policy check` reports them, and the gate loads them.
     pub appends: Vec<Flaw>,
     /// Variables without a value, as far as this module alone can tell; whoever knows the others asks [`unbound`].
     pub unbound: Vec<Flaw>,

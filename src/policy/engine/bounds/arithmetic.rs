@@ -26,7 +26,7 @@ enum Operand {
 
 /// Evaluates operators behind their operands, `0 1 + 2 *`: a number is a place among the rest of the arguments.
 pub fn evaluate(args: &[Value]) -> Result<Value, String> {
-    // `trace("…")` of an author, in a test: OPA notes it, and it holds.
+    // A test of an author may call `trace("…")`, which is true.
     if let Some(Value::String(_)) = args.first() {
         return Ok(true.into());
     }
@@ -357,7 +357,7 @@ fn apply(operator: &str, left: Operand, right: Operand) -> Result<Operand, Strin
     Ok(quotient(numerator, BigInt::from(1) << exponent))
 }
 
-/// How one stands to the other; numbers with all their bits.
+/// Compares two operands, numbers with all their bits.
 fn beside(left: Operand, right: Operand) -> Result<Ordering, String> {
     if matches!(left, Operand::Other(_)) || matches!(right, Operand::Other(_)) {
         return Ok(compare(&write(left)?, &write(right)?));

@@ -12,7 +12,7 @@ use super::{Cost, charge, text_at};
 
 /// Digits that fit any integer of 64 bits.
 const SHORT: usize = 18;
-/// What stands in a number that may be an integer written otherwise, `1e23`.
+/// Characters of a number that may be an integer in another notation, `1e23`.
 const OTHERWISE: [char; 3] = ['.', 'e', 'E'];
 
 /// `json.marshal`

@@ -1,12 +1,12 @@
-//! What a test puts in place of `input` and `data`, told to the gate, which asks the policies about it on both engines.
+//! Reports what a test puts in place of `input` and `data`, so that the policies are asked about it on both engines.
 
 use super::tree::{Expr, Kind, Line, LineKind, Name, Rule, With};
 use super::{Step, name_of};
 
-/// The function that is told: a list of pairs, a path and what stands there.
+/// The function that takes the report: a list of pairs of a path and a value.
 pub(in crate::policy::engine) const ASKED: [&str; 2] = ["portcullis", "asked"];
 
-/// Tells before each line that has `with`.
+/// Adds a report before each line that has `with`.
 pub(super) fn tell(rule: &mut Rule) {
     rule.branches.iter_mut().for_each(|branch| body(&mut branch.body));
 }

@@ -106,7 +106,7 @@ fn wanted(group: &[Rule], default: bool, target: Target, itself: bool) -> Form {
     Form::Joined
 }
 
-/// A set with a dotted name as one rule that has all of it for its value; one whose name holds a variable stays.
+/// Turns sets with dotted names into one rule each whose value is the whole set, unless a variable is in the name.
 fn without_dotted_sets(group: Vec<Rule>) -> Vec<Rule> {
     let mut sets: BTreeMap<Vec<String>, Vec<Rule>> = BTreeMap::new();
     let mut rest = Vec::new();

@@ -55,14 +55,14 @@ pub(super) fn replace(rule: &mut Rule) {
 
 struct Operators {
     known: BTreeMap<Local, Known>,
-    /// The terms that variables stand for: a double has 53 bits, and OPA hands 64 from line to line.
+    /// The terms that variables stand for: a double keeps 53 bits, and OPA 64 from line to line.
     meant: BTreeMap<Local, Expr>,
-    /// Variables that a line before has.
+    /// Variables of earlier lines.
     seen: BTreeSet<Local>,
 }
 
 impl Operators {
-    /// A body whose variables nothing behind it has.
+    /// A nested body: its variables are not visible behind it.
     fn nested(&mut self, lines: &mut [Line]) {
         let (seen, meant) = (self.seen.clone(), self.meant.clone());
         self.body(lines);

@@ -37,7 +37,7 @@ pub(super) fn expression(expr: &Expr, locals: &[String]) -> String {
     let mut printer = Printer { out: Printed::default(), names: BTreeMap::new(), locals, counted: 0 };
     printer.expr(expr);
     let text = printer.out.text;
-    // Of an operator, brackets that nobody wrote.
+    // The printer puts brackets around operators; the author did not.
     let bare = match expr.kind {
         Kind::Infix(..) | Kind::In(..) => text.strip_prefix('(').and_then(|text| text.strip_suffix(')')),
         _ => None,

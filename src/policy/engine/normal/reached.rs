@@ -1,4 +1,4 @@
-//! How far the body of a rule holds: for each of its lines a rule that says with which values it was reached.
+//! How far the body of a rule holds: for each line, a rule that holds the values of the lines before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::policy::engine::bounds::OPERATORS;
 pub struct Reached {
     /// Where it stands in the module.
     pub place: Place,
-    /// What it is when it does not hold; `None` where nobody would know it again: what is written there does not hold.
+    /// Why it does not hold; `None` where the normal form differs too much from the source, which is shown instead.
     pub says: Option<String>,
     /// What the values are of.
     pub labels: Vec<String>,
@@ -91,7 +91,7 @@ impl Known<'_> {
         }
     }
 
-    /// Whether nobody gave it a name.
+    /// Whether the author gave it no name.
     fn added(&self, local: Local) -> bool {
         self.locals.get(local).is_none_or(|name| name.is_empty() || name == "_")
     }

@@ -181,7 +181,7 @@ impl Reader<'_> {
             // The place of a text is what stands between its quotes.
             "String" => Kind::Scalar(format!("\"{}\"", self.literal(inner)?)),
             "RawString" => Kind::Scalar(format!("`{}`", self.literal(inner)?)),
-            // Nobody wrote the value of a clause without one.
+            // A clause without a value has no text to read it from.
             "Bool" => Kind::Scalar(
                 if inner.get("value") == Some(&Json::Bool(true)) { "true" } else { "false" }.to_owned(),
             ),

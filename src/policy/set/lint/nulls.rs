@@ -5,8 +5,8 @@ use crate::policy::manifest::{Manifest, Operation};
 use crate::policy::problem::Problem;
 use crate::policy::set::compile::Unit;
 
-/// A field of an object that is never there: `object` on DELETE, `oldObject` on CREATE (Kubernetes, *Dynamic Admission
-/// Control*). The line is undefined, and what it should deny passes.
+/// Fields of an object that is always null: `object` on DELETE, `oldObject` on CREATE (Kubernetes, *Dynamic Admission
+/// Control*). The line is undefined, so the policy does not deny.
 pub(in crate::policy::set) fn nulls(units: &mut [Unit<'_>]) {
     for unit in units.iter_mut() {
         let Some(manifest) = &unit.manifest else { continue };

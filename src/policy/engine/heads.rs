@@ -88,16 +88,21 @@ pub(super) fn completed(text: &str) -> (String, Vec<usize>) {
 }
 
 /// Changes the offsets in the tree of a completed module to those of its own text.
-pub(super) fn as_before(node: &mut Json, places: &[usize]) {
+pub(super) fn as_before(tree: &mut Json, places: &[usize]) {
+    let added: Vec<usize> = places.iter().enumerate().map(|(at, place)| place + at * TRUE.len()).collect();
+    move_back(tree, &added);
+}
+
+fn move_back(node: &mut Json, added: &[usize]) {
     match node {
-        Json::Array(items) => items.iter_mut().for_each(|item| as_before(item, places)),
+        Json::Array(items) => items.iter_mut().for_each(|item| move_back(item, added)),
         Json::Object(map) => {
             for (key, value) in map.iter_mut() {
-                match value.as_u64().and_then(|place| usize::try_from(place).ok()) {
-                    Some(place) if key == "start" || key == "end" => {
-                        *value = Json::from(before(place, places))
+                match value.as_u64().and_then(|offset| usize::try_from(offset).ok()) {
+                    Some(offset) if key == "start" || key == "end" => {
+                        *value = Json::from(before(offset, added));
                     }
-                    _ => as_before(value, places),
+                    _ => move_back(value, added),
                 }
             }
         }
@@ -105,19 +110,12 @@ pub(super) fn as_before(node: &mut Json, places: &[usize]) {
     }
 }
 
-fn before(place: usize, places: &[usize]) -> usize {
-    let mut shift = 0;
-    for put in places {
-        if place <= put + shift {
-            break;
-        }
-        // Inside what was put.
-        if place < put + shift + TRUE.len() {
-            return *put;
-        }
-        shift += TRUE.len();
-    }
-    place - shift
+/// An offset without what was added before it; inside of that, where it was added.
+fn before(offset: usize, added: &[usize]) -> usize {
+    let count = added.partition_point(|start| *start < offset);
+    let within =
+        added.get(count.wrapping_sub(1)).map_or(0, |start| (start + TRUE.len()).saturating_sub(offset));
+    offset + within - count * TRUE.len()
 }
 
 fn is_name(token: &str) -> bool {
@@ -166,6 +164,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn offsets_move_back_by_what_was_added_before_them() {
+        // `f(1)` and `g(2)` with ` := true` behind each.
+        let added = [4, 17];
+        for (offset, expected) in
+            [(0, 0), (4, 4), (5, 4), (11, 4), (12, 4), (13, 5), (17, 9), (18, 9), (25, 9), (26, 10)]
+        {
+            assert_eq!(before(offset, &added), expected, "{offset}");
+        }
+    }
+
+    #[test]
     fn clauses_are_written_out() {
         for (text, places) in [
             ("f(1)", 1),
@@ -183,8 +192,10 @@ mod tests {
         ] {
             let (completed, put) = completed(text);
             assert_eq!(put.len(), places, "{completed}");
-            let whole = completed.len();
-            assert_eq!(before(whole, &put), text.len(), "{completed}");
+            let mut tree = serde_json::json!({"start": completed.len(), "below": [{"end": completed.len()}]});
+            as_before(&mut tree, &put);
+            let expected = serde_json::json!({"start": text.len(), "below": [{"end": text.len()}]});
+            assert_eq!(tree, expected, "{completed}");
         }
     }
 }

@@ -191,3 +191,36 @@ fn broken(file: &str, error: CaseError) -> Outcome {
         ..Outcome::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Bundle;
+
+    fn judge(text: &str) -> Judge {
+        let metadata = "# METADATA\n# title: t\n# custom:\n#   id: t\n#   match:\n#     - {operations: [CREATE], resources: [pods]}\n";
+        let files = [("t.rego".to_owned(), format!("{metadata}package t\n{text}\n").into_bytes())];
+        let policies = PolicySet::compile(&Bundle::from_files(files).unwrap(), Options::default(), None);
+        Judge::new(policies.unwrap(), Arc::new(crate::cli::law::world(None).unwrap()))
+    }
+
+    #[test]
+    fn a_difference_between_the_engines_is_reported() {
+        let moment = Moment { decision_id: String::new(), now: NOW.to_owned() };
+        let asked = [Asked {
+            input: Value::from(serde_json::json!({"request": {"name": "a"}})),
+            data: Value::new_object(),
+        }];
+        let deny = "deny contains \"x\" if input.request.name == \"a\"";
+        for (other, speaks_of, found) in [
+            (deny, "data.t", 0),
+            ("deny contains \"x\" if input.request.name == \"b\"", "data.t", 1),
+            ("deny contains lower(input.request)", "data.t.deny", 1),
+            ("deny contains \"y\"", "data.tt", 0),
+        ] {
+            let bench = Bench { judge: judge(deny), other: Some(judge(other)), moment: moment.clone() };
+            let wrong = bench.compare(&asked, &[speaks_of.to_owned()]);
+            assert_eq!(wrong.len(), found, "{other}: {wrong:?}");
+        }
+    }
+}

@@ -11,7 +11,7 @@ use super::set::DATA_ROOTS;
 use super::{Bundle, Problem, Problems, Value};
 
 /// A test that ran.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Ran {
     /// Its file inside the bundle.
     pub file: String,
@@ -29,6 +29,19 @@ pub struct Ran {
     pub asked: Vec<Asked>,
     /// How long it took.
     pub took: Duration,
+}
+
+impl Ran {
+    /// Whether it tests the policy of a package (`data.…`): its own package is that or is named after it, or its module
+    /// refers to the package.
+    pub fn is_about(&self, package: &str) -> bool {
+        let own = self.package.strip_suffix("_test").unwrap_or(&self.package);
+        let refers = |path: &String| {
+            path.strip_prefix(package).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        !package.is_empty()
+            && (own == package || self.package == package || self.speaks_of.iter().any(refers))
+    }
 }
 
 /// What a test asks about.

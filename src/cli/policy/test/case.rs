@@ -13,7 +13,7 @@ use crate::admission::{Endpoint, World, mutate, response};
 use crate::cli::law::{Files, Judge, Judged, Moment};
 use crate::policy::engine::EvalError;
 use crate::policy::set::{Options, RULES};
-use crate::policy::testing::Asked;
+use crate::policy::testing::{Asked, Ran};
 use crate::policy::{Budget, Meter, PolicySet, Value};
 
 /// Characters of a value that is shown.
@@ -91,9 +91,7 @@ impl Bench {
             match answer {
                 Ok(answer) if answer == bytes => {}
                 Ok(answer) => outcome.wrong.push(differs(&bytes, &answer)),
-                Err(error) => {
-                    outcome.wrong.push(format!("on the interpreter the webhook answers 400: {error}"))
-                }
+                Err(error) => outcome.wrong.push(format!("the interpreter answers 400: {error}")),
             }
         }
         (outcome, Some(judged))
@@ -101,20 +99,20 @@ impl Bench {
 }
 
 impl Bench {
-    /// Where the engines differ about the inputs of a Rego test, in the policies that its module refers to.
-    pub(super) fn compare(&self, asked: &[Asked], speaks_of: &[String]) -> Vec<String> {
+    /// Where the engines differ about the inputs of a Rego test, in the policies that it is about.
+    pub(super) fn compare(&self, test: &Ran) -> Vec<String> {
         let Some(other) = &self.other else { return Vec::new() };
         let mut wrong = Vec::new();
-        for policy in self.judge.law.policies.iter().filter(|policy| speaks(speaks_of, &policy.package)) {
+        for policy in self.judge.law.policies.iter().filter(|policy| test.is_about(&policy.package)) {
             let Some(theirs) = other.law.policy(&policy.manifest.id) else { continue };
-            for Asked { input, data } in asked {
+            for Asked { input, data } in &test.asked {
                 for rule in RULES {
                     let ours = policy.raw(rule, input, data, &mut Meter::new(self.judge.budget));
                     let theirs = theirs.raw(rule, input, data, &mut Meter::new(PATIENT));
                     if ours.as_ref().ok() != theirs.as_ref().ok() {
                         let id = &policy.manifest.id;
                         wrong.push(format!(
-                            "`{rule}` of {id} is another on the interpreter\n  {}\n  {}",
+                            "`{rule}` of {id} differs between the engines\n  register machine: {}\n  interpreter: {}",
                             shown(&ours),
                             shown(&theirs)
                         ));
@@ -139,11 +137,6 @@ impl Bench {
     }
 }
 
-fn speaks(of: &[String], package: &str) -> bool {
-    of.iter()
-        .any(|path| path.strip_prefix(package).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
-}
-
 fn shown(value: &Result<Value, EvalError>) -> String {
     value
         .as_ref()
@@ -152,7 +145,7 @@ fn shown(value: &Result<Value, EvalError>) -> String {
 
 fn differs(ours: &[u8], theirs: &[u8]) -> String {
     format!(
-        "on the interpreter, with the whole input, the answer is another\n  {}\n  {}",
+        "the interpreter, with the whole input, gives another answer\n  register machine: {}\n  interpreter: {}",
         String::from_utf8_lossy(ours),
         String::from_utf8_lossy(theirs)
     )
@@ -207,20 +200,26 @@ mod tests {
     #[test]
     fn a_difference_between_the_engines_is_reported() {
         let moment = Moment { decision_id: String::new(), now: NOW.to_owned() };
-        let asked = [Asked {
-            input: Value::from(serde_json::json!({"request": {"name": "a"}})),
-            data: Value::new_object(),
-        }];
+        let input = Value::from(serde_json::json!({"request": {"name": "a"}}));
+        let asked = vec![Asked { input, data: Value::new_object() }];
         let deny = "deny contains \"x\" if input.request.name == \"a\"";
-        for (other, speaks_of, found) in [
-            (deny, "data.t", 0),
-            ("deny contains \"x\" if input.request.name == \"b\"", "data.t", 1),
-            ("deny contains lower(input.request)", "data.t.deny", 1),
-            ("deny contains \"y\"", "data.tt", 0),
+        let another = "deny contains \"x\" if input.request.name == \"b\"";
+        for (other, package, refers, found) in [
+            (deny, "data.t", "", 0),
+            (another, "data.t", "", 1),
+            (another, "data.t_test", "", 1),
+            (another, "data.other", "data.t.deny", 1),
+            (another, "data.other", "data.tt", 0),
+            ("deny contains lower(input.request)", "data.t", "", 1),
         ] {
             let bench = Bench { judge: judge(deny), other: Some(judge(other)), moment: moment.clone() };
-            let wrong = bench.compare(&asked, &[speaks_of.to_owned()]);
-            assert_eq!(wrong.len(), found, "{other}: {wrong:?}");
+            let wrong = bench.compare(&Ran {
+                package: package.to_owned(),
+                speaks_of: vec![refers.to_owned()],
+                asked: asked.clone(),
+                ..Ran::default()
+            });
+            assert_eq!(wrong.len(), found, "{other} {package}: {wrong:?}");
         }
     }
 }

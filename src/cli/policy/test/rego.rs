@@ -23,12 +23,12 @@ pub(super) fn run(
         anyhow::anyhow!("the tests of {} do not load", files.name())
     };
     let ran = testing::run(&bundle, |file, id| filter.wants(&files.shown(file), id)).map_err(broken)?;
-    ran.iter().for_each(|test| tally.rego(&test.package, &test.speaks_of));
+    ran.iter().for_each(|test| tally.rego(test));
     Ok(testing::on_all_processors(&ran, |test| Outcome {
         file: files.shown(&test.file),
         id: test.id.clone(),
         why: String::new(),
-        wrong: [test.wrong.clone(), bench.compare(&test.asked, &test.speaks_of)].concat(),
+        wrong: [test.wrong.clone(), bench.compare(test)].concat(),
         prints: test.prints.clone(),
         took: test.took,
     }))

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::cli::law::Judged;
 use crate::policy::PolicySet;
+use crate::policy::testing::Ran;
 
 /// One policy's part in all the tests.
 #[derive(Debug, Clone, Default)]
@@ -55,13 +56,10 @@ impl Tally {
         }
     }
 
-    /// Counts a Rego test: of the package that its own is named after, and of every package that its module speaks of.
-    pub(super) fn rego(&mut self, package: &str, speaks_of: &[String]) {
-        for count in self.0.values_mut().filter(|count| !count.package.is_empty()) {
-            let named_after = package == format!("{}_test", count.package) || package == count.package;
-            let below = format!("{}.", count.package);
-            let spoken_of = speaks_of.iter().any(|path| *path == count.package || path.starts_with(&below));
-            count.tests += usize::from(named_after || spoken_of);
+    /// Counts a Rego test for every policy that it is about.
+    pub(super) fn rego(&mut self, test: &Ran) {
+        for count in self.0.values_mut().filter(|count| test.is_about(&count.package)) {
+            count.tests += 1;
         }
     }
 

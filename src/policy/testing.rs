@@ -350,4 +350,27 @@ test_none if not t.none
             ]
         );
     }
+
+    /// regorus heeds it in some calls only; OPA in all.
+    #[test]
+    fn a_function_of_a_policy_is_not_replaced() {
+        let refused = |rego: &str| {
+            let text = format!("package t_test\nimport data.t\nimport data.l\nfixed(_) := true\n{rego}");
+            let module = |path: &str, text: &str| Module { path: path.to_owned(), text: text.to_owned() };
+            let modules =
+                vec![module("t.rego", POLICY), module("l.rego", "package l\ng(x) if x == 2\nk := 5\n")];
+            let tests = vec![module("t_test.rego", &text)];
+            run(&Bundle { modules, tests, ..Bundle::default() }, |_, _| true).err().map(|all| all.to_string())
+        };
+        for (rego, at) in [
+            ("test_a if t.deny with data.l.g as true\n", "t_test.rego:5:23: "),
+            ("test_a if t.deny with l.g as fixed\n", "t_test.rego:5:23: "),
+            ("test_a if t.deny with fixed as true\n", "t_test.rego:5:23: "),
+            ("test_a if every _ in [1] { t.deny with l.g as true }\n", "t_test.rego:5:40: "),
+        ] {
+            let said = refused(rego).unwrap_or_default();
+            assert!(said.starts_with(at) && said.contains("a function of a policy"), "{rego}{said}");
+        }
+        assert_eq!(refused("test_a if count(t.deny) == 0 with data.l.k as 1\n"), None);
+    }
 }

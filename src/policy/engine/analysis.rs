@@ -118,6 +118,7 @@ impl Walk<'_> {
             let path: Vec<String> = [name.clone()].into_iter().chain(constant).collect();
             self.found.rules.push(Rule {
                 open: path.len() <= count,
+                steps: count,
                 name,
                 path,
                 form,

@@ -27,6 +27,8 @@ pub struct Rule {
     pub path: Vec<String>,
     /// Whether its name ends in what is no constant.
     pub open: bool,
+    /// Steps of its name behind the first part: two of `a.b[c]`.
+    pub steps: usize,
     /// How it is written.
     pub form: Form,
     /// Whether it is a `default`.

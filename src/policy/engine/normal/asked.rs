@@ -1,7 +1,7 @@
 //! Reports what a test puts in place of `input` and `data`, so that the policies are asked about it on both engines.
 
-use super::tree::{Expr, Kind, Line, LineKind, Name, Rule, With};
-use super::{Step, name_of};
+use super::name_of;
+use super::tree::{Expr, Kind, Line, LineKind, Name, Place, Rule, With};
 
 /// The function that takes the report: a list of pairs of a path and a value.
 pub(in crate::policy::engine) const ASKED: [&str; 2] = ["portcullis", "asked"];
@@ -33,19 +33,34 @@ fn told(line: &Line) -> Option<Line> {
     (!line.with.is_empty()).then_some(Line { place, text: false, with: Vec::new(), kind })
 }
 
-fn pair(with: &With) -> Option<Expr> {
-    let place = with.target.place;
-    let (head, steps) = match &with.target.kind {
+/// The first target of a `with` in a body for which there is a place.
+pub(super) fn target(lines: &[Line], place: &dyn Fn(&Expr) -> Option<Place>) -> Option<Place> {
+    lines.iter().find_map(|line| {
+        let below = match &line.kind {
+            LineKind::Every(every) => target(&every.body, place),
+            _ => None,
+        };
+        below.or_else(|| line.with.iter().find_map(|with| place(&with.target)))
+    })
+}
+
+/// A reference as names; `None` where a step is no name.
+pub(super) fn names(target: &Expr) -> Option<Vec<String>> {
+    let (head, steps) = match &target.kind {
         Kind::Reference(head, steps) => (head.as_ref(), steps.as_slice()),
-        _ => (&with.target, &[][..]),
+        _ => (target, &[][..]),
     };
     let Kind::Name(Name::Written(root) | Name::Global(root)) = &head.kind else { return None };
-    if !["input", "data"].contains(&root.as_str()) {
+    std::iter::once(Some(root.clone())).chain(steps.iter().map(name_of)).collect()
+}
+
+fn pair(with: &With) -> Option<Expr> {
+    let place = with.target.place;
+    let path = names(&with.target)?;
+    if !path.first().is_some_and(|root| ["input", "data"].contains(&root.as_str())) {
         return None;
     }
-    let path: Option<Vec<String>> =
-        std::iter::once(Some(root.clone())).chain(steps.iter().map(|step: &Step| name_of(step))).collect();
     let text = |part: String| Expr { place, kind: Kind::Scalar(serde_json::Value::from(part).to_string()) };
-    let path = Kind::Array(path?.into_iter().map(text).collect());
+    let path = Kind::Array(path.into_iter().map(text).collect());
     Some(Expr { place, kind: Kind::Array(vec![Expr { place, kind: path }, with.value.clone()]) })
 }

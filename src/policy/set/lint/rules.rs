@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::policy::engine::analysis::{Analysis, Form, Rule};
 use crate::policy::problem::Problem;
+use crate::policy::set::RULES;
 use crate::policy::set::compile::Unit;
 
 /// Definitions of one name that cannot stand together: a set and a value, two defaults, a rule inside another's value
@@ -20,10 +21,8 @@ pub(in crate::policy::set) fn conflicts(units: &mut [Unit<'_>]) {
     let packages: BTreeSet<&Vec<String>> = units.iter().map(|unit| &unit.analysis.package).collect();
     for (unit, analysis) in units.iter().map(|unit| &unit.analysis).enumerate() {
         for rule in &analysis.rules {
-            found.extend(
-                beside_keys(unit, analysis, rule, units)
-                    .chain(beside_packages(unit, analysis, rule, &packages)),
-            );
+            found.extend(empty_when_undefined(unit, rule));
+            found.extend(beside_packages(unit, analysis, rule, &packages));
         }
     }
     for (path, rules) in &defined {
@@ -58,26 +57,17 @@ pub(in crate::policy::set) fn conflicts(units: &mut [Unit<'_>]) {
 
 type Found = (usize, (u32, u32), String);
 
-/// A set with a variable in its name beside another rule below that name: the engines do not put the two together.
-fn beside_keys<'u>(
-    unit: usize,
-    analysis: &'u Analysis,
-    rule: &'u Rule,
-    units: &'u [Unit<'_>],
-) -> impl Iterator<Item = Found> + 'u {
-    let of_the_package = units.iter().filter(|other| other.analysis.package == analysis.package);
-    let mut others = of_the_package.flat_map(|other| &other.analysis.rules);
-    let keyed = rule.form == Form::Set && rule.open && !rule.path.is_empty();
-    let beside =
-        keyed && others.any(|other| other.name == rule.name && (other.path != rule.path || !other.open));
-    beside.then(|| {
-        let message = format!(
-            "`{}` is a set for each key and stands beside another rule of that name; give one of them another name",
-            rule.path.join(".")
-        );
-        (unit, rule.place, message)
-    })
-    .into_iter()
+/// A rule with a variable in its name that both engines leave undefined where it has no key, and OPA an empty object; one
+/// object of keys and values is empty in both.
+fn empty_when_undefined(unit: usize, rule: &Rule) -> Option<Found> {
+    let object = rule.form == Form::Value && rule.path.len() == rule.steps;
+    let message = format!(
+        "`{}` has a variable in its name; give it a plain name and write an object, `{} := {{key: {{value | …}} | …}}`, or a set of lists",
+        rule.path.join("."),
+        rule.name
+    );
+    let asked = RULES.contains(&rule.name.as_str());
+    (rule.open && !object && !asked).then_some((unit, rule.place, message))
 }
 
 /// A rule with a dotted name beside a package of its first name: neither engine puts the two together.

@@ -103,6 +103,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 }
 
 async fn serve(args: Args) -> anyhow::Result<Exit> {
+    told::forget(args.ready_file.as_deref())?;
     let Args {
         role,
         ready_file,

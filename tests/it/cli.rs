@@ -51,6 +51,25 @@ fn the_first_five_minutes() {
 }
 
 #[test]
+fn an_id_that_is_a_word_of_rego_or_yaml_is_refused() {
+    let place = Place::new();
+    for id in ["default", "every", "if", "no", "on", "true"] {
+        let said = place.run(&["policy", "new", id], 2);
+        assert!(said.contains("is a word of Rego or YAML"), "{id}: {said}");
+        assert!(!place.path("policies").exists(), "{id}");
+    }
+}
+
+/// As after `kill -9`: whoever waits for the file would believe a process that is not there.
+#[test]
+fn a_start_that_fails_leaves_no_ready_file() {
+    let place = Place::new();
+    place.write("ready.json", "{}");
+    place.run(&["serve", "--ready-file", "ready.json", "--policies", "missing"], 2);
+    assert!(!place.path("ready.json").exists());
+}
+
+#[test]
 fn what_is_wrong_is_shown_where_it_stands() {
     let place = Place::new();
     place.run(&["policy", "new", "no-latest-tag"], 0);

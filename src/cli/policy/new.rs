@@ -109,6 +109,12 @@ fn title(id: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
+/// Keywords of Rego, which no name of a package may be, and what YAML reads as a boolean.
+const RESERVED: &[&str] = &[
+    "and", "as", "contains", "data", "default", "else", "every", "false", "if", "import", "in", "input", "n",
+    "no", "not", "null", "off", "on", "or", "package", "some", "true", "with", "y", "yes",
+];
+
 /// The id is checked where it will be read: in the METADATA of the policy.
 fn check(id: &str, text: &str) -> anyhow::Result<()> {
     let checked = metadata::find(text).map(|block| metadata::parse("", &block)).transpose();
@@ -116,6 +122,11 @@ fn check(id: &str, text: &str) -> anyhow::Result<()> {
         |Problems(problems)| problems.first().map(|problem| problem.message.clone()).unwrap_or_default();
     if let Err(problems) = checked {
         bail!("{}", said(problems));
+    }
+    if RESERVED.contains(&id) {
+        bail!(
+            "id `{id}` is a word of Rego or YAML, and its package and its cases could not be read; take another"
+        );
     }
     let grammatical =
         id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');

@@ -1,9 +1,10 @@
 //! What is told of the process as a whole: where it listens, and how it ended.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use super::doors::Addresses;
@@ -24,6 +25,17 @@ pub(super) fn follow_log(log: &DecisionLog, tasks: &mut Tasks) {
             }
         }
     });
+}
+
+/// Removes the ready file of a process that was killed: this one is not ready yet.
+pub(super) fn forget(ready_file: Option<&Path>) -> anyhow::Result<()> {
+    let Some(path) = ready_file else { return Ok(()) };
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("ready file {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes the ready file when the process is ready, and removes it at the end.

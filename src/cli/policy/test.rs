@@ -132,9 +132,14 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let world = Arc::new(law::world(tenancy.as_deref())?);
     let people = law::people(people.as_deref())?;
     let case_files = case_files(&files, &cases)?;
-    let bench = case::Bench::new(&files, &world, compare_engines)?;
+    let (bench, tests) = std::thread::scope(|scope| {
+        let tests = scope.spawn(|| rego::run(&files, &filter));
+        let bench = case::Bench::new(&files, &world, compare_engines);
+        (bench, tests.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let bench = bench?;
     let mut tally = Tally::of(bench.law());
-    let mut outcomes = rego::run(&files, &filter, &bench, &mut tally)?;
+    let mut outcomes = rego::outcomes(&files, tests, &bench, &mut tally)?;
     let (ready, unread) = case::read(&case_files, &people, &filter);
     outcomes.extend(unread);
     let progress = progress(ready.len(), output);

@@ -1,7 +1,8 @@
 //! Arithmetic and ordering as OPA has them (1.22.0, `v1/topdown/arithmetic.go`, `v1/ast/compare.go`).
 //!
 //! Integers are exact. Anything else is computed with a mantissa of 64 bits, as `big.Float` does, so that 0.1 + 0.2 is
-//! 0.3. A number that leaves a body is a double, which is 53 bits: OPA keeps the decimal text.
+//! 0.3. A number that leaves a body is a double, which is 53 bits: OPA keeps the decimal text. So what is computed with
+//! such a number is compared by its first 50 bits.
 
 use std::cmp::Ordering;
 
@@ -13,6 +14,10 @@ use regorus::value::Object;
 const MANTISSA: u64 = 64;
 /// Bits of the mantissa of a double.
 const DOUBLE: u64 = 53;
+/// Bits that are compared of what is computed with a number that was rounded to a double before.
+const SHORTENED: u64 = 50;
+/// Digits of a double that no shorter text has: a number that is written by a person has fewer.
+const ROUNDED_DIGITS: usize = 16;
 /// Bits of an integer: a product of texts of a tenant must not grow for ever.
 const BITS_MAX: u64 = 16 << 10;
 
@@ -49,15 +54,19 @@ pub fn evaluate(args: &[Value]) -> Result<Value, String> {
     let mut stack = Vec::new();
     for token in program.split(' ') {
         if let Ok(at) = token.parse::<usize>() {
-            stack.push(read(operand(at)?));
+            stack.push(read_at(operand(at)?));
         } else {
-            let (Some(right), Some(left)) = (stack.pop(), stack.pop()) else {
+            let (Some((right, of_right)), Some((left, of_left))) = (stack.pop(), stack.pop()) else {
                 return Err("no operands".to_owned());
             };
-            stack.push(apply(token, left, right)?);
+            let rounded = of_left || of_right;
+            let is_order = matches!(token, "<" | "<=" | ">" | ">=" | "==" | "!=");
+            let (left, right) =
+                if rounded && is_order { (shortened(left), shortened(right)) } else { (left, right) };
+            stack.push((apply(token, left, right)?, rounded && !is_order));
         }
     }
-    stack.pop().map_or_else(|| Err("no operands".to_owned()), write)
+    stack.pop().map_or_else(|| Err("no operands".to_owned()), |(value, _)| write(value))
 }
 
 /// The members of a list or a set in OPA's order of kinds, in which sets come last.
@@ -115,7 +124,7 @@ fn fold(args: &[Value], name: &str, operator: &str, bits: u64) -> Result<Value, 
     }
     let mut total = Operand::Integer(BigInt::from(i32::from(operator == "*")));
     for number in numbers {
-        total = apply(operator, total, read(number))?;
+        total = apply(operator, total, read_at(number).0)?;
         if let (Operand::Binary(mantissa, exponent), true) = (&total, bits < MANTISSA) {
             let (mantissa, exponent) = rounded(mantissa, &(BigInt::from(1) << *exponent), bits);
             total = simplest(mantissa, exponent);
@@ -243,6 +252,35 @@ fn read(value: &Value) -> Operand {
         || Operand::Other(value.clone()),
         |(numerator, denominator)| divide(&numerator, &denominator),
     )
+}
+
+/// A number, and whether it was rounded before.
+fn read_at(value: &Value) -> (Operand, bool) {
+    rounded_before(value).map_or_else(|| (read(value), false), |exact| (exact, true))
+}
+
+/// The exact value of a number that was most likely rounded to a double when it left a body: OPA keeps 64 bits of it.
+fn rounded_before(value: &Value) -> Option<Operand> {
+    let Value::Number(number) = value else { return None };
+    let float = number.as_f64().filter(|_| !number.is_integer())?;
+    let text = value.to_string();
+    let digits = text.split(['e', 'E']).next().unwrap_or_default();
+    let digits = digits.trim_start_matches(['-', '0', '.']).bytes().filter(u8::is_ascii_digit).count();
+    if digits < ROUNDED_DIGITS {
+        return None;
+    }
+    let bits = float.to_bits();
+    let exponent = i64::try_from((bits >> 52) & 0x7ff).ok().filter(|exponent| *exponent > 0)?;
+    let magnitude = BigInt::from((bits & ((1 << 52) - 1)) | (1 << 52));
+    let mantissa = if float.is_sign_negative() { -magnitude } else { magnitude };
+    Some(simplest(mantissa, exponent - 1075))
+}
+
+/// A number without the bits that rounding to a double spoils.
+fn shortened(operand: Operand) -> Operand {
+    let Operand::Binary(number, exponent) = operand else { return operand };
+    let (mantissa, exponent) = rounded(&number, &(BigInt::from(1) << exponent), SHORTENED);
+    simplest(mantissa, exponent)
 }
 
 /// `-1.5e3` as a numerator and a denominator.

@@ -53,7 +53,7 @@ mod support {
         }
     }
 
-    pub fn people() -> portcullis::admission::cases::People {
+    pub fn people() -> portcullis_admission::cases::People {
         let text = std::fs::read_to_string(root().join("tests/cases/people.yaml")).unwrap();
         serde_saphyr::from_str(&text).unwrap()
     }

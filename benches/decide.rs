@@ -17,14 +17,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use portcullis::admission::{
+use portcullis_admission::{
     Endpoint, Facts, Review, Verdict, World, decide, gate, input, response, review, validate, wanted,
 };
-use portcullis::policy::select::Wanted;
-use portcullis::policy::set::Options;
-use portcullis::policy::source::embedded;
-use portcullis::policy::{Budget, Meter, Operation, PolicySet, Query, Value};
-use portcullis::tenancy::snapshot::Snapshot;
+use portcullis_policy::select::Wanted;
+use portcullis_policy::set::Options;
+use portcullis_policy::source::embedded;
+use portcullis_policy::{Budget, Meter, Operation, PolicySet, Query, Value};
+use portcullis_tenancy::snapshot::Snapshot;
 use serde::de::IgnoredAny;
 
 #[global_allocator]

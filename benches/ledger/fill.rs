@@ -10,7 +10,7 @@ const CLUSTER: &str = "018f2b7c-0000-7000-8000-00000000c001";
 
 /// Puts a world, as a snapshot has it, into an empty ledger on the cluster `eu-1`.
 pub async fn fill(url: &str, world: &Value) {
-    let ledger = portcullis::store::Ledger::open(url, &portcullis::store::Options::default()).await.unwrap();
+    let ledger = portcullis_store::Ledger::open(url, &portcullis_store::Options::default()).await.unwrap();
     ledger.close().await;
     let mut on = AnyConnection::connect(url).await.unwrap();
     let mut tx = on.begin().await.unwrap();

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use portcullis::policy::source::embedded;
+use portcullis_policy::source::embedded;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use portcullis::certs::develop::{Authority, Use};
+use portcullis_certs::develop::{Authority, Use};
 use tempfile::TempDir;
 
 use super::nothing;

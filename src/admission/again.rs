@@ -10,9 +10,9 @@ use super::facts::Facts;
 use super::mutate;
 use super::review::Review;
 use super::verdict::Verdict;
-use crate::lifecycle::ready::Condition;
-use crate::policy::{Budget, PolicySet};
-use crate::telemetry::metrics;
+use portcullis_lifecycle::ready::Condition;
+use portcullis_policy::{Budget, PolicySet};
+use portcullis_telemetry::metrics;
 
 /// Between two looks at one policy. A second look takes as long as the first answer did, so at ten in a second it costs
 /// a gate under load next to nothing.
@@ -61,7 +61,7 @@ impl Again {
             return;
         }
         let now = u64::try_from(STARTED.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let due = |policy: &crate::policy::Policy| policy.asked_again.due(now, PAUSE_MS);
+        let due = |policy: &portcullis_policy::Policy| policy.asked_again.due(now, PAUSE_MS);
         for repeat in mutate::repeats(law, facts, review, verdict, budget, due) {
             metrics::patch_repeats(&repeat.policy);
             let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use super::decode::DEPTH_MAX;
 use super::review::Review;
 use super::workload::member;
-use crate::policy::{Operation, Value};
+use portcullis_policy::{Operation, Value};
 
 /// Pointers listed at most; policies ask whether something changed, not for a full diff of a large object.
 const POINTERS_MAX: usize = 1000;

@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 use self::keys::empty;
 pub use self::keys::interned;
 use super::json::{Error, Kind, Number, Reader};
-use crate::policy::Value;
-use crate::policy::engine::reads::Reads;
+use portcullis_policy::Value;
+use portcullis_policy::engine::reads::Reads;
 
 /// Objects and lists around a value that is built, itself included, from the top of the review. What lies deeper is
 /// built as null, and [`Built::cut`] says so.

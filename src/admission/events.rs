@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::ask::kinds;
 use super::changes;
 use super::review::Review;
-use crate::tenancy::requester::Requester;
+use portcullis_tenancy::requester::Requester;
 
 /// Whether this is an Event about a resource of which `writes` names something; of an update, before and after.
 pub(super) fn about_own(review: &Review, requester: &Requester) -> bool {

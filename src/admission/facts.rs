@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::cluster::view::{Namespaces, Seen, View};
+use portcullis_cluster::view::{Namespaces, Seen, View};
 use sha2::{Digest as _, Sha256};
 
-use crate::policy::Value;
-use crate::policy::verdicts::{self, Digest};
-use crate::tenancy::requester::{Class, Requester, classify};
-use crate::tenancy::snapshot::{Changes, Kind, Map, Namespace, PolicySet, Snapshot, Unit};
+use portcullis_policy::Value;
+use portcullis_policy::verdicts::{self, Digest};
+use portcullis_tenancy::requester::{Class, Requester, classify};
+use portcullis_tenancy::snapshot::{Changes, Kind, Map, Namespace, PolicySet, Snapshot, Unit};
 
 use super::leave::{Emergencies, Leave, Leaves, Made};
 use super::listed::{Listed, Lists};

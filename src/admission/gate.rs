@@ -13,12 +13,12 @@ use super::record;
 use super::review::{self, DecodeError, Endpoint, Review};
 use super::verdict::{SHED, Verdict};
 use super::wanted::wanted;
-use crate::cluster::view::View;
-use crate::lifecycle::ready::Condition;
-use crate::policy::{Budget, Live, PolicySet};
-use crate::telemetry::decisions::DecisionLog;
-use crate::telemetry::metrics;
-use crate::tenancy::snapshot::{Changes, Snapshot};
+use portcullis_cluster::view::View;
+use portcullis_lifecycle::ready::Condition;
+use portcullis_policy::{Budget, Live, PolicySet};
+use portcullis_telemetry::decisions::DecisionLog;
+use portcullis_telemetry::metrics;
+use portcullis_tenancy::snapshot::{Changes, Snapshot};
 
 /// What stands between the door and `decide`.
 pub struct Gate {
@@ -131,7 +131,8 @@ impl Gate {
         let started = Instant::now();
         let law = self.law.load();
         let Some(world) = self.worlds.load() else {
-            let review = review::decode(body, endpoint, &|_| crate::policy::select::Wanted::everything())?;
+            let review =
+                review::decode(body, endpoint, &|_| portcullis_policy::select::Wanted::everything())?;
             let message = "no snapshot of the tenants is loaded yet; try again shortly".to_owned();
             let facts = Err(Box::new(Verdict::failed(&review, decision_id(), "data", message)));
             return Ok(Decoded { review, law, facts, started });

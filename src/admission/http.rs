@@ -66,7 +66,7 @@ pub fn answer(verdict: &Verdict) -> Response {
 
 /// An answer in plain text, for what is no review; counted by status.
 pub fn refuse(status: StatusCode, sentence: &str) -> Response {
-    crate::telemetry::metrics::rejected(status.as_u16());
+    portcullis_telemetry::metrics::rejected(status.as_u16());
     let mut response = Response::new(format!("{sentence}\n").into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

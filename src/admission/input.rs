@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use crate::policy::Operation;
-use crate::policy::Value;
-use crate::policy::engine::reads::Reads;
-use crate::tenancy::requester::{Class, Requester};
-use crate::tenancy::resource::Pattern;
-use crate::tenancy::snapshot::{Namespace, Unit};
+use portcullis_policy::Operation;
+use portcullis_policy::Value;
+use portcullis_policy::engine::reads::Reads;
+use portcullis_tenancy::requester::{Class, Requester};
+use portcullis_tenancy::resource::Pattern;
+use portcullis_tenancy::snapshot::{Namespace, Unit};
 
 use super::changes;
 use super::decode::interned;

@@ -14,10 +14,10 @@ use jiff::Timestamp;
 use super::facts::Facts;
 use super::review::Header;
 use super::verdict::{Named, Verdict};
-use crate::policy::Finding;
-use crate::telemetry::metrics;
-use crate::tenancy::resource::Pattern;
-use crate::tenancy::snapshot::Namespace;
+use portcullis_policy::Finding;
+use portcullis_telemetry::metrics;
+use portcullis_tenancy::resource::Pattern;
+use portcullis_tenancy::snapshot::Namespace;
 
 pub use follow::Made;
 pub use prepare::{Emergencies, Leaves};

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use crate::policy::Value;
-use crate::tenancy::image::{Entry, Image};
-use crate::tenancy::snapshot::{Map, Registries, Settings, Snapshot};
+use portcullis_policy::Value;
+use portcullis_tenancy::image::{Entry, Image};
+use portcullis_tenancy::snapshot::{Map, Registries, Settings, Snapshot};
 
 use super::decode::interned;
 

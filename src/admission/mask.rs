@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::decode::interned;
-use crate::policy::Value;
+use portcullis_policy::Value;
 
 /// A Secret with each value of `data` and `stringData` replaced by `{sha256, length}`, and without the copy that
 /// `kubectl apply` keeps in an annotation.

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use super::verdict::{Failure, Named, Verdict};
-use crate::policy::Finding;
-use crate::telemetry::visible;
+use portcullis_policy::Finding;
+use portcullis_telemetry::visible;
 
 /// Findings spelt out; the rest is counted.
 const FINDINGS_MAX: usize = 20;

@@ -19,10 +19,10 @@ use super::patch::{self, Composed, PatchError};
 use super::review::Review;
 use super::validate::{self, Inputs};
 use super::verdict::Verdict;
-use crate::policy::effective::Effective;
-use crate::policy::engine::EvalError;
-use crate::policy::{Meter, Mode, Operation, Plan, Policy, PolicySet, Value};
-use crate::telemetry::words::Outcome;
+use portcullis_policy::effective::Effective;
+use portcullis_policy::engine::EvalError;
+use portcullis_policy::{Meter, Mode, Operation, Plan, Policy, PolicySet, Value};
+use portcullis_telemetry::words::Outcome;
 
 /// Runs the plan's patching policies and keeps what of it stands.
 pub fn run(
@@ -168,7 +168,7 @@ fn said(policy: &Policy, mode: Mode, outcome: Outcome, verdict: &mut Verdict) {
 }
 
 fn drop_patch(verdict: &mut Verdict, policy: &str, why: String) {
-    crate::telemetry::metrics::patch_dropped(policy);
+    portcullis_telemetry::metrics::patch_dropped(policy);
     verdict.dropped.push((policy.to_owned(), why));
 }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::facts::Facts;
 use super::review::Review;
 use super::verdict::{Named, Verdict};
-use crate::telemetry::decisions::{DecisionLog, Exemption, Finding, Objects, PolicyOutcome, Record};
-use crate::telemetry::metrics::{Reviewed, reviewed};
-use crate::telemetry::words::{NamespaceKind, Operation, Outcome};
+use portcullis_telemetry::decisions::{DecisionLog, Exemption, Finding, Objects, PolicyOutcome, Record};
+use portcullis_telemetry::metrics::{Reviewed, reviewed};
+use portcullis_telemetry::words::{NamespaceKind, Operation, Outcome};
 
 /// Counts a decision and hands it to the log.
 pub fn tell(

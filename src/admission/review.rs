@@ -9,11 +9,11 @@ use bytes::Bytes;
 use self::read::Request;
 use super::json;
 use super::workload;
-use crate::policy::select::Wanted;
-use crate::policy::{Operation, Plan, Query, Value};
-use crate::tenancy::snapshot::Kind as NamespaceKind;
+use portcullis_policy::select::Wanted;
+use portcullis_policy::{Operation, Plan, Query, Value};
+use portcullis_tenancy::snapshot::Kind as NamespaceKind;
 
-pub use crate::telemetry::words::Endpoint;
+pub use portcullis_telemetry::words::Endpoint;
 
 /// `group/version, Kind` or `group/version/resource`, as the request names it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 use super::ask::kinds;
 use super::review::{Gvk, Header, Review};
 use super::workload::{ShapeError, member};
-use crate::policy::{Operation, Value};
+use portcullis_policy::{Operation, Value};
 
 /// The parts of `metadata` that are looked at; they are built for every review.
 pub const PARTS: [&str; 4] = ["labels", "annotations", "finalizers", "ownerReferences"];

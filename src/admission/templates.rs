@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value as Json;
 
-use crate::policy::Value;
+use portcullis_policy::Value;
 
 use self::pairs::{NESTED_BYTES_MAX, Pairs};
 use super::changes;

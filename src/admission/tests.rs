@@ -1,12 +1,13 @@
 //! Reviews, laws and verdicts for the tests of this room, and what `decide` says before any policy is asked.
 
+use portcullis_tenancy::example;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::policy::Bundle;
-use crate::policy::select::Wanted;
-use crate::policy::set::Options;
-use crate::tenancy::snapshot::Snapshot;
+use portcullis_policy::Bundle;
+use portcullis_policy::select::Wanted;
+use portcullis_policy::set::Options;
+use portcullis_tenancy::snapshot::Snapshot;
 
 /// A sandbox of `acme`.
 pub(super) const NAMESPACE: &str = "tn-acme-shop-sbx-001";
@@ -46,11 +47,11 @@ pub(super) fn law(policies: &[(&str, &str)]) -> PolicySet {
 }
 
 pub(super) fn decided(law: &PolicySet, review: &Review) -> Verdict {
-    decided_in(crate::tenancy::snapshot::tests::world(), law, review)
+    decided_in(example::snapshot().unwrap(), law, review)
 }
 
 pub(super) fn decided_with_facts(law: &PolicySet, review: &Review) -> (Verdict, Facts) {
-    let world = World::new(std::sync::Arc::new(crate::tenancy::snapshot::tests::world()));
+    let world = World::new(std::sync::Arc::new(example::snapshot().unwrap()));
     let facts = Facts::gather(&world, review, "d-1".to_owned(), "2030-01-01T00:00:00Z".to_owned()).unwrap();
     (decide(law, &facts, review, Budget::default()), facts)
 }
@@ -64,7 +65,7 @@ pub(super) fn decided_in(snapshot: Snapshot, law: &PolicySet, review: &Review) -
 }
 
 pub(super) fn decided_within(law: &PolicySet, review: &Review, budget: Budget) -> Verdict {
-    let world = World::new(std::sync::Arc::new(crate::tenancy::snapshot::tests::world()));
+    let world = World::new(std::sync::Arc::new(example::snapshot().unwrap()));
     let facts = Facts::gather(&world, review, "d-1".to_owned(), "2030-01-01T00:00:00Z".to_owned()).unwrap();
     decide(law, &facts, review, budget)
 }
@@ -166,7 +167,7 @@ fn a_sandbox_expires_by_the_time_of_the_review() {
         (json!("2029-12-31T23:00:00-02:00"), Outcome::Allow),
     ] {
         let patch = json!({"namespaces": {NAMESPACE: {"expiresAt": at}}});
-        let (snapshot, _) = crate::tenancy::snapshot::tests::world().apply(&patch, 43).unwrap();
+        let (snapshot, _) = example::snapshot().unwrap().apply(&patch, 43).unwrap();
         assert_eq!(decided_in(snapshot, &law, &review).outcome(), expected, "{at}");
     }
 }
@@ -184,7 +185,7 @@ fn a_set_of_the_platform_that_does_not_fit_denies_by_the_policy_it_is_for() {
     for (most, expected) in [(json!(5), Outcome::Allow), (json!("five"), Outcome::Error)] {
         let set = json!([{"name": "s", "origin": "platform", "rules": [{"policy": "most", "params": {"most": most}}]}]);
         let patch = json!({"tenants": {"acme": {"policySets": set}}});
-        let (snapshot, _) = crate::tenancy::snapshot::tests::world().apply(&patch, 43).unwrap();
+        let (snapshot, _) = example::snapshot().unwrap().apply(&patch, 43).unwrap();
         assert_eq!(decided_in(snapshot, &law, &review).outcome(), expected, "{most}");
     }
 }
@@ -217,7 +218,7 @@ fn judge_deep(endpoint: Endpoint, operation: &str, user: &str, reads: &str) -> V
         "operation": "{operation}", "userInfo": {{"username": "{user}", "groups": {groups}}},
         "object": {object}, "oldObject": {old}}}}}"#
     );
-    let world = World::new(std::sync::Arc::new(crate::tenancy::snapshot::tests::world()));
+    let world = World::new(std::sync::Arc::new(example::snapshot().unwrap()));
     let wanted = |header: &Header| wanted::wanted(&law, &world, header);
     let review = review::decode(body.into_bytes().into(), endpoint, &wanted).unwrap();
     decided(&law, &review)
@@ -255,7 +256,7 @@ fn a_deep_object_is_patched() {
         "object": {}}}}}"#,
         deep(9_990)
     );
-    let world = World::new(std::sync::Arc::new(crate::tenancy::snapshot::tests::world()));
+    let world = World::new(std::sync::Arc::new(example::snapshot().unwrap()));
     let wanted = |header: &Header| wanted::wanted(&law, &world, header);
     let review = review::decode(body.into_bytes().into(), Endpoint::Mutate, &wanted).unwrap();
     assert_eq!(decided(&law, &review).patch.len(), 1);
@@ -297,7 +298,7 @@ fn a_review_beyond_the_bounds_of_kubernetes_is_refused() {
 #[test]
 fn an_id_in_the_labels_of_a_namespace_says_what_has_it() {
     let id = |end: &str| format!("018f2b7c-0000-7000-8000-0000000000{end}");
-    let world = World::new(std::sync::Arc::new(crate::tenancy::snapshot::tests::world()));
+    let world = World::new(std::sync::Arc::new(example::snapshot().unwrap()));
     let gathered = |resource: &str, namespace: &str, labels: &Json| {
         let name = if resource == "namespaces" { namespace } else { "x" };
         let body = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {

@@ -7,11 +7,11 @@ use super::facts::Facts;
 use super::input;
 use super::review::Review;
 use super::verdict::{Named, Verdict};
-use crate::policy::effective::Effective;
-use crate::policy::engine::{EvalError, Object};
-use crate::policy::verdicts::{Found, Question};
-use crate::policy::{Finding, Meter, Mode, Plan, Policy, PolicySet, Value};
-use crate::telemetry::words::Outcome;
+use portcullis_policy::effective::Effective;
+use portcullis_policy::engine::{EvalError, Object};
+use portcullis_policy::verdicts::{Found, Question};
+use portcullis_policy::{Finding, Meter, Mode, Plan, Policy, PolicySet, Value};
+use portcullis_telemetry::words::Outcome;
 
 /// Bytes of a question up to which each policy is looked up by itself too: every one of them digests what it reads.
 const ALONE_MAX: usize = 64 << 10;
@@ -84,7 +84,7 @@ pub fn run(
 /// Notes that a policy cannot be asked, because a policy set gives it a parameter that its schema refuses.
 pub fn misfit(policy: &Policy, mode: Mode, effective: Option<&Arc<Effective>>, verdict: &mut Verdict) {
     if let Some(why) = effective.and_then(|effective| effective.broken(&policy.manifest.id)) {
-        crate::telemetry::metrics::policy_error(&policy.manifest.id, "params");
+        portcullis_telemetry::metrics::policy_error(&policy.manifest.id, "params");
         verdict.failed_policy(policy, mode, "params", why.to_owned());
     }
 }
@@ -195,7 +195,7 @@ fn tell_findings(policy: &Policy, mode: Mode, deny: Vec<Finding>, warn: Vec<Find
 
 /// Notes and counts that a policy failed.
 pub fn failed(policy: &Policy, mode: Mode, error: &EvalError, verdict: &mut Verdict) {
-    crate::telemetry::metrics::policy_error(&policy.manifest.id, error.reason());
+    portcullis_telemetry::metrics::policy_error(&policy.manifest.id, error.reason());
     verdict.failed_policy(policy, mode, error.reason(), error.to_string());
 }
 

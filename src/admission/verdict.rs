@@ -1,14 +1,14 @@
 //! Findings → a verdict: what is denied, warned, recorded, patched, and what failed.
 
-use crate::policy::{Broken, Finding, Mode, OnError, Operation, Policy, PolicySet};
-use crate::telemetry::words;
+use portcullis_policy::{Broken, Finding, Mode, OnError, Operation, Policy, PolicySet};
+use portcullis_telemetry::words;
 
 use super::facts::Facts;
 use super::leave::Used;
 use super::message;
 use super::review::{Endpoint, KNOWN_OF_NAMESPACES, Review};
 
-pub use crate::telemetry::words::Verdict as Outcome;
+pub use portcullis_telemetry::words::Verdict as Outcome;
 
 /// A finding, and whose.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

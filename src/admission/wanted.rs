@@ -6,10 +6,10 @@ use super::facts::World;
 use super::review::Header;
 use super::shape;
 use super::workload;
-use crate::policy::PolicySet;
-use crate::policy::engine::analysis::Step;
-use crate::policy::engine::reads::Reads;
-use crate::policy::select::Wanted;
+use portcullis_policy::PolicySet;
+use portcullis_policy::engine::analysis::Step;
+use portcullis_policy::engine::reads::Reads;
+use portcullis_policy::select::Wanted;
 
 /// What the policies that can match read, and what the gate itself needs to answer them.
 pub fn wanted(law: &PolicySet, world: &World, header: &Header) -> Arc<Wanted> {

@@ -2,10 +2,10 @@
 
 mod application;
 
-use crate::policy::Value;
-use crate::policy::engine::analysis::Step;
-use crate::policy::engine::reads::Reads;
-use crate::tenancy::image::Image;
+use portcullis_policy::Value;
+use portcullis_policy::engine::analysis::Step;
+use portcullis_policy::engine::reads::Reads;
+use portcullis_tenancy::image::Image;
 
 use super::decode::interned;
 use super::review::{Gvk, Header};

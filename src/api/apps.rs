@@ -19,8 +19,8 @@ use super::place::{Names, Place};
 use super::problem::{Code, Problem};
 use super::source::check::{self, For};
 use super::turn::{ViewTurn, no_labels};
-use crate::store::apps::{self, App, Content};
-use crate::store::{StoreError, Tx, namespaces, quota};
+use portcullis_store::apps::{self, App, Content};
+use portcullis_store::{StoreError, Tx, namespaces, quota};
 
 /// The variables of the path of one app.
 pub(super) type OfApp = (String, String, String, String);

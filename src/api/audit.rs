@@ -10,8 +10,8 @@ use super::body::Query;
 use super::caller::Caller;
 use super::page::{self, Listed, Long, Page, View, Window};
 use super::problem::Problem;
-use crate::store::audit::{Filter, Record, list as records};
-use crate::store::{Time, identities};
+use portcullis_store::audit::{Filter, Record, list as records};
+use portcullis_store::{Time, identities};
 
 /// Which rows are wanted.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -15,8 +15,8 @@ use super::exceptions::{Name, expiry};
 use super::page::Page;
 use super::policysets::{NO_LABELS, PlainQuery};
 use super::problem::{Code, Fault, Problem};
-use crate::store::breakglass::{self, Breakglass};
-use crate::tenancy::breakglass::Document;
+use portcullis_store::breakglass::{self, Breakglass};
+use portcullis_tenancy::breakglass::Document;
 
 /// The longest that a document holds, in milliseconds: eight hours.
 const LONGEST: i64 = 8 * 60 * 60 * 1000;

@@ -11,10 +11,10 @@ use super::answer::Reply;
 use super::idempotency::Ticket;
 use super::problem::{Code, Problem};
 use super::route::{Part, Shape};
-use crate::access::matrix::Rule;
-use crate::access::{Identity, Scope, authorize};
-use crate::store::Tx;
-use crate::store::identities::Standing;
+use portcullis_access::matrix::Rule;
+use portcullis_access::{Identity, Scope, authorize};
+use portcullis_store::Tx;
+use portcullis_store::identities::Standing;
 
 /// Who is asking, and for what: an identity that may do what this route does, in the tenant of the path.
 ///

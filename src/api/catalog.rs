@@ -17,9 +17,9 @@ use super::page::Page;
 use super::problem::{Code, Problem};
 use super::source::check;
 use super::turn::no_labels;
-use crate::access::Scope;
-use crate::store::catalog::{self, Item, New, Reach};
-use crate::store::{Tx, tenants};
+use portcullis_access::Scope;
+use portcullis_store::catalog::{self, Item, New, Reach};
+use portcullis_store::{Tx, tenants};
 
 /// Lists the catalog as the caller's tenant sees it, or the tenant that the query names.
 pub async fn list(

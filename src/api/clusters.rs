@@ -15,9 +15,9 @@ use super::fields::{self, Labels, LabelsPatch};
 use super::page::{ListQuery, Page};
 use super::problem::{Code, Fault, Problem};
 use super::words;
-use crate::store::Time;
-use crate::store::clusters::{self, Change, New};
-use crate::store::seal::Sealed;
+use portcullis_store::Time;
+use portcullis_store::clusters::{self, Change, New};
+use portcullis_store::seal::Sealed;
 
 /// What a cluster is registered with.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use axum::http::HeaderName;
 
 use super::problem::{Code, Problem};
-use crate::access::mint::Membership;
-use crate::access::{Action, Clusters, Identity, Issuers, Scope, authorize};
-use crate::store::identities::{self, Standing};
-use crate::store::{Ledger, StoreError, Tx, snapshot};
+use portcullis_access::mint::Membership;
+use portcullis_access::{Action, Clusters, Identity, Issuers, Scope, authorize};
+use portcullis_store::identities::{self, Standing};
+use portcullis_store::{Ledger, StoreError, Tx, snapshot};
 
 /// Names the tenant, by id or slug, that somebody who is a member of several means, where the path names none.
 pub const TENANT: HeaderName = HeaderName::from_static("x-portcullis-tenant");

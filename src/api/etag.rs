@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use super::Api;
 use super::problem::{Fault, Problem};
 use super::route::{Part, Shape};
-use crate::store::StoreError;
+use portcullis_store::StoreError;
 
 /// The version that a change is meant for. Without the header, or with `*`, it is meant for whatever is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

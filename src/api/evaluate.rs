@@ -15,13 +15,13 @@ use super::body::{Body, Query};
 use super::caller::Caller;
 use super::fields;
 use super::problem::{Code, Fault, Problem};
-use crate::access::{Power, Scope};
-use crate::admission::ask::Document;
-use crate::admission::ask::request::{Request, Wanted};
-use crate::admission::cases::Person;
-use crate::admission::{Endpoint, Facts, Verdict, message};
-use crate::policy::Operation;
-use crate::tenancy::requester::Class;
+use portcullis_access::{Power, Scope};
+use portcullis_admission::ask::Document;
+use portcullis_admission::ask::request::{Request, Wanted};
+use portcullis_admission::cases::Person;
+use portcullis_admission::{Endpoint, Facts, Verdict, message};
+use portcullis_policy::Operation;
+use portcullis_tenancy::requester::Class;
 
 /// Evaluations at once; the gate's own reviews come first.
 const PLACES: usize = 4;
@@ -120,7 +120,7 @@ pub async fn evaluate(
     let scope = caller.scope().clone();
     let judged = tokio::task::spawn_blocking(move || gate.ask(body, Endpoint::Validate)).await;
     let judged = judged.map_err(|error| Problem::internal(&error))?;
-    let wrong = |error: crate::admission::review::DecodeError| {
+    let wrong = |error: portcullis_admission::review::DecodeError| {
         Problem::meaning(Code::UnprocessableEntity, "", message::clean(&error.to_string(), 300))
     };
     let (_, facts, verdict) = judged.map_err(wrong)?;
@@ -193,13 +193,13 @@ fn asked(caller: &Caller, query: EvaluateQuery, subject: Json) -> Result<Json, P
 }
 
 fn told(verdict: &Verdict) -> Evaluation {
-    let findings = |all: &[crate::admission::verdict::Named]| -> Vec<Finding> {
-        let one = |named: &crate::admission::verdict::Named| Finding {
+    let findings = |all: &[portcullis_admission::verdict::Named]| -> Vec<Finding> {
+        let one = |named: &portcullis_admission::verdict::Named| Finding {
             policy: named.policy.clone(),
             field: named.finding.field.clone(),
             msg: message::clean(&named.finding.msg, 500),
             fix: named.finding.fix.clone(),
-            details: named.finding.details.as_ref().map(crate::policy::Details::json),
+            details: named.finding.details.as_ref().map(portcullis_policy::Details::json),
         };
         all.iter().map(one).collect()
     };

@@ -12,10 +12,10 @@ use super::etag::IfMatch;
 use super::page::Page;
 use super::policysets::{NO_LABELS, PlainQuery};
 use super::problem::{Code, Fault, Problem};
-use crate::access::matrix::Limit;
-use crate::store::exceptions::{self, Exception, Exempt, New};
-use crate::store::{Time, tenants};
-use crate::tenancy::resource::Pattern;
+use portcullis_access::matrix::Limit;
+use portcullis_store::exceptions::{self, Exception, Exempt, New};
+use portcullis_store::{Time, tenants};
+use portcullis_tenancy::resource::Pattern;
 
 /// The longest that an exception lasts, in milliseconds: a year and a day.
 const LONGEST: i64 = 366 * 24 * 60 * 60 * 1000;

@@ -9,7 +9,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Code, Fault, Problem};
 use super::words;
-use crate::tenancy::label;
+use portcullis_tenancy::label;
 
 /// Labels by Kubernetes' grammar, at most 64.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -22,8 +22,8 @@ use super::problem::{Code, Fault, Problem};
 use super::request_id::RequestId;
 use super::route::Manner;
 use super::{Api, Remote, dry_run, page};
-use crate::access::matrix::{Method, Rule};
-use crate::access::{Action, Denied, Identity, Role, Scope, authorize};
+use portcullis_access::matrix::{Method, Rule};
+use portcullis_access::{Action, Denied, Identity, Role, Scope, authorize};
 
 /// A request that takes longer will not be waited for; clients of the command line give up after 60 s.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -10,9 +10,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::answer::Plain;
 use super::problem::{Code, Fault, Problem};
-use crate::access::matrix::Method;
-use crate::access::{Identity, Scope};
-use crate::store::{Ledger, Tx, idempotency};
+use portcullis_access::matrix::Method;
+use portcullis_access::{Identity, Scope};
+use portcullis_store::{Ledger, Tx, idempotency};
 
 /// The header.
 pub const HEADER: HeaderName = HeaderName::from_static("idempotency-key");

@@ -15,10 +15,10 @@ use super::place::{Names, Place};
 use super::problem::{Code, Fault, Problem};
 use super::source::check::{self, For, SOURCE};
 use super::source::{self, shape};
-use crate::store::apps::{self, App, Origin, Sourced, Spec};
-use crate::store::catalog::{self, Release};
-use crate::store::{Tx, namespaces};
-use crate::tenancy::slug::check_app;
+use portcullis_store::apps::{self, App, Origin, Sourced, Spec};
+use portcullis_store::catalog::{self, Release};
+use portcullis_store::{Tx, namespaces};
+use portcullis_tenancy::slug::check_app;
 
 /// What to install.
 #[derive(Debug, Clone, Deserialize, ToSchema)]

@@ -16,10 +16,10 @@ use super::caller::Caller;
 use super::page::Page;
 use super::policysets::PlainQuery;
 use super::problem::{Code, Fault, Problem};
-use crate::policy::layers::Layers;
-use crate::policy::set::Options;
-use crate::policy::{Bundle, PolicySet, Problems, testing};
-use crate::store::bundles::{self, Files, Revision};
+use portcullis_policy::layers::Layers;
+use portcullis_policy::set::Options;
+use portcullis_policy::{Bundle, PolicySet, Problems, testing};
+use portcullis_store::bundles::{self, Files, Revision};
 
 /// A law to be taken.
 #[derive(Debug, Deserialize, ToSchema)]

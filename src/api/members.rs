@@ -12,9 +12,9 @@ use super::etag::IfMatch;
 use super::page::{self, Page, PageQuery};
 use super::problem::{Code, Fault, Problem};
 use super::subject;
-use crate::store::members::{self, Member, MemberRole};
-use crate::store::tenants::{self, Tenant};
-use crate::store::{StoreError, Tx, projects};
+use portcullis_store::members::{self, Member, MemberRole};
+use portcullis_store::tenants::{self, Tenant};
+use portcullis_store::{StoreError, Tx, projects};
 
 /// What somebody is in a tenant.
 #[derive(Debug, Clone, Deserialize, ToSchema)]

@@ -12,8 +12,8 @@ use super::answer::Answer;
 use super::caller::Caller;
 use super::problem::Problem;
 use super::route::{Part, Shape, Success};
-use crate::access::Role;
-use crate::store::identities::Standing;
+use portcullis_access::Role;
+use portcullis_store::identities::Standing;
 
 /// What is running.
 #[derive(Debug, Serialize, ToSchema)]

@@ -14,7 +14,7 @@ use utoipa::openapi::{InfoBuilder, License, OpenApi, OpenApiBuilder, PathsBuilde
 
 use super::problem::{Document, Fault};
 use super::route::{Named, Route};
-use crate::access::matrix::Method;
+use portcullis_access::matrix::Method;
 
 /// The name of the security scheme.
 const BEARER: &str = "bearer";

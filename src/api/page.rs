@@ -19,7 +19,7 @@ use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Ref, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Fault, Problem};
-use crate::tenancy::label::Selector;
+use portcullis_tenancy::label::Selector;
 
 pub use view::{Listed, Long, View};
 

@@ -1,9 +1,9 @@
 //! Where a request is: a project of a tenant on a cluster, each checked to belong to the one before it.
 
 use super::problem::Problem;
-use crate::store::Tx;
-use crate::store::projects::{self, Project};
-use crate::store::tenants::{self, Tenant};
+use portcullis_store::Tx;
+use portcullis_store::projects::{self, Project};
+use portcullis_store::tenants::{self, Tenant};
 
 /// The variables of the path, by id or slug.
 pub type Names = (String, String, String);

@@ -8,7 +8,7 @@ use super::body::{Path, Query};
 use super::caller::Caller;
 use super::page::{self, Page, PageQuery};
 use super::problem::Problem;
-use crate::store::plans::{self, Plan};
+use portcullis_store::plans::{self, Plan};
 
 /// Lists plans.
 pub async fn list(

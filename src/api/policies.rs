@@ -13,11 +13,11 @@ use super::body::{Path, Query};
 use super::caller::Caller;
 use super::page::Page;
 use super::problem::{Code, Fault, Problem};
-use crate::policy::effective::{self, Sourced};
-use crate::policy::{Policy, PolicySet};
-use crate::store::tenants::{self, Tenant};
-use crate::store::{Tx, snapshot};
-use crate::tenancy::snapshot::{Origin, PolicySet as Attached, Rule};
+use portcullis_policy::effective::{self, Sourced};
+use portcullis_policy::{Policy, PolicySet};
+use portcullis_store::tenants::{self, Tenant};
+use portcullis_store::{Tx, snapshot};
+use portcullis_tenancy::snapshot::{Origin, PolicySet as Attached, Rule};
 
 /// Whose policies are asked for.
 #[derive(Debug, Default, Deserialize, ToSchema)]

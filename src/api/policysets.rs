@@ -15,11 +15,11 @@ use super::fields;
 use super::page::{Page, Window};
 use super::policies::objections;
 use super::problem::{Code, Fault, Problem};
-use crate::access::Power;
-use crate::store::policysets::{self, Attachment, New, PolicySet};
-use crate::store::tenants::{self, Tenant};
-use crate::store::{Tx, projects};
-use crate::tenancy::snapshot::Rule;
+use portcullis_access::Power;
+use portcullis_store::policysets::{self, Attachment, New, PolicySet};
+use portcullis_store::tenants::{self, Tenant};
+use portcullis_store::{Tx, projects};
+use portcullis_tenancy::snapshot::Rule;
 
 /// A policy set.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -197,9 +197,9 @@ pub async fn catalog(
     Path(cluster): Path<String>,
 ) -> Result<Answer<Page<BuiltIn>>, Problem> {
     let mut tx = api.read(&caller).await?;
-    crate::store::clusters::get(&mut tx, &cluster).await?;
+    portcullis_store::clusters::get(&mut tx, &cluster).await?;
     let law = api.layers()?.live().load();
-    let set = |(name, set): (&String, &crate::policy::bundle::BuiltIn)| BuiltIn {
+    let set = |(name, set): (&String, &portcullis_policy::bundle::BuiltIn)| BuiltIn {
         name: name.clone(),
         description: set.description.clone(),
         rules: set.rules.clone(),
@@ -240,7 +240,7 @@ async fn checked(
         if let Some(project) = &mut place.project {
             match projects::get(tx, &tenant.id, project).await {
                 Ok(found) => *project = found.name,
-                Err(crate::store::StoreError::NotFound(_)) => faults.push(Fault::new(
+                Err(portcullis_store::StoreError::NotFound(_)) => faults.push(Fault::new(
                     format!("/attachedTo/{index}/project"),
                     format!("there is no project `{project}` in this tenant"),
                 )),

@@ -152,7 +152,7 @@ pub(super) struct Unsigned(pub(super) Problem);
 
 impl Problem {
     /// The document, with the id of the request it answers.
-    pub(in crate::api) fn document(&self, request_id: &str) -> Document {
+    pub(crate) fn document(&self, request_id: &str) -> Document {
         Document {
             r#type: format!("/docs#{}", self.code.as_str()),
             title: self.code.title().to_owned(),

@@ -17,8 +17,8 @@ use super::fields::{self, Labels, LabelsPatch};
 use super::page::{ListQuery, Page};
 use super::problem::Problem;
 use super::words;
-use crate::store::projects::{self, Amendment, New, Project};
-use crate::store::tenants;
+use portcullis_store::projects::{self, Amendment, New, Project};
+use portcullis_store::tenants;
 
 /// A new project.
 #[derive(Debug, Clone, Deserialize, ToSchema)]

@@ -11,7 +11,7 @@ use axum::response::Response;
 
 use super::front::Routed;
 use super::problem::{Code, MEDIA_TYPE, Problem, Unsigned};
-use crate::telemetry::metrics;
+use portcullis_telemetry::metrics;
 
 /// The header, both ways.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");

@@ -13,8 +13,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::Api;
 use super::problem::Code;
-use crate::access::Action;
-use crate::access::matrix::{self, Method, Rule};
+use portcullis_access::Action;
+use portcullis_access::matrix::{self, Method, Rule};
 
 /// A schema with the name it has in the document, and those it refers to.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! Every route there is, on one page.
 //!
-//! Method, path, audience and sentence of an action stand in [`crate::access::matrix`]; what is taken and answered, in the
+//! Method, path, audience and sentence of an action stand in [`portcullis_access::matrix`]; what is taken and answered, in the
 //! handler's signature. A row adds the codes that the handler may answer beside those of every route of its shape.
 
 use super::problem::Code;
@@ -29,7 +29,7 @@ use super::{
     tenants,
     tokens,
 };
-use crate::access::Action as A;
+use portcullis_access::Action as A;
 
 /// The table.
 pub fn table() -> Vec<Route> {

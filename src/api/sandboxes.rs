@@ -15,9 +15,9 @@ use super::place::{Names, Place};
 use super::problem::{Code, Problem};
 use super::turn::{Turn, no_labels};
 use super::words;
-use crate::access::Limit;
-use crate::store::quota;
-use crate::store::sandboxes::{self, Sandbox};
+use portcullis_access::Limit;
+use portcullis_store::quota;
+use portcullis_store::sandboxes::{self, Sandbox};
 
 /// A new sandbox. Its number is the ledger's to give.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]

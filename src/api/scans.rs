@@ -10,8 +10,8 @@ use super::body::{Body, Path};
 use super::caller::Caller;
 use super::page::Page;
 use super::problem::{Fault, Problem};
-use crate::store::Time;
-use crate::store::scans::{self, Scan, ScanFinding};
+use portcullis_store::Time;
+use portcullis_store::scans::{self, Scan, ScanFinding};
 
 /// A scan that was made.
 #[derive(Debug, Deserialize, ToSchema)]

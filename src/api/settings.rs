@@ -13,9 +13,9 @@ use super::etag::IfMatch;
 use super::page::Page;
 use super::problem::{Code, Fault, Problem};
 use super::schema;
-use crate::store::settings::{self, Setting};
-use crate::store::{StoreError, Tx};
-use crate::tenancy::settings::{Objection, grammar, meaning, schema_of};
+use portcullis_store::settings::{self, Setting};
+use portcullis_store::{StoreError, Tx};
+use portcullis_tenancy::settings::{Objection, grammar, meaning, schema_of};
 
 /// A value for a setting.
 #[derive(Debug, Clone, Deserialize, ToSchema)]

@@ -25,11 +25,11 @@ use super::body::Query;
 use super::caller::Caller;
 use super::problem::{Code, Problem};
 use super::route::{Named, Part, Shape, Success};
-use crate::store::mirror::{Mirror, Next, Touch, Variant};
-use crate::store::revision::{self, Change, Now, Position};
-use crate::store::snapshot::cluster::Cluster;
-use crate::store::{Stage, StoreError, snapshot};
-use crate::telemetry::gzip;
+use portcullis_store::mirror::{Mirror, Next, Touch, Variant};
+use portcullis_store::revision::{self, Change, Now, Position};
+use portcullis_store::snapshot::cluster::Cluster;
+use portcullis_store::{Stage, StoreError, snapshot};
+use portcullis_telemetry::gzip;
 
 /// How long a gate is kept waiting when nothing changes, in seconds.
 const PATIENCE: u16 = 30;

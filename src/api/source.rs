@@ -25,7 +25,7 @@ pub use shape::Source;
 use serde_json::Value;
 
 use super::problem::Fault;
-use crate::tenancy::source::SourceKind;
+use portcullis_tenancy::source::SourceKind;
 
 /// Nesting of what an author writes freely (`values`, `manifest`, `parameters`, components): deeper than any chart goes,
 /// and far from what a reader's stack could mind.

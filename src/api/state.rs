@@ -10,14 +10,14 @@ use super::problem::{Code, Problem};
 use super::route::Route;
 use super::schema::Schemas;
 use super::{Api, ApiError, Inner, Parts, docs, openapi};
-use crate::access::Identity;
-use crate::access::matrix::Rule;
-use crate::admission::Gate;
-use crate::policy::layers::Layers;
-use crate::store::audit::Denial;
-use crate::store::mirror::Mirror;
-use crate::store::seal::MasterKey;
-use crate::store::{Ledger, Tx};
+use portcullis_access::Identity;
+use portcullis_access::matrix::Rule;
+use portcullis_admission::Gate;
+use portcullis_policy::layers::Layers;
+use portcullis_store::audit::Denial;
+use portcullis_store::mirror::Mirror;
+use portcullis_store::seal::MasterKey;
+use portcullis_store::{Ledger, Tx};
 
 impl Api {
     pub(super) fn new(parts: Parts, routes: &[Route]) -> Result<Self, ApiError> {

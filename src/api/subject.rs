@@ -2,8 +2,8 @@
 
 use super::Api;
 use super::problem::Fault;
-use crate::access::identity::PROCESS_ISSUER;
-use crate::access::subject;
+use portcullis_access::identity::PROCESS_ISSUER;
+use portcullis_access::subject;
 
 /// A subject as the ledger keeps it, or what is wrong with it.
 ///

@@ -24,9 +24,9 @@ use super::fields;
 use super::page::{Page, Window};
 use super::problem::{Code, Fault, Problem};
 use super::subject;
-use crate::access::Limit;
-use crate::store::tenants::{self, Amendment, New, Tenant};
-use crate::store::{StoreError, settings};
+use portcullis_access::Limit;
+use portcullis_store::tenants::{self, Amendment, New, Tenant};
+use portcullis_store::{StoreError, settings};
 
 /// The query of a list of tenants.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]

@@ -12,11 +12,11 @@ use super::caller::Caller;
 use super::page::{self, Page, PageQuery};
 use super::problem::{Code, Fault, Problem};
 use super::{subject, words};
-use crate::access::mint::{self, Grant, Membership, MintError, Wish};
-use crate::access::token::{IssueError, LIFETIME_SECONDS_MAX, now};
-use crate::access::{Clusters, Contradiction, Limit, Role, TenantRef};
-use crate::store::tokens::{self, Minted};
-use crate::store::{Entry, StoreError, Time, Tx, clusters, identities, tenants};
+use portcullis_access::mint::{self, Grant, Membership, MintError, Wish};
+use portcullis_access::token::{IssueError, LIFETIME_SECONDS_MAX, now};
+use portcullis_access::{Clusters, Contradiction, Limit, Role, TenantRef};
+use portcullis_store::tokens::{self, Minted};
+use portcullis_store::{Entry, StoreError, Time, Tx, clusters, identities, tenants};
 
 /// A token that somebody is to have.
 #[derive(Debug, Deserialize, ToSchema)]

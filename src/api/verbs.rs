@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::http::uri::PathAndQuery;
 use axum::http::{Method, Uri};
 
-use crate::access::matrix::{RULES, Rule};
+use portcullis_access::matrix::{RULES, Rule};
 
 /// Begins a segment that is a verb.
 const MARK: &str = "/~";

@@ -7,7 +7,7 @@ use serde_json::json;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 
-use crate::tenancy::{label, quantity, slug};
+use portcullis_tenancy::{label, quantity, slug};
 
 /// Longest name for people, in characters.
 pub const DISPLAY_NAME_MAX: usize = 100;
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_refusal_is_in_words() {
         let schema = serde_json::to_value(tenant_slug()).unwrap();
-        let faults = crate::api::schema::faults_of(&schema, &json!("Acme"), "/name").unwrap();
+        let faults = crate::schema::faults_of(&schema, &json!("Acme"), "/name").unwrap();
         assert_eq!((faults.len(), faults[0].detail.as_str()), (1, format!("is not {TENANT_WORDS}").as_str()));
     }
 

@@ -5,9 +5,9 @@ use clap::Subcommand;
 use super::database::{Database, block_on};
 use super::output::{BAD, GOOD, TextOrJson};
 use super::{Exit, output};
-use crate::access::{Action, Identity, authorize};
-use crate::store::audit::{self, Chain, Report};
-use crate::store::{Ledger, Options};
+use portcullis_access::{Action, Identity, authorize};
+use portcullis_store::audit::{self, Chain, Report};
+use portcullis_store::{Ledger, Options};
 
 const EXAMPLES: &str = "\
 Examples:

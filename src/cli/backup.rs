@@ -10,9 +10,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::database::{Database, block_on};
 use super::{Exit, output};
-use crate::store::backup::Summary;
-use crate::store::seal::MasterKey;
-use crate::store::{Ledger, Options};
+use portcullis_store::backup::Summary;
+use portcullis_store::seal::MasterKey;
+use portcullis_store::{Ledger, Options};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -16,7 +16,7 @@ use ureq::http::Method;
 
 use super::ledger::{ApiArgs, path, run as with, show};
 use super::{Exit, output};
-use crate::access::signature;
+use portcullis_access::signature;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -117,6 +117,6 @@ fn key(file: &Path) -> anyhow::Result<Exit> {
 }
 
 /// The body of `POST /api/v1/breakglass`.
-fn body(document: &crate::tenancy::breakglass::Document, signature: &str) -> Json {
+fn body(document: &portcullis_tenancy::breakglass::Document, signature: &str) -> Json {
     serde_json::json!({ "document": document, "signature": signature })
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::bail;
 
 use super::{Exit, output};
-use crate::certs::develop::{Authority, Use};
+use portcullis_certs::develop::{Authority, Use};
 
 const EXAMPLES: &str = "\
 Examples:

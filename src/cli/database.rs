@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::store::{Kind, default_url};
+use portcullis_store::{Kind, default_url};
 
 /// Where the ledger is.
 #[derive(Debug, clap::Args)]

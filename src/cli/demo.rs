@@ -13,12 +13,12 @@ use anyhow::{Context as _, bail};
 
 use self::caller::Caller;
 use super::Exit;
-use crate::admission::cases;
-use crate::certs::develop::{Authority, Use};
-use crate::policy::source::embedded;
+use portcullis_admission::cases;
+use portcullis_certs::develop::{Authority, Use};
+use portcullis_policy::source::embedded;
 
 /// The world, the people and the writes of the demo. World and people are those of the test cases.
-const WORLD: &str = include_str!("../../tests/cases/world.yaml");
+use portcullis_tenancy::example::DOCUMENT as WORLD;
 const PEOPLE: &str = include_str!("../../tests/cases/people.yaml");
 const WRITES: &str = include_str!("demo/writes.yaml");
 

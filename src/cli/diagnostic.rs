@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::output::{BAD, PLACE, STRONG};
-use crate::policy::Problem;
+use portcullis_policy::Problem;
 
 /// One problem. `shown` is the file as the reader can open it, `source` its text where it could be read.
 pub fn render(problem: &Problem, shown: &str, source: Option<&str>) -> String {

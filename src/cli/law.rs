@@ -8,17 +8,17 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 
 use super::{diagnostic, output};
-use crate::admission::review::DecodeError;
-use crate::admission::validate;
-use crate::admission::wanted::wanted;
-use crate::admission::{self, Endpoint, Facts, Review, Verdict, World, cases};
-use crate::policy::set::Options;
-use crate::policy::source::{dir, embedded};
-use crate::policy::{Budget, Bundle, Mode, PolicySet, Problems};
-use crate::tenancy::snapshot::Snapshot;
+use portcullis_admission::review::DecodeError;
+use portcullis_admission::validate;
+use portcullis_admission::wanted::wanted;
+use portcullis_admission::{Endpoint, Facts, Review, Verdict, World, cases};
+use portcullis_policy::set::Options;
+use portcullis_policy::source::{dir, embedded};
+use portcullis_policy::{Budget, Bundle, Mode, PolicySet, Problems};
+use portcullis_tenancy::snapshot::Snapshot;
 
 /// The example world, in which the embedded library's cases are told.
-pub const WORLD: &str = include_str!("../../tests/cases/world.yaml");
+pub const WORLD: &str = portcullis_tenancy::example::DOCUMENT;
 /// Its cast by short names.
 pub const PEOPLE: &str = include_str!("../../tests/cases/people.yaml");
 
@@ -113,7 +113,7 @@ pub fn world(file: Option<&Path>) -> anyhow::Result<World> {
             let bytes = std::fs::read(path).with_context(|| format!("--tenancy `{}`", path.display()))?;
             Snapshot::parse(&path.display().to_string(), &bytes)?
         }
-        None => Snapshot::parse("world.yaml", WORLD.as_bytes())?,
+        None => portcullis_tenancy::example::snapshot()?,
     };
     Ok(World::new(Arc::new(snapshot)))
 }
@@ -146,7 +146,10 @@ pub struct Moment {
 impl Moment {
     /// This one.
     pub fn present() -> Self {
-        Self { decision_id: admission::gate::decision_id(), now: format!("{:.3}", jiff::Timestamp::now()) }
+        Self {
+            decision_id: portcullis_admission::gate::decision_id(),
+            now: format!("{:.3}", jiff::Timestamp::now()),
+        }
     }
 }
 
@@ -192,12 +195,12 @@ impl Judge {
     /// The bytes are no review; the webhook answers 400.
     pub fn judge(&self, body: &Bytes, endpoint: Endpoint, moment: &Moment) -> Result<Judged, DecodeError> {
         let started = Instant::now();
-        let review = admission::review::decode(body.clone(), endpoint, &|header| {
+        let review = portcullis_admission::review::decode(body.clone(), endpoint, &|header| {
             wanted(&self.law, &self.world, header)
         })?;
         let facts = Facts::gather(&self.world, &review, moment.decision_id.clone(), moment.now.clone());
         let (verdict, facts) = match facts {
-            Ok(facts) => (admission::decide(&self.law, &facts, &review, self.budget), Some(facts)),
+            Ok(facts) => (portcullis_admission::decide(&self.law, &facts, &review, self.budget), Some(facts)),
             Err(error) => {
                 let message = format!("the object cannot be judged: {error}");
                 (Verdict::failed(&review, moment.decision_id.clone(), "shape", message), None)

@@ -12,12 +12,12 @@ use serde_json::Value;
 
 use self::cluster::How;
 use super::{Exit, output, yaml};
-use crate::cluster::ClusterArgs;
-use crate::policy::registration::{self, Client, Configuration, Drift, Hook, Settings};
-use crate::policy::set::Options;
-use crate::policy::source::Source;
-use crate::policy::{PolicySet, Problem};
-use crate::tenancy::snapshot::{self, Snapshot};
+use portcullis_cluster::ClusterArgs;
+use portcullis_policy::registration::{self, Client, Configuration, Drift, Hook, Settings};
+use portcullis_policy::set::Options;
+use portcullis_policy::source::Source;
+use portcullis_policy::{PolicySet, Problem};
+use portcullis_tenancy::snapshot::{self, Snapshot};
 
 const EXAMPLES: &str = "\
 Examples:

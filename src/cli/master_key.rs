@@ -8,10 +8,10 @@ use serde_json::json;
 use super::database::{Database, block_on};
 use super::output::TextOrJson;
 use super::{Exit, output};
-use crate::access::{Action, Identity, authorize};
-use crate::store::rekey::{self, Rotated};
-use crate::store::seal::MasterKey;
-use crate::store::{Ledger, Options};
+use portcullis_access::{Action, Identity, authorize};
+use portcullis_store::rekey::{self, Rotated};
+use portcullis_store::seal::MasterKey;
+use portcullis_store::{Ledger, Options};
 
 const EXAMPLES: &str = "\
 Examples:

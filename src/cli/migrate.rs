@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::database::{Database, block_on, called};
 use super::{Exit, output};
-use crate::store::migrate::{self, Migration};
-use crate::store::{Ledger, Options};
+use portcullis_store::migrate::{self, Migration};
+use portcullis_store::{Ledger, Options};
 
 const EXAMPLES: &str = "\
 Examples:

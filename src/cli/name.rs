@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::{Exit, output};
-use crate::tenancy::name;
+use portcullis_tenancy::name;
 
 const EXAMPLES: &str = "\
 Examples:

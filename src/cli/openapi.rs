@@ -1,7 +1,7 @@
 //! `portcullis openapi`: the API's document, as `/openapi.json` serves it.
 
 use super::{Exit, output};
-use crate::api::{openapi, routes};
+use portcullis_api::{openapi, routes};
 
 const EXAMPLES: &str = "\
 Examples:

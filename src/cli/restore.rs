@@ -8,10 +8,10 @@ use anyhow::Context as _;
 use super::backup::{Bar, told};
 use super::database::{Database, block_on};
 use super::{Exit, output};
-use crate::access::{Action, Identity, authorize};
-use crate::store::backup::{Restore, Restored, check};
-use crate::store::seal::MasterKey;
-use crate::store::{Ledger, Options, revision};
+use portcullis_access::{Action, Identity, authorize};
+use portcullis_store::backup::{Restore, Restored, check};
+use portcullis_store::seal::MasterKey;
+use portcullis_store::{Ledger, Options, revision};
 
 const EXAMPLES: &str = "\
 Examples:

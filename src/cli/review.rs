@@ -17,13 +17,13 @@ use clap::ValueEnum;
 use self::ask::Door;
 use self::report::Report;
 use super::{Exit, law, output};
-use crate::admission::World;
-use crate::admission::ask::request::{self, Request};
-use crate::admission::ask::{Document, kinds};
-use crate::admission::cases::{People, Person};
-use crate::policy::Operation;
-use crate::policy::set::Options;
-use crate::tenancy::resource::Pattern;
+use portcullis_admission::World;
+use portcullis_admission::ask::request::{self, Request};
+use portcullis_admission::ask::{Document, kinds};
+use portcullis_admission::cases::{People, Person};
+use portcullis_policy::Operation;
+use portcullis_policy::set::Options;
+use portcullis_tenancy::resource::Pattern;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -202,7 +202,7 @@ pub fn world(args: &LawArgs, elsewhere: bool) -> anyhow::Result<World> {
 ///
 /// # Errors
 /// It does not load.
-pub fn policies(args: &LawArgs) -> anyhow::Result<crate::policy::PolicySet> {
+pub fn policies(args: &LawArgs) -> anyhow::Result<portcullis_policy::PolicySet> {
     let files = law::Files::read(args.policies.as_deref())?;
     let set = files.compile(Options { full_input: args.full_input, ..Options::default() })?;
     if args.policies.is_none() {

@@ -26,7 +26,7 @@ use self::source::{Emit, Files, PassedOver, Piece, Place};
 use self::tally::Tally;
 use super::ledger::client::Client;
 use super::{Exit, output};
-use crate::cluster::ClusterArgs;
+use portcullis_cluster::ClusterArgs;
 
 /// The source of what comes from a cluster.
 pub const CLUSTER: &str = "cluster";

@@ -36,17 +36,17 @@ use self::gate::{LawArgs, Which};
 use self::law::Origin;
 use self::roles::{Plan, Role, Source, SourceArgs};
 use super::Exit;
-use crate::access::{AccessArgs, Issuers};
-use crate::admission::Gate;
-use crate::lifecycle::drain::{Conductor, Signals};
-use crate::lifecycle::ready::Readiness;
-use crate::lifecycle::tasks::Tasks;
-use crate::policy::layers::Layers;
-use crate::server::{Pages, ServerArgs};
-use crate::store::mirror::Mirror;
-use crate::store::reaper;
-use crate::telemetry::decisions::DecisionLog;
-use crate::telemetry::{self, TelemetryArgs, metrics};
+use portcullis_access::{AccessArgs, Issuers};
+use portcullis_admission::Gate;
+use portcullis_lifecycle::drain::{Conductor, Signals};
+use portcullis_lifecycle::ready::Readiness;
+use portcullis_lifecycle::tasks::Tasks;
+use portcullis_policy::layers::Layers;
+use portcullis_server::{Pages, ServerArgs};
+use portcullis_store::mirror::Mirror;
+use portcullis_store::reaper;
+use portcullis_telemetry::decisions::DecisionLog;
+use portcullis_telemetry::{TelemetryArgs, metrics};
 
 /// Flags of `serve`.
 #[derive(Debug, clap::Args)]
@@ -93,7 +93,7 @@ pub struct Args {
 /// # Errors
 /// A flag, a file or a port that is no good, before anything is announced; or a task that died.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    telemetry::log::init(&args.telemetry.log)?;
+    portcullis_telemetry::log::init(&args.telemetry.log)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.enable_all().thread_name("portcullis").build()?;
     let done = runtime.block_on(serve(args));

@@ -16,8 +16,8 @@ pub use own::own;
 
 use super::ledger::{ApiArgs, path, run as with, show as show_list};
 use super::{Exit, output};
-use crate::access::keys::{Keys, default_dir};
-use crate::access::token::{AUDIENCE, ISSUER, Names, Tokens};
+use portcullis_access::keys::{Keys, default_dir};
+use portcullis_access::token::{AUDIENCE, ISSUER, Names, Tokens};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -28,9 +28,9 @@ use self::turn::{Keeper, Outcome};
 use super::client::Cluster;
 use super::error::Need;
 use super::follow::{Followed, News};
-use crate::certs::managed::{Order, Trust};
-use crate::certs::pair::Pair;
-use crate::lifecycle::ready::Condition;
+use portcullis_certs::managed::{Order, Trust};
+use portcullis_certs::pair::Pair;
+use portcullis_lifecycle::ready::Condition;
 
 /// How often the Secret is looked at although nobody told of a change, and what is due is looked for.
 const POLL: Duration = Duration::from_secs(30);

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::view::{Namespaces, View};
-use crate::telemetry::metrics;
-use crate::tenancy::snapshot::Snapshot;
+use portcullis_telemetry::metrics;
+use portcullis_tenancy::snapshot::Snapshot;
 
 /// Between two looks. What is the same in two of them is told: a namespace is in one of both first.
 const LOOK: Duration = Duration::from_secs(3);

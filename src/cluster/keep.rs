@@ -16,8 +16,8 @@ use super::error::{ClusterError, Need};
 use super::follow::{Followed, News};
 use super::registration::{self, GROUP, How};
 use super::touch::Touch;
-use crate::lifecycle::ready::Condition;
-use crate::telemetry::metrics;
+use portcullis_lifecycle::ready::Condition;
+use portcullis_telemetry::metrics;
 
 /// Who owns `caBundle`, and nothing else.
 const MANAGER: &str = "portcullis-ca";

@@ -21,9 +21,9 @@ use self::registered::{Client, Registered};
 use super::certificates::Bundle;
 use super::client::Cluster;
 use super::error::{ClusterError, Need};
-use crate::certs::managed::Trust;
-use crate::lifecycle::ready::Condition;
-use crate::telemetry::metrics;
+use portcullis_certs::managed::Trust;
+use portcullis_lifecycle::ready::Condition;
+use portcullis_telemetry::metrics;
 
 /// Who has just changed something looks again after this, when others have had a moment to follow.
 const SETTLE: Duration = Duration::from_millis(500);

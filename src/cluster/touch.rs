@@ -8,8 +8,8 @@ use jiff::{Timestamp, Unit};
 use tokio_util::sync::CancellationToken;
 
 use super::follow::News;
-use crate::lifecycle::ready::Condition;
-use crate::telemetry::metrics;
+use portcullis_lifecycle::ready::Condition;
+use portcullis_telemetry::metrics;
 
 /// How long the process waits with being ready for the first list, so that a new replica knows what the others know.
 const FIRST: Duration = Duration::from_secs(3);

@@ -14,8 +14,8 @@ use super::client::Cluster;
 use super::error::Need;
 use super::follow::{Followed, News};
 use super::touch::Touch;
-use crate::telemetry::metrics;
-use crate::tenancy::snapshot::Map;
+use portcullis_telemetry::metrics;
+use portcullis_tenancy::snapshot::Map;
 
 /// Annotations that nobody judges by and that hold whole objects.
 const NOT_KEPT: &[&str] = &["kubectl.kubernetes.io/last-applied-configuration"];

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
 use super::problem::{Problem, Problems};
-use crate::tenancy::snapshot::Rule;
+use portcullis_tenancy::snapshot::Rule;
 
 /// A file of text, mostly Rego. A module is 2,000,000 bytes at most, which is far beyond what a person writes.
 #[derive(Debug, Clone, PartialEq, Eq)]

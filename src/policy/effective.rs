@@ -13,7 +13,7 @@ use super::combine::Combine;
 use super::engine::Value;
 use super::manifest::{Manifest, Mode};
 use super::set::PolicySet;
-use crate::tenancy::snapshot::{Origin, PolicySet as Attached, Rule};
+use portcullis_tenancy::snapshot::{Origin, PolicySet as Attached, Rule};
 
 /// Tenants and projects whose law is remembered; beyond it the memory is emptied.
 const KNOWN_MAX: usize = 4096;

@@ -14,7 +14,7 @@ use super::bundle::Module;
 use super::engine::analysis;
 use super::live::Reload;
 use super::{Bundle, Live, Manifest, Problem, Problems, metadata};
-use crate::tenancy::snapshot::Rule;
+use portcullis_tenancy::snapshot::Rule;
 
 /// The layers of the law in force; cheap to clone. A new one of either compiles both aside and swaps, or is refused.
 #[derive(Clone)]

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use super::set::Options;
 use super::source::kept::Kept;
 use super::{Bundle, PolicySet, Problems};
-use crate::telemetry::metrics;
+use portcullis_telemetry::metrics;
 
 /// A handle on the law in force; cheap to clone.
 #[derive(Clone)]

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::tenancy::resource::Pattern;
-use crate::tenancy::snapshot::Kind;
+use portcullis_tenancy::resource::Pattern;
+use portcullis_tenancy::snapshot::Kind;
 
 /// Everything but the rules themselves.
 #[derive(Debug, Clone)]

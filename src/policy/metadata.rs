@@ -11,8 +11,8 @@ pub use self::below::below;
 use super::combine::Combine;
 use super::manifest::{Manifest, Match, Mode, OnError, Operation, Severity};
 use super::problem::{Problem, Problems};
-use crate::tenancy::resource::Pattern;
-use crate::tenancy::snapshot::Kind;
+use portcullis_tenancy::resource::Pattern;
+use portcullis_tenancy::snapshot::Kind;
 
 /// Longest budget an author may give one evaluation; the validating call as a whole has three seconds.
 const BUDGET_US_MAX: u64 = 500_000;

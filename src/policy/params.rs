@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::manifest::Mode;
 use super::problem::Problem;
-use crate::tenancy::snapshot::Kind;
+use portcullis_tenancy::snapshot::Kind;
 
 /// Entries of one list among parameters. A policy goes over a list for each object, image or label of a review, so that
 /// a longer one would spend its budget.

@@ -20,7 +20,7 @@ pub use render::{Configuration, NAME, configurations};
 pub use settings::{Client, Settings, SettingsError};
 
 use super::manifest::Operation;
-use crate::tenancy::snapshot::Kind;
+use portcullis_tenancy::snapshot::Kind;
 
 /// Which configuration an entry stands in, and so which path is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,8 +9,8 @@ use quick_cache::sync::Cache;
 
 use super::engine::reads::Reads;
 use super::manifest::{Match, Operation};
-use crate::tenancy::resource::Pattern;
-use crate::tenancy::snapshot::Kind;
+use portcullis_tenancy::resource::Pattern;
+use portcullis_tenancy::snapshot::Kind;
 
 /// What a policy's `match` is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

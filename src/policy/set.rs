@@ -18,8 +18,8 @@ use super::params::Modes;
 use super::problem::Problems;
 use super::select::{Index, Plan, Plans, Query};
 use super::verdicts::VerdictCache;
-use crate::telemetry::metrics::PolicyMetrics;
-use crate::tenancy::snapshot::Kind;
+use portcullis_telemetry::metrics::PolicyMetrics;
+use portcullis_tenancy::snapshot::Kind;
 
 pub(crate) use lint::DATA_ROOTS;
 pub use lint::input_names;
@@ -45,7 +45,7 @@ pub struct Policy {
     /// Its counters.
     pub metrics: PolicyMetrics,
     /// When its patch was last asked for again on its own result.
-    pub(crate) asked_again: Paced,
+    pub asked_again: Paced,
     compiled: Arc<Compiled>,
     modes: Modes,
     key: String,
@@ -53,11 +53,11 @@ pub struct Policy {
 
 /// When something was last done, in milliseconds since the process began; what is done for the first time is due.
 #[derive(Debug, Default)]
-pub(crate) struct Paced(AtomicU64);
+pub struct Paced(AtomicU64);
 
 impl Paced {
     /// Whether it is due again, `pause_ms` after the last time; of several threads one is told so.
-    pub(crate) fn due(&self, now_ms: u64, pause_ms: u64) -> bool {
+    pub fn due(&self, now_ms: u64, pause_ms: u64) -> bool {
         let last = self.0.load(Ordering::Relaxed);
         let due = last == 0 || now_ms.saturating_sub(last) >= pause_ms;
         due && self.0.compare_exchange(last, now_ms.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok()

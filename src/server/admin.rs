@@ -13,8 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::Service;
 
 use super::limits::plain;
-use crate::lifecycle::ready::Readiness;
-use crate::telemetry::gzip;
+use portcullis_lifecycle::ready::Readiness;
+use portcullis_telemetry::gzip;
 
 /// Pages of `/metrics` that are made or read at once: two Prometheus servers and two people. With 4,096 policies a page is
 /// 4 MiB, and a reader who does not read keeps it until the connection is closed.

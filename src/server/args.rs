@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::units::{ByteSize, Span};
-use crate::lifecycle::drain;
+use portcullis_lifecycle::drain;
 
 /// How the gate listens.
 #[derive(Debug, Clone, Args)]

@@ -22,8 +22,8 @@ use super::args::Timeouts;
 use super::limits::{BodyLimits, Caller, Inflight, Rejection, plain, read_body};
 use super::pulse::{Open, Phase, Pulse, Watched, Watcher};
 use super::sending;
-use crate::lifecycle::drain::Drain;
-use crate::telemetry::metrics;
+use portcullis_lifecycle::drain::Drain;
+use portcullis_telemetry::metrics;
 
 /// The head of an HTTP/1.1 request, and the largest piece of a body. kube-apiserver's heads are below 1 KiB.
 const HTTP1_BUFFER: usize = 16 * 1024;

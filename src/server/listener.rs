@@ -17,7 +17,7 @@ use super::connection::{self, House, Peer};
 use super::handshake::{self, Greeting};
 use super::limits::{Caller, Callers};
 use super::tls::Acceptor;
-use crate::telemetry::metrics;
+use portcullis_telemetry::metrics;
 
 /// After an accept that failed for want of files or memory: at once again would be a busy loop, and other
 /// connections have to end first.

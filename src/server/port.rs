@@ -18,10 +18,10 @@ use super::tls::clients::Clients;
 use super::tls::keeper::{self, Checked, Keeper};
 use super::tls::{Acceptor, Keys};
 use super::{ServerError, TASK_GRACE, listen};
-use crate::certs::pair::PairFiles;
-use crate::lifecycle::drain::Drain;
-use crate::lifecycle::ready::Readiness;
-use crate::lifecycle::tasks::Tasks;
+use portcullis_certs::pair::PairFiles;
+use portcullis_lifecycle::drain::Drain;
+use portcullis_lifecycle::ready::Readiness;
+use portcullis_lifecycle::tasks::Tasks;
 
 /// What a port is opened with.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use hyper::body::{Body as _, Frame, SizeHint};
 
 use super::limits::{Caller, Untaken};
 use super::pulse::{Pulse, Unsent};
-use crate::telemetry::metrics;
+use portcullis_telemetry::metrics;
 
 /// Counts an answer until it is sent: with its windows closed, a caller could have any number of them kept. Over HTTP/1.1 a
 /// connection has one at a time.

@@ -18,8 +18,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use self::clients::Clients;
-use crate::certs::pair::Pair;
-use crate::telemetry::metrics;
+use portcullis_certs::pair::Pair;
+use portcullis_telemetry::metrics;
 
 /// The certificate and key that are served now.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use self::row::Row;
 use super::error::StoreError;
 use super::projects::Project;
 use super::{Tx, is_id};
-use crate::tenancy::source::SourceKind;
+use portcullis_tenancy::source::SourceKind;
 
 /// What an app is made of: what a revision keeps.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,7 +11,7 @@ use super::error::StoreError;
 use super::revision::parse;
 use super::select::Select;
 use super::{Part, Time, Tx, new_id};
-use crate::access::Power;
+use portcullis_access::Power;
 
 /// An exception.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

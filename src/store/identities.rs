@@ -4,7 +4,7 @@ use sqlx::Row as _;
 
 use super::select::Select;
 use super::{Entry, StoreError, Tx, is_id};
-use crate::access::{Role, TenantRef};
+use portcullis_access::{Role, TenantRef};
 
 /// A membership, as far as it says who somebody is.
 #[derive(Debug, Clone, PartialEq, Eq)]

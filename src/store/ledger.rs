@@ -11,7 +11,7 @@ use super::migrate::{self, Migration};
 use super::reader::Reader;
 use super::revision;
 use super::tx::Tx;
-use crate::access::Scope;
+use portcullis_access::Scope;
 
 /// A ledger that is open: a pool, and the newest revision that was heard of. Cheap to clone.
 #[derive(Debug, Clone)]

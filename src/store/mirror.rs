@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::revision::{Change, Now, Position};
-use crate::telemetry::metrics;
+use portcullis_telemetry::metrics;
 
 /// Changes that are remembered; a gate that is further behind takes the whole.
 const CHANGES_MAX: usize = 1024;

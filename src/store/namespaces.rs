@@ -5,7 +5,7 @@ use super::error::StoreError;
 use super::projects::Project;
 use super::tenants::Tenant;
 use super::{Part, Tx, document, released};
-use crate::tenancy::name::{self, NameError};
+use portcullis_tenancy::name::{self, NameError};
 
 /// Whose namespace it is, by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

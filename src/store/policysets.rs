@@ -11,8 +11,8 @@ use super::error::StoreError;
 use super::revision::parse;
 use super::tenants::Tenant;
 use super::{Part, Time, Tx, new_id};
-use crate::access::Power;
-use crate::tenancy::snapshot::Rule;
+use portcullis_access::Power;
+use portcullis_tenancy::snapshot::Rule;
 
 /// A policy set.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

@@ -15,7 +15,7 @@ use super::audit::Entry;
 use super::error::StoreError;
 use super::tenants::Tenant;
 use super::{Part, Tx, is_id, new_id, released};
-use crate::access::Power;
+use portcullis_access::Power;
 
 /// What a project is made of; every field was checked against its grammar.
 #[derive(Debug, Clone, PartialEq, Default)]

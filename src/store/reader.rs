@@ -12,7 +12,7 @@ use super::db::Database;
 use super::error::StoreError;
 use super::revision::{self, Follows, Now};
 use super::snapshot;
-use crate::tenancy::snapshot::{Held, LENGTH_MAX, Snapshot, SnapshotError, bytes_of};
+use portcullis_tenancy::snapshot::{Held, LENGTH_MAX, Snapshot, SnapshotError, bytes_of};
 
 /// A refusal makes it look whether the ledger holds what no commit of this program has written, but only so often: reading
 /// the whole while the ledger's row is held costs everybody who writes.
@@ -213,10 +213,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::tenancy::snapshot::tests::world;
+    use portcullis_tenancy::example;
 
     fn current(length: usize) -> Current {
-        Current { snapshot: Arc::new(world()), held: Arc::default(), length }
+        Current { snapshot: Arc::new(example::snapshot().unwrap()), held: Arc::default(), length }
     }
 
     fn plan(name: &str) -> Value {
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn document_is_measured_only_where_its_length_is_in_doubt() {
-        let exact = bytes_of(&world());
+        let exact = bytes_of(&example::snapshot().unwrap());
         let before = current(exact);
         let next = before.apply(&plan("x"), 99, None).unwrap().unwrap();
         let bound = next.length;
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn commit_beyond_what_readers_take_is_refused_and_one_that_shortens_is_not() {
-        let exact = bytes_of(&world());
+        let exact = bytes_of(&example::snapshot().unwrap());
         let before = current(exact);
         let longer = before.apply(&plan(&"x".repeat(60)), 99, None).unwrap().unwrap();
         let error = longer.clone().fits(&before, exact).unwrap_err().to_string();

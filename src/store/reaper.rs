@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::StoreError;
 use super::sandboxes::{self, Sandbox};
 use super::{Ledger, breakglass, exceptions, projects, tenants};
-use crate::access::{Action, Denied, Identity, Scope, authorize};
+use portcullis_access::{Action, Denied, Identity, Scope, authorize};
 
 /// How often it is looked for what has expired.
 const ROUND: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@ use super::audit::Entry;
 use super::error::StoreError;
 use super::ledger::Ledger;
 use super::seal::{MasterKey, Sealed};
-use crate::access::Scope;
+use portcullis_access::Scope;
 
 /// Rows of one transaction: a value has half a megabyte at most.
 const PAGE: i64 = 20;

@@ -11,7 +11,7 @@ use super::error::StoreError;
 use super::part::Part;
 use super::tx::Tx;
 use super::{Time, settings};
-use crate::tenancy::settings::NAME_REUSE;
+use portcullis_tenancy::settings::NAME_REUSE;
 
 /// The cluster of what belonged to no tenant, and was in the document of every cluster.
 const EVERYWHERE: &str = "";

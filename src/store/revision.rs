@@ -18,7 +18,7 @@ use super::part::Part;
 use super::reader::{Current, Reader};
 use super::snapshot;
 use super::tx::Tx;
-use crate::tenancy::snapshot::Snapshot;
+use portcullis_tenancy::snapshot::Snapshot;
 
 /// The channel of PostgreSQL on which every commit that changes the snapshot says its revision.
 pub const CHANNEL: &str = "portcullis_ledger";

@@ -14,8 +14,8 @@ use super::namespaces::{self, Owner};
 use super::projects::Project;
 use super::tenants::Tenant;
 use super::{Part, Tx, released, settings};
-use crate::tenancy::name;
-use crate::tenancy::settings::SANDBOXES;
+use portcullis_tenancy::name;
+use portcullis_tenancy::settings::SANDBOXES;
 
 /// Sandboxes of a project in order of ids, after one of them.
 pub async fn list(

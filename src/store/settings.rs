@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 
 use super::audit::Entry as Deed;
 use super::{Part, StoreError, Time, Tx, document as read, new_id};
-use crate::tenancy::Entry;
-use crate::tenancy::settings::{self, Bystander, KEYS, OWN_KEYS};
+use portcullis_tenancy::Entry;
+use portcullis_tenancy::settings::{self, Bystander, KEYS, OWN_KEYS};
 
 /// A setting.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

@@ -21,8 +21,8 @@ use super::error::StoreError;
 use super::part::Part;
 use super::revision::Now;
 use super::tx::Tx;
-use crate::tenancy::snapshot::{FORMAT_VERSION, PolicySet, Section};
 use document::Document;
+use portcullis_tenancy::snapshot::{FORMAT_VERSION, PolicySet, Section};
 
 pub use down::{FORMAT_MIN, render_down, render_text_down};
 

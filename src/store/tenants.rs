@@ -23,9 +23,9 @@ use std::collections::BTreeMap;
 use super::error::StoreError;
 use super::select::Select;
 use super::{Tx, clusters, is_id};
-use crate::access::matrix::{self, Method};
-use crate::tenancy::registries;
-use crate::tenancy::{Entry, snapshot};
+use portcullis_access::matrix::{self, Method};
+use portcullis_tenancy::registries;
+use portcullis_tenancy::{Entry, snapshot};
 
 /// What a conflict is called when a suspended tenant's own people would change something.
 pub const SUSPENDED: &str = "tenant.suspended";

@@ -14,7 +14,7 @@ use super::part::Part;
 use super::reader::Reader;
 use super::released::{self, Released};
 use super::revision::{self, Base};
-use crate::access::Scope;
+use portcullis_access::Scope;
 
 /// A transaction that belongs to a scope. Dropped without [`Tx::commit`] it leaves nothing behind.
 ///

@@ -199,4 +199,4 @@ impl Snapshot {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -23,7 +23,7 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// Whether `text` is a UUID as the ledger writes it: lower case, hyphens at 8, 13, 18 and 23. Labels are compared as
 /// text, so a second spelling of the same id would be another id.
-pub(crate) fn is_uuid(text: &str) -> bool {
+pub fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
             8 | 13 | 18 | 23 => byte == b'-',

@@ -3,7 +3,7 @@
 mod issuer; // an OpenID provider over HTTPS
 
 use crate::support::root;
-use portcullis::access::matrix;
+use portcullis_access::matrix;
 
 const BEGIN: &str = "<!-- matrix -->\n";
 const END: &str = "<!-- /matrix -->";

@@ -1,6 +1,6 @@
 //! Every case through two doors: the library, and the running binary over TLS.
 
-use portcullis::admission::cases::{Answer, Case};
+use portcullis_admission::cases::{Answer, Case};
 
 use crate::support::{Gate, Options, answer, cases, law, root, world};
 

@@ -6,10 +6,10 @@ mod controllers;
 mod disclosure;
 pub mod generate;
 
-use portcullis::admission::{Endpoint, Facts, Verdict, World, decide, review, wanted};
-use portcullis::policy::set::Options;
-use portcullis::policy::source::embedded;
-use portcullis::policy::{Bundle, PolicySet};
+use portcullis_admission::{Endpoint, Facts, Verdict, World, decide, review, wanted};
+use portcullis_policy::set::Options;
+use portcullis_policy::source::embedded;
+use portcullis_policy::{Bundle, PolicySet};
 use proptest::prelude::*;
 
 use crate::support::{cases, law, root, world};
@@ -39,7 +39,7 @@ pub fn judge(law: &PolicySet, world: &World, endpoint: Endpoint, body: &[u8]) ->
             law,
             &facts,
             &review,
-            portcullis::policy::Budget {
+            portcullis_policy::Budget {
                 time: std::time::Duration::from_secs(5),
                 review: std::time::Duration::from_secs(20),
                 deadline: std::time::Duration::from_mins(1),

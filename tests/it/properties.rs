@@ -2,12 +2,12 @@
 
 mod decoded; // what is read and remembered
 
-use portcullis::admission::cases::{Answer, Word};
-use portcullis::admission::verdict::{Failure, Named};
-use portcullis::admission::{Endpoint, Verdict, World, response, review};
-use portcullis::policy::select::Wanted;
-use portcullis::policy::source::embedded;
-use portcullis::policy::{Bundle, Details, Finding, PolicySet, Value};
+use portcullis_admission::cases::{Answer, Word};
+use portcullis_admission::verdict::{Failure, Named};
+use portcullis_admission::{Endpoint, Verdict, World, response, review};
+use portcullis_policy::select::Wanted;
+use portcullis_policy::source::embedded;
+use portcullis_policy::{Bundle, Details, Finding, PolicySet, Value};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::Value as Json;
@@ -192,7 +192,7 @@ fn another_validating_policy_never_turns_a_denial_into_an_allowance() {
         // Before, between and after the library, in order of id.
         let id = ["aaa-first", "namespace-more", "zzz-last"][at.index(3)];
         let files = embedded::files().into_iter().chain([(format!("{id}.rego"), source(id, &rules).into_bytes())]);
-        let more = PolicySet::compile(&Bundle::from_files(files).unwrap(), portcullis::policy::set::Options::default(), Some(&law)).unwrap_or_else(|problems| panic!("{problems}"));
+        let more = PolicySet::compile(&Bundle::from_files(files).unwrap(), portcullis_policy::set::Options::default(), Some(&law)).unwrap_or_else(|problems| panic!("{problems}"));
         for (body, before) in &denied {
             let after = judge(&more, &world, Endpoint::Validate, body).unwrap();
             prop_assert!(!after.allowed(), "let through by adding\n{}\n{}", rules, String::from_utf8_lossy(body));

@@ -5,7 +5,7 @@ use crate::support::root;
 #[test]
 fn the_schema_in_docs_is_the_one_of_the_types() {
     let path = root().join("docs/snapshot.schema.json");
-    let now = format!("{:#}\n", portcullis::tenancy::snapshot::schema());
+    let now = format!("{:#}\n", portcullis_tenancy::snapshot::schema());
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, &now).unwrap();
     }

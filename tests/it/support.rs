@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use portcullis::certs::develop::{Authority, Use};
+use portcullis_certs::develop::{Authority, Use};
 use tempfile::TempDir;
 use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
@@ -240,12 +240,12 @@ pub fn wait<T>(patience: Duration, mut what: impl FnMut() -> Option<T>) -> T {
 }
 
 /// The cast of the cases.
-pub fn people() -> portcullis::admission::cases::People {
+pub fn people() -> portcullis_admission::cases::People {
     serde_saphyr::from_str(&std::fs::read_to_string(root().join("tests/cases/people.yaml")).unwrap()).unwrap()
 }
 
 /// Every case of a directory, and of all below it.
-pub fn cases(dir: &Path) -> Vec<portcullis::admission::cases::Case> {
+pub fn cases(dir: &Path) -> Vec<portcullis_admission::cases::Case> {
     let mut files = Vec::new();
     let mut open = vec![dir.to_path_buf()];
     while let Some(dir) = open.pop() {
@@ -265,7 +265,7 @@ pub fn cases(dir: &Path) -> Vec<portcullis::admission::cases::Case> {
         if text.lines().any(|line| line.starts_with("cases:")) {
             let name = file.strip_prefix(root()).unwrap().display().to_string();
             cases.extend(
-                portcullis::admission::cases::parse(&name, &text, &people())
+                portcullis_admission::cases::parse(&name, &text, &people())
                     .unwrap_or_else(|errors| panic!("{errors:#?}")),
             );
         }
@@ -274,32 +274,32 @@ pub fn cases(dir: &Path) -> Vec<portcullis::admission::cases::Case> {
 }
 
 /// The embedded law, the world of the cases.
-pub fn law() -> portcullis::policy::PolicySet {
-    let bundle = portcullis::policy::source::embedded::read().unwrap();
-    portcullis::policy::PolicySet::compile(&bundle, portcullis::policy::set::Options::default(), None)
+pub fn law() -> portcullis_policy::PolicySet {
+    let bundle = portcullis_policy::source::embedded::read().unwrap();
+    portcullis_policy::PolicySet::compile(&bundle, portcullis_policy::set::Options::default(), None)
         .unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-pub fn world() -> portcullis::admission::World {
+pub fn world() -> portcullis_admission::World {
     let text = std::fs::read(root().join("tests/cases/world.yaml")).unwrap();
-    let snapshot = portcullis::tenancy::snapshot::Snapshot::parse("world.yaml", &text).unwrap();
-    portcullis::admission::World::new(std::sync::Arc::new(snapshot))
+    let snapshot = portcullis_tenancy::snapshot::Snapshot::parse("world.yaml", &text).unwrap();
+    portcullis_admission::World::new(std::sync::Arc::new(snapshot))
 }
 
 /// A verdict as the API server would get it, by the library.
 pub fn answer(
-    law: &portcullis::policy::PolicySet,
-    world: &portcullis::admission::World,
-    endpoint: portcullis::admission::Endpoint,
+    law: &portcullis_policy::PolicySet,
+    world: &portcullis_admission::World,
+    endpoint: portcullis_admission::Endpoint,
     body: &[u8],
 ) -> Vec<u8> {
-    use portcullis::admission::{decide, facts::Facts, response, review, wanted::wanted};
+    use portcullis_admission::{decide, facts::Facts, response, review, wanted::wanted};
     let review =
         review::decode(body.to_vec().into(), endpoint, &|header| wanted(law, world, header)).unwrap();
     let facts = Facts::gather(world, &review, "0".into(), "2026-01-01T00:00:00Z".into());
     let verdict = match facts {
-        Ok(facts) => decide(law, &facts, &review, portcullis::policy::Budget::default()),
-        Err(error) => portcullis::admission::Verdict::failed(&review, "0".into(), "shape", error.to_string()),
+        Ok(facts) => decide(law, &facts, &review, portcullis_policy::Budget::default()),
+        Err(error) => portcullis_admission::Verdict::failed(&review, "0".into(), "shape", error.to_string()),
     };
     response::encode(&verdict)
 }

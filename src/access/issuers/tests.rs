@@ -3,9 +3,9 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::*;
-use crate::access::fixtures::{Office, granted, wish};
-use crate::access::keys::{self, Keys};
-use crate::access::token::Names;
+use crate::fixtures::{Office, granted, wish};
+use crate::keys::{self, Keys};
+use crate::token::Names;
 
 const ISSUER: &str = "https://id.example.com";
 

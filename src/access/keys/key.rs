@@ -64,7 +64,7 @@ impl Key {
     }
 
     /// The private half, for the room alone.
-    pub(in crate::access) const fn signing(&self) -> &EncodingKey {
+    pub(crate) const fn signing(&self) -> &EncodingKey {
         &self.signing
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{RULES, Rule};
-use crate::access::role::Role;
+use crate::role::Role;
 
 /// What every path of a tenant begins with; written out it would be most of the table.
 const TENANT: &str = "/api/v1/clusters/{c}/tenants/{t}";

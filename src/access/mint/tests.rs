@@ -1,6 +1,6 @@
 use super::*;
-use crate::access::fixtures::{ACME, BLOG, SHOP, acme, globex, minted, wish};
-use crate::access::scope::{Denied, authorize};
+use crate::fixtures::{ACME, BLOG, SHOP, acme, globex, minted, wish};
+use crate::scope::{Denied, authorize};
 
 fn owner() -> Identity {
     Identity::known("ledger", "olga").member(acme(), Role::TenantOwner, None)

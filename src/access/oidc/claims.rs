@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Deserializer};
 
-use crate::access::subject;
-use crate::access::token::TokenError;
-use crate::access::token::claims::in_time;
+use crate::subject;
+use crate::token::TokenError;
+use crate::token::claims::in_time;
 
 #[derive(Deserialize)]
 pub(super) struct Claims {

@@ -6,10 +6,10 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use super::source::Source;
-use crate::access::identity::Clusters;
-use crate::access::subject::{self, SubjectError};
-use crate::access::token::claims::is_id;
-use crate::access::token::{Names, NamesError};
+use crate::identity::Clusters;
+use crate::subject::{self, SubjectError};
+use crate::token::claims::is_id;
+use crate::token::{Names, NamesError};
 
 /// What is known of a further issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@ use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::access::fixtures::{NOW, Office, encode, forge};
+use crate::fixtures::{NOW, Office, encode, forge};
 
 mod keys; // sets of keys
 mod settings; // the flag

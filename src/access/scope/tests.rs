@@ -1,7 +1,7 @@
 use super::*;
-use crate::access::fixtures::{ACME, BLOG, SHOP, acme};
-use crate::access::identity::{Clusters, TenantRef};
-use crate::access::matrix::RULES;
+use crate::fixtures::{ACME, BLOG, SHOP, acme};
+use crate::identity::{Clusters, TenantRef};
+use crate::matrix::RULES;
 
 mod attacks; // identities and wishes put together at random
 

@@ -4,10 +4,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::{LEEWAY_SECONDS, LIFETIME_SECONDS_MAX, Names, TokenError};
-use crate::access::identity::{Clusters, Contradiction, Identity, Standing, TenantRef};
-use crate::access::mint::Grant;
-use crate::access::role::Role;
-use crate::access::subject;
+use crate::identity::{Clusters, Contradiction, Identity, Standing, TenantRef};
+use crate::mint::Grant;
+use crate::role::Role;
+use crate::subject;
 
 /// What a token of ours says. An unknown or doubled claim is an error: who signed it meant something by it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,7 +125,7 @@ impl Claims {
 }
 
 /// Whether a time, unix seconds, is between these two.
-pub(in crate::access) const fn in_time(from: i64, until: i64, now: i64) -> Result<(), TokenError> {
+pub(crate) const fn in_time(from: i64, until: i64, now: i64) -> Result<(), TokenError> {
     if now >= until.saturating_add(LEEWAY_SECONDS) {
         return Err(TokenError::Expired);
     }
@@ -136,12 +136,12 @@ pub(in crate::access) const fn in_time(from: i64, until: i64, now: i64) -> Resul
 }
 
 /// Whether a text is a UUID as the ledger writes it: lower case, with hyphens. One spelling, so that ids compare as text.
-pub(in crate::access) fn is_id(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     Uuid::try_parse(text).is_ok_and(|id| id.to_string() == text)
 }
 
 /// Whether a text could be a tenant's slug. No UUID can, so a slug is never taken for another tenant's id.
-pub(in crate::access) fn is_slug(text: &str) -> bool {
+pub(crate) fn is_slug(text: &str) -> bool {
     let plain = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     plain && (1..=20).contains(&text.len()) && text.starts_with(|c: char| c.is_ascii_lowercase())
 }

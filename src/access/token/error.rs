@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::access::identity::Contradiction;
+use crate::identity::Contradiction;
 
 /// Why a token is no good. None of them repeats anything of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -1,10 +1,10 @@
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::access::fixtures::{NOW, Office, SHOP, acme, granted, wish};
-use crate::access::identity::Clusters;
-use crate::access::mint::Wish;
-use crate::access::role::Role;
+use crate::fixtures::{NOW, Office, SHOP, acme, granted, wish};
+use crate::identity::Clusters;
+use crate::mint::Wish;
+use crate::role::Role;
 
 mod claims; // what a token says
 mod header; // how it is signed

@@ -4,8 +4,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::kinds::{self, Resource};
 use super::{AskError, Document};
-use crate::admission::cases::Person;
-use crate::policy::Operation;
+use crate::cases::Person;
+use portcullis_policy::Operation;
 
 /// What the caller says of every request.
 #[derive(Debug, Clone, Default)]

@@ -1,6 +1,6 @@
 use super::*;
-use crate::admission::review::Endpoint;
-use crate::admission::tests::{review, update};
+use crate::review::Endpoint;
+use crate::tests::{review, update};
 use serde_json::json;
 
 fn check(old: &Json, new: &Json, pointers: &[&str]) {
@@ -179,8 +179,8 @@ fn objects_as_deep_as_kubernetes_reads_them_are_compared() {
             object(new),
             object(old).replace("[]", r#"["a"]"#),
         );
-        let wanted = |_: &crate::admission::Header| crate::policy::select::Wanted::everything();
-        crate::admission::review::decode(text.into_bytes().into(), Endpoint::Validate, &wanted).unwrap()
+        let wanted = |_: &crate::Header| portcullis_policy::select::Wanted::everything();
+        crate::review::decode(text.into_bytes().into(), Endpoint::Validate, &wanted).unwrap()
     };
     let dying = r#"{"deletionTimestamp": "2030-01-01T00:00:00Z", "finalizers": []}"#;
     let removed = of("UPDATE", dying, "1", "1");

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::policy::Value;
+use portcullis_policy::Value;
 
 /// Keys a thread remembers, so that `containers` is allocated once and not once an object.
 const INTERNED_MAX: usize = 1024;

@@ -9,10 +9,10 @@ use proptest::sample::{Index, select};
 use serde_json::Value as Json;
 
 use super::*;
-use crate::admission::decode::build;
-use crate::policy::Value;
-use crate::policy::engine::analysis::Step;
-use crate::policy::engine::reads::Reads;
+use crate::decode::build;
+use portcullis_policy::Value;
+use portcullis_policy::engine::analysis::Step;
+use portcullis_policy::engine::reads::Reads;
 
 fn read<T>(text: &str, read: impl FnOnce(&mut Reader<'_>) -> Result<T, Error>) -> Result<T, String> {
     let mut reader = Reader::new(text);
@@ -35,7 +35,7 @@ fn projected(json: &Json, reads: &Reads) -> Value {
 
 fn project(json: &Json, reads: &Reads, depth: u16) -> Value {
     match json {
-        Json::Array(_) | Json::Object(_) if depth >= crate::admission::decode::DEPTH_MAX => Value::Null,
+        Json::Array(_) | Json::Object(_) if depth >= crate::decode::DEPTH_MAX => Value::Null,
         Json::Array(items) => {
             let below = reads.element().into_iter();
             Value::from(

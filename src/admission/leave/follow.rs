@@ -1,12 +1,12 @@
 //! An exemption for a person does not end at the Deployment: what the controllers of kube-system make of it is exempt too,
 //! as far as their ownerReferences lead to an object that the exemption is for.
 
-use crate::policy::Value;
-use crate::tenancy::requester::{Class, Requester};
+use portcullis_policy::Value;
+use portcullis_tenancy::requester::{Class, Requester};
 
 use super::Place;
-use crate::admission::review::Review;
-use crate::admission::workload::member;
+use crate::review::Review;
+use crate::workload::member;
 
 /// Controllers that make objects of other objects' templates, which were judged under their authors' names.
 const CONTROLLERS: [&str; 7] = [

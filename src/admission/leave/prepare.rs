@@ -7,10 +7,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{Kind, Leave, Place};
-use crate::access::signature::Verifier;
-use crate::tenancy::breakglass::{Document, Entry};
-use crate::tenancy::resource::Pattern;
-use crate::tenancy::snapshot::{Exception, Snapshot};
+use portcullis_access::signature::Verifier;
+use portcullis_tenancy::breakglass::{Document, Entry};
+use portcullis_tenancy::resource::Pattern;
+use portcullis_tenancy::snapshot::{Exception, Snapshot};
 
 /// What the gate was given to judge break-glass documents by, and those that came by a file.
 #[derive(Debug, Clone, Default)]

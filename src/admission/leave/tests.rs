@@ -9,10 +9,10 @@ use super::super::response::annotations;
 use super::super::tests::{NAMESPACE, decided_in, law, review};
 use super::super::{Endpoint, Facts, Outcome, Review, Verdict, World, decide};
 use super::*;
-use crate::access::signature::{self, Verifier};
-use crate::policy::{Budget, PolicySet};
-use crate::tenancy::breakglass::{Document, Entry};
-use crate::tenancy::snapshot::tests::world;
+use portcullis_access::signature::{self, Verifier};
+use portcullis_policy::{Budget, PolicySet};
+use portcullis_tenancy::breakglass::{Document, Entry};
+use portcullis_tenancy::example;
 
 const ID: &str = "018f2b7c-0000-7000-8000-0000000000e1";
 
@@ -35,7 +35,7 @@ fn pod(object: &Json) -> Review {
 fn with_exception(exception: &Json, review: &Review) -> Verdict {
     let mut whole = json!({"policy": "never", "objects": [{}], "expires": "2030-01-01T00:00:00.001Z"});
     json_patch::merge(&mut whole, exception);
-    let (snapshot, _) = world().apply(&json!({"exceptions": {ID: whole}}), 43).unwrap();
+    let (snapshot, _) = example::snapshot().unwrap().apply(&json!({"exceptions": {ID: whole}}), 43).unwrap();
     decided_in(snapshot, &laws(), review)
 }
 
@@ -118,7 +118,11 @@ impl Signer {
 
 fn in_emergency(verifier: &Verifier, entry: Entry, review: &Review) -> Verdict {
     let file = BTreeMap::from([(Arc::from(ID), entry)]);
-    judged(&World::new(Arc::new(world())).with(&Emergencies { verifier: verifier.clone(), file }), review)
+    judged(
+        &World::new(Arc::new(example::snapshot().unwrap()))
+            .with(&Emergencies { verifier: verifier.clone(), file }),
+        review,
+    )
 }
 
 fn judged(world: &World, review: &Review) -> Verdict {
@@ -177,7 +181,9 @@ fn whichever_channel_closes_it_it_is_closed() {
     let review = &pod(&json!({}));
     let open = signer.entry(document());
     let closed = Entry { document: None, signature: None, closed: true };
-    let by_ledger = |entry: &Entry| world().apply(&json!({"breakglass": {ID: entry}}), 43).unwrap().0;
+    let by_ledger = |entry: &Entry| {
+        example::snapshot().unwrap().apply(&json!({"breakglass": {ID: entry}}), 43).unwrap().0
+    };
     for (ledger, file, expected) in [
         (&open, None, Outcome::Allow),
         (&open, Some(&open), Outcome::Allow),

@@ -1,13 +1,14 @@
+use portcullis_tenancy::example;
 use std::sync::Arc;
 
 use serde_json::json;
 
 use super::*;
-use crate::admission::tests::{NAMESPACE, review};
-use crate::admission::{Endpoint, Facts, World, decide};
-use crate::policy::set::Options;
-use crate::policy::source::embedded;
-use crate::policy::{Budget, PolicySet};
+use crate::tests::{NAMESPACE, review};
+use crate::{Endpoint, Facts, World, decide};
+use portcullis_policy::set::Options;
+use portcullis_policy::source::embedded;
+use portcullis_policy::{Budget, PolicySet};
 
 fn entries(text: &str) -> Entries {
     let list: Vec<Entry> = text.split_whitespace().map(|entry| Entry::parse(entry).unwrap()).collect();
@@ -61,7 +62,7 @@ fn long_lists_and_many_images_are_judged_in_time() {
         "settings": {"registries": {"ceiling": ceiling}},
         "tenants": {"acme": {"registries": list}},
     });
-    let (snapshot, _) = crate::tenancy::snapshot::tests::world().apply(&patch, 43).unwrap();
+    let (snapshot, _) = example::snapshot().unwrap().apply(&patch, 43).unwrap();
     let world = World::new(Arc::new(snapshot));
     let law = PolicySet::compile(&embedded::read().unwrap(), Options::default(), None).unwrap();
     for (team, denied) in [("team-10999", 0), ("team-11000", 500)] {

@@ -1,7 +1,7 @@
 use super::*;
-use crate::admission::Endpoint;
-use crate::admission::tests::blank;
-use crate::policy::{Details, Finding, Value};
+use crate::Endpoint;
+use crate::tests::blank;
+use portcullis_policy::{Details, Finding, Value};
 
 fn named(policy: &str, msg: &str) -> Named {
     Named { policy: policy.to_owned(), finding: Finding { msg: msg.to_owned(), ..Finding::default() } }

@@ -7,13 +7,13 @@ use serde_json::Value as Json;
 
 use super::harm::with_object;
 use super::{Operations, Refused, operations};
-use crate::admission::changes;
-use crate::admission::facts::Facts;
-use crate::admission::review::{Endpoint, Review};
-use crate::admission::validate::{self, Inputs};
-use crate::admission::verdict::Verdict;
-use crate::policy::{Budget, Meter, Policy, PolicySet};
-use crate::telemetry::words::Outcome;
+use crate::changes;
+use crate::facts::Facts;
+use crate::review::{Endpoint, Review};
+use crate::validate::{self, Inputs};
+use crate::verdict::Verdict;
+use portcullis_policy::{Budget, Meter, Policy, PolicySet};
+use portcullis_telemetry::words::Outcome;
 
 /// A policy that changes what it made itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

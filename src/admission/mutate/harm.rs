@@ -7,14 +7,14 @@ use serde_json::Value as Json;
 
 use super::patch::Composed;
 use super::{drop_patch, enforced};
-use crate::admission::changes;
-use crate::admission::decode;
-use crate::admission::facts::Facts;
-use crate::admission::review::Review;
-use crate::admission::validate::Inputs;
-use crate::admission::verdict::{Named, Verdict};
-use crate::policy::effective::Effective;
-use crate::policy::{Finding, Meter, Operation, Plan, Policy, PolicySet, Value};
+use crate::changes;
+use crate::decode;
+use crate::facts::Facts;
+use crate::review::Review;
+use crate::validate::Inputs;
+use crate::verdict::{Named, Verdict};
+use portcullis_policy::effective::Effective;
+use portcullis_policy::{Finding, Meter, Operation, Plan, Policy, PolicySet, Value};
 
 /// What is needed to judge another object in the place of the review's own.
 pub struct Judge<'a> {
@@ -126,6 +126,6 @@ fn differ(policy: &Policy, one: &Value, other: &Value) -> bool {
 fn unknown(policy: &str) -> Named {
     Named {
         policy: policy.to_owned(),
-        finding: crate::policy::Finding { msg: "failed".to_owned(), ..Default::default() },
+        finding: portcullis_policy::Finding { msg: "failed".to_owned(), ..Default::default() },
     }
 }

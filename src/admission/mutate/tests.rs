@@ -1,7 +1,8 @@
 use super::*;
-use crate::admission::review::Endpoint;
-use crate::admission::tests::{decided, law, review};
-use crate::policy::Budget;
+use crate::review::Endpoint;
+use crate::tests::{decided, law, review};
+use portcullis_policy::Budget;
+use portcullis_tenancy::example;
 use serde_json::json;
 
 const LABEL: &str = "merge contains {\"metadata\": {\"labels\": {\"a\": \"1\"}}}";
@@ -201,7 +202,7 @@ fn an_error_in_a_patching_policy_sends_no_patch_and_says_so() {
         &["no patch was made: [fails] could not be evaluated (evaluation)"],
     );
     let verdict = asked(&[("good", LABEL), ("fails", fails)], "CREATE", &object, &Json::Null);
-    assert_eq!(verdict.outcome(), crate::admission::Outcome::Error);
+    assert_eq!(verdict.outcome(), crate::Outcome::Error);
 }
 
 #[test]
@@ -240,12 +241,12 @@ fn all_patches_of_a_review_have_one_budget() {
     let object = json!({"metadata": {}});
     let review = review(Endpoint::Mutate, "CREATE", "configmaps", &object, &Json::Null);
     let ms = std::time::Duration::from_millis;
-    let failed = |budget: crate::policy::Budget| {
-        let verdict = crate::admission::tests::decided_within(&law(&policies), &review, budget);
+    let failed = |budget: portcullis_policy::Budget| {
+        let verdict = crate::tests::decided_within(&law(&policies), &review, budget);
         assert!(verdict.allowed() && verdict.patch.is_empty());
         verdict.failures.into_iter().map(|failure| failure.message).collect::<Vec<_>>()
     };
-    let budget = crate::policy::Budget {
+    let budget = portcullis_policy::Budget {
         time: ms(20),
         review: ms(50),
         deadline: ms(20_000),
@@ -255,7 +256,7 @@ fn all_patches_of_a_review_have_one_budget() {
     assert_eq!(said[0], "stopped: it had its 20ms of processor time (--policy-budget, budget_us)");
     assert_eq!(said[5], "stopped: all policies together had their 50ms of processor time");
     assert!(
-        failed(crate::policy::Budget { deadline: ms(1), ..budget })[5]
+        failed(portcullis_policy::Budget { deadline: ms(1), ..budget })[5]
             .ends_with("the caller waits no longer than 1ms")
     );
 }
@@ -267,14 +268,14 @@ fn a_parameter_that_does_not_fit_stops_the_patch() {
         "# METADATA\n# title: t\n# custom:\n#   id: most\n{schema} [{{operations: [CREATE], resources: ['*/*']}}]\npackage portcullis.most\n{LABEL}\n"
     );
     let files = [("most.rego".to_owned(), text.into_bytes())];
-    let bundle = crate::policy::Bundle::from_files(files).unwrap();
-    let law = PolicySet::compile(&bundle, crate::policy::set::Options::default(), None).unwrap();
+    let bundle = portcullis_policy::Bundle::from_files(files).unwrap();
+    let law = PolicySet::compile(&bundle, portcullis_policy::set::Options::default(), None).unwrap();
     let review = review(Endpoint::Mutate, "CREATE", "configmaps", &json!({"metadata": {}}), &Json::Null);
     for (most, operations) in [(json!(5), 1), (json!("five"), 0)] {
         let set = json!([{"name": "s", "origin": "platform", "rules": [{"policy": "most", "params": {"most": most}}]}]);
         let patch = json!({"tenants": {"acme": {"policySets": set}}});
-        let (snapshot, _) = crate::tenancy::snapshot::tests::world().apply(&patch, 43).unwrap();
-        let verdict = crate::admission::tests::decided_in(snapshot, &law, &review);
+        let (snapshot, _) = example::snapshot().unwrap().apply(&patch, 43).unwrap();
+        let verdict = crate::tests::decided_in(snapshot, &law, &review);
         assert_eq!(verdict.patch.len(), operations, "{most}: {:?}", verdict.failures);
         assert_eq!(verdict.warning_lines().is_empty(), operations == 1, "{:?}", verdict.warning_lines());
     }
@@ -285,7 +286,7 @@ fn again(policies: &[(&str, &str)], operation: &str, object: &Json) -> Vec<(Stri
     let law = law(policies);
     let old = if operation == "UPDATE" { object.clone() } else { Json::Null };
     let review = review(Endpoint::Mutate, operation, "configmaps", object, &old);
-    let (verdict, facts) = crate::admission::tests::decided_with_facts(&law, &review);
+    let (verdict, facts) = crate::tests::decided_with_facts(&law, &review);
     repeats(&law, &facts, &review, &verdict, Budget::default(), |_| true)
         .into_iter()
         .map(|repeat| {

@@ -1,7 +1,7 @@
 use super::*;
-use crate::admission::tests::blank;
-use crate::admission::verdict::{Failure, SHED};
-use crate::policy::{Details, Finding, Value};
+use crate::tests::blank;
+use crate::verdict::{Failure, SHED};
+use portcullis_policy::{Details, Finding, Value};
 use serde_json::{Value as Json, json};
 
 fn named(policy: &str, msg: &str) -> Named {

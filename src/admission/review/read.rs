@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Gvk, Header, UserInfo, shorten};
-use crate::admission::decode::{build, interned};
-use crate::admission::json::{Error, Kind, Reader};
-use crate::policy::Value;
-use crate::policy::engine::reads::Reads;
-use crate::policy::select::Wanted;
+use crate::decode::{build, interned};
+use crate::json::{Error, Kind, Reader};
+use portcullis_policy::Value;
+use portcullis_policy::engine::reads::Reads;
+use portcullis_policy::select::Wanted;
 
 /// A label, a resource, a subresource, a version, a kind (RFC 1123, RFC 1035; `apimachinery`'s validation).
 const LABEL_MAX: usize = 63;

@@ -1,9 +1,9 @@
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::admission::Endpoint;
-use crate::admission::input::json as as_json;
-use crate::admission::tests::review;
+use crate::Endpoint;
+use crate::input::json as as_json;
+use crate::tests::review;
 
 fn told(resource: &str, object: &Json, old: &Json) -> Vec<(String, Json, Json)> {
     let review = review(Endpoint::Validate, "UPDATE", resource, object, old);

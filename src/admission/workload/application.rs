@@ -5,14 +5,14 @@
 //! sidecar, init-container, container-image), an `override` policy says them again, `raw` and `k8s-objects` hold whole objects
 //! (<https://kubevela.io/docs/end-user/components/references/>).
 
-use crate::policy::Value;
-use crate::policy::engine::analysis::Step;
-use crate::policy::engine::reads::Reads;
-use crate::tenancy::image::Image;
+use portcullis_policy::Value;
+use portcullis_policy::engine::analysis::Step;
+use portcullis_policy::engine::reads::Reads;
+use portcullis_tenancy::image::Image;
 
 use super::{Found, images, template_of};
-use crate::admission::decode::interned;
-use crate::admission::review::Gvk;
+use crate::decode::interned;
+use crate::review::Gvk;
 
 /// What of an Application is needed to find its images.
 pub fn reads() -> Reads {

@@ -1,6 +1,6 @@
 use super::*;
-use crate::admission::Endpoint;
-use crate::admission::tests::review;
+use crate::Endpoint;
+use crate::tests::review;
 use serde_json::{Value as Json, json};
 
 /// Where each resource has its pod template.

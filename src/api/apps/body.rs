@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::api::source::{Source, shape};
-use crate::store::apps::{Sourced, Spec};
+use crate::source::{Source, shape};
+use portcullis_store::apps::{Sourced, Spec};
 
 /// A new app.
 #[derive(Debug, Clone, Deserialize, ToSchema)]

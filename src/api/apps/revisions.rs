@@ -8,18 +8,18 @@ use utoipa::ToSchema;
 use super::OfApp;
 use super::body::Rollback;
 use super::diff::{Change, changes};
-use crate::api::Api;
-use crate::api::answer::Answer;
-use crate::api::body::{Body, Path, Query};
-use crate::api::caller::Caller;
-use crate::api::etag::IfMatch;
-use crate::api::page::{Listed, Long, Page};
-use crate::api::place::Place;
-use crate::api::problem::{Code, Fault, Problem};
-use crate::api::source::check::{self, For};
-use crate::api::turn::{ViewTurn, no_labels};
-use crate::store::Tx;
-use crate::store::apps::{self, App, Revision};
+use crate::Api;
+use crate::answer::Answer;
+use crate::body::{Body, Path, Query};
+use crate::caller::Caller;
+use crate::etag::IfMatch;
+use crate::page::{Listed, Long, Page};
+use crate::place::Place;
+use crate::problem::{Code, Fault, Problem};
+use crate::source::check::{self, For};
+use crate::turn::{ViewTurn, no_labels};
+use portcullis_store::Tx;
+use portcullis_store::apps::{self, App, Revision};
 
 /// What differs between two revisions of an app.
 #[derive(Debug, Clone, Serialize, ToSchema)]

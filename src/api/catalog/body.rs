@@ -4,9 +4,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::api::source::Source;
-use crate::api::turn::Turn;
-use crate::store::catalog::{Amendment, Filter, Reach};
+use crate::source::Source;
+use crate::turn::Turn;
+use portcullis_store::catalog::{Amendment, Filter, Reach};
 
 /// A new item with its first version.
 #[derive(Debug, Clone, Deserialize, ToSchema)]

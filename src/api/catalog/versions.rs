@@ -4,16 +4,16 @@ use axum::extract::State;
 
 use super::body::{ItemQuery, VersionNew};
 use super::{change, path};
-use crate::api::Api;
-use crate::api::answer::{Answer, Created};
-use crate::api::body::{Body, Path, Query};
-use crate::api::caller::Caller;
-use crate::api::page::Page;
-use crate::api::problem::Problem;
-use crate::api::source::check;
-use crate::api::turn::{Turn, no_labels};
-use crate::store::catalog::{self, Release};
-use crate::store::tenants;
+use crate::Api;
+use crate::answer::{Answer, Created};
+use crate::body::{Body, Path, Query};
+use crate::caller::Caller;
+use crate::page::Page;
+use crate::problem::Problem;
+use crate::source::check;
+use crate::turn::{Turn, no_labels};
+use portcullis_store::catalog::{self, Release};
+use portcullis_store::tenants;
 use serde::Deserialize;
 use utoipa::ToSchema;
 

@@ -15,10 +15,10 @@ use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Required, example::ExampleBuilder};
 
 use super::{BEARER, tag};
-use crate::access::matrix::Method;
-use crate::api::problem::{Code, MEDIA_TYPE, Problem};
-use crate::api::route::{Named, Route, Success};
-use crate::api::{dry_run, etag};
+use crate::problem::{Code, MEDIA_TYPE, Problem};
+use crate::route::{Named, Route, Success};
+use crate::{dry_run, etag};
+use portcullis_access::matrix::Method;
 
 /// The name of the schema of problems.
 pub const PROBLEM: &str = "Problem";
@@ -90,8 +90,8 @@ fn audience(route: &Route) -> String {
     if route.rule.is_open() {
         return "Needs no token.".to_owned();
     }
-    let roles = crate::access::Role::ALL.into_iter().filter_map(|role| {
-        use crate::access::matrix::May;
+    let roles = portcullis_access::Role::ALL.into_iter().filter_map(|role| {
+        use portcullis_access::matrix::May;
         match route.rule.may(role) {
             May::No => None,
             May::Open | May::Yes => Some(format!("`{role}`")),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Filling, LOOKED_AT_MAX, State};
-use crate::tenancy::snapshot::bytes_of;
+use portcullis_tenancy::snapshot::bytes_of;
 
 /// Bytes of a page, as JSON; one item alone may be more.
 pub(super) const PAGE_BYTES_MAX: usize = 1024 * 1024;

@@ -21,7 +21,7 @@ pub enum View {
 
 impl View {
     /// The schema of a parameter of it.
-    pub(in crate::api) fn parameter() -> Object {
+    pub(crate) fn parameter() -> Object {
         ObjectBuilder::new()
             .schema_type(Type::String)
             .enum_values(Some(["basic", "full"]))

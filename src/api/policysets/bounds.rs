@@ -1,9 +1,9 @@
 //! How many policy sets a tenant may have, and how large: no more than gates read.
 
 use super::{PolicySet, Tenant};
-use crate::api::problem::{Fault, Problem};
-use crate::store::{Tx, snapshot};
-use crate::tenancy::snapshot::{
+use crate::problem::{Fault, Problem};
+use portcullis_store::{Tx, snapshot};
+use portcullis_tenancy::snapshot::{
     Origin, PARAMS_DEPTH_MAX, RULES_BYTES_MAX, Rule, SETS_MAX, depth, rules_bytes,
 };
 

@@ -80,7 +80,7 @@ codes! {
 
 impl Code {
     /// How long a caller should wait where nothing better is known: a database fails over within seconds.
-    pub(in crate::api) const fn retry_after(self) -> Option<Duration> {
+    pub(crate) const fn retry_after(self) -> Option<Duration> {
         match self {
             Self::ServiceUnavailable => Some(Duration::from_secs(2)),
             Self::RateLimitExceeded => Some(Duration::from_secs(1)),

@@ -1,9 +1,9 @@
 //! What other rooms refuse, as problems: one table, so that a refusal has the same code wherever it happens.
 
 use super::{Code, Fault, Problem};
-use crate::access::Denied;
-use crate::access::token::TokenError;
-use crate::store::StoreError;
+use portcullis_access::Denied;
+use portcullis_access::token::TokenError;
+use portcullis_store::StoreError;
 
 /// The kinds of things that are not found, in the words of the ledger.
 const NOT_FOUND: &[(&str, Code)] = &[

@@ -4,15 +4,15 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::api::Api;
-use crate::api::answer::Answer;
-use crate::api::body::{Body, Path};
-use crate::api::caller::Caller;
-use crate::api::etag::IfMatch;
-use crate::api::problem::{Code, Fault, Problem};
-use crate::api::{subject, words};
-use crate::store::members::{self, Access, ProjectRole};
-use crate::store::{projects, tenants};
+use crate::Api;
+use crate::answer::Answer;
+use crate::body::{Body, Path};
+use crate::caller::Caller;
+use crate::etag::IfMatch;
+use crate::problem::{Code, Fault, Problem};
+use crate::{subject, words};
+use portcullis_store::members::{self, Access, ProjectRole};
+use portcullis_store::{projects, tenants};
 
 /// Who is limited to projects and has this one: the whole list. Owners, and members of all projects, have it without
 /// standing here.

@@ -3,10 +3,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::*;
-use crate::access::matrix::{Method, RULES};
-use crate::api::openapi;
-use crate::api::route::Named;
-use crate::api::schema::Schemas;
+use crate::openapi;
+use crate::route::Named;
+use crate::schema::Schemas;
+use portcullis_access::matrix::{Method, RULES};
 
 fn document() -> Value {
     serde_json::from_str(&openapi::text(&table()).unwrap()).unwrap()

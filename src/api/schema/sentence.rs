@@ -5,9 +5,9 @@ use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use serde_json::Value;
 
-use crate::api::json::escape;
-use crate::api::problem::Fault;
-use crate::api::words;
+use crate::json::escape;
+use crate::problem::Fault;
+use crate::words;
 
 /// The faults that one error comes to.
 pub fn faults(error: &ValidationError<'_>) -> Vec<Fault> {

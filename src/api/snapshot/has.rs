@@ -5,12 +5,12 @@ use std::convert::Infallible;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-use crate::api::Api;
-use crate::api::problem::{Code, Problem};
-use crate::api::route::{Part, Shape};
-use crate::store::revision::{DIGEST_HEADER, FORMAT_HEADER};
-use crate::store::snapshot::FORMAT_MIN;
-use crate::tenancy::snapshot::FORMAT_VERSION;
+use crate::Api;
+use crate::problem::{Code, Problem};
+use crate::route::{Part, Shape};
+use portcullis_store::revision::{DIGEST_HEADER, FORMAT_HEADER};
+use portcullis_store::snapshot::FORMAT_MIN;
+use portcullis_tenancy::snapshot::FORMAT_VERSION;
 
 /// Longer is no digest.
 const DIGEST_MAX: usize = 64;

@@ -3,13 +3,13 @@
 use super::images::{self, Found};
 use super::world::{self, Subject};
 use super::{bounds, cluster_scoped, kind, law, neighbours, reference, secrets};
-use crate::admission::World;
-use crate::api::Api;
-use crate::api::place::Place;
-use crate::api::problem::{Code, Fault, Problem};
-use crate::store::apps::{Content, Origin, Spec};
-use crate::store::{Tx, namespaces};
-use crate::tenancy::source::SourceKind;
+use crate::Api;
+use crate::place::Place;
+use crate::problem::{Code, Fault, Problem};
+use portcullis_admission::World;
+use portcullis_store::apps::{Content, Origin, Spec};
+use portcullis_store::{Tx, namespaces};
+use portcullis_tenancy::source::SourceKind;
 use serde_json::Value;
 
 /// Where a source stands in the body of whoever makes or replaces an app.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::members;
-use crate::api::problem::Fault;
+use crate::problem::Fault;
 
 /// Kinds of Kubernetes itself that have no namespace.
 const KINDS: [&str; 31] = [

@@ -7,7 +7,7 @@
 use serde_json::{Map, Value};
 
 use super::{join, members};
-use crate::tenancy::source::SourceKind;
+use portcullis_tenancy::source::SourceKind;
 
 /// An image reference, and where it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]

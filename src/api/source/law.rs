@@ -1,5 +1,5 @@
 //! Images judged by the law in force, the same that stands in the cluster: a Pod with these images in the app's namespace
-//! is put to [`admission::decide`], and what it says of an image is said of the place where the image was written.
+//! is put to [`portcullis_admission::decide`], and what it says of an image is said of the place where the image was written.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::images::Found;
-use crate::admission::review::{self, Endpoint};
-use crate::admission::verdict::{Named, Verdict};
-use crate::admission::{self, Facts, World, gate, message, wanted};
-use crate::api::problem::Fault;
-use crate::policy::{Budget, PolicySet};
+use crate::problem::Fault;
+use portcullis_admission::review::{self, Endpoint};
+use portcullis_admission::verdict::{Named, Verdict};
+use portcullis_admission::{Facts, World, gate, message, wanted};
+use portcullis_policy::{Budget, PolicySet};
 
 /// The policy whose every finding counts. Of others those count that are about an image: who writes how many replicas
 /// of what is judged when it is written.
@@ -63,7 +63,7 @@ fn ask(law: &PolicySet, world: &World, namespace: &str, images: &[Found]) -> Res
         deadline,
         ..Budget::default()
     };
-    Ok(admission::decide(law, &facts, &review, budget))
+    Ok(portcullis_admission::decide(law, &facts, &review, budget))
 }
 
 /// A review of a Pod with these images, as kube-apiserver would send it.

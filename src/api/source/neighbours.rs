@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::members;
-use crate::api::problem::Fault;
-use crate::store::{StoreError, Tx, namespaces};
+use crate::problem::Fault;
+use portcullis_store::{StoreError, Tx, namespaces};
 
 /// What is said of such a name. The same whether it is registered or not, so the answer does not tell which projects exist.
 pub const ELSEWHERE: &str =

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::join;
-use crate::tenancy::source::SourceKind;
+use portcullis_tenancy::source::SourceKind;
 
 /// What is said of a reference elsewhere.
 pub const ELSEWHERE: &str = "is no app namespace of this tenant in a project of the caller; without `namespace` the app's own is meant";

@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use super::{join, members};
-use crate::api::problem::Fault;
-use crate::tenancy::credentials::betrayed_by;
+use crate::problem::Fault;
+use portcullis_tenancy::credentials::betrayed_by;
 
 /// Ends of keys, in lower case and without separators, under which people keep what nobody else may know.
 const ENDINGS: [&str; 18] = [

@@ -15,8 +15,8 @@ use jsonschema::Validator;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::api::problem::{Code, Fault, Problem};
-use crate::api::schema;
+use crate::problem::{Code, Fault, Problem};
+use crate::schema;
 
 /// What an override may make of a source is not known before it has: the schema, compiled once.
 static SHAPE: LazyLock<Option<Validator>> = LazyLock::new(|| schema::compiled::<Source>().ok());

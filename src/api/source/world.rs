@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::admission::World;
-use crate::api::problem::Problem;
-use crate::store::{Tx, snapshot};
-use crate::tenancy::Snapshot;
-use crate::tenancy::name;
+use crate::problem::Problem;
+use portcullis_admission::World;
+use portcullis_store::{Tx, snapshot};
+use portcullis_tenancy::Snapshot;
+use portcullis_tenancy::name;
 
 /// Whose image it is to be.
 #[derive(Debug, Clone, Copy)]

@@ -5,9 +5,9 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::api::fields::{self, Labels, LabelsPatch};
-use crate::api::words;
-use crate::store::tenants::{NetworkPolicy, Quantities, Registries};
+use crate::fields::{self, Labels, LabelsPatch};
+use crate::words;
+use portcullis_store::tenants::{NetworkPolicy, Quantities, Registries};
 
 /// A new tenant.
 #[derive(Debug, Clone, Deserialize, ToSchema)]

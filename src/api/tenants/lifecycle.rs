@@ -7,12 +7,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::versioned;
-use crate::api::Api;
-use crate::api::answer::Answer;
-use crate::api::body::Path;
-use crate::api::caller::Caller;
-use crate::api::problem::Problem;
-use crate::store::tenants::{self, Quantities, Status, Tenant};
+use crate::Api;
+use crate::answer::Answer;
+use crate::body::Path;
+use crate::caller::Caller;
+use crate::problem::Problem;
+use portcullis_store::tenants::{self, Quantities, Status, Tenant};
 
 /// What there is of a tenant.
 #[derive(Debug, Serialize, ToSchema)]

@@ -4,15 +4,15 @@ use axum::extract::State;
 
 use super::body::{Amounts, NetworkPolicies, Owners, PlanOf};
 use super::{no_plan, refuse, versioned};
-use crate::api::Api;
-use crate::api::answer::Answer;
-use crate::api::body::{Body, Path};
-use crate::api::caller::Caller;
-use crate::api::etag::IfMatch;
-use crate::api::problem::{Fault, Problem};
-use crate::api::subject;
-use crate::store::members;
-use crate::store::tenants::{self, Tenant};
+use crate::Api;
+use crate::answer::Answer;
+use crate::body::{Body, Path};
+use crate::caller::Caller;
+use crate::etag::IfMatch;
+use crate::problem::{Fault, Problem};
+use crate::subject;
+use portcullis_store::members;
+use portcullis_store::tenants::{self, Tenant};
 
 /// Replaces the owners; who is none any more is no member.
 pub async fn owners(

@@ -1,8 +1,8 @@
 //! Registries in bodies: their grammar is shape (400), where they lie is meaning (422).
 
-use crate::api::problem::{Code, Fault, Problem};
-use crate::store::tenants::{Registries, Word};
-use crate::tenancy::Entry;
+use crate::problem::{Code, Fault, Problem};
+use portcullis_store::tenants::{Registries, Word};
+use portcullis_tenancy::Entry;
 
 /// What was sent about registries, read.
 #[derive(Debug, Default)]

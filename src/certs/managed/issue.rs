@@ -15,8 +15,8 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::X509Certificate;
 
 use super::CLOCK_SKEW;
-use crate::certs::CertError;
-use crate::certs::pair::Pair;
+use crate::CertError;
+use crate::pair::Pair;
 
 /// X.520's bound, in characters.
 const COMMON_NAME_MAX: usize = 64;

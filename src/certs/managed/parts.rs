@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject as _;
 use super::issue::{self, Authority, Leaf};
 use super::trust::vouched;
 use super::{Order, State};
-use crate::certs::CertError;
+use crate::CertError;
 
 /// Values by key: what a Secret's `data` holds.
 pub type Parts = BTreeMap<String, Vec<u8>>;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::certs::develop::{Authority, Use};
+use crate::develop::{Authority, Use};
 
 /// Writes two texts as a pair and judges them.
 fn check(cert: &str, key: &str) -> Result<Pair, CertError> {

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::super::ledger::show::{self, Format};
 use super::super::{Exit, output};
 use crate::cli::serve::breakglass::Documents;
-use crate::tenancy::breakglass::{Document, Entry};
+use portcullis_tenancy::breakglass::{Document, Entry};
 
 /// Adds a document.
 ///

@@ -10,9 +10,9 @@ use ureq::http::Method;
 use super::super::ledger::{ApiArgs, path, run as with, show};
 use super::super::{Exit, output};
 use super::{body, file};
-use crate::access::signature;
-use crate::server::units::Span;
-use crate::tenancy::breakglass::Document;
+use portcullis_access::signature;
+use portcullis_server::units::Span;
+use portcullis_tenancy::breakglass::Document;
 
 /// Words of `portcullis breakglass open`.
 #[derive(Debug, clap::Args)]

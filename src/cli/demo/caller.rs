@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-use crate::admission::Endpoint;
-use crate::admission::cases::{Answer, Case, Word};
+use portcullis_admission::Endpoint;
+use portcullis_admission::cases::{Answer, Case, Word};
 
 /// A client of one gate.
 pub struct Caller {

@@ -10,7 +10,7 @@ use comfy_table::{Cell, Color, ContentArrangement, Table};
 
 use super::Ready;
 use super::caller::Outcome;
-use crate::admission::cases::Word;
+use portcullis_admission::cases::Word;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();

@@ -8,7 +8,7 @@ use ureq::http::Method;
 
 use super::path::{ProjectPath, UnitPath};
 use super::{ApiArgs, Exit, run as with, show};
-use crate::server::units::Span;
+use portcullis_server::units::Span;
 
 const COLUMNS: [show::Column; 5] = [
     ("name", "name"),

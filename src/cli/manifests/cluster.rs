@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::Wanted;
 use crate::cli::{Exit, output};
-use crate::cluster::registration;
-use crate::cluster::{Cluster, ClusterArgs, Need};
+use portcullis_cluster::registration;
+use portcullis_cluster::{Cluster, ClusterArgs, Need};
 
 /// How `--apply` writes.
 #[derive(Debug, Clone, Copy, clap::Args)]

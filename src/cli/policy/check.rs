@@ -8,12 +8,12 @@ use serde_json::json;
 use super::super::law::{self, Files};
 use super::super::output::{self, BAD, CARE, GOOD, TextOrJson};
 use super::{CaseFile, Exit, case_files, files};
-use crate::admission::cases;
-use crate::policy::bundle::Module;
-use crate::policy::engine::analysis;
-use crate::policy::engine::safety::Flaw;
-use crate::policy::set::Options;
-use crate::policy::{Bundle, Policy, PolicySet, Problem, Problems, registration};
+use portcullis_admission::cases;
+use portcullis_policy::bundle::Module;
+use portcullis_policy::engine::analysis;
+use portcullis_policy::engine::safety::Flaw;
+use portcullis_policy::set::Options;
+use portcullis_policy::{Bundle, Policy, PolicySet, Problem, Problems, registration};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -15,13 +15,13 @@ use super::super::law::{Files, Judge, Judged, Moment};
 use super::super::output::{self, BAD, CARE, FAINT, GOOD, STRONG};
 use super::super::review::{self, LawArgs, Question, RequestArgs};
 use super::Exit;
-use crate::admission::input::json;
-use crate::admission::message;
-use crate::admission::validate::{self, Inputs};
-use crate::admission::verdict::Named;
-use crate::admission::{Endpoint, Facts};
-use crate::policy::set::Options;
-use crate::policy::{Finding, Meter, Policy, Value};
+use portcullis_admission::input::json;
+use portcullis_admission::message;
+use portcullis_admission::validate::{self, Inputs};
+use portcullis_admission::verdict::Named;
+use portcullis_admission::{Endpoint, Facts};
+use portcullis_policy::set::Options;
+use portcullis_policy::{Finding, Meter, Policy, Value};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -126,8 +126,8 @@ impl See<'_> {
         );
         let mut text = head(&judged, facts);
         if self.input {
-            let everything = crate::policy::engine::reads::Reads::everything();
-            let input = crate::admission::input::build(&whole, facts, &everything, false)?;
+            let everything = portcullis_policy::engine::reads::Reads::everything();
+            let input = portcullis_admission::input::build(&whole, facts, &everything, false)?;
             let _ =
                 writeln!(text, "\n{STRONG}input{STRONG:#}\n{}", serde_json::to_string_pretty(&json(&input))?);
         }
@@ -200,7 +200,7 @@ impl See<'_> {
     /// What a rule says, and how long it took once the machine was warm.
     fn rule(&self, policy: &Policy, rule: &str, input: &Value, data: &Value) -> (Vec<String>, Duration) {
         let budget = self.judge.budget;
-        let run = || -> Result<Vec<String>, crate::policy::engine::EvalError> {
+        let run = || -> Result<Vec<String>, portcullis_policy::engine::EvalError> {
             let meter = &mut Meter::new(budget);
             if matches!(rule, "deny" | "warn") {
                 let lines = |finding: Finding| {

@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::super::output::{self, BAD, FAINT, TextOrJson};
 use super::{Exit, files};
-use crate::policy::manifest::Match;
-use crate::policy::set::Options;
-use crate::policy::{Policy, PolicySet};
-use crate::tenancy::snapshot::Kind;
+use portcullis_policy::manifest::Match;
+use portcullis_policy::set::Options;
+use portcullis_policy::{Policy, PolicySet};
+use portcullis_tenancy::snapshot::Kind;
 
 const EXAMPLES: &str = "\
 Examples:

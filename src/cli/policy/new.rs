@@ -7,9 +7,9 @@ use anyhow::{Context as _, bail};
 
 use super::super::output::{self, FAINT, GOOD, STRONG};
 use super::Exit;
-use crate::policy::Problems;
-use crate::policy::metadata;
-use crate::policy::source::dir;
+use portcullis_policy::Problems;
+use portcullis_policy::metadata;
+use portcullis_policy::source::dir;
 
 const POLICY: &str = include_str!("new/policy.rego");
 const TEST: &str = include_str!("new/policy_test.rego");

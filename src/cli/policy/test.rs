@@ -18,7 +18,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use self::tally::Tally;
 use super::super::{law, output};
 use super::{Exit, case_files, files};
-use crate::policy::testing;
+use portcullis_policy::testing;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -10,10 +10,10 @@ use serde_json::Value as Json;
 
 use super::report::Report;
 use super::{Call, Question};
-use crate::admission::cases::Answer;
-use crate::admission::{Endpoint, World, response};
 use crate::cli::law::{Judge, Moment};
-use crate::policy::PolicySet;
+use portcullis_admission::cases::Answer;
+use portcullis_admission::{Endpoint, World, response};
+use portcullis_policy::PolicySet;
 
 /// What the API server would wait at most.
 const TIMEOUT: Duration = Duration::from_secs(30);

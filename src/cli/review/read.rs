@@ -7,8 +7,8 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use serde_json::Value as Json;
 
-use crate::admission::ask::{Document, kinds};
 use crate::cli::yaml;
+use portcullis_admission::ask::{Document, kinds};
 
 /// Bytes of one file, at most; the API server takes 3 MiB an object.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;

@@ -6,11 +6,11 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::Question;
-use crate::admission::Endpoint;
-use crate::admission::cases::{Answer, Word};
-use crate::admission::verdict::{Failure as VerdictFailure, Named};
 use crate::cli::law::Judged;
-use crate::policy::Details;
+use portcullis_admission::Endpoint;
+use portcullis_admission::cases::{Answer, Word};
+use portcullis_admission::verdict::{Failure as VerdictFailure, Named};
+use portcullis_policy::Details;
 
 /// One object, and what the gate says to it.
 #[derive(Debug, Clone, Default, Serialize)]

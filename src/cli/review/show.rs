@@ -6,8 +6,8 @@ use anstyle::Style;
 use serde_json::Value as Json;
 
 use super::report::Report;
-use crate::admission::verdict::clip;
 use crate::cli::output::{BAD, CARE, FAINT, GOOD, STRONG, count};
+use portcullis_admission::verdict::clip;
 
 /// Characters of a name that somebody else chose.
 const NAME_MAX: usize = 253;

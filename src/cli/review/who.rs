@@ -1,7 +1,7 @@
 //! Who asks: what `--as` says, as the API server would complete it, or whom the namespace suggests.
 
-use crate::admission::World;
-use crate::admission::cases::{People, Person};
+use portcullis_admission::World;
+use portcullis_admission::cases::{People, Person};
 
 /// What every authenticated requester is in.
 const AUTHENTICATED: &str = "system:authenticated";

@@ -8,11 +8,11 @@ use anyhow::Context as _;
 use super::CLUSTER;
 use super::judge::Court;
 use super::source::{Content, Emit, Of, PassedOver, Piece, Place};
-use crate::admission::ask::kinds::Resource;
-use crate::cluster::ClusterArgs;
-use crate::cluster::list::{Item, Listed, NotListed};
-use crate::policy::{Operation, PolicySet, Query};
-use crate::tenancy::snapshot::{Kind, Snapshot};
+use portcullis_admission::ask::kinds::Resource;
+use portcullis_cluster::ClusterArgs;
+use portcullis_cluster::list::{Item, Listed, NotListed};
+use portcullis_policy::{Operation, PolicySet, Query};
+use portcullis_tenancy::snapshot::{Kind, Snapshot};
 
 /// Kinds by which the cluster keeps itself going; the gate is not asked about them either.
 const UPKEEP: [(&str, &str); 5] = [

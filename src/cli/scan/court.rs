@@ -11,8 +11,8 @@ use crate::cli::law::{self, Judge, Moment};
 use crate::cli::ledger::client::Client;
 use crate::cli::output;
 use crate::cli::review::who;
-use crate::policy::set::Options;
-use crate::policy::{Budget, PolicySet};
+use portcullis_policy::set::Options;
+use portcullis_policy::{Budget, PolicySet};
 
 /// Which law, in which world, as whom.
 #[derive(Debug, clap::Args)]

@@ -8,14 +8,14 @@ use serde_json::{Value as Json, json};
 use ureq::http::Method;
 
 use super::judge::{Change, Court, Judged};
-use crate::admission::World;
-use crate::admission::verdict::clip;
 use crate::cli::ledger::ApiArgs;
 use crate::cli::ledger::client::Client;
 use crate::cli::ledger::path::{escape, url};
 use crate::cli::ledger::show;
 use crate::cli::output;
-use crate::tenancy::snapshot::Snapshot;
+use portcullis_admission::World;
+use portcullis_admission::verdict::clip;
+use portcullis_tenancy::snapshot::Snapshot;
 
 /// What the API takes: so many findings, in a body of a mebibyte, of which a part is left for what stands around them.
 const FINDINGS_MAX: usize = 5000;

@@ -6,15 +6,15 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 
 use super::writer::Writers;
-use crate::admission::ask::kinds::Resource;
-use crate::admission::ask::request::{Request, Wanted, notation};
-use crate::admission::ask::{Document, kinds};
-use crate::admission::cases::Person;
-use crate::admission::verdict::Named;
-use crate::admission::{Endpoint, Verdict, message};
 use crate::cli::law::{Judge, Moment};
-use crate::policy::{Finding, Operation};
-use crate::tenancy::snapshot::Kind;
+use portcullis_admission::ask::kinds::Resource;
+use portcullis_admission::ask::request::{Request, Wanted, notation};
+use portcullis_admission::ask::{Document, kinds};
+use portcullis_admission::cases::Person;
+use portcullis_admission::verdict::Named;
+use portcullis_admission::{Endpoint, Verdict, message};
+use portcullis_policy::{Finding, Operation};
+use portcullis_tenancy::snapshot::Kind;
 
 /// Kinds that are asked and answered, and of which nothing stays.
 const CALLS: [&str; 2] = ["authentication.k8s.io", "authorization.k8s.io"];

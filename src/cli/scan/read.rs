@@ -3,10 +3,10 @@
 use serde_json::Value as Json;
 
 use super::source::{Content, Of, Piece, Place};
-use crate::admission::ask::Document;
-use crate::admission::ask::kinds::Resource;
 use crate::cli::review::read::{broken, unroll};
 use crate::cli::yaml;
+use portcullis_admission::ask::Document;
+use portcullis_admission::ask::kinds::Resource;
 
 /// Values of one YAML document; a `List` of ten thousand Pods has about this many.
 const YAML_NODES_MAX: usize = 4_000_000;

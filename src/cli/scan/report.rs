@@ -12,7 +12,7 @@ use clap::ValueEnum;
 
 use super::judge::{Change, Found, Judged, Level};
 use super::tally::Tally;
-use crate::policy::PolicySet;
+use portcullis_policy::PolicySet;
 
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -8,9 +8,9 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::admission::ask::kinds::Resource;
 use anyhow::{Context as _, bail};
 use globset::{Glob, GlobSet, GlobSetBuilder};
+use portcullis_admission::ask::kinds::Resource;
 
 /// Bytes of one document; the API server takes 3 MiB an object, and a YAML `List` is one document.
 pub const DOCUMENT_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::judge::{Change, Found, Judged, Level};
 use super::source::{PassedOver, Place};
-use crate::policy::PolicySet;
-use crate::tenancy::snapshot::Kind;
+use portcullis_policy::PolicySet;
+use portcullis_tenancy::snapshot::Kind;
 
 /// What could not be judged is spelt out so often, and counted beyond.
 const UNJUDGED_MAX: usize = 1000;

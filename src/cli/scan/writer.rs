@@ -1,10 +1,10 @@
 //! As whom an existing object is judged: whoever may rightfully have written it, since the object does not say who did.
 
-use crate::admission::World;
-use crate::admission::cases::{People, Person};
 use crate::cli::review::who;
-use crate::tenancy::requester::{BUILT_IN, Class};
-use crate::tenancy::snapshot::{Identity, Kind};
+use portcullis_admission::World;
+use portcullis_admission::cases::{People, Person};
+use portcullis_tenancy::requester::{BUILT_IN, Class};
+use portcullis_tenancy::snapshot::{Identity, Kind};
 
 /// What every authenticated requester is in.
 const AUTHENTICATED: &str = "system:authenticated";

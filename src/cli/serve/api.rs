@@ -16,21 +16,21 @@ use tower::util::service_fn;
 use tower::{Service, ServiceExt as _};
 
 use super::chores;
-use crate::access::Issuers;
-use crate::admission::Gate;
-use crate::api::body::BODY_MAX;
-use crate::api::door::Door;
-use crate::api::limit::{LimitArgs, Limits};
-use crate::api::proxies::TrustedProxies;
-use crate::api::{self, Parts, Remote};
-use crate::certs::pair::{Flags, PairFiles};
-use crate::lifecycle::drain::Drain;
-use crate::lifecycle::ready::Readiness;
-use crate::policy::layers::Layers;
-use crate::server::{Drained, Peer, Port, PortSettings, ServerError, Timeouts};
-use crate::store::Ledger;
-use crate::store::mirror::Mirror;
-use crate::store::seal::MasterKey;
+use portcullis_access::Issuers;
+use portcullis_admission::Gate;
+use portcullis_api::body::BODY_MAX;
+use portcullis_api::door::Door;
+use portcullis_api::limit::{LimitArgs, Limits};
+use portcullis_api::proxies::TrustedProxies;
+use portcullis_api::{Parts, Remote};
+use portcullis_certs::pair::{Flags, PairFiles};
+use portcullis_lifecycle::drain::Drain;
+use portcullis_lifecycle::ready::Readiness;
+use portcullis_policy::layers::Layers;
+use portcullis_server::{Drained, Peer, Port, PortSettings, ServerError, Timeouts};
+use portcullis_store::Ledger;
+use portcullis_store::mirror::Mirror;
+use portcullis_store::seal::MasterKey;
 
 /// Connections at once, altogether and of one address: people, automation, and a long poll of every gate.
 const CONNECTIONS: (usize, usize) = (4096, 1024);
@@ -136,7 +136,7 @@ pub async fn api(
         cors: api_cors_origin,
         gates_show_certificates: api_client_ca.is_some(),
     };
-    let router = api::router(parts)?;
+    let router = portcullis_api::router(parts)?;
     let settings = PortSettings {
         name: "api",
         flag: "--api",
@@ -148,7 +148,7 @@ pub async fn api(
         max_inflight: INFLIGHT,
         // People are further away than API servers: 1 MiB within 15 s is 70 KB a second.
         timeouts: Timeouts { body_whole: BODY_WHOLE, ..Timeouts::default() },
-        refuse: |headers, rejection| api::refused(headers, rejection.status()),
+        refuse: |headers, rejection| portcullis_api::refused(headers, rejection.status()),
     };
     let port = Port::bind(settings, readiness).await.context("the API cannot be served")?;
     Ok(BoundApi { port, router, ledger, proxies })

@@ -10,12 +10,12 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use crate::access::signature::Verifier;
-use crate::admission::gate::Worlds;
-use crate::lifecycle::ready::{Condition, Readiness};
-use crate::lifecycle::tasks::Tasks;
-use crate::lifecycle::watch::{Watch, around};
-use crate::tenancy::breakglass::Entry;
+use portcullis_access::signature::Verifier;
+use portcullis_admission::gate::Worlds;
+use portcullis_lifecycle::ready::{Condition, Readiness};
+use portcullis_lifecycle::tasks::Tasks;
+use portcullis_lifecycle::watch::{Watch, around};
+use portcullis_tenancy::breakglass::Entry;
 
 /// A document is a kilobyte; what is longer is something else.
 const BYTES_MAX: usize = 1024 * 1024;

@@ -9,15 +9,15 @@ use anyhow::{Context as _, bail};
 use tokio::sync::watch;
 
 use super::doors::Ports;
-use crate::certs::managed::{Lives, Order, Trust};
-use crate::certs::pair::Pair;
-use crate::cluster::certificates::{Bundle, Certificates, Ends};
-use crate::cluster::client::{Cluster, ClusterArgs};
-use crate::cluster::probe::Probe;
-use crate::lifecycle::ready::Readiness;
-use crate::lifecycle::tasks::Tasks;
-use crate::server::tls::keeper::Handed;
-use crate::server::units::Span;
+use portcullis_certs::managed::{Lives, Order, Trust};
+use portcullis_certs::pair::Pair;
+use portcullis_cluster::certificates::{Bundle, Certificates, Ends};
+use portcullis_cluster::client::{Cluster, ClusterArgs};
+use portcullis_cluster::probe::Probe;
+use portcullis_lifecycle::ready::Readiness;
+use portcullis_lifecycle::tasks::Tasks;
+use portcullis_server::tls::keeper::Handed;
+use portcullis_server::units::Span;
 
 /// What `portcullis manifests` calls both configurations, and the Service that they name.
 const NAME: &str = "portcullis";

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use crate::access::{Action, Identity, authorize};
-use crate::store::{Ledger, StoreError, idempotency, identities, released, tokens};
+use portcullis_access::{Action, Identity, authorize};
+use portcullis_store::{Ledger, StoreError, idempotency, identities, released, tokens};
 
 /// Between two purges. What they remove is not believed any more anyhow; several servers that do it disturb nobody.
 const PURGE_EVERY: Duration = Duration::from_mins(10);

@@ -8,16 +8,16 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::registration::RegistrationArgs;
-use crate::admission::Gate;
-use crate::cluster::keep::{self, Bundle};
-use crate::cluster::touch::Touch;
-use crate::cluster::{Cluster, ClusterArgs, ClusterError, Need, configmaps, differ, events, view};
-use crate::lifecycle::ready::Readiness;
-use crate::lifecycle::tasks::Tasks;
-use crate::policy::layers::Layers;
-use crate::policy::registration::NAME;
-use crate::policy::source::configmaps::Follower;
-use crate::policy::source::kept::Kept;
+use portcullis_admission::Gate;
+use portcullis_cluster::keep::{self, Bundle};
+use portcullis_cluster::touch::Touch;
+use portcullis_cluster::{Cluster, ClusterArgs, ClusterError, Need, configmaps, differ, events, view};
+use portcullis_lifecycle::ready::Readiness;
+use portcullis_lifecycle::tasks::Tasks;
+use portcullis_policy::layers::Layers;
+use portcullis_policy::registration::NAME;
+use portcullis_policy::source::configmaps::Follower;
+use portcullis_policy::source::kept::Kept;
 
 /// What is followed, and where the cluster is.
 #[derive(Debug, clap::Args)]

@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::api::BoundApi;
 use super::webhook;
-use crate::admission::Gate;
-use crate::lifecycle::drain::Drain;
-use crate::lifecycle::ready::Readiness;
-use crate::server::tls::keeper::Handed;
-use crate::server::{Bound, Drained, Pages, Probes, ServerArgs, ServerError};
+use portcullis_admission::Gate;
+use portcullis_lifecycle::drain::Drain;
+use portcullis_lifecycle::ready::Readiness;
+use portcullis_server::tls::keeper::Handed;
+use portcullis_server::{Bound, Drained, Pages, Probes, ServerArgs, ServerError};
 
 /// Ports that are taken.
 pub(super) struct Doors {

@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::admission::gate::Worlds;
-use crate::admission::{Gate, World};
-use crate::lifecycle::ready::{Condition, Readiness};
-use crate::lifecycle::tasks::Tasks;
-use crate::policy::layers::{Layers, Manner};
-use crate::policy::set::Options;
-use crate::policy::source::kept::Kept;
-use crate::policy::source::{Source, dir};
-use crate::policy::{Budget, Live, registration};
-use crate::server::units::Span;
-use crate::store::feed::{Enter, file};
-use crate::telemetry::decisions::DecisionLog;
-use crate::tenancy::snapshot;
+use portcullis_admission::gate::Worlds;
+use portcullis_admission::{Gate, World};
+use portcullis_lifecycle::ready::{Condition, Readiness};
+use portcullis_lifecycle::tasks::Tasks;
+use portcullis_policy::layers::{Layers, Manner};
+use portcullis_policy::set::Options;
+use portcullis_policy::source::kept::Kept;
+use portcullis_policy::source::{Source, dir};
+use portcullis_policy::{Budget, Live, registration};
+use portcullis_server::units::Span;
+use portcullis_store::feed::{Enter, file};
+use portcullis_telemetry::decisions::DecisionLog;
+use portcullis_tenancy::snapshot;
 
 /// Which law is in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

@@ -10,15 +10,15 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{Action, Identity, authorize};
-use crate::lifecycle::ready::Condition;
-use crate::policy::layers::Layers;
-use crate::policy::live::Reload;
-use crate::policy::source::kept::Kept;
-use crate::policy::{Bundle, Problem, Problems};
-use crate::store::feed::remote::Remote;
-use crate::store::{Ledger, bundles};
-use crate::tenancy::snapshot::Law;
+use portcullis_access::{Action, Identity, authorize};
+use portcullis_lifecycle::ready::Condition;
+use portcullis_policy::layers::Layers;
+use portcullis_policy::live::Reload;
+use portcullis_policy::source::kept::Kept;
+use portcullis_policy::{Bundle, Problem, Problems};
+use portcullis_store::feed::remote::Remote;
+use portcullis_store::{Ledger, bundles};
+use portcullis_tenancy::snapshot::Law;
 
 /// How long a law that cannot be had is waited for before it is asked for again.
 const AGAIN: Duration = Duration::from_secs(2);

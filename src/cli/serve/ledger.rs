@@ -6,13 +6,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::roles::{Follow, Source};
-use crate::lifecycle::ready::{Condition, Readiness};
-use crate::lifecycle::tasks::Tasks;
-use crate::store::feed::database::{Follower, listen};
-use crate::store::feed::{Enter, Health, Intake, Kept, TroubleKind, keeper, measure, remote, token_end};
-use crate::store::mirror::{Mirror, Touch};
-use crate::store::{Ledger, Options, Stage, StoreError};
-use crate::telemetry::metrics;
+use portcullis_lifecycle::ready::{Condition, Readiness};
+use portcullis_lifecycle::tasks::Tasks;
+use portcullis_store::feed::database::{Follower, listen};
+use portcullis_store::feed::{Enter, Health, Intake, Kept, TroubleKind, keeper, measure, remote, token_end};
+use portcullis_store::mirror::{Mirror, Touch};
+use portcullis_store::{Ledger, Options, Stage, StoreError};
+use portcullis_telemetry::metrics;
 
 /// A ledger that is opened, and what it was opened by.
 pub struct Opened {
@@ -160,7 +160,7 @@ async fn prepare(
     health: &Health,
     stop: CancellationToken,
 ) -> Result<bool, StoreError> {
-    let mut pace = crate::store::feed::Pace::new(stop.clone());
+    let mut pace = portcullis_store::feed::Pace::new(stop.clone());
     loop {
         let migrating = async {
             let _ = ledger.stage().wait_for(|stage| *stage == Stage::Migrating).await;

@@ -8,15 +8,15 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::gate::Worlds;
-use crate::cluster::Cluster;
-use crate::cluster::keep::{Bundle, Drift, Keeper};
-use crate::cluster::touch::Touch;
-use crate::lifecycle::ready::Readiness;
-use crate::lifecycle::tasks::Tasks;
-use crate::lifecycle::watch::{Watch, around};
-use crate::policy::registration::{self, Client, Settings};
-use crate::tenancy::registered::{self, Registered};
+use portcullis_admission::gate::Worlds;
+use portcullis_cluster::Cluster;
+use portcullis_cluster::keep::{Bundle, Drift, Keeper};
+use portcullis_cluster::touch::Touch;
+use portcullis_lifecycle::ready::Readiness;
+use portcullis_lifecycle::tasks::Tasks;
+use portcullis_lifecycle::watch::{Watch, around};
+use portcullis_policy::registration::{self, Client, Settings};
+use portcullis_tenancy::registered::{self, Registered};
 
 /// What is kept, and what is known of it.
 #[derive(Debug, clap::Args)]

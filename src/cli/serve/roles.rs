@@ -6,9 +6,8 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::ValueEnum;
 
-use crate::server::units::Span;
-use crate::store;
-use crate::store::feed::remote::Remote;
+use portcullis_server::units::Span;
+use portcullis_store::feed::remote::Remote;
 
 /// Connections to the database: enough for what two processors do beside each other while one of them waits for a disk.
 const CONNECTIONS: u32 = 8;
@@ -173,9 +172,9 @@ impl SourceArgs {
             }
             (None, None) => {
                 if database.is_none() && cache.is_none() {
-                    cache = store::default_dir().ok().map(|dir| dir.join("snapshot"));
+                    cache = portcullis_store::default_dir().ok().map(|dir| dir.join("snapshot"));
                 }
-                let url = database.map_or_else(store::default_url, Ok)?;
+                let url = database.map_or_else(portcullis_store::default_url, Ok)?;
                 Source::Database { url, connections, migrate: api && !no_migrate }
             }
         };

@@ -9,8 +9,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::cluster::FollowArgs;
 use super::ledger::Opened;
-use crate::access::{Action, Identity, authorize};
-use crate::admission::Gate;
 use crate::cli::law::{Judge, Moment};
 use crate::cli::scan::court::patient;
 use crate::cli::scan::deliver::Delivery;
@@ -18,11 +16,13 @@ use crate::cli::scan::judge::Court;
 use crate::cli::scan::tally::Tally;
 use crate::cli::scan::writer::Writers;
 use crate::cli::scan::{Found, cluster, run_through};
-use crate::cluster::{Cluster, ClusterArgs, turn};
-use crate::lifecycle::tasks::Tasks;
-use crate::server::units::Span;
-use crate::store::{Ledger, Time, scans};
-use crate::telemetry::metrics;
+use portcullis_access::{Action, Identity, authorize};
+use portcullis_admission::Gate;
+use portcullis_cluster::{Cluster, ClusterArgs, turn};
+use portcullis_lifecycle::tasks::Tasks;
+use portcullis_server::units::Span;
+use portcullis_store::{Ledger, Time, scans};
+use portcullis_telemetry::metrics;
 
 /// The Lease by which replicas take turns.
 const LEASE: &str = "portcullis-scan";

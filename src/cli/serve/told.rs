@@ -8,10 +8,10 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use super::doors::Addresses;
-use crate::lifecycle::ready::Readiness;
-use crate::lifecycle::tasks::Tasks;
-use crate::server::Drained;
-use crate::telemetry::decisions::DecisionLog;
+use portcullis_lifecycle::ready::Readiness;
+use portcullis_lifecycle::tasks::Tasks;
+use portcullis_server::Drained;
+use portcullis_telemetry::decisions::DecisionLog;
 
 /// SIGHUP opens the decision log again, as log rotation expects.
 pub(super) fn follow_log(log: &DecisionLog, tasks: &mut Tasks) {

@@ -11,12 +11,12 @@ use bytes::Bytes;
 use tower::Service;
 use tower::util::service_fn;
 
-use crate::admission::gate::Decoded;
-use crate::admission::review::DecodeError;
-use crate::admission::{Endpoint, Gate, http};
-use crate::server::limits::{Beside, Fair, Guard, Pace, SMALL, Spending, beside};
-use crate::server::{Arrival, Peer};
-use crate::telemetry::metrics;
+use portcullis_admission::gate::Decoded;
+use portcullis_admission::review::DecodeError;
+use portcullis_admission::{Endpoint, Gate, http};
+use portcullis_server::limits::{Beside, Fair, Guard, Pace, SMALL, Spending, beside};
+use portcullis_server::{Arrival, Peer};
+use portcullis_telemetry::metrics;
 
 /// How long a review may wait for a slot where the caller does not say how long it waits itself: well below the
 /// three seconds after which an API server has given up.
@@ -196,7 +196,7 @@ impl Work {
 }
 
 fn no_review(error: &DecodeError) -> Response {
-    http::refuse(StatusCode::BAD_REQUEST, &crate::admission::message::clean(&error.to_string(), 300))
+    http::refuse(StatusCode::BAD_REQUEST, &portcullis_admission::message::clean(&error.to_string(), 300))
 }
 
 fn too_many_large() -> Response {

@@ -4,9 +4,9 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Exit, Place, output, time};
-use crate::access::keys::{Key, KeySet, Keys, SETTLE_SECONDS, make};
-use crate::access::token::{LIFETIME_SECONDS_MAX, now};
 use output::TextOrJson;
+use portcullis_access::keys::{Key, KeySet, Keys, SETTLE_SECONDS, make};
+use portcullis_access::token::{LIFETIME_SECONDS_MAX, now};
 
 /// Words of `portcullis token keys`.
 #[derive(Debug, clap::Args)]

@@ -1,12 +1,12 @@
 //! `portcullis token new`: a token from whoever holds the keys.
 
 use super::{Exit, Place, output, time};
-use crate::access::keys::Keys;
-use crate::access::mint::{Wish, grant};
-use crate::access::token::{Claims, now};
-use crate::access::{Action, Clusters, Identity, Role, TenantRef, authorize};
-use crate::server::units::Span;
-use crate::tenancy::is_uuid;
+use portcullis_access::keys::Keys;
+use portcullis_access::mint::{Wish, grant};
+use portcullis_access::token::{Claims, now};
+use portcullis_access::{Action, Clusters, Identity, Role, TenantRef, authorize};
+use portcullis_server::units::Span;
+use portcullis_tenancy::is_uuid;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::access::keys::{Keys, default_dir};
-use crate::access::mint::{Wish, grant};
-use crate::access::token::{AUDIENCE, ISSUER, Names, Tokens};
-use crate::access::{Action, Identity, Role, authorize};
+use portcullis_access::keys::{Keys, default_dir};
+use portcullis_access::mint::{Wish, grant};
+use portcullis_access::token::{AUDIENCE, ISSUER, Names, Tokens};
+use portcullis_access::{Action, Identity, Role, authorize};
 
 /// Long enough for one command.
 const SECONDS: i64 = 300;

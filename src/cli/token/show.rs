@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use super::{Exit, Place, output, time};
-use crate::access::keys::Keys;
-use crate::access::token::{Claims, TokenError, now};
 use output::{BAD, GOOD, TextOrJson};
+use portcullis_access::keys::Keys;
+use portcullis_access::token::{Claims, TokenError, now};
 
 /// Longer than any token, so that the sentence about its length is said by whoever verifies it.
 const BYTES_MAX: u64 = 64 * 1024;

@@ -6,7 +6,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::certs::managed::{KEYS, Parts, State, Wish};
+use portcullis_certs::managed::{KEYS, Parts, State, Wish};
 
 /// Other tools know by it that `tls.crt` and `tls.key` are a pair.
 const TYPE: &str = "kubernetes.io/tls";

@@ -8,10 +8,10 @@ use kube::Api;
 use kube::api::PostParams;
 
 use super::{Certificates, Ends, needs, secret};
-use crate::certs::CertError;
-use crate::certs::managed::{Damage, State, Step, Wish, next_step};
-use crate::cluster::error::{ClusterError, Need};
-use crate::telemetry::metrics;
+use crate::error::{ClusterError, Need};
+use portcullis_certs::CertError;
+use portcullis_certs::managed::{Damage, State, Step, Wish, next_step};
+use portcullis_telemetry::metrics;
 
 /// Looks in a row before what others do in between is left to the next change.
 const TURNS_MAX: usize = 16;

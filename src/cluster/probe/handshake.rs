@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::certs::managed::roots;
+use portcullis_certs::managed::roots;
 
 /// Our own listener on our own machine: whoever takes longer has other worries.
 const PATIENCE: Duration = Duration::from_secs(3);

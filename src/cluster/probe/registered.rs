@@ -7,8 +7,8 @@ use k8s_openapi::api::admissionregistration::v1::{
 use kube::Api;
 
 use super::{GROUP, KINDS};
-use crate::cluster::client::Cluster;
-use crate::cluster::error::{ClusterError, Need};
+use crate::client::Cluster;
+use crate::error::{ClusterError, Need};
 
 /// One configuration.
 pub(super) struct Registered {

@@ -2,7 +2,7 @@ use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::lifecycle::tasks::{Died, How};
+use crate::tasks::{Died, How};
 
 const SHORT: Timing = Timing { delay: Duration::from_millis(20), grace: Duration::from_secs(5) };
 

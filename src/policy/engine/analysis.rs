@@ -18,8 +18,8 @@ pub use super::tree::Step;
 use super::tree::{called, chain, names, place, span};
 use super::uses;
 use super::{appends, builtins, constants, findings, heads, imports};
-use crate::policy::bundle::Module;
-use crate::policy::problem::Problem;
+use crate::bundle::Module;
+use crate::problem::Problem;
 
 /// Parses and walks a module.
 ///

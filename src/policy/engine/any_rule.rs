@@ -12,9 +12,9 @@ use regorus::{Engine, Value};
 pub use super::normal::Test;
 use super::normal::{self, Made, Normal, Reached, Target};
 use super::{Trees, bounds, guarded, normalised, trees};
-use crate::policy::bundle::Module;
-use crate::policy::problem::Problem;
-use crate::telemetry::visible;
+use crate::bundle::Module;
+use crate::problem::Problem;
+use portcullis_telemetry::visible;
 
 /// Reports kept of one rule: a test may iterate over a thousand inputs.
 const ASKED_MAX: usize = 64;

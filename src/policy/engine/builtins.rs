@@ -5,8 +5,8 @@
 //! because a budget is looked at between instructions and never inside a builtin.
 
 use super::analysis::{Analysis, Call, Form};
-use crate::policy::near::nearest;
-use crate::policy::problem::Problem;
+use crate::near::nearest;
+use crate::problem::Problem;
 
 /// How many arguments a function takes, by its path below `data`; `None`: it is none.
 pub type Functions<'f> = &'f dyn Fn(&[String]) -> Option<usize>;

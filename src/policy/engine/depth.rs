@@ -2,8 +2,8 @@
 //! for each level of a list, set or object that stands in another, a minute at twenty, and a stack ends at a thousand
 //! operators in a row.
 
-use crate::policy::bundle::Module;
-use crate::policy::problem::Problem;
+use crate::bundle::Module;
+use crate::problem::Problem;
 
 /// Levels of `[` and `{`. A CronJob in the input of a test needs fifteen.
 const MAX: usize = 16;

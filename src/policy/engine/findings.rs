@@ -4,7 +4,7 @@
 use serde_json::Value as Json;
 
 use super::safety::Flaw;
-use crate::policy::finding::KEYS;
+use crate::finding::KEYS;
 
 /// Judges the findings of a module's tree.
 pub(super) fn check(ast: &Json) -> Vec<Flaw> {

@@ -14,7 +14,7 @@ use super::bounds::{self, Bound};
 use super::builtins;
 use super::rvm::Machine;
 use super::{Interrupted, load};
-use crate::policy::bundle::Module;
+use crate::bundle::Module;
 
 /// The clock is looked at between instructions, and there are a handful around one call.
 const TIME_MAX: Duration = Duration::from_secs(10);

@@ -3,8 +3,8 @@
 use serde_json::Value as Json;
 
 use super::tree::{names, place};
-use crate::policy::bundle::Module;
-use crate::policy::problem::Problem;
+use crate::bundle::Module;
+use crate::problem::Problem;
 
 /// Imports that change nothing in Rego v1.
 const IMPLIED: &[&str] = &[

@@ -11,7 +11,7 @@ use regorus::{Engine, Value};
 use super::normal::Normal;
 use super::rvm::{last_line, sentence};
 use super::{EvalError, Interrupted, builtins, guard, guarded};
-use crate::policy::problem::Problem;
+use crate::problem::Problem;
 
 const IDLE_MAX: usize = 16;
 const CLOCK_INTERVAL: NonZeroU32 = NonZeroU32::new(64).unwrap();

@@ -28,8 +28,8 @@ use self::needs::Needs;
 pub use self::reached::Reached;
 use self::tree::{Expr, Kind, Name, Place, Step};
 use super::{builtins, imports};
-use crate::policy::bundle::Module;
-use crate::policy::problem::Problem;
+use crate::bundle::Module;
+use crate::problem::Problem;
 
 /// A module in normal form.
 pub struct Normal {

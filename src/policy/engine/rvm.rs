@@ -12,7 +12,7 @@ use regorus::rvm::vm::VmError;
 use regorus::utils::limits::ExecutionTimerConfig;
 
 use super::{EvalError, Interrupted, guard, light};
-use crate::policy::problem::Problem;
+use crate::problem::Problem;
 
 /// Idle machines kept a policy. A machine is some 2 KiB; more than the worker threads are never in use at once.
 const IDLE_MAX: usize = 16;

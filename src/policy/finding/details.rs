@@ -7,9 +7,9 @@ use std::io;
 use serde::Serialize as _;
 use serde_json::Serializer;
 
-use crate::policy::engine::Value;
-use crate::telemetry::mask;
-use crate::telemetry::visible::Visible;
+use crate::engine::Value;
+use portcullis_telemetry::mask;
+use portcullis_telemetry::visible::Visible;
 
 /// Bytes of the JSON text. Twenty findings with so much each still fit an answer and a line of the decision log.
 pub const BYTES_MAX: usize = 1 << 10;
@@ -67,7 +67,7 @@ impl Details {
     }
 
     /// Masks the whole, since a policy that reads Secrets in the clear may put a value in any part.
-    pub(in crate::policy) fn hide(&mut self) {
+    pub(crate) fn hide(&mut self) {
         if !Excess::ALL.iter().any(|excess| excess.note() == self.0) {
             self.0 = mask::digest(self.0.as_bytes()).to_string();
         }

@@ -1,6 +1,6 @@
 use super::*;
-use crate::policy::PolicySet;
-use crate::policy::set::Options;
+use crate::PolicySet;
+use crate::set::Options;
 
 fn policy(id: &str, package: &str, more: &str, says: &str) -> String {
     format!(

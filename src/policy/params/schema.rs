@@ -3,9 +3,9 @@
 use serde_json::{Map, Value as Json};
 
 use super::place;
-use crate::policy::bundle::Module;
-use crate::policy::manifest::Manifest;
-use crate::policy::problem::Problem;
+use crate::bundle::Module;
+use crate::manifest::Manifest;
+use crate::problem::Problem;
 
 /// Characters of a value that is quoted.
 const QUOTED_MAX: usize = 100;

@@ -114,7 +114,7 @@ fn a_list_that_is_walked_for_each_object_has_a_bound() {
 fn a_bundle_with_a_long_list_says_where_it_is() {
     let text = format!("a: 1\nlist: [{}]\n", vec!["x"; 11_000].join(","));
     let files = [("params/p/data.yaml".to_owned(), text.into_bytes())];
-    let said = crate::policy::Bundle::from_files(files).unwrap_err().to_string();
+    let said = crate::Bundle::from_files(files).unwrap_err().to_string();
     assert!(
         said.contains("params/p/data.yaml:2:1: `list` has 11000 entries; a list has at most 1000"),
         "{said}"

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::conditions::{Condition, named_like_a_tenants};
 use super::settings::Settings;
-use crate::tenancy::snapshot;
+use portcullis_tenancy::snapshot;
 
 /// One policy: all conditions must hold, or it is not asked; all validations must, or the write is refused.
 struct Backstop {

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use super::known::{Group, Parts, Subresource};
 use super::{ELSEWHERE, Entry, Hook, Scope, TABLE};
-use crate::policy::manifest::{Match, Operation};
-use crate::policy::problem::Problem;
-use crate::policy::set::{Policy, PolicySet};
-use crate::tenancy::snapshot::Kind;
+use crate::manifest::{Match, Operation};
+use crate::problem::Problem;
+use crate::set::{Policy, PolicySet};
+use portcullis_tenancy::snapshot::Kind;
 
 /// Every kind; an entry with all of them means "wherever it is", so one that is reached is enough.
 const KINDS: &[Kind] = &[Kind::App, Kind::Sandbox, Kind::Unregistered, Kind::Platform, Kind::Cluster];

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::settings::{Client, Settings};
 use super::{Entry, Hook, TABLE};
-use crate::policy::manifest::Operation;
+use crate::manifest::Operation;
 
 /// Name of both configurations.
 pub const NAME: &str = "portcullis";

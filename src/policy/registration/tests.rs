@@ -2,8 +2,8 @@ use serde_json::Value;
 
 use super::check::of_matches;
 use super::*;
-use crate::policy::manifest::Match;
-use crate::tenancy::resource::Pattern;
+use crate::manifest::Match;
+use portcullis_tenancy::resource::Pattern;
 
 const ALL_KINDS: &[Kind] = &[Kind::App, Kind::Sandbox, Kind::Unregistered, Kind::Platform, Kind::Cluster];
 

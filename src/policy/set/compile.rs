@@ -6,17 +6,17 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::{Broken, Options, Paced, Policy, PolicySet, RULES, lint};
-use crate::policy::bundle::{Bundle, Module};
-use crate::policy::engine::analysis::{self, Analysis, Form};
-use crate::policy::engine::reads::Reads;
-use crate::policy::engine::{Choice, Compiled, builtins};
-use crate::policy::manifest::{Manifest, Match, OnError, Operation};
-use crate::policy::metadata;
-use crate::policy::params::{Modes, schema};
-use crate::policy::problem::{Problem, Problems};
-use crate::telemetry::metrics::PolicyMetrics;
-use crate::tenancy::resource::Pattern;
-use crate::tenancy::snapshot::Kind;
+use crate::bundle::{Bundle, Module};
+use crate::engine::analysis::{self, Analysis, Form};
+use crate::engine::reads::Reads;
+use crate::engine::{Choice, Compiled, builtins};
+use crate::manifest::{Manifest, Match, OnError, Operation};
+use crate::metadata;
+use crate::params::{Modes, schema};
+use crate::problem::{Problem, Problems};
+use portcullis_telemetry::metrics::PolicyMetrics;
+use portcullis_tenancy::resource::Pattern;
+use portcullis_tenancy::snapshot::Kind;
 
 /// A module and what is known of it.
 pub(super) struct Unit<'a> {

@@ -15,11 +15,11 @@ pub use self::shape::input_names;
 pub(super) use self::variables::variables;
 use super::RULES;
 use super::compile::Unit;
-use crate::policy::bundle::Module;
-use crate::policy::engine::Value;
-use crate::policy::engine::analysis::{Analysis, Form, Reference, Rule};
-use crate::policy::near::nearest;
-use crate::policy::problem::Problem;
+use crate::bundle::Module;
+use crate::engine::Value;
+use crate::engine::analysis::{Analysis, Form, Reference, Rule};
+use crate::near::nearest;
+use crate::problem::Problem;
 
 /// Roots of `data` that the gate fills; a package may not take one over.
 pub(crate) const DATA_ROOTS: [&str; 3] = ["params", "tenancy", CLUSTER];

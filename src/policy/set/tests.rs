@@ -4,11 +4,11 @@ mod failures;
 mod laws;
 
 use super::*;
-use crate::policy::Operation;
+use crate::Operation;
 
 /// A module with a METADATA block of six lines, so that `package` stands in the seventh and the body begins in the eighth.
-fn meter() -> crate::policy::Meter {
-    crate::policy::Meter::new(crate::policy::Budget::default())
+fn meter() -> crate::Meter {
+    crate::Meter::new(crate::Budget::default())
 }
 
 fn policy(id: &str, body: &str) -> String {

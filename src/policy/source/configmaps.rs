@@ -15,13 +15,13 @@ use tokio_util::sync::CancellationToken;
 
 use self::status::Statuses;
 use super::kept::Kept;
-use crate::cluster::Cluster;
-use crate::cluster::configmaps::{self, All};
-use crate::cluster::touch::Touch;
-use crate::lifecycle::ready::Condition;
-use crate::policy::layers::Layers;
-use crate::policy::live::Reload;
-use crate::policy::{Bundle, Problem, Problems};
+use crate::layers::Layers;
+use crate::live::Reload;
+use crate::{Bundle, Problem, Problems};
+use portcullis_cluster::Cluster;
+use portcullis_cluster::configmaps::{self, All};
+use portcullis_cluster::touch::Touch;
+use portcullis_lifecycle::ready::Condition;
 
 /// Whoever applies several ConfigMaps writes one after the other; what is taken together is judged together.
 const SETTLE: Duration = Duration::from_millis(100);

@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::lifecycle::ready::Condition;
-use crate::lifecycle::watch::{Watch, around};
-use crate::policy::layers::Layers;
-use crate::policy::live::Reload;
-use crate::policy::{Bundle, Problem, Problems};
+use crate::layers::Layers;
+use crate::live::Reload;
+use crate::{Bundle, Problem, Problems};
+use portcullis_lifecycle::ready::Condition;
+use portcullis_lifecycle::watch::{Watch, around};
 
 /// Files of a bundle, at most; a wrong `--policies /` must not read a disk.
 const FILES_MAX: usize = 20_000;

@@ -2,9 +2,9 @@
 
 use include_dir::{Dir, DirEntry, include_dir};
 
-use crate::policy::{Bundle, Problems};
+use crate::{Bundle, Problems};
 
-static LIBRARY: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/policies");
+static LIBRARY: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../policies");
 
 /// Reads it, less its tests, which nobody asks while serving.
 ///
@@ -38,8 +38,8 @@ pub fn files() -> Vec<(String, Vec<u8>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::PolicySet;
-    use crate::policy::set::Options;
+    use crate::PolicySet;
+    use crate::set::Options;
 
     #[test]
     fn the_librarys_parameters_fit_their_schemas() {

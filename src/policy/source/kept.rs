@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::policy::Bundle;
+use crate::Bundle;
 
 /// Where it is kept: `law.json` in a directory that is given.
 #[derive(Debug, Clone)]

@@ -19,8 +19,8 @@ use super::Caller;
 use super::memory::{Pools, Reserved, SMALL, SmallBytes};
 use super::rejection::Rejection;
 use super::unfinished::Unfinished;
-use crate::server::args::Timeouts;
-use crate::telemetry::metrics;
+use crate::args::Timeouts;
+use portcullis_telemetry::metrics;
 
 /// What is read and thrown away after a refusal: four of the largest bodies, or as much as comes within 5 s. Past
 /// that a caller is not confused but hostile.
@@ -35,7 +35,7 @@ pub type Owner = fn(&[u8]) -> Option<&[u8]>;
 
 /// The bounds of the bodies of one listener; all clones are one.
 #[derive(Clone)]
-pub(in crate::server) struct BodyLimits(Arc<Inner>);
+pub(crate) struct BodyLimits(Arc<Inner>);
 
 struct Inner {
     max: usize,
@@ -49,7 +49,7 @@ struct Inner {
 
 impl BodyLimits {
     /// At most `max` bytes, as fast as `times` says.
-    pub(in crate::server) fn new(max: usize, times: Timeouts, owner: Owner) -> Self {
+    pub(crate) fn new(max: usize, times: Timeouts, owner: Owner) -> Self {
         Self(Arc::new(Inner { max, times, pools: Pools::new(max), owner, discards: TaskTracker::new() }))
     }
 
@@ -86,7 +86,7 @@ fn expects_continue(headers: &HeaderMap) -> bool {
 }
 
 /// Reads the whole body. Costs no copy where it came in one piece and no timer where it is already here.
-pub(in crate::server) async fn read_body<B>(
+pub(crate) async fn read_body<B>(
     headers: &HeaderMap,
     body: B,
     limits: &BodyLimits,

@@ -36,11 +36,11 @@ impl Unfinished {
 }
 
 /// An answer that is not sent yet, counted until it is dropped.
-pub(in crate::server) struct Untaken(Arc<Caller>);
+pub(crate) struct Untaken(Arc<Caller>);
 
 impl Caller {
     /// Counts an answer, or none where the address leaves as many untaken as it may.
-    pub(in crate::server) fn unsent(self: &Arc<Self>) -> Option<Untaken> {
+    pub(crate) fn unsent(self: &Arc<Self>) -> Option<Untaken> {
         take(&self.unsent, UNSENT).then(|| Untaken(self.clone()))
     }
 }

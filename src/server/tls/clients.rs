@@ -10,7 +10,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 
-use crate::server::args::ClientAuth;
+use crate::args::ClientAuth;
 
 /// Checks callers' certificates against the authorities of now.
 pub struct Clients {

@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Keys;
 use super::clients::Clients;
-use crate::certs::CertError;
-use crate::certs::pair::{Flags, Pair, PairBytes, PairFiles, client_roots, read_client_ca};
-use crate::lifecycle::ready::Condition;
+use portcullis_certs::CertError;
+use portcullis_certs::pair::{Flags, Pair, PairBytes, PairFiles, client_roots, read_client_ca};
+use portcullis_lifecycle::ready::Condition;
 
 /// Whoever replaces a certificate writes two files. Waiting this long after the first sign of it mostly sees both.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -28,29 +28,29 @@ const SECOND_LOOK: Duration = Duration::from_millis(500);
 pub type Handed = watch::Receiver<Option<Pair>>;
 
 /// What is followed, what was last served of it, and where to say so.
-pub(in crate::server) struct Keeper {
-    pub(in crate::server) files: Option<PairFiles>,
-    pub(in crate::server) handed: Option<Handed>,
-    pub(in crate::server) seen: Seen,
+pub(crate) struct Keeper {
+    pub(crate) files: Option<PairFiles>,
+    pub(crate) handed: Option<Handed>,
+    pub(crate) seen: Seen,
     /// notAfter of what is served, in seconds since 1970.
-    pub(in crate::server) end: Option<i64>,
-    pub(in crate::server) keys: Arc<Keys>,
-    pub(in crate::server) client_ca: Option<(PathBuf, Arc<Clients>)>,
-    pub(in crate::server) condition: Condition,
-    pub(in crate::server) poll: Duration,
+    pub(crate) end: Option<i64>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) client_ca: Option<(PathBuf, Arc<Clients>)>,
+    pub(crate) condition: Condition,
+    pub(crate) poll: Duration,
 }
 
 /// Everything that was read at one time.
 #[derive(PartialEq, Eq)]
-pub(in crate::server) struct Seen {
+pub(crate) struct Seen {
     pair: Option<PairBytes>,
     client_ca: Option<Vec<u8>>,
 }
 
 /// Everything that was read, found good.
-pub(in crate::server) struct Checked {
-    pub(in crate::server) pair: Option<Pair>,
-    pub(in crate::server) roots: Option<RootCertStore>,
+pub(crate) struct Checked {
+    pub(crate) pair: Option<Pair>,
+    pub(crate) roots: Option<RootCertStore>,
 }
 
 /// Why a reload changed nothing.
@@ -68,16 +68,13 @@ fn flag(files: Option<&PairFiles>) -> &'static str {
 }
 
 /// Reads all files.
-pub(in crate::server) fn read(
-    files: Option<&PairFiles>,
-    client_ca: Option<&Path>,
-) -> Result<Seen, CertError> {
+pub(crate) fn read(files: Option<&PairFiles>, client_ca: Option<&Path>) -> Result<Seen, CertError> {
     let pair = files.map(PairFiles::read).transpose()?;
     Ok(Seen { pair, client_ca: client_ca.map(|path| read_client_ca(flag(files), path)).transpose()? })
 }
 
 /// Checks what was read of these files.
-pub(in crate::server) fn check(
+pub(crate) fn check(
     files: Option<&PairFiles>,
     client_ca: Option<&Path>,
     seen: &Seen,
@@ -93,7 +90,7 @@ pub(in crate::server) fn check(
 
 impl Keeper {
     /// Watches until told to stop.
-    pub(in crate::server) async fn run(mut self, stop: CancellationToken) -> std::io::Result<()> {
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> std::io::Result<()> {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut poll = interval(self.poll);
         let (tell, mut news) = mpsc::channel(1);

@@ -4,12 +4,12 @@ use serde_json::json;
 
 use super::row::App;
 use super::{Content, get, revisions};
-use crate::store::audit::Entry;
-use crate::store::error::StoreError;
-use crate::store::namespaces::{self, Owner};
-use crate::store::projects::Project;
-use crate::store::tenants::Tenant;
-use crate::store::{Part, Tx, released};
+use crate::audit::Entry;
+use crate::error::StoreError;
+use crate::namespaces::{self, Owner};
+use crate::projects::Project;
+use crate::tenants::Tenant;
+use crate::{Part, Tx, released};
 
 /// Makes an app with its namespace and its first revision.
 ///

@@ -6,11 +6,11 @@ use utoipa::ToSchema;
 
 use super::Content;
 use super::row::{App, Origin, Spec, origin};
-use crate::store::Time;
-use crate::store::Tx;
-use crate::store::error::StoreError;
-use crate::store::revision::parse;
-use crate::tenancy::source::SourceKind;
+use crate::Time;
+use crate::Tx;
+use crate::error::StoreError;
+use crate::revision::parse;
+use portcullis_tenancy::source::SourceKind;
 
 /// A revision of an app. It never changes.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

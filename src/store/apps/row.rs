@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::store::Time;
-use crate::store::error::StoreError;
-use crate::store::revision::parse;
+use crate::Time;
+use crate::error::StoreError;
+use crate::revision::parse;
 
 /// An app.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -96,7 +96,7 @@ pub struct Origin {
 /// What every statement that reads apps begins with; `$1` is the tenant, `$2` the project.
 macro_rules! select {
     ($rest:literal) => {
-        $crate::store::apps::row::select!("a.spec, a.catalog_overrides", $rest)
+        $crate::apps::row::select!("a.spec, a.catalog_overrides", $rest)
     };
     ($long:literal, $rest:literal) => {
         concat!(
@@ -113,7 +113,7 @@ macro_rules! select {
 /// The same without what an app is made of.
 macro_rules! select_head {
     ($rest:literal) => {
-        $crate::store::apps::row::select!(
+        $crate::apps::row::select!(
             "'{\"spec\":{\"source\":null}}' AS spec, CAST(NULL AS TEXT) AS catalog_overrides",
             $rest
         )

@@ -7,9 +7,9 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{AnyConnection, Row as _};
 
 use super::{Entry, SYSTEM};
-use crate::access::Scope;
-use crate::store::db::{Kind, Session};
-use crate::store::error::StoreError;
+use crate::db::{Kind, Session};
+use crate::error::StoreError;
+use portcullis_access::Scope;
 
 /// What stands before the first row of a chain.
 pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -112,7 +112,7 @@ impl Row {
 }
 
 /// Appends what a transaction did to the chains it belongs to.
-pub(in crate::store) async fn append(
+pub(crate) async fn append(
     session: &mut Session,
     kind: Kind,
     scope: &Scope,

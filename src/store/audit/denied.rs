@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::chain::{self, Row};
 use super::{Outcome, SYSTEM};
-use crate::store::error::StoreError;
-use crate::store::ledger::Ledger;
+use crate::error::StoreError;
+use crate::ledger::Ledger;
 
 /// Rows written at a time, every five seconds: some three a second, for ever, however many fail.
 const ROWS_MAX: usize = 16;
@@ -46,7 +46,7 @@ struct Seen {
 
 /// What has not been written yet.
 #[derive(Debug, Clone, Default)]
-pub(in crate::store) struct Denials(Arc<Mutex<BTreeMap<Denial, Seen>>>);
+pub(crate) struct Denials(Arc<Mutex<BTreeMap<Denial, Seen>>>);
 
 impl Denials {
     fn count(&self, mut denial: Denial, seen: Seen) {

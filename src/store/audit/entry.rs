@@ -105,7 +105,7 @@ impl Entry {
         self
     }
 
-    pub(in crate::store) fn redacted(mut self) -> Self {
+    pub(crate) fn redacted(mut self) -> Self {
         [&mut self.before, &mut self.after].into_iter().flatten().for_each(redact::redact);
         self
     }

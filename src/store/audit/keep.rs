@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::store::db::Kind;
-use crate::store::error::StoreError;
-use crate::store::ledger::{Ledger, Stage};
+use crate::db::Kind;
+use crate::error::StoreError;
+use crate::ledger::{Ledger, Stage};
 
 /// How often denied attempts are written.
 const WRITE_EVERY: Duration = Duration::from_secs(5);

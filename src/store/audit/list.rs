@@ -7,9 +7,9 @@ use serde_json::Value;
 use sqlx::{Row as _, any::AnyRow};
 use utoipa::ToSchema;
 
-use crate::store::Tx;
-use crate::store::error::StoreError;
-use crate::store::revision::parse;
+use crate::Tx;
+use crate::error::StoreError;
+use crate::revision::parse;
 
 /// One row of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::tenancy::credentials::betrayed_by;
+use portcullis_tenancy::credentials::betrayed_by;
 
 /// What stands in the place of a value that was taken out.
 pub const REDACTED: &str = "[redacted]";

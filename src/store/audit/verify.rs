@@ -7,9 +7,9 @@ use sqlx::{Row as _, any::AnyRow};
 use thiserror::Error;
 
 use super::chain::{GENESIS, Row};
-use crate::store::Tx;
-use crate::store::db::Kind;
-use crate::store::error::StoreError;
+use crate::Tx;
+use crate::db::Kind;
+use crate::error::StoreError;
 
 /// Rows read at a time.
 const BATCH: i64 = 1000;

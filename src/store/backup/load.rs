@@ -12,15 +12,15 @@ use sqlx::{Any, AssertSqlSafe, Row as _};
 use super::format::{Cell, Line, Reader, Table};
 use super::write::{columns, sealed};
 use super::{BackupError, Head, Progress, Summary, check};
-use crate::access::{Action, Identity, authorize};
-use crate::store::audit::{self, Report};
-use crate::store::db::{Kind, Mode, Session};
-use crate::store::error::StoreError;
-use crate::store::migrate::{self, Migration};
-use crate::store::seal::MasterKey;
-use crate::store::tx::Tx;
-use crate::store::{Entry, Ledger, new_id, snapshot};
-use crate::tenancy::Snapshot;
+use crate::audit::{self, Report};
+use crate::db::{Kind, Mode, Session};
+use crate::error::StoreError;
+use crate::migrate::{self, Migration};
+use crate::seal::MasterKey;
+use crate::tx::Tx;
+use crate::{Entry, Ledger, new_id, snapshot};
+use portcullis_access::{Action, Identity, authorize};
+use portcullis_tenancy::Snapshot;
 
 /// Rows of one statement.
 const BATCH_ROWS: usize = 100;

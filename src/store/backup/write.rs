@@ -8,10 +8,10 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::format::{Cell, Kind as Column, Table, Writer};
 use super::{BackupError, FORMAT, Head, Progress, Summary, TABLES};
-use crate::store::db::{Kind, Mode, Session, Wall};
-use crate::store::error::StoreError;
-use crate::store::seal::{MasterKey, Sealed};
-use crate::store::{Ledger, migrate, revision};
+use crate::db::{Kind, Mode, Session, Wall};
+use crate::error::StoreError;
+use crate::seal::{MasterKey, Sealed};
+use crate::{Ledger, migrate, revision};
 
 /// Rows between two words on how far it is.
 const TELL_EVERY: u64 = 1000;

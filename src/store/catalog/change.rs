@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::row::Item;
 use super::versions;
-use crate::store::audit::Entry;
-use crate::store::error::StoreError;
-use crate::store::{Tx, apps};
+use crate::audit::Entry;
+use crate::error::StoreError;
+use crate::{Tx, apps};
 
 /// What an item is made of; every field was checked.
 #[derive(Debug, Clone, PartialEq)]

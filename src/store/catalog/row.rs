@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::store::Time;
+use crate::Time;
 
 /// An item of the catalog.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

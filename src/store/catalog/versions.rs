@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 use super::change::entry;
 use super::row::Item;
 use super::version::newest;
-use crate::store::Time;
-use crate::store::Tx;
-use crate::store::error::StoreError;
-use crate::store::revision::parse;
+use crate::Time;
+use crate::Tx;
+use crate::error::StoreError;
+use crate::revision::parse;
 
 /// A version of an item. It never changes.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

@@ -7,7 +7,7 @@ use directories::ProjectDirs;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use super::Kind;
-use crate::store::error::StoreError;
+use crate::error::StoreError;
 
 /// The user's data folder, where the embedded ledger is, such as `~/.local/share/portcullis`.
 ///

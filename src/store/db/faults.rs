@@ -2,7 +2,7 @@
 
 use sqlx::error::{DatabaseError, ErrorKind};
 
-use crate::store::error::StoreError;
+use crate::error::StoreError;
 
 /// What is unique, by PostgreSQL's name of it and by the columns that SQLite names instead, with a sentence.
 const UNIQUE: &[(&str, &str, &str)] = &[
@@ -65,7 +65,7 @@ const PASSING_CODES: [&str; 4] = ["40001", "40P01", "55P03", "55000"];
 const PASSING_SQLITE: [i64; 8] = [5, 6, 7, 8, 10, 13, 14, 15];
 
 /// Sorts a driver's error into ours.
-pub(in crate::store) fn read(error: sqlx::Error) -> StoreError {
+pub(crate) fn read(error: sqlx::Error) -> StoreError {
     let reason = match &error {
         sqlx::Error::Database(refusal) if passes(&**refusal) => refusal.message().to_owned(),
         sqlx::Error::Database(refusal) => {

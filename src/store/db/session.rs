@@ -7,12 +7,12 @@ use sqlx_core::transaction::TransactionManager as _;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Database, Kind, faults};
-use crate::access::Power;
-use crate::store::error::StoreError;
+use crate::error::StoreError;
+use portcullis_access::Power;
 
 /// What a transaction is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) enum Mode {
+pub(crate) enum Mode {
     /// One consistent picture, changing nothing.
     Read,
     /// May change things.
@@ -21,7 +21,7 @@ pub(in crate::store) enum Mode {
 
 /// Whose rows a transaction sees; on PostgreSQL a role and a variable, both of this transaction alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::store) enum Wall {
+pub(crate) enum Wall {
     /// All.
     Admin,
     /// Those of one tenant.
@@ -45,7 +45,7 @@ impl From<&Power> for Wall {
 }
 
 /// A transaction that rolls back unless it is committed.
-pub(in crate::store) struct Session {
+pub(crate) struct Session {
     connection: PoolConnection<Any>,
     state: State,
     _turn: Option<OwnedSemaphorePermit>,
@@ -61,12 +61,12 @@ enum State {
 
 impl Database {
     /// Begins a transaction in one round trip.
-    pub(in crate::store) async fn begin(&self, wall: &Wall, mode: Mode) -> Result<Session, StoreError> {
+    pub(crate) async fn begin(&self, wall: &Wall, mode: Mode) -> Result<Session, StoreError> {
         self.begin_on(&self.pool, wall, mode).await
     }
 
     /// A reading transaction that sees all that is committed, for whoever holds the ledger's row in another.
-    pub(in crate::store) async fn begin_aside(&self) -> Result<Session, StoreError> {
+    pub(crate) async fn begin_aside(&self) -> Result<Session, StoreError> {
         self.begin_on(&self.aside, &Wall::Feed, Mode::Read).await
     }
 
@@ -105,11 +105,11 @@ impl Database {
 }
 
 impl Session {
-    pub(in crate::store) fn connection(&mut self) -> &mut AnyConnection {
+    pub(crate) fn connection(&mut self) -> &mut AnyConnection {
         &mut self.connection
     }
 
-    pub(in crate::store) async fn commit(mut self) -> Result<(), StoreError> {
+    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
         // Whether a commit that was not answered took place is for the database to know.
         self.state = State::Unsure;
         AnyTransactionManager::commit(&mut self.connection).await?;
@@ -117,7 +117,7 @@ impl Session {
         Ok(())
     }
 
-    pub(in crate::store) async fn rollback(mut self) -> Result<(), StoreError> {
+    pub(crate) async fn rollback(mut self) -> Result<(), StoreError> {
         self.state = State::Unsure;
         AnyTransactionManager::rollback(&mut self.connection).await?;
         self.state = State::Done;

@@ -18,15 +18,15 @@ use tokio_util::sync::CancellationToken;
 use super::health::TroubleKind;
 use super::intake::{Intake, Offer, Refused};
 use super::pace::Pace;
-use crate::access::{Action, Denied, Identity, Scope, authorize};
-use crate::store::error::StoreError;
-use crate::store::mirror::{Mirror, Touch};
-use crate::store::reader::Length;
-use crate::store::revision::{self, Change, Follows, Now};
-use crate::store::tx::Tx;
-use crate::store::{Ledger, snapshot};
-use crate::telemetry::metrics;
-use crate::tenancy::snapshot::{Snapshot, SnapshotError};
+use crate::error::StoreError;
+use crate::mirror::{Mirror, Touch};
+use crate::reader::Length;
+use crate::revision::{self, Change, Follows, Now};
+use crate::tx::Tx;
+use crate::{Ledger, snapshot};
+use portcullis_access::{Action, Denied, Identity, Scope, authorize};
+use portcullis_telemetry::metrics;
+use portcullis_tenancy::snapshot::{Snapshot, SnapshotError};
 
 /// How often the ledger's row is read although nobody told of a change; also how soon it is noticed that a database which
 /// was there does not answer.

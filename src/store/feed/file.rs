@@ -7,10 +7,10 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use crate::lifecycle::ready::Condition;
-use crate::lifecycle::watch::{Watch, around};
-use crate::telemetry::metrics;
-use crate::tenancy::snapshot::{Snapshot, SnapshotError};
+use portcullis_lifecycle::ready::Condition;
+use portcullis_lifecycle::watch::{Watch, around};
+use portcullis_telemetry::metrics;
+use portcullis_tenancy::snapshot::{Snapshot, SnapshotError};
 
 /// Bytes of a snapshot, at most; one with 10,000 namespaces has three million.
 const BYTES_MAX: u64 = 256 * 1024 * 1024;

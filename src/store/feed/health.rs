@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use jiff::{Timestamp, Unit};
 use tokio_util::sync::CancellationToken;
 
-use crate::lifecycle::ready::Condition;
-use crate::telemetry::metrics;
+use portcullis_lifecycle::ready::Condition;
+use portcullis_telemetry::metrics;
 
 /// How often it is looked whether the snapshot has become stale.
 const TICK: Duration = Duration::from_secs(1);
@@ -210,7 +210,7 @@ fn shown(at: Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lifecycle::ready::Readiness;
+    use portcullis_lifecycle::ready::Readiness;
 
     #[test]
     fn out_of_touch_is_a_detail_and_nothing_at_all_is_not_ready() {

@@ -7,9 +7,9 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::health::Health;
-use crate::store::revision::Position;
-use crate::telemetry::metrics;
-use crate::tenancy::snapshot::{Changes, Held, Snapshot, SnapshotError, pass_over};
+use crate::revision::Position;
+use portcullis_telemetry::metrics;
+use portcullis_tenancy::snapshot::{Changes, Held, Snapshot, SnapshotError, pass_over};
 
 /// Who is handed each new snapshot, and what of it changed; nothing where it is another as a whole. Called in order, and
 /// what it does counts towards the time that a change takes to decide.

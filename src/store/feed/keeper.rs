@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::kept::Kept;
-use crate::telemetry::metrics;
-use crate::tenancy::snapshot::Snapshot;
+use portcullis_telemetry::metrics;
+use portcullis_tenancy::snapshot::Snapshot;
 
 /// Between a change and its copy: a burst of changes is one write.
 const DEBOUNCE: Duration = Duration::from_millis(500);

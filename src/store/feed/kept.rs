@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::tenancy::snapshot::{Snapshot, SnapshotError};
+use portcullis_tenancy::snapshot::{Snapshot, SnapshotError};
 
 /// The version of the file; one before is read as well, once there is one.
 const FORMAT: u32 = 1;
@@ -175,14 +175,14 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::tenancy::snapshot::tests::world;
+    use portcullis_tenancy::example;
 
     #[test]
     fn what_is_kept_comes_back_whole_or_not_at_all() {
         let dir = tempfile::tempdir().unwrap();
         let kept = Kept::new(&dir.path().join("cache"), Some("eu-1".to_owned()));
         assert!(kept.read().unwrap().is_none());
-        let mut world = world();
+        let mut world = example::snapshot().unwrap();
         world.digest = Some("d1".into());
         kept.write(&world).unwrap();
         let (back, ago) = kept.read().unwrap().unwrap();
@@ -213,10 +213,10 @@ mod tests {
     fn a_failed_write_leaves_what_was_there() {
         let dir = tempfile::tempdir().unwrap();
         let kept = Kept::new(dir.path(), None);
-        kept.write(&world()).unwrap();
+        kept.write(&example::snapshot().unwrap()).unwrap();
         // A directory in the way is refused whoever asks; a mode would not stop root.
         std::fs::create_dir(dir.path().join("snapshot.part")).unwrap();
-        assert!(matches!(kept.write(&world()), Err(KeptError::File(_))));
+        assert!(matches!(kept.write(&example::snapshot().unwrap()), Err(KeptError::File(_))));
         assert!(kept.read().unwrap().is_some());
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::telemetry::metrics;
-use crate::tenancy::snapshot::{Snapshot, bytes_of};
+use portcullis_telemetry::metrics;
+use portcullis_tenancy::snapshot::{Snapshot, bytes_of};
 
 /// Between two measurements: one of 100,000 namespaces takes some 50 ms of a processor.
 const PAUSE: Duration = Duration::from_secs(10);

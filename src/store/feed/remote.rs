@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::intake::{Intake, Offer, Refused};
 use super::pace::Pace;
-use crate::telemetry::metrics;
-use crate::tenancy::snapshot::Snapshot;
 use client::{Answer, Client, RemoteError};
+use portcullis_telemetry::metrics;
+use portcullis_tenancy::snapshot::Snapshot;
 
 /// Where the API is, and who we are to it. Files are read anew for every call: what rotates them need not tell us.
 #[derive(Debug, Clone)]

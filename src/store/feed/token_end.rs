@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::lifecycle::ready::Condition;
-use crate::telemetry::metrics;
+use portcullis_lifecycle::ready::Condition;
+use portcullis_telemetry::metrics;
 
 /// How often the file is read: a token that is replaced is seen as soon as that.
 const TICK: Duration = Duration::from_secs(5);

@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 
 use super::row::{Member, MemberRole, Row, select};
 use super::{find, remove, write};
-use crate::store::Tx;
-use crate::store::audit::Entry;
-use crate::store::error::StoreError;
-use crate::store::projects::Project;
+use crate::Tx;
+use crate::audit::Entry;
+use crate::error::StoreError;
+use crate::projects::Project;
 
 /// One line of the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +77,7 @@ pub async fn replace_access(
 }
 
 /// Nobody is limited to a project that is gone. Who was limited to it alone is no member any more.
-pub(in crate::store) async fn forget(tx: &mut Tx, project: &Project) -> Result<(), StoreError> {
+pub(crate) async fn forget(tx: &mut Tx, project: &Project) -> Result<(), StoreError> {
     for member in listed(tx, project).await? {
         leave(tx, &project.tenant_id, &member, &project.id).await?;
         let after = find(tx, &project.tenant_id, &member.subject).await?;
@@ -164,8 +164,8 @@ mod tests {
             subject: "i#ada".to_owned(),
             role,
             projects: projects.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect()),
-            created_at: crate::store::Time(0),
-            updated_at: crate::store::Time(0),
+            created_at: crate::Time(0),
+            updated_at: crate::Time(0),
             version: 1,
         });
         let line = Access { subject: "i#ada".to_owned(), role: wanted };

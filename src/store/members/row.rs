@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::access::Role;
-use crate::store::{StoreError, Time, document};
+use crate::{StoreError, Time, document};
+use portcullis_access::Role;
 
 /// A member of a tenant.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::{Project, entry};
-use crate::store::audit::Entry;
-use crate::store::error::StoreError;
-use crate::store::tenants::Tenant;
-use crate::store::{Part, Tx, members};
+use crate::audit::Entry;
+use crate::error::StoreError;
+use crate::tenants::Tenant;
+use crate::{Part, Tx, members};
 
 /// Deletes a project of a tenant that is locked.
 ///

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::store::{StoreError, Time, document};
+use crate::{StoreError, Time, document};
 
 /// A project.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

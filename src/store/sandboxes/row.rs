@@ -3,8 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::store::Time;
-use crate::tenancy::name::SANDBOXES;
+use crate::Time;
+use portcullis_tenancy::name::SANDBOXES;
 
 /// A sandbox.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

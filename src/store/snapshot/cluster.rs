@@ -6,10 +6,10 @@ use serde_json::Value;
 use sqlx::Row as _;
 
 use super::render;
-use crate::store::error::StoreError;
-use crate::store::part::Part;
-use crate::store::released::{Whereabouts, whereabouts};
-use crate::store::tx::Tx;
+use crate::error::StoreError;
+use crate::part::Part;
+use crate::released::{Whereabouts, whereabouts};
+use crate::tx::Tx;
 
 /// Keys that a patch takes out; the whole document is less work than looking for more of them.
 const MISSING_MAX: usize = 256;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::without_nulls;
-use crate::store::error::StoreError;
+use crate::error::StoreError;
 
 /// A document in the making.
 pub(super) struct Document {

@@ -8,8 +8,8 @@
 
 use serde_json::Value;
 
-use crate::store::error::StoreError;
-use crate::tenancy::snapshot::FORMAT_VERSION;
+use crate::error::StoreError;
+use portcullis_tenancy::snapshot::FORMAT_VERSION;
 
 /// The oldest format that is still rendered.
 pub const FORMAT_MIN: u32 = 1;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, Row as _};
 
-use crate::store::error::StoreError;
+use crate::error::StoreError;
 
 /// `{revision, sha256}` of the newest, or null where there is none.
 pub(super) async fn newest(on: &mut AnyConnection) -> Result<Value, StoreError> {

@@ -6,10 +6,10 @@
 use serde_json::{Map, Value, json};
 use sqlx::{AnyConnection, Row as _};
 
-use crate::store::Time;
-use crate::store::error::StoreError;
-use crate::store::revision::parse;
-use crate::store::select::Select;
+use crate::Time;
+use crate::error::StoreError;
+use crate::revision::parse;
+use crate::select::Select;
 
 type Found = Result<Map<String, Value>, StoreError>;
 

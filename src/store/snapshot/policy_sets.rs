@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use crate::store::error::StoreError;
-use crate::store::revision::parse;
+use crate::error::StoreError;
+use crate::revision::parse;
 
 /// Those of a plan, by the list of names in column `plan_sets`.
 pub(super) fn of_plan(row: &AnyRow) -> Result<Vec<Value>, StoreError> {

@@ -6,10 +6,10 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 
 use super::policy_sets;
-use crate::store::error::StoreError;
-use crate::store::revision::parse;
-use crate::store::select::Select;
-use crate::tenancy::{Entry, Registries, registries};
+use crate::error::StoreError;
+use crate::revision::parse;
+use crate::select::Select;
+use portcullis_tenancy::{Entry, Registries, registries};
 
 /// Takes one entry of a table: its key and its value.
 pub(super) trait Take: FnMut(String, Value) -> Result<(), StoreError> + Send {}

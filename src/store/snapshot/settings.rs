@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 use sqlx::{AnyConnection, Row as _};
 
-use crate::store::error::StoreError;
-use crate::store::revision::parse;
-use crate::tenancy::settings;
+use crate::error::StoreError;
+use crate::revision::parse;
+use portcullis_tenancy::settings;
 
 static DEFAULTS: LazyLock<Map<String, Value>> = LazyLock::new(settings::defaults);
 

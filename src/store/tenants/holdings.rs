@@ -1,8 +1,8 @@
 //! What there is of a tenant.
 
 use super::{Quantities, Tenant};
-use crate::store::error::StoreError;
-use crate::store::{Tx, plans, projects};
+use crate::error::StoreError;
+use crate::{Tx, plans, projects};
 
 /// What there is of a tenant, as far as the scope reaches.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::row::{Registries, Tenant};
-use crate::store::audit::Entry;
-use crate::store::error::StoreError;
-use crate::store::{Part, Tx, clusters, members, new_id, plans, released, settings};
+use crate::audit::Entry;
+use crate::error::StoreError;
+use crate::{Part, Tx, clusters, members, new_id, plans, released, settings};
 
 /// What a tenant is made of; every field was checked against its grammar.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::row::{NetworkPolicy, Registries, Status, Tenant};
 use super::{Quantities, find};
-use crate::store::audit::Entry;
-use crate::store::error::StoreError;
-use crate::store::{Part, Tx, plans};
+use crate::audit::Entry;
+use crate::error::StoreError;
+use crate::{Part, Tx, plans};
 
 /// A change of some fields; what is absent stays.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -3,12 +3,12 @@
 use serde_json::json;
 
 use super::row::Tenant;
-use crate::store::audit::Entry;
-use crate::store::error::StoreError;
-use crate::store::{Part, Tx, catalog, members, policysets, projects};
+use crate::audit::Entry;
+use crate::error::StoreError;
+use crate::{Part, Tx, catalog, members, policysets, projects};
 
 /// Why something is gone that no request named.
-pub(in crate::store) const WITH_TENANT: &str = "its tenant was deleted with all that is in it";
+pub(crate) const WITH_TENANT: &str = "its tenant was deleted with all that is in it";
 
 /// Deletes a tenant that [`super::change`] has locked. Its row stays, for the audit log names it, and its slug is free.
 /// The cluster's namespaces are not touched: they become unregistered, where tenants may do nothing.

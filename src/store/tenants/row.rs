@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Quantities, in_force};
-use crate::store::{StoreError, Time, document, settings};
-use crate::tenancy::Entry;
+use crate::{StoreError, Time, document, settings};
+use portcullis_tenancy::Entry;
 
 /// A tenant.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::telemetry::mask;
-use crate::telemetry::words::{Endpoint, NamespaceKind, Operation, Outcome, Verdict};
+use crate::mask;
+use crate::words::{Endpoint, NamespaceKind, Operation, Outcome, Verdict};
 
 /// Bytes of a name, a user, a group, a field; Kubernetes' own names end at 253.
 const NAME_MAX: usize = 256;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::telemetry::words::{Endpoint, NamespaceKind, Operation, Outcome, Verdict};
+use crate::words::{Endpoint, NamespaceKind, Operation, Outcome, Verdict};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -70,7 +70,8 @@ fn lines(file: &Path) -> Vec<Value> {
 
 #[test]
 fn the_documented_line_is_the_line() {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/logging.md")).unwrap();
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/logging.md")).unwrap();
     let (_, rest) = text.split_once("<!-- decision -->\n```json\n").unwrap();
     let (line, _) = rest.split_once("\n```").unwrap();
     let expect = serde_json::to_string(&example()).unwrap();
@@ -240,7 +241,7 @@ fn a_hostile_record_is_bounded() {
     record.bound();
     assert_eq!(record.findings[0].msg, "***!");
     let line = serde_json::to_value(&record).unwrap();
-    assert_eq!(line["findings"][0]["observed"], crate::telemetry::mask::digest(long.as_bytes()).to_string());
+    assert_eq!(line["findings"][0]["observed"], crate::mask::digest(long.as_bytes()).to_string());
 }
 
 #[test]
@@ -255,7 +256,7 @@ fn details_are_masked_as_what_was_observed_is() {
         let line = serde_json::to_value(&record).unwrap();
         line["findings"][0]["details"].clone()
     };
-    let digest = |text: &str| crate::telemetry::mask::digest(text.as_bytes());
+    let digest = |text: &str| crate::mask::digest(text.as_bytes());
     let env = "spec.containers[0].env[0].value";
     let far = format!("spec.{}.env[0].value", "x".repeat(300));
     for bound in [false, true] {

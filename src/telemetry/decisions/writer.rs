@@ -8,8 +8,8 @@ use serde::Serialize as _;
 use super::Record;
 use super::queue::Queue;
 use super::sink::Sink;
-use crate::telemetry::metrics;
-use crate::telemetry::visible::Visible;
+use crate::metrics;
+use crate::visible::Visible;
 
 /// Bytes written at once. Lines are never split over two writes, so a reader of a file sees whole lines.
 const CHUNK: usize = 64 << 10;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::series::{Counter, Family, Histogram};
 use super::table::Description;
 use super::text::{Page, labels};
-use crate::telemetry::words::{Endpoint, NamespaceKind, Operation, Outcome, Verdict};
+use crate::words::{Endpoint, NamespaceKind, Operation, Outcome, Verdict};
 
 /// 25 µs to 1 s: the whole review, decoding included.
 const ADMISSION_BOUNDS_NS: &[u64] = &[

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::series::{Counter, Family, Histogram, SERIES_MAX};
 use super::*;
-use crate::telemetry::words::{Endpoint, NamespaceKind, Operation, Outcome, Verdict};
+use crate::words::{Endpoint, NamespaceKind, Operation, Outcome, Verdict};
 
 const REVIEW: Reviewed = Reviewed {
     endpoint: Endpoint::Validate,
@@ -197,7 +197,8 @@ fn the_documentation_lists_exactly_these_metrics() {
         writeln!(table, "| `{}` | {kind} | {labels} | {} | {} |", metric.name, metric.unit, metric.help)
             .unwrap();
     }
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md")).unwrap();
     let (_, rest) = text.split_once("<!-- metrics -->\n").unwrap();
     let (listed, _) = rest.split_once("<!-- /metrics -->").unwrap();
     assert!(listed == table, "replace the table of docs/metrics.md by this one:\n{table}");

@@ -3,7 +3,7 @@
 use super::Image;
 use super::grammar::{self, LENGTH_MAX, split_port};
 use super::strict::host_objection;
-use crate::tenancy::text::quoted;
+use crate::text::quoted;
 
 /// `registry` or `registry/path`, exact, lower case; matches at path boundaries only.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

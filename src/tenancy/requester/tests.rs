@@ -1,10 +1,10 @@
 use super::*;
-use crate::tenancy::snapshot::tests::world;
+use crate::example;
 
 /// Class, identity name, tenants: `tenant:acme`, `platform(manager)`, `unknown`.
 #[track_caller]
 fn check(username: &str, groups: &[&str], expected: &str) {
-    let requester = classify(&world(), username, groups);
+    let requester = classify(&example::snapshot().unwrap(), username, groups);
     let Requester { class, name, tenants, .. } = &requester;
     let mut shown = class.as_str().to_owned();
     if !name.is_empty() {
@@ -24,7 +24,7 @@ fn check_account(namespace: &str, name: &str, expected: &str) {
     let own = format!("system:serviceaccounts:{namespace}");
     let username = format!("system:serviceaccount:{namespace}:{name}");
     check(&username, &["system:serviceaccounts", &own, "system:authenticated"], expected);
-    let requester = classify(&world(), &username, &[own]);
+    let requester = classify(&example::snapshot().unwrap(), &username, &[own]);
     assert_eq!(requester.service_account, Some((namespace.to_owned(), name.to_owned())));
 }
 

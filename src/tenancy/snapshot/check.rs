@@ -16,9 +16,9 @@ use super::error::{At, Problems};
 use super::read::Dropped;
 use super::wire::{self, Document};
 use super::{App, Project, Registries, Section, Snapshot, Status, Tenant};
-use crate::tenancy::image::Entry;
-use crate::tenancy::slug::{SlugError, check_app, check_project, check_tenant};
-use crate::tenancy::text::{is_dns_label, is_uuid, quoted};
+use crate::image::Entry;
+use crate::slug::{SlugError, check_app, check_project, check_tenant};
+use crate::text::{is_dns_label, is_uuid, quoted};
 
 const UUID: &str = "a UUID in lower case";
 const LABEL: &str = "one DNS label: lower-case letters, digits and inner hyphens, at most 63";
@@ -158,7 +158,7 @@ impl Checker<'_> {
             } else if groups.iter().take(index).any(|earlier| earlier == group) {
                 self.problems.add(at, format_args!("{} stands here twice", quoted(group)), "once");
             } else if let Some((found, allowed)) =
-                crate::tenancy::registered::get().and_then(|registered| registered.unseen_group(group))
+                crate::registered::get().and_then(|registered| registered.unseen_group(group))
             {
                 self.problems.add(at, found, allowed);
             }

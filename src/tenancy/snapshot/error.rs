@@ -216,6 +216,6 @@ pub(super) fn write_key(out: &mut impl fmt::Write, key: &str) -> fmt::Result {
     if !key.is_empty() && key.len() <= 100 && key.bytes().all(plain) {
         return write!(out, ".{key}");
     }
-    let shown = crate::tenancy::text::quoted(key);
+    let shown = crate::text::quoted(key);
     write!(out, "[\"{}\"]", shown.trim_matches('`'))
 }

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::{At, Problems};
-use crate::tenancy::resource::Pattern;
-use crate::tenancy::text::{is_dns_label, quoted};
+use crate::resource::Pattern;
+use crate::text::{is_dns_label, quoted};
 
 /// Leave from one policy, for some subjects and objects, until a day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

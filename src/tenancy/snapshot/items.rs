@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::policy_sets::PolicySet;
-use crate::tenancy::image::Entry;
+use crate::image::Entry;
 
 /// A tenant.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::error::{Problems, write_key};
 use super::read::Dropped;
 use super::wire::{Document, inlined_schema};
-use crate::tenancy::text::quoted;
+use crate::text::quoted;
 
 /// The document's maps; one misshapen entry of them can be left out and the rest checked for its meaning.
 const SECTIONS: [&str; 6] = ["tenants", "projects", "apps", "namespaces", "exceptions", "breakglass"];

@@ -85,11 +85,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::tenancy::Snapshot;
-    use crate::tenancy::snapshot::tests::world;
+    use crate::Snapshot;
+    use crate::example;
 
     fn document() -> Value {
-        serde_json::to_value(world()).unwrap()
+        serde_json::to_value(example::snapshot().unwrap()).unwrap()
     }
 
     #[test]
@@ -165,6 +165,6 @@ mod tests {
         let (snapshot, held) = Snapshot::or_last_good("the ledger", document, None).unwrap();
         assert!(held.is_empty());
         assert_eq!(held.unknown.len(), 2);
-        assert_eq!(snapshot, world());
+        assert_eq!(snapshot, example::snapshot().unwrap());
     }
 }

@@ -13,7 +13,7 @@ pub(super) use keyed::Keyed;
 
 use super::exceptions::Exception;
 use super::policy_sets::{Law, PolicySet};
-use crate::tenancy::breakglass;
+use crate::breakglass;
 
 /// JSON Schema (2020-12) of the document.
 pub fn schema() -> serde_json::Value {

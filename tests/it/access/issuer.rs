@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use portcullis::access::keys::{self, Keys};
-use portcullis::access::token::{Names, Tokens, now};
-use portcullis::access::{Issuers, TokenError};
-use portcullis::certs::develop::{Authority, Use};
+use portcullis_access::keys::{self, Keys};
+use portcullis_access::token::{Names, Tokens, now};
+use portcullis_access::{Issuers, TokenError};
+use portcullis_certs::develop::{Authority, Use};
 use serde_json::json;
 
 const ISSUER: &str = "https://id.example.com";

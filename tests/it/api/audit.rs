@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis::access::{Role, TenantRef};
+use portcullis_access::{Role, TenantRef};
 use serde_json::{Value, json};
 
 use super::harness::{Caller, On, Server};
@@ -105,7 +105,7 @@ fn the_log_comes_in_pages() {
 #[test]
 fn whoever_is_turned_away_is_in_the_log() {
     let server = Server::start();
-    let reader = TenantRef { id: portcullis::store::new_id(), slug: "acme".into() };
+    let reader = TenantRef { id: portcullis_store::new_id(), slug: "acme".into() };
     let reader = server.somebody("rita", Role::ReadOnly, Some(&reader));
     for _ in 0..3 {
         reader.post("/api/v1/clusters", &json!({"name": "x"})).refused("FORBIDDEN", &[]);

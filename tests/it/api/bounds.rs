@@ -5,8 +5,8 @@ mod probes;
 
 use std::collections::BTreeMap;
 
-use portcullis::access::matrix::Method;
-use portcullis::api::routes;
+use portcullis_access::matrix::Method;
+use portcullis_api::routes;
 use serde_json::{Value, json};
 
 use self::probes::{Document, Expect, Probe};

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use portcullis::access::Role;
-use portcullis::certs::develop::{Authority, Issued, Use};
+use portcullis_access::Role;
+use portcullis_certs::develop::{Authority, Issued, Use};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
 use super::harness::{On, Server};

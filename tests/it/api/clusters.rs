@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use portcullis::access::{Role, TenantRef};
+use portcullis_access::{Role, TenantRef};
 use serde_json::{Value, json};
 
 use super::harness::{On, Server, unique};
@@ -83,7 +83,7 @@ fn members_see_name_and_id_of_the_clusters_they_are_on() {
 fn member_of_a_cluster(server: &Server) -> (TenantRef, String) {
     let made = server.admin().post("/api/v1/clusters", &json!({"name": "own"})).ok(201);
     let cluster = made["id"].as_str().unwrap().to_owned();
-    let tenant = TenantRef { id: portcullis::store::new_id(), slug: "acme".into() };
+    let tenant = TenantRef { id: portcullis_store::new_id(), slug: "acme".into() };
     server.sql(&format!(
         "INSERT INTO tenants (id, created_at, updated_at, slug, dev_group) VALUES ('{0}', 1, 1, 'acme', 'acme-devs'); \
          INSERT INTO tenant_clusters (tenant_id, cluster_id, is_primary, created_at) VALUES ('{0}', '{cluster}', 1, 1);",
@@ -180,7 +180,7 @@ fn credentials_are_replaced_under_their_version_and_the_log_does_not_hold_them()
             admin.patch(at, &json!({"kubeconfig": wrong})).refused(code, &["/kubeconfig"]);
         }
         server
-            .somebody("gate", portcullis::access::Role::Service, None)
+            .somebody("gate", portcullis_access::Role::Service, None)
             .patch(at, &json!({"kubeconfig": kubeconfig()}))
             .refused("FORBIDDEN", &[]);
         assert!(!stored(&admin.patch(at, &json!({"kubeconfig": null})).ok(200)));
@@ -200,7 +200,7 @@ fn credentials_are_replaced_on_the_command_line() {
     let server = Server::with(On::Sqlite, &["--master-key-file", &master_key(dir.path(), "5e")]);
     server.admin().post("/api/v1/clusters", &json!({"name": "eu-1"})).ok(201);
     let path = |name: &str| dir.path().join(name).display().to_string();
-    let token = server.token("root", portcullis::access::Role::Admin, None, 600);
+    let token = server.token("root", portcullis_access::Role::Admin, None, 600);
     std::fs::write(path("token"), token).unwrap();
     std::fs::write(path("kubeconfig"), STANDARD.decode(kubeconfig()).unwrap()).unwrap();
     std::fs::write(path("long"), vec![b'x'; 384 * 1024 + 1]).unwrap();

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use portcullis::access::Role;
+use portcullis_access::Role;
 use serde_json::Value;
 
 use super::harness::Server;

@@ -37,7 +37,7 @@ fn what_is_answered_fits_the_document() {
         json!({ "slug": "web", "name": "Web", "scope": "global", "version": "1.0.0", "source": image });
     fits(&described, "post", "/api/v1/catalog", &admin.post("/api/v1/catalog", &item));
     fits(&described, "get", "/api/v1/catalog", &admin.get("/api/v1/catalog"));
-    let nobodys = format!("/api/v1/tokens/{}", portcullis::store::new_id());
+    let nobodys = format!("/api/v1/tokens/{}", portcullis_store::new_id());
     for query in ["dryRun=perhaps", "colour=red"] {
         let answer = admin.delete(&format!("{nobodys}?{query}"));
         assert_eq!(answer.status, 400, "{}", answer.text);

@@ -5,9 +5,9 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use portcullis::access::Role;
-use portcullis::access::token::now;
-use portcullis::api::problem::Code;
+use portcullis_access::Role;
+use portcullis_access::token::now;
+use portcullis_api::problem::Code;
 use serde_json::json;
 
 use super::harness::{Answer, Caller, On, Server};

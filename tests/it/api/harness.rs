@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
-use portcullis::access::mint::{Wish, grant};
-use portcullis::access::token::now;
-use portcullis::access::{AccessArgs, Action, Clusters, Identity, Role, TenantRef, authorize};
-use portcullis::store::{Ledger, Options};
+use portcullis_access::mint::{Wish, grant};
+use portcullis_access::token::now;
+use portcullis_access::{AccessArgs, Action, Clusters, Identity, Role, TenantRef, authorize};
+use portcullis_store::{Ledger, Options};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -30,7 +30,7 @@ pub struct Server {
     pub runtime: Runtime,
     pub scratch: Option<Scratch>,
     child: Child,
-    issuers: portcullis::access::Issuers,
+    issuers: portcullis_access::Issuers,
 }
 
 /// Somebody who calls.
@@ -399,7 +399,7 @@ impl Answer {
         assert_eq!(text("type"), format!("/docs#{code}"));
         assert_eq!(Some(text("requestId").as_str()), self.header("x-request-id"));
         assert!(!text("title").is_empty() && !text("detail").is_empty());
-        let known = portcullis::api::problem::Code::parse(&code).unwrap_or_else(|| panic!("unknown {code}"));
+        let known = portcullis_api::problem::Code::parse(&code).unwrap_or_else(|| panic!("unknown {code}"));
         assert_eq!((known.status().as_u16(), known.title()), (self.status, text("title").as_str()));
         assert_eq!(self.header("retry-after").is_some(), matches!(self.status, 429 | 503), "{body}");
         let faults = body["errors"].as_array().cloned().unwrap_or_default();

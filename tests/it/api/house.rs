@@ -1,6 +1,6 @@
 //! A server with a cluster, a ceiling and tenants to try things on.
 
-use portcullis::access::{Role, TenantRef};
+use portcullis_access::{Role, TenantRef};
 use serde_json::{Value, json};
 
 use super::harness::{Answer, Caller, On, Server};
@@ -66,24 +66,24 @@ impl House {
 
     /// The snapshot at this pointer, as the ledger has it now.
     pub fn seen(&self, pointer: &str) -> Value {
-        use portcullis::access::{Action, Identity, authorize};
+        use portcullis_access::{Action, Identity, authorize};
         let scope = authorize(&Identity::process("test"), Action::Snapshot, None, "test").unwrap();
         self.server.runtime.block_on(async {
             let mut tx = self.server.ledger.read(&scope).await.unwrap();
             let whole: serde_json::Value =
-                serde_json::from_slice(&portcullis::store::snapshot::whole(&mut tx, None).await.unwrap())
+                serde_json::from_slice(&portcullis_store::snapshot::whole(&mut tx, None).await.unwrap())
                     .unwrap();
             tx.rollback().await.unwrap();
             // Whatever the ledger says, a gate must take.
             let text = whole.to_string();
-            portcullis::tenancy::Snapshot::parse("snapshot.json", text.as_bytes()).unwrap();
+            portcullis_tenancy::Snapshot::parse("snapshot.json", text.as_bytes()).unwrap();
             whole.pointer(pointer).cloned().unwrap_or(Value::Null)
         })
     }
 
     /// The newest audit row of this action: who, before, after.
     pub fn told(&self, action: &str) -> (String, Value, Value) {
-        use portcullis::access::{Action, Identity, authorize};
+        use portcullis_access::{Action, Identity, authorize};
         let scope = authorize(&Identity::process("test"), Action::AuditList, None, "test").unwrap();
         let row: (String, Option<String>, Option<String>) = self.server.runtime.block_on(async {
             let mut tx = self.server.ledger.read(&scope).await.unwrap();

@@ -4,11 +4,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use portcullis::access::keys::{self, Keys};
-use portcullis::access::token::now;
-use portcullis::access::{Action, Identity, authorize};
-use portcullis::certs::develop::{Authority, Use};
-use portcullis::store::identities;
+use portcullis_access::keys::{self, Keys};
+use portcullis_access::token::now;
+use portcullis_access::{Action, Identity, authorize};
+use portcullis_certs::develop::{Authority, Use};
+use portcullis_store::identities;
 use serde_json::{Value, json};
 
 use super::harness::{Caller, On, Server};
@@ -258,7 +258,7 @@ fn over_tls_the_authority_decides() {
     leaf.write(&dir.path().join("tls.pem"), &dir.path().join("tls-key.pem")).unwrap();
     let flags = ["--api-tls-cert", &path("tls.pem"), "--api-tls-key", &path("tls-key.pem")];
     let server = Server::with(On::Sqlite, &flags);
-    let token = server.token("root", portcullis::access::Role::Admin, None, 600);
+    let token = server.token("root", portcullis_access::Role::Admin, None, 600);
     std::fs::write(dir.path().join("token"), token).unwrap();
     let list = |scheme: &str, more: &[&str]| {
         let url = format!("{scheme}://{}", server.address);

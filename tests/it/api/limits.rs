@@ -1,6 +1,6 @@
 //! How often one may ask.
 
-use portcullis::access::Role;
+use portcullis_access::Role;
 
 use super::harness::{On, Server};
 

@@ -1,6 +1,6 @@
 //! Members of a tenant.
 
-use portcullis::access::Role;
+use portcullis_access::Role;
 use serde_json::{Value, json};
 
 use super::harness::On;

@@ -1,6 +1,6 @@
 //! Plans, to read.
 
-use portcullis::access::Role;
+use portcullis_access::Role;
 use serde_json::json;
 
 use super::house::House;

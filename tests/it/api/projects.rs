@@ -2,7 +2,7 @@
 
 use std::sync::Barrier;
 
-use portcullis::access::{Role, TenantRef};
+use portcullis_access::{Role, TenantRef};
 use serde_json::{Value, json};
 
 use super::harness::On;

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::thread;
 
-use portcullis::access::Action as A;
-use portcullis::access::matrix::{Method, RULES};
+use portcullis_access::Action as A;
+use portcullis_access::matrix::{Method, RULES};
 use serde_json::{Value, json};
 
 use super::harness::{Answer, Caller, On};
@@ -45,7 +45,7 @@ fn exception() -> Value {
 
 fn breakglass() -> Value {
     let document = json!({
-        "id": portcullis::store::new_id(), "people": ["ada"], "namespaces": ["tn-acme-shop-app-web"],
+        "id": portcullis_store::new_id(), "people": ["ada"], "namespaces": ["tn-acme-shop-app-web"],
         "laws": ["registry-allowlist"], "reason": "r", "notBefore": soon(-10), "expires": soon(3600),
     });
     json!({ "document": document, "signature": format!("{}==", "A".repeat(86)) })

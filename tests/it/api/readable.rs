@@ -1,7 +1,7 @@
 //! What the API accepts, readers of the snapshot accept: a commit that gates could not read is refused.
 
-use portcullis::access::{Action, Identity, authorize};
-use portcullis::tenancy::Snapshot;
+use portcullis_access::{Action, Identity, authorize};
+use portcullis_tenancy::Snapshot;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -18,7 +18,7 @@ fn set(name: &str, attached: &Value) -> Value {
 
 /// The whole document as a gate has it, read as a gate reads it.
 fn whole(shop: &Shop) -> Snapshot {
-    let gate = shop.server.somebody("gate", portcullis::access::Role::Service, None);
+    let gate = shop.server.somebody("gate", portcullis_access::Role::Service, None);
     let answer = gate.get("/api/v1/snapshot").ok(200);
     let bytes = serde_json::to_vec(&answer["whole"]).unwrap();
     Snapshot::parse("whole.json", &bytes).unwrap_or_else(|error| panic!("{error}"))
@@ -205,7 +205,7 @@ fn whatever_the_api_accepts_readers_accept() {
                 let who = Identity::process("test");
                 let scope = authorize(&who, Action::TenantsList, None, "test").unwrap();
                 let mut tx = shop.server.ledger.read(&scope).await.unwrap();
-                portcullis::store::revision::since(&mut tx, snapshot.revision).await.unwrap().unwrap()
+                portcullis_store::revision::since(&mut tx, snapshot.revision).await.unwrap().unwrap()
             });
             for change in changes {
                 let patch = serde_json::from_str(&change.patch).unwrap();

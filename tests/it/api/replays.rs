@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use portcullis::access::Role;
+use portcullis_access::Role;
 use serde_json::json;
 
 use super::harness::{On, Server};

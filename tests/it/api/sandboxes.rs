@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::thread;
 
-use portcullis::access::Role;
+use portcullis_access::Role;
 use serde_json::{Value, json};
 
 use super::harness::{Caller, On};

@@ -1,6 +1,6 @@
 //! Settings, for administrators.
 
-use portcullis::access::Role;
+use portcullis_access::Role;
 use serde_json::{Value, json};
 
 use super::harness::On;
@@ -156,7 +156,7 @@ fn built_on_stays(house: &House) {
     let acme = house.tenant("acme");
     let shop = house.project("acme", "shop");
     let cluster = house.admin.get(CLUSTER).ok(200)["id"].as_str().unwrap().to_owned();
-    let (sandbox, space) = (portcullis::store::new_id(), portcullis::store::new_id());
+    let (sandbox, space) = (portcullis_store::new_id(), portcullis_store::new_id());
     let tenant = &acme.id;
     house.server.sql(&format!(
         "INSERT INTO sandboxes (id, created_at, updated_at, tenant_id, project_id, cluster_id, ordinal) \

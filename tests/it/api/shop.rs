@@ -1,6 +1,6 @@
 //! Two tenants on one cluster, and people of theirs: what the tests of apps, sandboxes and catalog begin with.
 
-use portcullis::access::{Role, TenantRef};
+use portcullis_access::{Role, TenantRef};
 use serde_json::{Value, json};
 
 use super::harness::{Answer, Caller, On, Server};

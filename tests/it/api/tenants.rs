@@ -2,7 +2,7 @@
 
 use std::sync::Barrier;
 
-use portcullis::access::Role;
+use portcullis_access::Role;
 use serde_json::{Value, json};
 
 use super::harness::On;

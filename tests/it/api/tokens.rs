@@ -1,7 +1,7 @@
 //! Tokens: who may mint what, what a token is worth, and that a revoked one is worth nothing.
 
-use portcullis::access::token::now;
-use portcullis::access::{Role, TenantRef};
+use portcullis_access::token::now;
+use portcullis_access::{Role, TenantRef};
 use serde_json::{Value, json};
 
 use super::harness::{Caller, On, Server};
@@ -249,7 +249,7 @@ fn what_is_minted_is_listed_until_it_ends() {
         assert!(list(&shop.reader).is_empty());
         shop.stranger.delete(&format!("/api/v1/tokens/{second}")).refused("NOT_FOUND", &[]);
         shop.reader
-            .delete(&format!("/api/v1/tokens/{}", portcullis::store::new_id()))
+            .delete(&format!("/api/v1/tokens/{}", portcullis_store::new_id()))
             .refused("NOT_FOUND", &[]);
         shop.owner.delete(&format!("/api/v1/tokens/{second}")).ok(204);
         let revoked = list(&shop.owner);

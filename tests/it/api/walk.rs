@@ -1,8 +1,8 @@
 //! Every route with every role, from the table that both the server and the documentation are made of.
 
-use portcullis::access::matrix::{May, Method, RULES, Rule};
-use portcullis::access::{Action, Role, TenantRef};
-use portcullis::api::routes;
+use portcullis_access::matrix::{May, Method, RULES, Rule};
+use portcullis_access::{Action, Role, TenantRef};
+use portcullis_api::routes;
 use serde_json::json;
 
 use super::harness::{Answer, Caller, On, Server};
@@ -125,7 +125,7 @@ fn without_a_token_only_what_is_open_answers() {
 #[test]
 fn another_tenant_is_as_if_it_were_not_there() {
     let server = Server::start();
-    let own = TenantRef { id: portcullis::store::new_id(), slug: "acme".into() };
+    let own = TenantRef { id: portcullis_store::new_id(), slug: "acme".into() };
     let named: Vec<_> = routes::table().into_iter().filter(|route| route.rule.names_tenant()).collect();
     for route in named {
         for role in [Role::TenantOwner, Role::ProjectDev, Role::ReadOnly] {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use portcullis::admission::cases::Answer;
+use portcullis_admission::cases::Answer;
 
 use crate::support::wire::{Ask, pod_of};
 use crate::support::{Gate, Options};

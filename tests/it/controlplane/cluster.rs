@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use portcullis::cluster::{Cluster, ClusterArgs, ClusterError, Need};
+use portcullis_cluster::{Cluster, ClusterArgs, ClusterError, Need};
 use serde_json::{Value, json};
 
 use super::plane::Plane;

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use portcullis::certs::develop::{Authority, Use};
+use portcullis_certs::develop::{Authority, Use};
 use serde_json::json;
 
 use crate::support::{ended, people, root, wait};

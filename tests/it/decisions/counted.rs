@@ -49,7 +49,7 @@ fn the_page_has_every_metric_and_no_other() {
     let gate = Gate::start(&Options::default());
     gate.ask("validate", &Ask::pod(EVIL).body());
     let page = gate.get("/metrics").1;
-    let all = portcullis::telemetry::metrics::all();
+    let all = portcullis_telemetry::metrics::all();
     for metric in all {
         assert_eq!(page.matches(&format!("# HELP {} ", metric.name)).count(), 1, "{}", metric.name);
         assert_eq!(

@@ -187,7 +187,7 @@ fn details_of_a_finding_are_told_and_masked() {
     let rego = r#"{"name": input.request.name, "images": {image.raw | some image in input.images}}"#;
     assert_eq!(told(&gate("", "pods", rego, ""), &pod), (plain.clone(), plain));
     let value = json!({"value": SECRET});
-    let masked = portcullis::telemetry::mask::digest(value.to_string().as_bytes());
+    let masked = portcullis_telemetry::mask::digest(value.to_string().as_bytes());
     let rego = r#"{"value": input.request.object.spec.containers[0].env[0].value}"#;
     assert_eq!(told(&gate("", "pods", rego, "spec.containers[0].env[0].value"), &pod), (value, masked));
     let long = json!("left out: more than 1024 bytes of JSON");

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use portcullis::admission::Verdict;
-use portcullis::admission::cases::Case;
-use portcullis::policy::layers::over;
-use portcullis::policy::set::Options;
-use portcullis::policy::source::embedded;
-use portcullis::policy::{Bundle, PolicySet};
-use portcullis::tenancy::snapshot::Kind;
+use portcullis_admission::Verdict;
+use portcullis_admission::cases::Case;
+use portcullis_policy::layers::over;
+use portcullis_policy::set::Options;
+use portcullis_policy::source::embedded;
+use portcullis_policy::{Bundle, PolicySet};
+use portcullis_tenancy::snapshot::Kind;
 use serde_json::{Value, json};
 
 use super::judge;

@@ -1,7 +1,7 @@
 //! What fails in a policy is an error on both engines, never a quiet allow.
 
-use portcullis::policy::set::Options;
-use portcullis::policy::{Budget, Meter, Value};
+use portcullis_policy::set::Options;
+use portcullis_policy::{Budget, Meter, Value};
 
 use super::policy;
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use portcullis::admission::ask::kinds;
-use portcullis::admission::{Endpoint, Outcome, World};
-use portcullis::policy::PolicySet;
-use portcullis::tenancy::resource::Pattern;
-use portcullis::tenancy::snapshot::Snapshot;
+use portcullis_admission::ask::kinds;
+use portcullis_admission::{Endpoint, Outcome, World};
+use portcullis_policy::PolicySet;
+use portcullis_tenancy::resource::Pattern;
+use portcullis_tenancy::snapshot::Snapshot;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

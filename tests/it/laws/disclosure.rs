@@ -1,7 +1,7 @@
 //! What a person of another tenant reads when a write is refused.
 
-use portcullis::admission::{Endpoint, World};
-use portcullis::policy::PolicySet;
+use portcullis_admission::{Endpoint, World};
+use portcullis_policy::PolicySet;
 use serde_json::{Value as Json, json};
 
 use crate::support::{answer, cases, law, root, world};

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use portcullis::store::audit;
-use portcullis::store::backup::{BackupError, Restore, Restored, Summary, check};
-use portcullis::store::{Entry, Ledger, Options, Part, migrate, tokens};
+use portcullis_store::audit;
+use portcullis_store::backup::{BackupError, Restore, Restored, Summary, check};
+use portcullis_store::{Entry, Ledger, Options, Part, migrate, tokens};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -299,7 +299,7 @@ async fn sealed_values_stay_sealed(world: World) {
     let dir = tempfile::tempdir().unwrap();
     let (right, wrong) = (key(&dir, "right", "ab"), key(&dir, "wrong", "cd"));
     let places = fill(&world, 1).await;
-    let master = portcullis::store::seal::MasterKey::read(&right).unwrap();
+    let master = portcullis_store::seal::MasterKey::read(&right).unwrap();
     let sealed = master.seal(&places[0].cluster_id, b"a kubeconfig").unwrap();
     let mut tx = world.write().await;
     sqlx::query("UPDATE clusters SET kubeconfig_enc = $1, dek_enc = $2 WHERE id = $3")

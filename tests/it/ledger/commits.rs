@@ -1,6 +1,6 @@
 //! What a commit is: a revision and an audit row, or nothing of it.
 
-use portcullis::store::{Entry, Part, StoreError};
+use portcullis_store::{Entry, Part, StoreError};
 
 use super::world::{World, admin, change, tenant};
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use portcullis::store::{Ledger, Options, StoreError};
+use portcullis_store::{Ledger, Options, StoreError};
 use sqlx::Connection as _;
 
 use super::world::{World, admin, block_on, owner, tenant};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use portcullis::store::migrate::{self, Migration};
-use portcullis::store::{Kind, Ledger, Options, StoreError};
+use portcullis_store::migrate::{self, Migration};
+use portcullis_store::{Kind, Ledger, Options, StoreError};
 
 use super::world::{World, block_on, fill};
 use crate::support::portcullis;

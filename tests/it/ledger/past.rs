@@ -1,7 +1,7 @@
 //! The past: append-only, chained, in the transaction of what it tells.
 
-use portcullis::store::audit;
-use portcullis::store::{Entry, Part, StoreError};
+use portcullis_store::audit;
+use portcullis_store::{Entry, Part, StoreError};
 use serde_json::json;
 
 use super::world::{World, change, fill, tenant};
@@ -243,7 +243,7 @@ async fn log_has_the_order_of_the_chain(world: World) {
     world.raw("UPDATE audit_heads SET at = at + 3600000").await.unwrap();
     for name in ["one", "two"] {
         let mut tx = world.write().await;
-        tx.audit(portcullis::store::Entry::new("tenant.update", "tenant").of(&acme, name).tenant(&acme));
+        tx.audit(portcullis_store::Entry::new("tenant.update", "tenant").of(&acme, name).tenant(&acme));
         tx.commit().await.unwrap();
     }
     let mut tx = world.read().await;
@@ -261,7 +261,7 @@ async fn log_has_the_order_of_the_chain(world: World) {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         let mut second = world.write().await;
         for (tx, name) in [(&mut second, "second"), (&mut first, "first")] {
-            tx.audit(portcullis::store::Entry::new("cluster.update", "cluster").of(name, name));
+            tx.audit(portcullis_store::Entry::new("cluster.update", "cluster").of(name, name));
         }
         second.commit().await.unwrap();
         first.commit().await.unwrap();

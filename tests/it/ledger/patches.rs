@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use portcullis::store::revision::{Follows, compose, follows, renew, since};
-use portcullis::store::{Entry, Part, Tx, audit, new_id, snapshot};
-use portcullis::tenancy::Snapshot;
+use portcullis_store::revision::{Follows, compose, follows, renew, since};
+use portcullis_store::{Entry, Part, Tx, audit, new_id, snapshot};
+use portcullis_tenancy::Snapshot;
 use serde_json::{Value, json};
 
 use super::world::{Place, World, admin, app, change, cluster, fill, join, namespace, sandbox};

@@ -1,8 +1,8 @@
 //! Tenants, members, projects, plans and settings, as the ledger keeps them.
 
-use portcullis::access::{Action, Identity, Role, Scope, TenantRef, authorize};
-use portcullis::store::tenants::{self, Amendment, New, Registries, Status, Tenant, Word};
-use portcullis::store::{StoreError, Tx, members, new_id, plans, projects, revision, settings, snapshot};
+use portcullis_access::{Action, Identity, Role, Scope, TenantRef, authorize};
+use portcullis_store::tenants::{self, Amendment, New, Registries, Status, Tenant, Word};
+use portcullis_store::{StoreError, Tx, members, new_id, plans, projects, revision, settings, snapshot};
 use serde_json::{Value, json};
 
 use super::world::World;

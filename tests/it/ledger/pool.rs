@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use portcullis::access::{Role, TenantRef};
+use portcullis_access::{Role, TenantRef};
 use serde_json::json;
 
 use crate::api::harness::{On, Server};

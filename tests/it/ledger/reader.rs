@@ -1,6 +1,6 @@
 //! A commit that readers of the snapshot would refuse is refused, whatever code wrote the rows.
 
-use portcullis::store::{Part, StoreError, Tx, new_id};
+use portcullis_store::{Part, StoreError, Tx, new_id};
 use serde_json::json;
 
 use super::world::{World, tenant};
@@ -60,7 +60,7 @@ async fn what_does_not_read_already_can_be_mended(world: World) {
     tx.commit().await.unwrap();
     world.raw("UPDATE policysets SET name = 'No Label'").await.unwrap();
     let other =
-        portcullis::store::Ledger::open(&world.url, &portcullis::store::Options::default()).await.unwrap();
+        portcullis_store::Ledger::open(&world.url, &portcullis_store::Options::default()).await.unwrap();
 
     // Another tenant goes on, the one with the row too, and what mends it is taken.
     for (slug, statement) in [
@@ -75,12 +75,12 @@ async fn what_does_not_read_already_can_be_mended(world: World) {
     }
     let document = world.whole().await;
     assert_eq!(document["tenants"]["acme"]["policySets"][0]["name"], json!("acme"));
-    portcullis::tenancy::Snapshot::of("x", document).unwrap();
+    portcullis_tenancy::Snapshot::of("x", document).unwrap();
 }
 
 async fn commits_of_another_process_are_caught_up(world: World) {
     let other =
-        portcullis::store::Ledger::open(&world.url, &portcullis::store::Options::default()).await.unwrap();
+        portcullis_store::Ledger::open(&world.url, &portcullis_store::Options::default()).await.unwrap();
     let mut tx = world.write().await;
     let acme = tenant(&mut tx, "acme").await;
     tx.commit().await.unwrap();
@@ -98,7 +98,7 @@ async fn commits_of_another_process_are_caught_up(world: World) {
     let mut tx = other.write(&super::world::admin()).await.unwrap();
     policy_set(&mut tx, &acme, "acme", r#"[{"project": "a"}, {"project": "a"}]"#).await.unwrap();
     tx.commit().await.unwrap();
-    portcullis::tenancy::Snapshot::of("x", world.whole().await).unwrap();
+    portcullis_tenancy::Snapshot::of("x", world.whole().await).unwrap();
 }
 
 /// 240 tenants with nearly all the rules that one may have are 59.6 MiB; two more would be over 60.

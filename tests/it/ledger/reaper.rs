@@ -1,7 +1,7 @@
 //! What has expired is deleted once, whoever looks, and recorded as the reaper's work.
 
-use portcullis::access::{Action, Identity, Scope, authorize};
-use portcullis::store::{Ledger, Options, StoreError, Tx, projects, reaper, sandboxes, tenants};
+use portcullis_access::{Action, Identity, Scope, authorize};
+use portcullis_store::{Ledger, Options, StoreError, Tx, projects, reaper, sandboxes, tenants};
 
 use super::world::World;
 
@@ -15,7 +15,7 @@ fn scope(action: Action) -> Scope {
 async fn furnished(world: &World, times: &[Option<i64>]) {
     let mut tx = world.write().await;
     sqlx::query("INSERT INTO clusters (id, created_at, updated_at, name) VALUES ($1, $2, $2, $3)")
-        .bind(portcullis::store::new_id())
+        .bind(portcullis_store::new_id())
         .bind(tx.now())
         .bind("eu-1")
         .execute(tx.sql())

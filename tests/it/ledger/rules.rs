@@ -1,6 +1,6 @@
 //! What the tables themselves do not let happen.
 
-use portcullis::store::{StoreError, new_id};
+use portcullis_store::{StoreError, new_id};
 
 use super::world::{Place, World, app, change, fill};
 

@@ -1,7 +1,7 @@
 //! What the log tells: without credentials, counted, page by page.
 
-use portcullis::store::Entry;
-use portcullis::store::audit::{self, Denial, Filter, Outcome, REDACTED};
+use portcullis_store::Entry;
+use portcullis_store::audit::{self, Denial, Filter, Outcome, REDACTED};
 use serde_json::json;
 
 use super::past::deeds;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis::store::{Ledger, Options, StoreError, Tx, new_id};
+use portcullis_store::{Ledger, Options, StoreError, Tx, new_id};
 use sqlx::Connection as _;
 
 use super::world::{Place, World, admin, block_on, fill, owner};

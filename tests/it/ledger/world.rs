@@ -2,8 +2,8 @@
 
 use std::future::Future;
 
-use portcullis::access::{Action, Identity, Role, Scope, TenantRef, authorize};
-use portcullis::store::{Entry, Kind, Ledger, Options, Part, Tx, new_id, snapshot};
+use portcullis_access::{Action, Identity, Role, Scope, TenantRef, authorize};
+use portcullis_store::{Entry, Kind, Ledger, Options, Part, Tx, new_id, snapshot};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 use tempfile::TempDir;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use portcullis::admission::Endpoint;
-use portcullis::admission::cases::{Answer, Word};
+use portcullis_admission::Endpoint;
+use portcullis_admission::cases::{Answer, Word};
 
 use serde_json::Value;
 

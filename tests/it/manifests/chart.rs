@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use portcullis::cluster::{Need, certificates, configmaps, events, keep, probe, view};
-use portcullis::policy::registration::{self, Client, Settings};
+use portcullis_cluster::{Need, certificates, configmaps, events, keep, probe, view};
+use portcullis_policy::registration::{self, Client, Settings};
 use serde_json::{Value, json};
 
 use super::tools::tool;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-use portcullis::admission::Endpoint;
-use portcullis::admission::cases::{Answer, Word};
+use portcullis_admission::Endpoint;
+use portcullis_admission::cases::{Answer, Word};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Alerts and dashboard ask for metrics that exist.
 
-use portcullis::telemetry::metrics::{self, Kind};
+use portcullis_telemetry::metrics::{self, Kind};
 use serde_json::Value;
 
 use crate::support::root;
@@ -85,7 +85,7 @@ fn ledger_alerts_fire_long_before_the_end() {
         alerts["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
     let rules: std::collections::BTreeMap<_, _> =
         rules.map(|rule| (rule["alert"].as_str().unwrap(), rule["expr"].as_str().unwrap())).collect();
-    let half = portcullis::tenancy::snapshot::LENGTH_MAX / (2 * 1024 * 1024);
+    let half = portcullis_tenancy::snapshot::LENGTH_MAX / (2 * 1024 * 1024);
     for (name, expected) in [
         (
             "PortcullisSnapshotLarge",

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use portcullis::policy::Value;
-use portcullis::policy::bundle::Module;
+use portcullis_policy::Value;
+use portcullis_policy::bundle::Module;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use serde_json::value::RawValue;

@@ -10,9 +10,9 @@ pub mod value; // values that can be compared
 
 use std::fmt;
 
-use portcullis::policy::Value;
-use portcullis::policy::bundle::Module;
-use portcullis::policy::engine::Compiled;
+use portcullis_policy::Value;
+use portcullis_policy::bundle::Module;
+use portcullis_policy::engine::Compiled;
 use serde_json::value::RawValue;
 
 use opa::Told;

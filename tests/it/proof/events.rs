@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis::certs::develop::Authority;
+use portcullis_certs::develop::Authority;
 use serde_json::{Value, json};
 
 use super::caller;

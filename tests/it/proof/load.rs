@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use portcullis::admission::cases::Case;
+use portcullis_admission::cases::Case;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis::admission::cases::Case;
+use portcullis_admission::cases::Case;
 
 use super::balancer::Balancer;
 use super::load::{Load, Tally};

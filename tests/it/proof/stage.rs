@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
-use portcullis::admission::cases::Case;
-use portcullis::certs::develop::{Authority, Use};
+use portcullis_admission::cases::Case;
+use portcullis_certs::develop::{Authority, Use};
 use serde_json::json;
 use tempfile::TempDir;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use portcullis::admission::cases::{self, Case};
+use portcullis_admission::cases::{self, Case};
 use serde_json::{Value, json};
 
 use crate::feed::stage::Stage as Ledger;

@@ -1,9 +1,9 @@
 //! What the gate reads is what serde_json reads, and what it remembers is what it would find again.
 
-use portcullis::admission::Endpoint;
-use portcullis::policy::PolicySet;
-use portcullis::policy::set::Options;
-use portcullis::policy::source::embedded;
+use portcullis_admission::Endpoint;
+use portcullis_policy::PolicySet;
+use portcullis_policy::set::Options;
+use portcullis_policy::source::embedded;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::Value as Json;

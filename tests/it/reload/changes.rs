@@ -1,6 +1,6 @@
 //! Changes that are taken, whichever way they are written.
 
-use portcullis::certs::develop::Use;
+use portcullis_certs::develop::Use;
 
 use super::{Mount, decides, gate, law, put, readiness, said, soon, under_load};
 use crate::support::wire::{Ask, GLOBEX, GOOD, pod};

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
-use portcullis::certs::develop::{Authority, Issued, Use};
+use portcullis_certs::develop::{Authority, Issued, Use};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 

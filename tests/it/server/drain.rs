@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::time::Duration;
 
-use portcullis::lifecycle::drain::{Conductor, Signals, Timing};
+use portcullis_lifecycle::drain::{Conductor, Signals, Timing};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use super::harness::*;
-use portcullis::lifecycle::ready::Readiness;
+use portcullis_lifecycle::ready::Readiness;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use portcullis::admission::decode::DEPTH_MAX;
-use portcullis::admission::review::{self, DecodeError, Gvk, Header, UserInfo};
-use portcullis::admission::{Endpoint, Review};
-use portcullis::policy::Value;
-use portcullis::policy::select::Wanted;
+use portcullis_admission::decode::DEPTH_MAX;
+use portcullis_admission::review::{self, DecodeError, Gvk, Header, UserInfo};
+use portcullis_admission::{Endpoint, Review};
+use portcullis_policy::Value;
+use portcullis_policy::select::Wanted;
 use serde_json::{Map, Value as Json};
 
 use super::strict;

@@ -14,7 +14,7 @@ fn read(path: &str) -> String {
 #[test]
 fn every_metric_is_documented() {
     let text = read("docs/metrics.md");
-    let absent = portcullis::telemetry::metrics::all()
+    let absent = portcullis_telemetry::metrics::all()
         .iter()
         .filter(|metric| !text.contains(&format!("`{}`", metric.name)));
     none(

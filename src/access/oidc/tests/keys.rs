@@ -1,7 +1,7 @@
 //! Sets of keys: what is used of them, and what would be a weakness.
 
 use super::*;
-use crate::access::oidc::jwks::{Jwks, JwksError};
+use crate::oidc::jwks::{Jwks, JwksError};
 
 /// What is used of a set of one good key and this one.
 fn used(key: Json) -> bool {

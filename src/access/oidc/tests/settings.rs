@@ -1,9 +1,9 @@
 //! The flag.
 
 use super::*;
-use crate::access::oidc::source::Source;
-use crate::access::subject::SubjectError;
-use crate::access::token::NamesError;
+use crate::oidc::source::Source;
+use crate::subject::SubjectError;
+use crate::token::NamesError;
 
 fn read(flag: &str) -> Result<Settings, SettingsError> {
     flag.parse()

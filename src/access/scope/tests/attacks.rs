@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::*;
-use crate::access::fixtures::{ACME, BLOG, GLOBEX, SHOP};
-use crate::access::matrix::Rule;
-use crate::access::mint::{Membership, Wish};
-use crate::access::{fixtures, mint};
+use crate::fixtures::{ACME, BLOG, GLOBEX, SHOP};
+use crate::matrix::Rule;
+use crate::mint::{Membership, Wish};
+use crate::{fixtures, mint};
 
 fn roles() -> impl Strategy<Value = Vec<Role>> {
     prop::collection::vec(select(&Role::ALL), 0..4)

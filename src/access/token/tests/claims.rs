@@ -1,8 +1,8 @@
 //! Claims that contradict each other, are absent, doubled, or none of ours; all signed with the real key.
 
 use super::*;
-use crate::access::fixtures::ACME;
-use crate::access::identity::Contradiction;
+use crate::fixtures::ACME;
+use crate::identity::Contradiction;
 
 #[test]
 fn a_time_that_is_none_is_no_time() {

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::EncodingKey;
 
 use super::*;
-use crate::access::fixtures::{encode, forge};
+use crate::fixtures::{encode, forge};
 
 /// A good token under another header, signed with the real key.
 fn under(office: &Office, header: &Json) -> Result<Identity, TokenError> {

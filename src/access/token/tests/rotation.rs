@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::*;
-use crate::access::fixtures::at;
-use crate::access::keys::{SETTLE_SECONDS, make};
+use crate::fixtures::at;
+use crate::keys::{SETTLE_SECONDS, make};
 
 #[test]
 fn an_old_key_verifies_and_a_removed_one_does_not() {

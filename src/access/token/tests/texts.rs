@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use proptest::prelude::*;
 
 use super::*;
-use crate::access::fixtures::forge;
+use crate::fixtures::forge;
 
 #[test]
 fn texts_that_are_no_token() {

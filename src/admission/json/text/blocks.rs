@@ -1,7 +1,7 @@
 //! Strings by sixteen bytes at a time.
 
 /// Who is shown the bytes of a string, sixteen at a time.
-pub(in crate::admission::json) trait Blocks {
+pub(in crate::json) trait Blocks {
     /// Sixteen more.
     fn next(&mut self, block: [u8; 16]);
 
@@ -16,7 +16,7 @@ impl Blocks for () {
 }
 
 /// The first bytes of what may be shorter than a block.
-pub(in crate::admission::json) fn padded(bytes: &[u8]) -> [u8; 16] {
+pub(in crate::json) fn padded(bytes: &[u8]) -> [u8; 16] {
     let mut block = [0; 16];
     block.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
     block

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 /// How a string is written, from what reads like itself to what must be read to be known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::admission::json) enum Escapes {
+pub(in crate::json) enum Escapes {
     /// As it reads.
     None,
     /// Quotes, backslashes and control characters in the one way that is short.

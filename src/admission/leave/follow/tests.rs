@@ -2,18 +2,19 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use crate::admission::tests::{NAMESPACE, law};
-use crate::admission::{Endpoint, Facts, Outcome, World, decide, review};
-use crate::policy::Budget;
-use crate::policy::select::Wanted;
-use crate::tenancy::snapshot::tests::world;
+use crate::tests::{NAMESPACE, law};
+use crate::{Endpoint, Facts, Outcome, World, decide, review};
+use portcullis_policy::Budget;
+use portcullis_policy::select::Wanted;
+use portcullis_tenancy::example;
 
 const ID: &str = "018f2b7c-0000-7000-8000-0000000000e1";
 
 /// Whether an exemption for Alice lifts what is found of an object that a controller writes.
 fn lifted(objects: &Json, who: &str, resource: &str, metadata: &Json) -> bool {
     let exception = json!({"policy": "never", "subjects": ["alice@acme.io"], "objects": [objects], "expires": "2031-01-01T00:00:00Z"});
-    let (snapshot, _) = world().apply(&json!({"exceptions": {ID: exception}}), 43).unwrap();
+    let (snapshot, _) =
+        example::snapshot().unwrap().apply(&json!({"exceptions": {ID: exception}}), 43).unwrap();
     let (resource, group) = resource.split_once('.').unwrap_or((resource, ""));
     let accounts = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];
     let (user, groups) = if who.contains('@') {

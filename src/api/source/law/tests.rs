@@ -1,9 +1,9 @@
 use std::sync::{Arc, LazyLock};
 
 use super::*;
-use crate::policy::set::Options;
-use crate::policy::source::embedded;
-use crate::tenancy::Snapshot;
+use portcullis_policy::set::Options;
+use portcullis_policy::source::embedded;
+use portcullis_tenancy::Snapshot;
 
 static LAW: LazyLock<PolicySet> =
     LazyLock::new(|| PolicySet::compile(&embedded::read().unwrap(), Options::default(), None).unwrap());
@@ -68,7 +68,7 @@ fn what_cannot_be_judged_is_not_admitted() {
     let image = Found { pointer: "/image".to_owned(), reference: "docker.io/library/x:1".to_owned() };
     let broken = "# METADATA\n# title: x\n# custom:\n#   id: registry-allowlist\n#   severity: high\n#   mode: enforce\n#   match:\n#     - operations: [CREATE]\n#       resources: [pods]\n#       namespaces: [app]\npackage portcullis.x\n\ndeny contains \"x\" if split(input.images, \",\")\n";
     let bundle =
-        crate::policy::Bundle::from_files([("x.rego".to_owned(), broken.as_bytes().to_vec())]).unwrap();
+        portcullis_policy::Bundle::from_files([("x.rego".to_owned(), broken.as_bytes().to_vec())]).unwrap();
     let law = PolicySet::compile(&bundle, Options::default(), None).unwrap();
     assert!(judge(&law, &WORLD, "tn-acme-shop-app-frontend", &[image]).is_err());
 }

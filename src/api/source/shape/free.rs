@@ -3,9 +3,9 @@
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, Schema, Type};
 
-use crate::tenancy::quantity;
+use portcullis_tenancy::quantity;
 
-/// Members of one object that somebody writes freely; depth and length are bounded by [`crate::api::source::bounds`].
+/// Members of one object that somebody writes freely; depth and length are bounded by [`crate::source::bounds`].
 const MEMBERS_MAX: usize = 1024;
 
 /// Objects of one list that somebody writes freely.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{refused, smallest};
-use crate::tenancy::source::SourceKind;
+use portcullis_tenancy::source::SourceKind;
 
 /// Member, value, whether it is taken. One case on each side of a bound.
 type Case = (&'static str, Value, bool);

@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use crate::admission::verdict::clip;
 use crate::cli::law::Files;
 use crate::cli::output::{CARE, FAINT};
-use crate::policy::bundle::Module;
-use crate::policy::engine::analysis::{self, Form};
-use crate::policy::engine::any_rule::AnyRule;
-use crate::policy::{Bundle, Policy, Value};
+use portcullis_admission::verdict::clip;
+use portcullis_policy::bundle::Module;
+use portcullis_policy::engine::analysis::{self, Form};
+use portcullis_policy::engine::any_rule::AnyRule;
+use portcullis_policy::{Bundle, Policy, Value};
 
 /// Characters of a value.
 const VALUE_MAX: usize = 400;

@@ -7,14 +7,14 @@ use bytes::Bytes;
 
 use super::super::CaseFile;
 use super::{Filter, Outcome};
-use crate::admission::cases::{self, Answer, Case, CaseError, People};
-use crate::admission::verdict::clip;
-use crate::admission::{Endpoint, World, mutate, response};
 use crate::cli::law::{Files, Judge, Judged, Moment};
-use crate::policy::engine::EvalError;
-use crate::policy::set::{Options, RULES};
-use crate::policy::testing::{Asked, Ran};
-use crate::policy::{Budget, Meter, PolicySet, Value};
+use portcullis_admission::cases::{self, Answer, Case, CaseError, People};
+use portcullis_admission::verdict::clip;
+use portcullis_admission::{Endpoint, World, mutate, response};
+use portcullis_policy::engine::EvalError;
+use portcullis_policy::set::{Options, RULES};
+use portcullis_policy::testing::{Asked, Ran};
+use portcullis_policy::{Budget, Meter, PolicySet, Value};
 
 /// Characters of a value that is shown.
 const VALUE_MAX: usize = 400;
@@ -126,7 +126,7 @@ impl Bench {
     /// Which patches are not idempotent. Asked of every case, since the API server asks for patches of whatever it asks for
     /// a judgement of.
     fn repeats(&self, body: &Bytes) -> Vec<String> {
-        if !self.judge.law.policies.iter().any(crate::policy::Policy::patches) {
+        if !self.judge.law.policies.iter().any(portcullis_policy::Policy::patches) {
             return Vec::new();
         }
         let Ok(judged) = self.judge.judge(body, Endpoint::Mutate, &self.moment) else { return Vec::new() };
@@ -188,7 +188,7 @@ fn broken(file: &str, error: CaseError) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Bundle;
+    use portcullis_policy::Bundle;
 
     fn judge(text: &str) -> Judge {
         let metadata = "# METADATA\n# title: t\n# custom:\n#   id: t\n#   match:\n#     - {operations: [CREATE], resources: [pods]}\n";

@@ -5,8 +5,8 @@ use super::tally::Tally;
 use super::{Filter, Outcome};
 use crate::cli::law::Files;
 use crate::cli::output;
-use crate::policy::Problems;
-use crate::policy::testing::{self, Ran};
+use portcullis_policy::Problems;
+use portcullis_policy::testing::{self, Ran};
 
 /// Runs the tests of the policies.
 ///

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::cli::law::Judged;
-use crate::policy::PolicySet;
-use crate::policy::testing::Ran;
+use portcullis_policy::PolicySet;
+use portcullis_policy::testing::Ran;
 
 /// One policy's part in all the tests.
 #[derive(Debug, Clone, Default)]

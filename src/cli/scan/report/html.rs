@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use super::{Foot, Found, Head, Judged, Sink};
-use crate::admission::verdict::clip;
 use crate::cli::scan::tally::{Counts, NO_TENANT};
+use portcullis_admission::verdict::clip;
 
 const STYLE: &str = include_str!("html/page.css");
 /// Characters of what somebody else wrote.

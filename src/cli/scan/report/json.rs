@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Foot, Found, Head, Judged, Sink};
 use crate::cli::scan::tally::Counts;
-use crate::policy::Details;
+use portcullis_policy::Details;
 
 /// Whether something was written, for commas.
 pub struct Json {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{Change, Foot, Found, Head, Judged, Level, Sink};
-use crate::policy::{Details, Manifest, Severity};
+use portcullis_policy::{Details, Manifest, Severity};
 
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";

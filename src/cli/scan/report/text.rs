@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use super::{Foot, Found, Head, Judged, Level, Sink};
-use crate::admission::verdict::clip;
 use crate::cli::output::{self, BAD, CARE, FAINT, GOOD, STRONG, count};
 use crate::cli::scan::judge::Change;
 use crate::cli::scan::tally::{Counts, NO_TENANT, Unjudged};
-use crate::policy::Severity;
+use portcullis_admission::verdict::clip;
+use portcullis_policy::Severity;
 
 /// Characters of a name that somebody else chose.
 const NAME_MAX: usize = 253;

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::Step;
-use crate::policy::engine::literals::Given;
-use crate::policy::engine::safety::Flaw;
-use crate::policy::engine::uses::Use;
+use crate::engine::literals::Given;
+use crate::engine::safety::Flaw;
+use crate::engine::uses::Use;
 
 /// How a rule is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::policy::bundle::Module;
-use crate::policy::engine::{Budget, Choice, Compiled, EvalError, Meter, builtins};
+use crate::bundle::Module;
+use crate::engine::{Budget, Choice, Compiled, EvalError, Meter, builtins};
 
 /// Evaluates `answer := {expression}` on both engines, which must say the same.
 fn evaluate(expression: &str, input: &Value) -> Result<Value, String> {

@@ -1,6 +1,6 @@
 use super::*;
-use crate::policy::bundle::Module;
-use crate::policy::engine::analysis;
+use crate::bundle::Module;
+use crate::engine::analysis;
 
 /// What is said of a module's calls, as `line:column: sentence`; each expectation is how a sentence begins.
 fn check(body: &str, expected: &[&str]) {

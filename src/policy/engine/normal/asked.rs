@@ -4,7 +4,7 @@ use super::name_of;
 use super::tree::{Expr, Kind, Line, LineKind, Name, Place, Rule, With};
 
 /// The function that takes the report: a list of pairs of a path and a value.
-pub(in crate::policy::engine) const ASKED: [&str; 2] = ["portcullis", "asked"];
+pub(in crate::engine) const ASKED: [&str; 2] = ["portcullis", "asked"];
 
 /// Adds a report before each line that has `with`.
 pub(super) fn tell(rule: &mut Rule) {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::tree::{Expr, Kind, Line, LineKind, Local, Rule};
-use crate::policy::engine::bounds::OPERATORS;
+use crate::engine::bounds::OPERATORS;
 
 /// Does so in every body of a rule. `builtin` says whether a path is that of a builtin.
 pub(super) fn inline(rule: &mut Rule, builtin: &dyn Fn(&[String]) -> bool) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::tree::{Branch, Expr, Kind, Line, LineKind, Local, Name, Place, Rule};
 use super::{print, root};
-use crate::policy::engine::bounds::OPERATORS;
+use crate::engine::bounds::OPERATORS;
 
 /// A line of a body.
 #[derive(Debug)]

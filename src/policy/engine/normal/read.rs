@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::tree::{Branch, Comprehension, Every, Expr, Kind, Line, LineKind, Name, Place, Rule, Step, With};
-use crate::policy::engine::tree::{names, place, span};
+use crate::engine::tree::{names, place, span};
 
 /// A module as it is written.
 pub(super) struct Module {

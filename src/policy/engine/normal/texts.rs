@@ -88,7 +88,7 @@ pub(super) fn require(rule: &mut Rule, base: u32) {
 /// References, and functions that a policy defines: builtins have a value or fail.
 fn may_be_undefined(value: &Expr) -> bool {
     value.is_reference()
-        || matches!(&value.kind, Kind::Call(path, _) if crate::policy::engine::builtins::arity(&path.join(".")).is_none())
+        || matches!(&value.kind, Kind::Call(path, _) if crate::engine::builtins::arity(&path.join(".")).is_none())
 }
 
 /// `operators(["text", [found | some once in [0]; found = value], written])`

@@ -1,6 +1,6 @@
 //! Rego as the normal form takes it apart: rules, lines, expressions, each with its place in the source.
 
-use crate::policy::engine::bounds::OPERATORS;
+use crate::engine::bounds::OPERATORS;
 
 /// Line and column, from 1.
 pub(super) type Place = (u32, u32);

@@ -8,7 +8,7 @@ use super::scope::Scope;
 use super::statement::{Statement, body};
 use super::terms::{Name, declared, free, word};
 use super::{Checker, Flaw, statements};
-use crate::policy::near::nearest;
+use crate::near::nearest;
 
 /// What is made of a query.
 pub(super) struct Outputs<'a> {

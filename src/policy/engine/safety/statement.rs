@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::scope::Scope;
 use super::terms::{Name, Terms, pattern, variable};
 use super::{Known, statements};
-use crate::policy::engine::tree::called;
+use crate::engine::tree::called;
 
 /// A statement of a body, or what a head says, taken apart.
 #[derive(Debug, Default)]

@@ -8,26 +8,26 @@ use super::statements;
 
 /// A variable where it is written.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::policy::engine) struct Name<'a> {
-    pub(in crate::policy::engine) text: &'a str,
+pub(in crate::engine) struct Name<'a> {
+    pub(in crate::engine) text: &'a str,
     /// Where.
-    pub(in crate::policy::engine) node: &'a Json,
+    pub(in crate::engine) node: &'a Json,
 }
 
 /// The variables of an expression, by what is asked of them.
 #[derive(Debug, Default)]
-pub(in crate::policy::engine) struct Terms<'a> {
+pub(in crate::engine) struct Terms<'a> {
     /// Must have a value.
-    pub(in crate::policy::engine) needs: Vec<Name<'a>>,
+    pub(in crate::engine) needs: Vec<Name<'a>>,
     /// Stand where a reference goes over keys, `x[i]`, and take each of them unless they have a value.
-    pub(in crate::policy::engine) keys: Vec<Name<'a>>,
+    pub(in crate::engine) keys: Vec<Name<'a>>,
     /// Comprehensions.
-    pub(in crate::policy::engine) closures: Vec<&'a Json>,
+    pub(in crate::engine) closures: Vec<&'a Json>,
 }
 
 impl<'a> Terms<'a> {
     /// Reads an expression.
-    pub(in crate::policy::engine) fn read(&mut self, node: &'a Json) {
+    pub(in crate::engine) fn read(&mut self, node: &'a Json) {
         match node {
             Json::Array(items) => items.iter().for_each(|item| self.read(item)),
             Json::Object(map) => {
@@ -57,11 +57,7 @@ impl<'a> Terms<'a> {
 }
 
 /// Takes a pattern apart: variables that can take a value from what it is held against, and the expressions between.
-pub(in crate::policy::engine) fn pattern<'a>(
-    node: &'a Json,
-    names: &mut Vec<Name<'a>>,
-    rest: &mut Vec<&'a Json>,
-) {
+pub(in crate::engine) fn pattern<'a>(node: &'a Json, names: &mut Vec<Name<'a>>, rest: &mut Vec<&'a Json>) {
     if let Some(name) = variable(node) {
         names.push(name);
     } else if let Some(items) = node.pointer("/Array/items").and_then(Json::as_array) {
@@ -77,31 +73,31 @@ pub(in crate::policy::engine) fn pattern<'a>(
 }
 
 /// A variable and nothing else.
-pub(in crate::policy::engine) fn variable(node: &Json) -> Option<Name<'_>> {
+pub(in crate::engine) fn variable(node: &Json) -> Option<Name<'_>> {
     let text = node.pointer("/Var/value").and_then(Json::as_str)?;
     Some(Name { text, node })
 }
 
 /// Every variable below a node, comprehensions left out.
-pub(in crate::policy::engine) fn variables(node: &Json) -> Vec<Name<'_>> {
+pub(in crate::engine) fn variables(node: &Json) -> Vec<Name<'_>> {
     let mut terms = Terms::default();
     terms.read(node);
     terms.needs.append(&mut terms.keys);
     terms.needs
 }
 
-pub(in crate::policy::engine) fn is_comprehension(node: &Json) -> bool {
+pub(in crate::engine) fn is_comprehension(node: &Json) -> bool {
     ["ArrayCompr", "SetCompr", "ObjectCompr"].iter().any(|kind| node.get(kind).is_some())
 }
 
 /// A word of the source, by the span that the tree has in its place.
-pub(in crate::policy::engine) fn word<'a>(text: &'a str, span: &Json) -> Option<&'a str> {
+pub(in crate::engine) fn word<'a>(text: &'a str, span: &Json) -> Option<&'a str> {
     let at = |key| span.get(key).and_then(Json::as_u64).and_then(|value| usize::try_from(value).ok());
     text.get(at("start")?..at("end")?)
 }
 
 /// Names that the statements of one query declare, in order, each at its place.
-pub(in crate::policy::engine) fn declared<'a>(stmts: &'a [Json], text: &'a str) -> Vec<Name<'a>> {
+pub(in crate::engine) fn declared<'a>(stmts: &'a [Json], text: &'a str) -> Vec<Name<'a>> {
     let mut found = Vec::new();
     for literal in stmts.iter().filter_map(|stmt| stmt.get("literal")) {
         if let Some(some) = literal.get("SomeVars") {
@@ -121,12 +117,12 @@ pub(in crate::policy::engine) fn declared<'a>(stmts: &'a [Json], text: &'a str) 
     found
 }
 
-pub(in crate::policy::engine) fn is_declaration(assign: &Json) -> bool {
+pub(in crate::engine) fn is_declaration(assign: &Json) -> bool {
     assign.get("op").and_then(Json::as_str) == Some("ColEq")
 }
 
 /// Variables of the surroundings that a node with bodies of its own may mean.
-pub(in crate::policy::engine) fn free<'a>(
+pub(in crate::engine) fn free<'a>(
     node: &'a Json,
     text: &'a str,
     own: &BTreeSet<&'a str>,

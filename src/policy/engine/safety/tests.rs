@@ -1,5 +1,5 @@
-use crate::policy::bundle::Module;
-use crate::policy::engine::analysis::analyse;
+use crate::bundle::Module;
+use crate::engine::analysis::analyse;
 
 /// What is said of a body, as `line:column: sentence`; each expectation is how a sentence begins.
 fn check(body: &str, expected: &[&str]) {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::policy::metadata;
+use crate::metadata;
 
 const SCHEMA: &str = "{type: object, additionalProperties: false, required: [steps], properties: {steps: {type: array, items: {enum: [deploy, suspend]}, minItems: 1}, strict: {type: boolean}, name: {type: string, pattern: '^[a-z]+$'}, days: {type: integer, maximum: 30}}}";
 

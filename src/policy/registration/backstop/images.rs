@@ -1,7 +1,7 @@
 //! Images by their text: what is plainly outside the ceiling.
 
 use super::who::quoted;
-use crate::tenancy::image::Entry;
+use portcullis_tenancy::image::Entry;
 
 /// Of Docker Hub, whose names may be written in more ways than CEL should know.
 const HUB: &str = "docker.io";

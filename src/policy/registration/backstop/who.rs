@@ -1,9 +1,9 @@
 //! Requesters as CEL: never narrower than what the law makes of the same settings.
 
 use super::super::conditions::{named_with_group, username_is};
-use crate::tenancy::requester::Class;
-use crate::tenancy::resource::Pattern;
-use crate::tenancy::snapshot::{Identity, Settings};
+use portcullis_tenancy::requester::Class;
+use portcullis_tenancy::resource::Pattern;
+use portcullis_tenancy::snapshot::{Identity, Settings};
 
 /// Who may make a tenant's Namespace.
 pub(super) fn makers(settings: &Settings) -> String {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::policy::engine::uses::Use;
-use crate::policy::problem::Problem;
-use crate::policy::set::compile::Unit;
+use crate::engine::uses::Use;
+use crate::problem::Problem;
+use crate::set::compile::Unit;
 
 /// A rule by its path below `data`.
 type Path<'a> = Vec<&'a str>;
@@ -17,7 +17,7 @@ struct Node<'a> {
 
 /// Says each rule that refers to itself, by way of others or not. A reference that ends in what is no constant means all
 /// that it could mean.
-pub(in crate::policy::set) fn cycles(units: &mut [Unit<'_>]) {
+pub(in crate::set) fn cycles(units: &mut [Unit<'_>]) {
     let mut nodes: BTreeMap<Path<'_>, Node<'_>> = BTreeMap::new();
     for (unit, analysis) in units.iter().map(|unit| &unit.analysis).enumerate() {
         for rule in &analysis.rules {

@@ -1,13 +1,13 @@
 //! What is null in every request that a policy is asked about.
 
-use crate::policy::engine::analysis::Step;
-use crate::policy::manifest::{Manifest, Operation};
-use crate::policy::problem::Problem;
-use crate::policy::set::compile::Unit;
+use crate::engine::analysis::Step;
+use crate::manifest::{Manifest, Operation};
+use crate::problem::Problem;
+use crate::set::compile::Unit;
 
 /// Fields of an object that is always null: `object` on DELETE, `oldObject` on CREATE (Kubernetes, *Dynamic Admission
 /// Control*). The line is undefined, so the policy does not deny.
-pub(in crate::policy::set) fn nulls(units: &mut [Unit<'_>]) {
+pub(in crate::set) fn nulls(units: &mut [Unit<'_>]) {
     for unit in units.iter_mut() {
         let Some(manifest) = &unit.manifest else { continue };
         let (null, instead) = if only(manifest, &[Operation::Delete]) {

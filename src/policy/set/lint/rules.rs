@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::policy::engine::analysis::{Analysis, Form, Rule};
-use crate::policy::problem::Problem;
-use crate::policy::set::RULES;
-use crate::policy::set::compile::Unit;
+use crate::engine::analysis::{Analysis, Form, Rule};
+use crate::problem::Problem;
+use crate::set::RULES;
+use crate::set::compile::Unit;
 
 /// Definitions of one name that cannot stand together: a set and a value, two defaults, a rule inside another's value
 /// or across a package. The engine would keep one of them and be silent about the other.
-pub(in crate::policy::set) fn conflicts(units: &mut [Unit<'_>]) {
+pub(in crate::set) fn conflicts(units: &mut [Unit<'_>]) {
     let mut found: Vec<(usize, (u32, u32), String)> = Vec::new();
     let mut defined: BTreeMap<Vec<String>, Vec<(usize, &Rule)>> = BTreeMap::new();
     for (unit, analysis) in units.iter().map(|unit| &unit.analysis).enumerate() {
@@ -162,7 +162,7 @@ fn imports(
 }
 
 /// Functions that stand where a value should: nobody calls them, so there is none.
-pub(in crate::policy::set) fn values(units: &mut [Unit<'_>], functions: &dyn Fn(&[String]) -> Option<usize>) {
+pub(in crate::set) fn values(units: &mut [Unit<'_>], functions: &dyn Fn(&[String]) -> Option<usize>) {
     for unit in units.iter_mut() {
         let uses = unit.analysis.rules.iter().flat_map(|rule| &rule.uses).filter(|one| !one.called);
         let found: Vec<Problem> = uses

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::policy::engine::analysis;
-use crate::policy::engine::builtins::{self, Functions};
-use crate::policy::engine::safety::{Flaw, Known};
-use crate::policy::problem::Problem;
-use crate::policy::set::compile::Unit;
+use crate::engine::analysis;
+use crate::engine::builtins::{self, Functions};
+use crate::engine::safety::{Flaw, Known};
+use crate::problem::Problem;
+use crate::set::compile::Unit;
 
 /// Says them. A module that seems to have such variables is judged again with the names of its whole package, and with
 /// every function of the bundle: a package may be spread over several files.
-pub(in crate::policy::set) fn variables(units: &mut [Unit<'_>], functions: Functions<'_>) {
+pub(in crate::set) fn variables(units: &mut [Unit<'_>], functions: Functions<'_>) {
     let mut packages: BTreeMap<Vec<String>, BTreeSet<String>> = BTreeMap::new();
     for unit in units.iter() {
         let names = unit.analysis.rules.iter().map(|rule| rule.name.clone());

@@ -1,8 +1,8 @@
 //! The details of a finding, on both engines.
 
 use super::*;
-use crate::policy::Finding;
-use crate::policy::engine::EvalError;
+use crate::Finding;
+use crate::engine::EvalError;
 
 const LONG: &str = "\"left out: more than 1024 bytes of JSON\"";
 
@@ -107,5 +107,5 @@ fn details_of_a_policy_that_reads_secrets_are_masked() {
     assert_eq!(details(rego, &input), [r#"{"password":"hunter2"}"#]);
     let secret = policy("a", rego).replace("#   id: a\n", "#   id: a\n#   reads_secrets: true\n");
     let found = found(&secret, &input).unwrap().remove(0).details.unwrap();
-    assert_eq!(found.json(), crate::telemetry::mask::digest(br#"{"password":"hunter2"}"#));
+    assert_eq!(found.json(), portcullis_telemetry::mask::digest(br#"{"password":"hunter2"}"#));
 }

@@ -40,7 +40,7 @@ fn a_policy_on_which_the_engine_panics_fails_each_time_and_alone() {
 /// Messages go into denials and the log, and an argument may be a whole object.
 #[test]
 fn a_builtin_that_fails_says_the_kind_of_what_it_is_given_and_not_the_value() {
-    use crate::policy::engine::builtins;
+    use crate::engine::builtins;
     let values =
         [r#"{"hidden": ["hidden"]}"#, r#"[["hidden"], {"a": "hidden"}]"#, r#"[{"hidden": 1}, null]"#];
     let (mut failed, mut asked) = (0, 0);
@@ -91,7 +91,7 @@ fn a_field_of_what_is_null_in_every_request_is_an_error() {
 
 #[test]
 fn a_patch_that_appends_without_a_look_is_found_by_a_check() {
-    use crate::policy::engine::analysis;
+    use crate::engine::analysis;
     let add = "{\"op\": \"add\", \"path\": \"/spec/containers/-\", \"value\": {}}";
     for (rule, found) in [
         (format!("patch contains {add}"), 1),
@@ -101,7 +101,7 @@ fn a_patch_that_appends_without_a_look_is_found_by_a_check() {
         ("patch contains {\"op\": \"add\", \"path\": \"/spec/a\", \"value\": {}}".to_owned(), 0),
         (format!("deny contains {add}"), 0),
     ] {
-        let module = crate::policy::bundle::Module { path: "a.rego".to_owned(), text: policy("a", &rule) };
+        let module = crate::bundle::Module { path: "a.rego".to_owned(), text: policy("a", &rule) };
         let analysis = analysis::analyse(&module).unwrap();
         assert_eq!(analysis.appends.len(), found, "{rule}: {:?}", analysis.appends);
     }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::Cluster;
-use crate::cluster::configmaps::{All, Labelled};
-use crate::cluster::events::{self, Said, Weight};
-use crate::policy::Problems;
-use crate::telemetry::metrics;
+use crate::Problems;
+use portcullis_cluster::Cluster;
+use portcullis_cluster::configmaps::{All, Labelled};
+use portcullis_cluster::events::{self, Said, Weight};
+use portcullis_telemetry::metrics;
 
 /// Problems of one ConfigMap that an Event spells out.
 const PROBLEMS_MAX: usize = 3;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::cluster::configmaps::Labelled;
+use portcullis_cluster::configmaps::Labelled;
 
 fn all(maps: &[(&str, &[(&str, &str)])]) -> All {
     let labelled = |name: &str, data: &[(&str, &str)]| Labelled {

@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::super::pace::Pace;
-use crate::lifecycle::watch::{Watch, around};
-use crate::store::error::StoreError;
-use crate::store::revision::CHANNEL;
-use crate::store::{Kind, Ledger};
+use crate::error::StoreError;
+use crate::revision::CHANNEL;
+use crate::{Kind, Ledger};
+use portcullis_lifecycle::watch::{Watch, around};
 
 /// A server that takes longer to be connected to is down.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::lifecycle::ready::Readiness;
+use portcullis_lifecycle::ready::Readiness;
 
 fn snapshot(ledger: u8, revision: u64, status: &str) -> Snapshot {
     let id = |n: u8| format!("018f2b7c-0000-7000-8000-0000000000{n:02x}");

@@ -13,11 +13,11 @@ use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConf
 use ureq::{Agent, Body};
 
 use super::Remote;
-use crate::store::feed::health::TroubleKind;
-use crate::store::feed::intake::Refused;
-use crate::store::revision::{DIGEST_HEADER, FORMAT_HEADER, Position};
-use crate::telemetry::gzip;
-use crate::tenancy::snapshot::{FORMAT_VERSION, Held, LENGTH_MAX, Snapshot, SnapshotError};
+use crate::feed::health::TroubleKind;
+use crate::feed::intake::Refused;
+use crate::revision::{DIGEST_HEADER, FORMAT_HEADER, Position};
+use portcullis_telemetry::gzip;
+use portcullis_tenancy::snapshot::{FORMAT_VERSION, Held, LENGTH_MAX, Snapshot, SnapshotError};
 
 /// What takes so much longer than it was asked to hangs.
 const PATIENCE: Duration = Duration::from_secs(10);

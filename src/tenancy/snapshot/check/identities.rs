@@ -5,9 +5,9 @@ use super::super::error::Problems;
 use super::super::wire;
 use super::LABEL;
 use super::settings::{is_everybody, name_objection, patterns};
-use crate::tenancy::registered;
-use crate::tenancy::requester::{BUILT_IN, Class, NODE, SERVICE_ACCOUNT, service_account};
-use crate::tenancy::text::{is_dns_label, quoted};
+use crate::registered;
+use crate::requester::{BUILT_IN, Class, NODE, SERVICE_ACCOUNT, service_account};
+use crate::text::{is_dns_label, quoted};
 
 /// Checks the list as a whole.
 pub(super) fn check(wire: Vec<wire::Identity>, prefix: &str, problems: &mut Problems) -> Vec<Identity> {

@@ -7,8 +7,8 @@ use super::super::error::At;
 use super::super::exceptions::{self, Exception};
 use super::super::wire::{Document, Keyed};
 use super::Checker;
-use crate::tenancy::breakglass::Entry;
-use crate::tenancy::text::quoted;
+use crate::breakglass::Entry;
+use crate::text::quoted;
 
 impl Checker<'_> {
     /// Takes what is few and not a tenant's: the law, exceptions, break-glass documents.

@@ -6,8 +6,8 @@ use super::super::error::At;
 use super::super::wire;
 use super::super::{Namespace, Section, Unit};
 use super::{Checker, UUID};
-use crate::tenancy::name;
-use crate::tenancy::text::quoted;
+use crate::name;
+use crate::text::quoted;
 
 impl Checker<'_> {
     pub(in super::super) fn namespace(&mut self, key: Arc<str>, wire: wire::Namespace) {

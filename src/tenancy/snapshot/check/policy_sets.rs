@@ -8,7 +8,7 @@ use super::super::policy_sets::{
     PARAMS_DEPTH_MAX, PolicySet, RULES_BYTES_MAX, RULES_MAX, SETS_MAX, depth, rules_bytes,
 };
 use super::Checker;
-use crate::tenancy::text::{is_dns_label, quoted};
+use crate::text::{is_dns_label, quoted};
 
 const MODES: [&str; 4] = ["enforce", "warn", "audit", "off"];
 

@@ -4,11 +4,11 @@ use super::super::error::{Place, Problems};
 use super::super::wire;
 use super::super::{Connect, DEFAULT_PREFIX, Identity, Settings};
 use super::identities;
-use crate::tenancy::image::Entry;
-use crate::tenancy::name::check_prefix;
-use crate::tenancy::requester::Class;
-use crate::tenancy::resource::Pattern;
-use crate::tenancy::text::{is_dns_subdomain, quoted};
+use crate::image::Entry;
+use crate::name::check_prefix;
+use crate::requester::Class;
+use crate::resource::Pattern;
+use crate::text::{is_dns_subdomain, quoted};
 
 /// Groups that hold everybody, or every machine: whoever trusts one of them trusts all tenants.
 const EVERYBODY: [&str; 4] =

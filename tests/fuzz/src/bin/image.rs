@@ -1,7 +1,7 @@
 //! Texts → image references: never a panic, the canonical form is its own canonical form, an allowed registry is a
 //! prefix by whole path elements, and an entry admits nothing that it does not name.
 
-use portcullis::tenancy::image::{Entry, Image};
+use portcullis_tenancy::image::{Entry, Image};
 use portcullis_fuzz::{Outcome, root, run};
 use serde_json::Value as Json;
 

@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use portcullis::admission::cases::{self, Answer, People};
-use portcullis::admission::{Endpoint, Facts, Verdict, World, decide, response, review, wanted};
-use portcullis::policy::select::Wanted;
-use portcullis::policy::set::Options;
-use portcullis::policy::source::embedded;
-use portcullis::policy::{Budget, PolicySet};
-use portcullis::tenancy::snapshot::Snapshot;
+use portcullis_admission::cases::{self, Answer, People};
+use portcullis_admission::{Endpoint, Facts, Verdict, World, decide, response, review, wanted};
+use portcullis_policy::select::Wanted;
+use portcullis_policy::set::Options;
+use portcullis_policy::source::embedded;
+use portcullis_policy::{Budget, PolicySet};
+use portcullis_tenancy::snapshot::Snapshot;
 use portcullis_fuzz::{Outcome, beside, root, run};
 use serde_json::Value as Json;
 
@@ -84,7 +84,7 @@ fn told(error: &str) -> Outcome {
     Ok(error.chars().filter(|c| { quoted ^= *c == '`'; !quoted && !c.is_ascii_digit() }).collect())
 }
 
-fn verdict(law: &PolicySet, world: &World, review: &portcullis::admission::Review) -> Verdict {
+fn verdict(law: &PolicySet, world: &World, review: &portcullis_admission::Review) -> Verdict {
     match Facts::gather(world, review, "0".into(), "2026-01-01T00:00:00.000Z".into()) {
         Ok(facts) => decide(law, &facts, review, Budget { time: std::time::Duration::from_secs(5), review: std::time::Duration::from_secs(20), deadline: std::time::Duration::from_secs(60), ..Budget::default() }),
         Err(error) => Verdict::failed(review, "0".into(), "shape", error.to_string()),

@@ -1,6 +1,6 @@
 //! Everything in a path belongs to what stands before it, or it is not there.
 
-use portcullis::access::Role;
+use portcullis_access::Role;
 use serde_json::json;
 
 use crate::api::harness::On;

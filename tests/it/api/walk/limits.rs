@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use portcullis::access::matrix::{Limit as L, May, Method, RULES};
-use portcullis::access::{Action as A, Role};
+use portcullis_access::matrix::{Limit as L, May, Method, RULES};
+use portcullis_access::{Action as A, Role};
 use serde_json::{Value, json};
 
 use crate::api::harness::{Answer, Caller, On};

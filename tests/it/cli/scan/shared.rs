@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use portcullis::admission::Endpoint;
-use portcullis::admission::ask::kinds;
-use portcullis::admission::cases::Word;
+use portcullis_admission::Endpoint;
+use portcullis_admission::ask::kinds;
+use portcullis_admission::cases::Word;
 
 use super::{Place, Value};
 use crate::support::{cases, root};

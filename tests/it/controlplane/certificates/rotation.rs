@@ -246,7 +246,7 @@ fn the_probe_tells_of_a_bundle_that_was_edited_by_hand() {
     };
     KINDS.iter().for_each(|kind| trusted(kind, 1));
     assert!(replica.log().contains("webhook configurations trust what is served"));
-    let stranger = portcullis::certs::develop::Authority::new("somebody else").unwrap();
+    let stranger = portcullis_certs::develop::Authority::new("somebody else").unwrap();
     for (kind, other) in [(KINDS[0], KINDS[1]), (KINDS[1], KINDS[0])] {
         for (spoilt, why) in [(stranger.cert_pem(), "UnknownIssuer"), ("", "no caBundle")] {
             registration.spoil(kind, spoilt);

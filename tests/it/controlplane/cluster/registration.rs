@@ -58,7 +58,7 @@ fn remove(plane: &Plane) {
 
 fn authority(dir: &Path, name: &str) -> PathBuf {
     let file = dir.join(name);
-    let authority = portcullis::certs::develop::Authority::new(name).unwrap();
+    let authority = portcullis_certs::develop::Authority::new(name).unwrap();
     std::fs::write(&file, authority.cert_pem()).unwrap();
     file
 }

@@ -45,7 +45,7 @@ fn ask() -> Ask {
 
 fn follower(plane: &Plane, law: &Path) -> Gate {
     let may = json!([{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]}]);
-    let words = ["--watch-namespaces", "--log-level", "info,portcullis::cluster=debug"];
+    let words = ["--watch-namespaces", "--log-level", "info,portcullis_cluster=debug"];
     gate(&account(plane, "watcher", &may), Some(law), &words)
 }
 

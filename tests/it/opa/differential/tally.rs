@@ -8,8 +8,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fastrand::Rng;
-use portcullis::policy::Value;
-use portcullis::policy::engine::Compiled;
+use portcullis_policy::Value;
+use portcullis_policy::engine::Compiled;
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 

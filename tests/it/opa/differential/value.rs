@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use portcullis::policy::Value;
+use portcullis_policy::Value;
 use serde_json::Value as Json;
 
 /// A value as it is compared.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use portcullis::admission::cases::{Answer, Word};
+use portcullis_admission::cases::{Answer, Word};
 
 use super::caller::{Caller, Reply};
 use crate::support::wire::{ALICE, Ask, pod_of};

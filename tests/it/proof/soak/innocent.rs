@@ -3,7 +3,7 @@
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use portcullis::admission::cases::{Answer, Word};
+use portcullis_admission::cases::{Answer, Word};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Target;

@@ -2,7 +2,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 
 use super::*;
-use crate::tenancy::snapshot::tests::world;
+use portcullis_tenancy::example;
 
 /// Asks a server that answers once with these headers and this body; what the client sent, and what it made of it.
 fn asked(headers: &str, body: Vec<u8>) -> (String, Result<Answer, RemoteError>) {
@@ -24,7 +24,7 @@ fn asked(headers: &str, body: Vec<u8>) -> (String, Result<Answer, RemoteError>) 
 }
 
 fn document() -> Vec<u8> {
-    let whole = serde_json::to_value(world()).unwrap();
+    let whole = serde_json::to_value(example::snapshot().unwrap()).unwrap();
     serde_json::to_vec(
         &serde_json::json!({"ledger": whole["ledger"], "revision": whole["revision"], "whole": whole}),
     )
@@ -38,7 +38,7 @@ fn answer_is_read_with_and_without_compression() {
         let (sent, answer) = asked(headers, body);
         assert!(sent.to_lowercase().contains("accept-encoding: gzip"), "{sent}");
         let Ok(Answer::Whole(snapshot, held)) = answer else { panic!("{answer:?}") };
-        assert!(*snapshot == world() && held.is_empty());
+        assert!(*snapshot == example::snapshot().unwrap() && held.is_empty());
     }
 }
 

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! [`routes`] is the one page of all routes. A row names the action, whose method, path and audience stand in
-//! [`crate::access::matrix`], and the handler, whose signature says what is taken and answered. The router, the OpenAPI
+//! [`portcullis_access::matrix`], and the handler, whose signature says what is taken and answered. The router, the OpenAPI
 //! document and the tests' list are made from it.
 //!
 //! To add an entity: handlers in `api/<entity>.rs`, thin, after the pattern of [`clusters`]; a row each in [`routes`];
@@ -130,11 +130,11 @@ use self::in_flight::InFlight;
 use self::limit::Limits;
 use self::problem::{Code, Problem};
 use self::schema::{BadSchema, Schemas};
-use crate::admission::Gate;
-use crate::policy::layers::Layers;
-use crate::store::Ledger;
-use crate::store::mirror::Mirror;
-use crate::store::seal::MasterKey;
+use portcullis_admission::Gate;
+use portcullis_policy::layers::Layers;
+use portcullis_store::Ledger;
+use portcullis_store::mirror::Mirror;
+use portcullis_store::seal::MasterKey;
 
 /// Where a request comes from: an extension that whoever accepted the connection adds.
 #[derive(Debug, Clone, Copy)]

@@ -4,32 +4,20 @@
 //! in a policy's input is an `Arc<str>`, so that a review shares it with the snapshot instead of copying it.
 
 pub mod breakglass;
-
 pub mod credentials;
-pub mod slug;
-
-pub mod name;
-
+pub mod example;
 pub mod image;
-
-pub mod settings;
-
-pub mod registered;
-
-pub mod registries;
-
-pub mod source;
-
-pub mod resource;
-
 pub mod label;
-
+pub mod name;
 pub mod quantity;
-
-pub mod snapshot;
-
+pub mod registered;
+pub mod registries;
 pub mod requester;
-
+pub mod resource;
+pub mod settings;
+pub mod slug;
+pub mod snapshot;
+pub mod source;
 mod text;
 
 pub use image::{Entry, EntryError, Image};
@@ -41,4 +29,4 @@ pub use slug::SlugError;
 pub use snapshot::{
     App, Kind, Namespace, Project, Registries, Settings, Snapshot, SnapshotError, Status, Tenant, Unit,
 };
-pub(crate) use text::is_uuid;
+pub use text::is_uuid;

@@ -52,13 +52,13 @@ use self::listener::Door;
 use self::tls::clients::Clients;
 use self::tls::keeper::{self, Checked, Handed, Keeper, Seen};
 use self::tls::{Acceptor, Keys};
-use crate::certs::CertError;
-use crate::certs::develop::{Authority, Use};
-use crate::certs::pair::{Flags, Pair, PairFiles};
-use crate::lifecycle::drain::Drain;
-use crate::lifecycle::ready::Readiness;
-use crate::lifecycle::tasks::{Died, Tasks};
-use crate::telemetry::metrics;
+use portcullis_certs::CertError;
+use portcullis_certs::develop::{Authority, Use};
+use portcullis_certs::pair::{Flags, Pair, PairFiles};
+use portcullis_lifecycle::drain::Drain;
+use portcullis_lifecycle::ready::Readiness;
+use portcullis_lifecycle::tasks::{Died, Tasks};
+use portcullis_telemetry::metrics;
 
 /// Probes of a kubelet and a handful of scrapers; a page is made in microseconds.
 const ADMIN_CONNECTIONS: usize = 256;

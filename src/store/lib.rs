@@ -1,6 +1,6 @@
 //! The ledger: tenants, projects, apps, sandboxes, catalog, and what was done to them; and the gate's end of it, `feed`.
 //!
-//! A transaction belongs to a [`Scope`](crate::access::Scope), which only `access::authorize` makes. What is done in it
+//! A transaction belongs to a [`Scope`](portcullis_access::Scope), which only `access::authorize` makes. What is done in it
 //! is audited in it, and what it changes of the snapshot is named, so that every gate hears of it:
 //!
 //! ```no_run
@@ -133,7 +133,7 @@ pub(crate) fn document<T: serde::de::DeserializeOwned>(what: &str, text: &str) -
 
 /// Whether a reference is an id, a UUID, and not a slug, which is shorter. A condition on both columns reads a whole table.
 pub(crate) fn is_id(reference: &str) -> bool {
-    crate::tenancy::is_uuid(reference)
+    portcullis_tenancy::is_uuid(reference)
 }
 
 /// A new id: a UUID that sorts by time (version 7), lower case, with hyphens.

@@ -36,9 +36,9 @@ pub use gate::Gate;
 pub use review::{Endpoint, Header, Review};
 pub use verdict::{Outcome, Verdict};
 
-use crate::policy::{Budget, Meter, Operation, PolicySet};
-use crate::tenancy::requester::Class;
-use crate::tenancy::snapshot::Kind;
+use portcullis_policy::{Budget, Meter, Operation, PolicySet};
+use portcullis_tenancy::requester::Class;
+use portcullis_tenancy::snapshot::Kind;
 
 /// Judges a review under a law, given its surroundings.
 ///

@@ -8,9 +8,9 @@ use serde_json::Value as Json;
 
 use self::keys::empty;
 pub use self::keys::interned;
-use super::json::{Error, Kind, Number, Reader};
 use portcullis_policy::Value;
-use portcullis_policy::engine::reads::Reads;
+use portcullis_rego::reads::Reads;
+use portcullis_strict_json::{Error, Kind, Number, Reader};
 
 /// Objects and lists around a value that is built, itself included, from the top of the review. What lies deeper is
 /// built as null, and [`Built::cut`] says so.
@@ -115,5 +115,7 @@ pub fn part(json: &Json, reads: &Reads) -> Value {
     }
 }
 
+#[cfg(test)]
+mod json;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use portcullis_policy::Operation;
 use portcullis_policy::Value;
-use portcullis_policy::engine::reads::Reads;
+use portcullis_rego::reads::Reads;
 use portcullis_tenancy::requester::{Class, Requester};
 use portcullis_tenancy::resource::Pattern;
 use portcullis_tenancy::snapshot::{Namespace, Unit};

@@ -14,7 +14,6 @@ pub mod facts;
 pub mod gate;
 pub mod http;
 pub mod input;
-pub mod json;
 pub mod leave;
 mod listed;
 pub mod mask;

@@ -20,8 +20,8 @@ use super::review::Review;
 use super::validate::{self, Inputs};
 use super::verdict::Verdict;
 use portcullis_policy::effective::Effective;
-use portcullis_policy::engine::EvalError;
 use portcullis_policy::{Meter, Mode, Operation, Plan, Policy, PolicySet, Value};
+use portcullis_rego::EvalError;
 use portcullis_telemetry::words::Outcome;
 
 /// Runs the plan's patching policies and keeps what of it stands.

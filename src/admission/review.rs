@@ -7,10 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::read::Request;
-use super::json;
 use super::workload;
 use portcullis_policy::select::Wanted;
 use portcullis_policy::{Operation, Plan, Query, Value};
+use portcullis_strict_json as json;
 use portcullis_tenancy::snapshot::Kind as NamespaceKind;
 
 pub use portcullis_telemetry::words::Endpoint;

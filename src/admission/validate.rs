@@ -8,9 +8,9 @@ use super::input;
 use super::review::Review;
 use super::verdict::{Named, Verdict};
 use portcullis_policy::effective::Effective;
-use portcullis_policy::engine::{EvalError, Object};
 use portcullis_policy::verdicts::{Found, Question};
 use portcullis_policy::{Finding, Meter, Mode, Plan, Policy, PolicySet, Value};
+use portcullis_rego::{EvalError, Object};
 use portcullis_telemetry::words::Outcome;
 
 /// Bytes of a question up to which each policy is looked up by itself too: every one of them digests what it reads.

@@ -7,9 +7,9 @@ use super::review::Header;
 use super::shape;
 use super::workload;
 use portcullis_policy::PolicySet;
-use portcullis_policy::engine::analysis::Step;
-use portcullis_policy::engine::reads::Reads;
 use portcullis_policy::select::Wanted;
+use portcullis_rego::analysis::Step;
+use portcullis_rego::reads::Reads;
 
 /// What the policies that can match read, and what the gate itself needs to answer them.
 pub fn wanted(law: &PolicySet, world: &World, header: &Header) -> Arc<Wanted> {

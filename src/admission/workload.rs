@@ -3,8 +3,8 @@
 mod application;
 
 use portcullis_policy::Value;
-use portcullis_policy::engine::analysis::Step;
-use portcullis_policy::engine::reads::Reads;
+use portcullis_rego::analysis::Step;
+use portcullis_rego::reads::Reads;
 use portcullis_tenancy::image::Image;
 
 use super::decode::interned;

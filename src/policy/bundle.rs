@@ -5,17 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
-use super::problem::{Problem, Problems};
+use portcullis_rego::Module;
+use portcullis_rego::problem::{Problem, Problems};
 use portcullis_tenancy::snapshot::Rule;
-
-/// A file of text, mostly Rego. A module is 2,000,000 bytes at most, which is far beyond what a person writes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Module {
-    /// Path inside the bundle, `/`-separated, as errors name it.
-    pub path: String,
-    /// The source text.
-    pub text: String,
-}
 
 /// A policy set that comes with the law.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

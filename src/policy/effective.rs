@@ -10,9 +10,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde_json::{Map, Value as Json};
 
 use super::combine::Combine;
-use super::engine::Value;
 use super::manifest::{Manifest, Mode};
 use super::set::PolicySet;
+use portcullis_rego::Value;
 use portcullis_tenancy::snapshot::{Origin, PolicySet as Attached, Rule};
 
 /// Tenants and projects whose law is remembered; beyond it the memory is emptied.

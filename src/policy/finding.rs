@@ -4,7 +4,8 @@ mod details;
 
 use std::hash::Hash;
 
-use super::engine::Value;
+use portcullis_rego::Value;
+use portcullis_rego::findings::KEYS;
 
 pub use details::Details;
 
@@ -51,9 +52,6 @@ impl Finding {
         (field, msg, observed, allowed, allowed_omitted, fix)
     }
 }
-
-/// The keys of a finding that is an object.
-pub(super) const KEYS: &str = "msg, field, observed, allowed, fix, details";
 
 /// Reads the value of `deny` or `warn`.
 ///

@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use super::bundle::Module;
-use super::engine::analysis;
 use super::live::Reload;
 use super::{Bundle, Live, Manifest, Problem, Problems, metadata};
+use portcullis_rego::Module;
+use portcullis_rego::analysis;
 use portcullis_tenancy::snapshot::Rule;
 
 /// The layers of the law in force; cheap to clone. A new one of either compiles both aside and swaps, or is refused.

@@ -7,15 +7,12 @@
 pub mod bundle;
 pub mod combine;
 pub mod effective;
-pub mod engine;
 pub mod finding;
 pub mod layers;
 pub mod live;
 pub mod manifest;
 pub mod metadata;
-mod near;
 pub mod params;
-pub mod problem;
 pub mod registration;
 pub mod select;
 pub mod set;
@@ -24,10 +21,9 @@ pub mod testing;
 pub mod verdicts;
 
 pub use bundle::Bundle;
-pub use engine::{Budget, Meter, Value};
 pub use finding::{Details, Finding};
 pub use live::Live;
 pub use manifest::{Manifest, Mode, OnError, Operation, Severity};
-pub use problem::{Problem, Problems};
+pub use portcullis_rego::{Budget, Meter, Module, Object, Problem, Problems, Value};
 pub use select::{Plan, Query};
 pub use set::{Broken, Policy, PolicySet};

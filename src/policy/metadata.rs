@@ -10,7 +10,7 @@ use std::time::Duration;
 pub use self::below::below;
 use super::combine::Combine;
 use super::manifest::{Manifest, Match, Mode, OnError, Operation, Severity};
-use super::problem::{Problem, Problems};
+use portcullis_rego::problem::{Problem, Problems};
 use portcullis_tenancy::resource::Pattern;
 use portcullis_tenancy::snapshot::Kind;
 

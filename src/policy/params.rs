@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::manifest::Mode;
-use super::problem::Problem;
+use portcullis_rego::problem::Problem;
 use portcullis_tenancy::snapshot::Kind;
 
 /// Entries of one list among parameters. A policy goes over a list for each object, image or label of a review, so that

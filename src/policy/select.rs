@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use quick_cache::sync::Cache;
 
-use super::engine::reads::Reads;
 use super::manifest::{Match, Operation};
+use portcullis_rego::reads::Reads;
 use portcullis_tenancy::resource::Pattern;
 use portcullis_tenancy::snapshot::Kind;
 

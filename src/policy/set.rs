@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Bundle;
 use super::bundle::BuiltIn;
 use super::effective::Known;
-use super::engine::reads::Reads;
-use super::engine::{Compiled, EvalError, Meter, Value};
 use super::finding::{self, Details, Finding};
 use super::manifest::{Manifest, Match, Mode, OnError};
 use super::params::Modes;
-use super::problem::Problems;
 use super::select::{Index, Plan, Plans, Query};
 use super::verdicts::VerdictCache;
+use portcullis_rego::problem::Problems;
+use portcullis_rego::reads::Reads;
+use portcullis_rego::{Compiled, EvalError, Meter, Value};
 use portcullis_telemetry::metrics::PolicyMetrics;
 use portcullis_tenancy::snapshot::Kind;
 

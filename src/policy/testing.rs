@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::bundle::Module;
-use super::engine::analysis;
-use super::engine::any_rule::AnyRule;
 use super::set::DATA_ROOTS;
 use super::{Bundle, Problem, Problems, Value};
+use portcullis_rego::Module;
+use portcullis_rego::analysis;
+use portcullis_rego::any_rule::AnyRule;
 
 /// A test that ran.
 #[derive(Debug, Clone, Default)]

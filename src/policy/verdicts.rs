@@ -14,8 +14,8 @@ use quick_cache::sync::Cache;
 use sha2::{Digest as _, Sha256};
 
 use super::effective::Effective;
-use super::engine::Value;
 use super::finding::Finding;
+use portcullis_rego::Value;
 
 /// Bytes of all answers with their keys. A busy cluster asks a few dozen questions of some 2 KiB.
 const BUDGET: usize = 4 << 20;

@@ -1,58 +1,42 @@
-//! The house rules that a compiler does not know: imports point down, files and functions are short, whatever an
-//! operator can see is documented, and nothing names the machine it was written on.
+//! Rules that the compiler does not know: what a crate must not name, files and functions are short, what an operator can
+//! see is documented, and nothing names the machine it was written on.
 
 #![expect(clippy::string_slice, reason = "sources are cut where a search for ASCII has found something")]
 
 mod rust; // sources without their comments and texts, imports, functions
 mod words; // what the documents must say
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::support::root;
 use rust::Source;
 
-/// Who may import whom: the table of `docs/architecture.md`. What is below everything needs no entry of its own.
-const ROOMS: &[(&str, &[&str])] = &[
-    ("cli", &["server", "api", "admission", "policy", "cluster", "store", "tenancy"]),
-    ("server", &[]),
-    ("api", &["admission", "policy", "store", "tenancy"]),
-    ("admission", &["policy", "cluster", "tenancy"]),
-    ("policy", &["cluster", "tenancy"]),
-    ("cluster", &["tenancy"]),
-    ("store", &["tenancy"]),
-    ("tenancy", &[]),
-    ("access", &[]),
-    ("certs", &[]),
-    ("lifecycle", &[]),
-    ("telemetry", &[]),
-];
-
-/// Open to every room but `tenancy`, which knows serde and its formats only, and to each other not at all.
-const CLOSETS: &[&str] = &["access", "certs", "lifecycle", "telemetry"];
-
-/// What a room must not know, by the names of crates and modules, and the files that may all the same.
+/// What a crate must not name, and the files of it that may. What a crate may import stands in its `Cargo.toml`.
 const ABSENT: &[(&str, &[&str], &[&str])] = &[
-    ("server", &["regorus", "sqlx", "kube"], &[]),
     ("admission", &["axum"], &["src/admission/http.rs"]),
-    ("admission", &["regorus", "sqlx", "kube", "hyper", "tokio", "rustls", "std::fs", "std::net"], &[]),
-    ("policy", &["axum", "hyper", "sqlx", "kube", "rustls", "std::net"], &[]),
+    ("admission", &["hyper", "tokio", "rustls", "std::fs", "std::net"], &[]),
+    ("policy", &["std::net"], &[]),
     (
         "policy",
         &["std::fs"],
         &["src/policy/source.rs", "src/policy/source/dir.rs", "src/policy/source/kept.rs"],
     ),
-    ("api", &["regorus", "sqlx", "kube", "rustls", "hyper"], &[]),
-    ("cluster", &["axum", "sqlx", "regorus"], &[]),
-    ("store", &["axum", "kube", "regorus"], &[]),
-    ("access", &["axum", "hyper", "sqlx", "kube", "regorus", "rustls", "std::net"], &[]),
-    ("tenancy", &["axum", "hyper", "tokio", "sqlx", "kube", "regorus", "rustls", "std::fs", "tracing"], &[]),
+    ("access", &["std::net"], &[]),
+    ("tenancy", &["std::fs"], &[]),
 ];
 
-/// Where a room that may import `cluster` may name it, and how: its client is nobody's business but the command line's.
-const OF_THE_CLUSTER: &[(&str, &str, &str)] = &[
-    ("admission", "src/admission", "crate::cluster::view"),
-    ("policy", "src/policy/source", "crate::cluster::"),
+/// Crates that a member of the workspace must not depend on.
+const UNKNOWN: &[(&str, &[&str])] = &[
+    ("server", &["regorus", "sqlx", "kube"]),
+    ("admission", &["regorus", "sqlx", "kube"]),
+    ("rego", &["axum", "hyper", "sqlx", "kube", "rustls", "tokio"]),
+    ("policy", &["regorus", "axum", "hyper", "sqlx", "kube", "rustls"]),
+    ("api", &["regorus", "sqlx", "kube", "rustls", "hyper"]),
+    ("cluster", &["axum", "sqlx", "regorus"]),
+    ("store", &["axum", "kube", "regorus"]),
+    ("access", &["axum", "hyper", "sqlx", "kube", "regorus", "rustls"]),
+    ("tenancy", &["axum", "hyper", "tokio", "sqlx", "kube", "regorus", "rustls", "tracing"]),
+    ("strict-json", &["serde", "tokio"]),
 ];
 
 /// Lines of a source file, and of a function from its first word to its last brace.
@@ -106,40 +90,16 @@ fn none(what: &str, found: &[String]) {
 }
 
 #[test]
-fn imports_point_down() {
-    let allowed: BTreeMap<&str, &[&str]> = ROOMS.iter().copied().collect();
+fn crates_do_not_depend_on_what_they_must_not_know() {
     let mut wrong = Vec::new();
-    for source in sources("src") {
-        let Some(room) = source.room() else { continue };
-        let Some(may) = allowed.get(room.as_str()) else {
-            wrong.push(format!("{}: `{room}` is no room of docs/architecture.md", source.name));
-            continue;
-        };
-        for (line, other) in source.rooms_named() {
-            let closet =
-                CLOSETS.contains(&other.as_str()) && !CLOSETS.contains(&room.as_str()) && room != "tenancy";
-            if other != room && !closet && !may.contains(&other.as_str()) {
-                wrong.push(format!("{}:{line}: `{room}` may not import `{other}`", source.name));
-            }
-        }
+    for (name, unknown) in UNKNOWN {
+        let file = format!("src/{name}/Cargo.toml");
+        let text = std::fs::read_to_string(root().join(&file)).unwrap();
+        let found =
+            unknown.iter().filter(|other| text.lines().any(|line| line.starts_with(&format!("{other}."))));
+        wrong.extend(found.map(|other| format!("{file}: `{name}` does not depend on `{other}`")));
     }
-    none("imports that do not point down", &wrong);
-}
-
-#[test]
-fn few_know_the_cluster() {
-    let mut wrong = Vec::new();
-    for source in sources("src") {
-        let room = source.room().unwrap_or_default();
-        for (_, files, path) in OF_THE_CLUSTER.iter().filter(|(name, _, _)| *name == room) {
-            let named = source.lines_with("crate::cluster").collect::<Vec<_>>();
-            let proper = source.lines_with(path).collect::<Vec<_>>();
-            let elsewhere = !source.name.starts_with(files);
-            let lines = named.iter().filter(|line| elsewhere || !proper.contains(line));
-            wrong.extend(lines.map(|line| format!("{}:{line}: only {files} may, as `{path}`", source.name)));
-        }
-    }
-    none("files that know more of the cluster than is theirs", &wrong);
+    none("crates that know too much", &wrong);
 }
 
 #[test]
@@ -152,30 +112,20 @@ fn cryptography_has_one_provider() {
 }
 
 #[test]
-fn rooms_do_not_know_what_is_not_theirs() {
+fn crates_do_not_name_what_they_must_not_know() {
     let mut wrong = Vec::new();
-    for source in sources("src") {
-        let room = source.room().unwrap_or_default();
-        for (_, words, except) in
-            ABSENT.iter().filter(|(name, _, except)| *name == room && !except.contains(&source.name.as_str()))
-        {
+    for (name, words, except) in ABSENT {
+        for source in sources(&format!("src/{name}")) {
+            if except.contains(&source.name.as_str()) {
+                continue;
+            }
             let found = words.iter().filter_map(|word| Some((source.line_of_path(word)?, word)));
-            wrong.extend(found.map(|(line, word)| {
-                format!("{}:{line}: `{room}` knows no `{word}`{}", source.name, instead(except))
-            }));
-        }
-        if room == "policy" && !source.name.starts_with("src/policy/engine") {
-            let found = source.line_of_path("regorus");
             wrong.extend(
-                found.map(|line| format!("{}:{line}: only policy/engine names `regorus`", source.name)),
+                found.map(|(line, word)| format!("{}:{line}: `{name}` knows no `{word}`", source.name)),
             );
         }
     }
-    none("rooms that know too much", &wrong);
-}
-
-fn instead(except: &[&str]) -> String {
-    if except.is_empty() { String::new() } else { format!("; {} does", except.join(", ")) }
+    none("crates that know too much", &wrong);
 }
 
 #[test]
@@ -241,6 +191,8 @@ fn every_dependency_has_a_reason() {
         } else if in_table
             && line.contains('=')
             && !line.starts_with('#')
+            && !line.ends_with(".workspace = true")
+            && !line.contains("{ path = ")
             && !line.rsplit(['}', '"']).next().is_some_and(|end| end.contains("# "))
         {
             wrong.push(format!("Cargo.toml:{}: {line}", number + 1));

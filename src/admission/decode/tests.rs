@@ -1,5 +1,5 @@
 use super::*;
-use portcullis_policy::engine::analysis::Step;
+use portcullis_rego::analysis::Step;
 
 fn reads(paths: &[&str]) -> Reads {
     let mut reads = Reads::nothing();

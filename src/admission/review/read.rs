@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::{Gvk, Header, UserInfo, shorten};
 use crate::decode::{build, interned};
-use crate::json::{Error, Kind, Reader};
 use portcullis_policy::Value;
-use portcullis_policy::engine::reads::Reads;
 use portcullis_policy::select::Wanted;
+use portcullis_rego::reads::Reads;
+use portcullis_strict_json::{Error, Kind, Reader};
 
 /// A label, a resource, a subresource, a version, a kind (RFC 1123, RFC 1035; `apimachinery`'s validation).
 const LABEL_MAX: usize = 63;

@@ -6,8 +6,8 @@
 //! (<https://kubevela.io/docs/end-user/components/references/>).
 
 use portcullis_policy::Value;
-use portcullis_policy::engine::analysis::Step;
-use portcullis_policy::engine::reads::Reads;
+use portcullis_rego::analysis::Step;
+use portcullis_rego::reads::Reads;
 use portcullis_tenancy::image::Image;
 
 use super::{Found, images, template_of};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::super::output::{self, STRONG, TextOrJson};
 use super::Exit;
-use portcullis_policy::engine::builtins;
+use portcullis_rego::builtins;
 
 /// Words of `portcullis policy builtins`.
 #[derive(Debug, clap::Args)]

@@ -9,11 +9,11 @@ use super::super::law::{self, Files};
 use super::super::output::{self, BAD, CARE, GOOD, TextOrJson};
 use super::{CaseFile, Exit, case_files, files};
 use portcullis_admission::cases;
-use portcullis_policy::bundle::Module;
-use portcullis_policy::engine::analysis;
-use portcullis_policy::engine::safety::Flaw;
 use portcullis_policy::set::Options;
 use portcullis_policy::{Bundle, Policy, PolicySet, Problem, Problems, registration};
+use portcullis_rego::Module;
+use portcullis_rego::analysis;
+use portcullis_rego::safety::Flaw;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -126,7 +126,7 @@ impl See<'_> {
         );
         let mut text = head(&judged, facts);
         if self.input {
-            let everything = portcullis_policy::engine::reads::Reads::everything();
+            let everything = portcullis_rego::reads::Reads::everything();
             let input = portcullis_admission::input::build(&whole, facts, &everything, false)?;
             let _ =
                 writeln!(text, "\n{STRONG}input{STRONG:#}\n{}", serde_json::to_string_pretty(&json(&input))?);
@@ -200,7 +200,7 @@ impl See<'_> {
     /// What a rule says, and how long it took once the machine was warm.
     fn rule(&self, policy: &Policy, rule: &str, input: &Value, data: &Value) -> (Vec<String>, Duration) {
         let budget = self.judge.budget;
-        let run = || -> Result<Vec<String>, portcullis_policy::engine::EvalError> {
+        let run = || -> Result<Vec<String>, portcullis_rego::EvalError> {
             let meter = &mut Meter::new(budget);
             if matches!(rule, "deny" | "warn") {
                 let lines = |finding: Finding| {

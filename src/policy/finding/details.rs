@@ -7,7 +7,7 @@ use std::io;
 use serde::Serialize as _;
 use serde_json::Serializer;
 
-use crate::engine::Value;
+use portcullis_rego::Value;
 use portcullis_telemetry::mask;
 use portcullis_telemetry::visible::Visible;
 

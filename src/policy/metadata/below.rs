@@ -4,7 +4,7 @@
 use serde_json::Value as Json;
 
 use super::{Block, syntax, to_u32};
-use crate::problem::Problem;
+use portcullis_rego::problem::Problem;
 
 /// Keys below `custom` that mean something before `package` and nothing on a rule.
 const OURS: [&str; 9] =

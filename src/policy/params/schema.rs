@@ -3,9 +3,9 @@
 use serde_json::{Map, Value as Json};
 
 use super::place;
-use crate::bundle::Module;
 use crate::manifest::Manifest;
-use crate::problem::Problem;
+use portcullis_rego::Module;
+use portcullis_rego::problem::Problem;
 
 /// Characters of a value that is quoted.
 const QUOTED_MAX: usize = 100;

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use super::known::{Group, Parts, Subresource};
 use super::{ELSEWHERE, Entry, Hook, Scope, TABLE};
 use crate::manifest::{Match, Operation};
-use crate::problem::Problem;
 use crate::set::{Policy, PolicySet};
+use portcullis_rego::problem::Problem;
 use portcullis_tenancy::snapshot::Kind;
 
 /// Every kind; an entry with all of them means "wherever it is", so one that is reached is enough.

@@ -15,11 +15,11 @@ pub use self::shape::input_names;
 pub(super) use self::variables::variables;
 use super::RULES;
 use super::compile::Unit;
-use crate::bundle::Module;
-use crate::engine::Value;
-use crate::engine::analysis::{Analysis, Form, Reference, Rule};
-use crate::near::nearest;
-use crate::problem::Problem;
+use portcullis_rego::Module;
+use portcullis_rego::Value;
+use portcullis_rego::analysis::{Analysis, Form, Reference, Rule};
+use portcullis_rego::did_you_mean::nearest;
+use portcullis_rego::problem::Problem;
 
 /// Roots of `data` that the gate fills; a package may not take one over.
 pub(crate) const DATA_ROOTS: [&str; 3] = ["params", "tenancy", CLUSTER];

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use portcullis_policy::Value;
-use portcullis_policy::bundle::Module;
+use portcullis_rego::Module;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use serde_json::value::RawValue;

@@ -11,8 +11,8 @@ pub mod value; // values that can be compared
 use std::fmt;
 
 use portcullis_policy::Value;
-use portcullis_policy::bundle::Module;
-use portcullis_policy::engine::Compiled;
+use portcullis_rego::Compiled;
+use portcullis_rego::Module;
 use serde_json::value::RawValue;
 
 use opa::Told;

@@ -1,1 +1,1 @@
-../../../src/admission/json/tests/strict.rs
+../../../src/admission/decode/json/strict.rs

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{ROOMS, shown};
+use super::shown;
 
 /// A source file.
 pub struct Source {
@@ -19,34 +19,6 @@ impl Source {
         let text =
             std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         Self { name: shown(path), code: blank(&text), text }
-    }
-
-    /// The first part of its path below `src/`; none for `main.rs` and `lib.rs`.
-    pub fn room(&self) -> Option<String> {
-        let first = self.name.strip_prefix("src/")?.split('/').next()?;
-        let room = first.strip_suffix(".rs").unwrap_or(first);
-        (!["main", "lib"].contains(&room)).then(|| room.to_owned())
-    }
-
-    /// Every room it names, with the line: `crate::room`, `crate::{room::…, …}`, and `super` as far as the root.
-    pub fn rooms_named(&self) -> Vec<(usize, String)> {
-        let depth = self.name.split('/').count() - 1;
-        let to_root = "super::".repeat(depth);
-        let mut found = Vec::new();
-        for start in ["crate::", &to_root] {
-            for (at, _) in self.code.match_indices(start) {
-                let before = self.code[..at].chars().next_back();
-                if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':' || c == '$') {
-                    continue;
-                }
-                let heads = heads(&self.code[at + start.len()..]).into_iter();
-                // Inside an inline module `super` ends one step earlier, at names that are no rooms.
-                let heads =
-                    heads.filter(|head| start == "crate::" || ROOMS.iter().any(|(room, _)| room == head));
-                found.extend(heads.map(|head| (self.line(at), head)));
-            }
-        }
-        found
     }
 
     /// The first line where a path begins with this word: `word::`, `use word`, or `word` within an import's braces.
@@ -222,10 +194,5 @@ fn raw(chars: &[char], at: usize) -> Option<usize> {
 fn a_source_is_read_as_rust_reads_it() {
     let text = "use crate::{policy::X, tenancy};\n// crate::store\nfn a<'x>(y: [u8; 2]) -> &'x str {\n    r#\"} crate::api\"#\n}\nfn no(b: char) -> bool;\nconst C: char = '{';\n";
     let source = Source { name: "src/cli/x.rs".into(), code: blank(text), text: text.into() };
-    let named: Vec<String> = source.rooms_named().into_iter().map(|(_, room)| room).collect();
-    assert_eq!(
-        (named, source.functions()),
-        (vec!["policy".to_owned(), "tenancy".to_owned()], vec![("a".to_owned(), 3)])
-    );
-    assert_eq!(source.room().as_deref(), Some("cli"));
+    assert_eq!(source.functions(), vec![("a".to_owned(), 3)]);
 }

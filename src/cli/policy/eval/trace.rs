@@ -7,10 +7,10 @@ use std::fmt::Write as _;
 use crate::cli::law::Files;
 use crate::cli::output::{CARE, FAINT};
 use portcullis_admission::verdict::clip;
-use portcullis_policy::bundle::Module;
-use portcullis_policy::engine::analysis::{self, Form};
-use portcullis_policy::engine::any_rule::AnyRule;
 use portcullis_policy::{Bundle, Policy, Value};
+use portcullis_rego::Module;
+use portcullis_rego::analysis::{self, Form};
+use portcullis_rego::any_rule::AnyRule;
 
 /// Characters of a value.
 const VALUE_MAX: usize = 400;

@@ -11,10 +11,10 @@ use crate::cli::law::{Files, Judge, Judged, Moment};
 use portcullis_admission::cases::{self, Answer, Case, CaseError, People};
 use portcullis_admission::verdict::clip;
 use portcullis_admission::{Endpoint, World, mutate, response};
-use portcullis_policy::engine::EvalError;
 use portcullis_policy::set::{Options, RULES};
 use portcullis_policy::testing::{Asked, Ran};
 use portcullis_policy::{Budget, Meter, PolicySet, Value};
+use portcullis_rego::EvalError;
 
 /// Characters of a value that is shown.
 const VALUE_MAX: usize = 400;

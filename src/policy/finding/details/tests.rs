@@ -86,7 +86,7 @@ fn what_is_too_deep_is_replaced_by_a_note() {
 
 #[test]
 fn a_number_that_json_cannot_hold_is_replaced_by_a_note() {
-    let large = crate::engine::Value::from_numeric_string(&format!("1{}", "0".repeat(400))).unwrap();
+    let large = portcullis_rego::Value::from_numeric_string(&format!("1{}", "0".repeat(400))).unwrap();
     check(&large, Some("\"left out: a number is out of range\""));
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engine::uses::Use;
-use crate::problem::Problem;
 use crate::set::compile::Unit;
+use portcullis_rego::problem::Problem;
+use portcullis_rego::uses::Use;
 
 /// A rule by its path below `data`.
 type Path<'a> = Vec<&'a str>;

@@ -1,9 +1,9 @@
 //! What is null in every request that a policy is asked about.
 
-use crate::engine::analysis::Step;
 use crate::manifest::{Manifest, Operation};
-use crate::problem::Problem;
 use crate::set::compile::Unit;
+use portcullis_rego::analysis::Step;
+use portcullis_rego::problem::Problem;
 
 /// Fields of an object that is always null: `object` on DELETE, `oldObject` on CREATE (Kubernetes, *Dynamic Admission
 /// Control*). The line is undefined, so the policy does not deny.

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engine::analysis::{Analysis, Form, Rule};
-use crate::problem::Problem;
 use crate::set::RULES;
 use crate::set::compile::Unit;
+use portcullis_rego::analysis::{Analysis, Form, Rule};
+use portcullis_rego::problem::Problem;
 
 /// Definitions of one name that cannot stand together: a set and a value, two defaults, a rule inside another's value
 /// or across a package. The engine would keep one of them and be silent about the other.

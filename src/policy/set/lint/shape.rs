@@ -1,8 +1,8 @@
 //! The shape of the input, as far as it is always the same: names that are none, lists taken for objects, words that
 //! never stand there.
 
-use crate::engine::analysis::{Compared, Step};
-use crate::near::nearest;
+use portcullis_rego::analysis::{Compared, Step};
+use portcullis_rego::did_you_mean::nearest;
 
 /// What stands at a place of the input.
 enum Shape {

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engine::analysis;
-use crate::engine::builtins::{self, Functions};
-use crate::engine::safety::{Flaw, Known};
-use crate::problem::Problem;
 use crate::set::compile::Unit;
+use portcullis_rego::analysis;
+use portcullis_rego::builtins::{self, Functions};
+use portcullis_rego::problem::Problem;
+use portcullis_rego::safety::{Flaw, Known};
 
 /// Says them. A module that seems to have such variables is judged again with the names of its whole package, and with
 /// every function of the bundle: a package may be spread over several files.

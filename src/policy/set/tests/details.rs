@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Finding;
-use crate::engine::EvalError;
+use portcullis_rego::EvalError;
 
 const LONG: &str = "\"left out: more than 1024 bytes of JSON\"";
 

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use portcullis_policy::engine::analysis::{self, Analysis, Form};
-use portcullis_policy::engine::safety::Known;
-use portcullis_policy::engine::{Choice, Compiled, builtins};
 use portcullis_policy::{Budget, Meter, Value};
+use portcullis_rego::analysis::{self, Analysis, Form};
+use portcullis_rego::safety::Known;
+use portcullis_rego::{Choice, Compiled, builtins};
 
 use super::value::Plain;
 use super::{Answer, Program};

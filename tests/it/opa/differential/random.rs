@@ -8,7 +8,7 @@ mod terms; // what has a value
 use std::fmt;
 
 use fastrand::Rng;
-use portcullis_policy::bundle::Module;
+use portcullis_rego::Module;
 
 use super::Program;
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fastrand::Rng;
 use portcullis_policy::Value;
-use portcullis_policy::engine::Compiled;
+use portcullis_rego::Compiled;
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 

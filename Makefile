@@ -23,7 +23,7 @@ demo: build ## starts the gate on loopback, sends it a dozen writes, shows what 
 	@$(PORTCULLIS) demo
 
 .PHONY: test
-test: fmt-check lint build controlplane layout-check ## everything: format, lints, tests, the law and its cases, the API from outside, a short fuzz
+test: fmt-check lint build controlplane ## everything: format, lints, unit and integration tests, policies and their cases, the API under schemathesis, a short fuzz
 	cargo test --locked
 	$(PORTCULLIS) policy check policies
 	$(PORTCULLIS) policy test policies --cases tests/cases
@@ -36,15 +36,6 @@ test: fmt-check lint build controlplane layout-check ## everything: format, lint
 controlplane: ## what the tests run for real: kube-apiserver and its like, KubeVela, Capsule; built with Go once a version
 	@tests/controlplane/build >/dev/null
 	@tests/controlplane/build deputies >/dev/null
-
-.PHONY: layout
-layout: need-build ## learns in which order the release binary's functions should lie, for its memory; before a release
-	deploy/layout/learn.py
-
-# Only said: an order that no longer fits costs memory, and nothing else.
-.PHONY: layout-check
-layout-check: build
-	@! command -v python3 >/dev/null || ! command -v nm >/dev/null || deploy/layout/learn.py --check
 
 .PHONY: bench
 bench: need-build ## measures, and prints two tables: the gate, and the ledger on both databases

@@ -53,8 +53,8 @@ mod support {
         }
     }
 
-    pub fn people() -> portcullis_admission::cases::People {
-        let text = std::fs::read_to_string(root().join("tests/cases/people.yaml")).unwrap();
+    pub fn people() -> portcullis_admission::cases::TestUsers {
+        let text = std::fs::read_to_string(root().join("tests/cases/test-users.yaml")).unwrap();
         serde_saphyr::from_str(&text).unwrap()
     }
 }

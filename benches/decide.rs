@@ -18,11 +18,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use portcullis_admission::{
-    Endpoint, Facts, Review, Verdict, World, decide, gate, input, response, review, validate, wanted,
+    Endpoint, PreparedSnapshot, Review, ReviewContext, Verdict, decide, gate, input, projection, response,
+    review, validate,
 };
-use portcullis_policy::select::Wanted;
+use portcullis_policy::select::Projection;
 use portcullis_policy::set::Options;
-use portcullis_policy::source::embedded;
+use portcullis_policy::source::read_embedded;
 use portcullis_policy::{Budget, Meter, Operation, PolicySet, Query, Value};
 use portcullis_tenancy::snapshot::Snapshot;
 use serde::de::IgnoredAny;
@@ -34,11 +35,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct Bench {
     law: PolicySet,
     interpreted: PolicySet,
-    world: World,
+    world: PreparedSnapshot,
     body: Bytes,
     review: Review,
     mutated: Review,
-    facts: Facts,
+    context: ReviewContext,
     verdict: Verdict,
     input: Value,
     data: Value,
@@ -46,67 +47,76 @@ struct Bench {
 
 impl Bench {
     fn new(body: Vec<u8>) -> Self {
-        let text = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/world.yaml")).unwrap();
-        let world = World::new(Arc::new(Snapshot::parse("world.yaml", &text).unwrap()));
-        let bundle = embedded::read().unwrap();
+        let text =
+            std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/example-tenancy.yaml")).unwrap();
+        let world = PreparedSnapshot::new(Arc::new(Snapshot::parse("example-tenancy.yaml", &text).unwrap()));
+        let bundle = read_embedded().unwrap();
         let compile = |options| {
             PolicySet::compile(&bundle, options, None).unwrap_or_else(|problems| panic!("{problems}"))
         };
         let law = compile(Options::default());
         let interpreted = compile(Options { interpreter: true, full_input: false });
         let body = Bytes::from(body);
-        let review =
-            review::decode(body.clone(), Endpoint::Validate, &|header| wanted::wanted(&law, &world, header))
-                .unwrap();
+        let review = review::decode(body.clone(), Endpoint::Validate, &|header| {
+            projection::projection(&law, &world, header)
+        })
+        .unwrap();
         let unlabelled = unlabelled(&body);
-        let mutated =
-            review::decode(unlabelled, Endpoint::Mutate, &|header| wanted::wanted(&law, &world, header))
+        let mutated = review::decode(unlabelled, Endpoint::Mutate, &|header| {
+            projection::projection(&law, &world, header)
+        })
+        .unwrap();
+        let context =
+            ReviewContext::gather(&world, &review, gate::decision_id(), "2026-01-01T00:00:00.000Z".into())
                 .unwrap();
-        let facts =
-            Facts::gather(&world, &review, gate::decision_id(), "2026-01-01T00:00:00.000Z".into()).unwrap();
-        let verdict = decide(&law, &facts, &review, Budget::default());
+        let verdict = decide(&law, &context, &review, Budget::default());
         assert!(
             verdict.allowed(),
             "the bench's Pod is denied: {}",
             String::from_utf8_lossy(&response::encode(&verdict))
         );
-        let plan = law.plan(&query(&facts));
-        let input = input::build(&review, &facts, &plan.reads, false).unwrap();
-        let data = validate::data(&law, &facts, None, &facts.cluster(false));
-        Self { law, interpreted, world, body, review, mutated, facts, verdict, input, data }
+        let plan = law.plan(&query(&context));
+        let input = input::build(&review, &context, &plan.reads, false).unwrap();
+        let data = validate::data(&law, &context, None, &context.cluster(false));
+        Self { law, interpreted, world, body, review, mutated, context, verdict, input, data }
     }
 
     fn stage(&self, name: &str) {
-        let decode = |want: &dyn Fn(&review::Header) -> Arc<Wanted>| {
+        let decode = |want: &dyn Fn(&review::Header) -> Arc<Projection>| {
             review::decode(self.body.clone(), Endpoint::Validate, want).unwrap()
         };
-        let judge = |law| decide(law, &self.facts, &self.review, Budget::default());
-        let projected = || decode(&|header| wanted::wanted(&self.law, &self.world, header));
+        let judge = |law| decide(law, &self.context, &self.review, Budget::default());
+        let projected = || decode(&|header| projection::projection(&self.law, &self.world, header));
         let gather = |review: &Review| {
-            Facts::gather(&self.world, review, gate::decision_id(), format!("{:.3}", jiff::Timestamp::now()))
-                .unwrap()
+            ReviewContext::gather(
+                &self.world,
+                review,
+                gate::decision_id(),
+                format!("{:.3}", jiff::Timestamp::now()),
+            )
+            .unwrap()
         };
         match name {
             "scan" => drop(serde_json::from_slice::<IgnoredAny>(&self.body).unwrap()),
-            "full" => drop(decode(&|_| Wanted::everything())),
+            "full" => drop(decode(&|_| Projection::everything())),
             "projected" => drop(projected()),
-            "facts" => drop(gather(&self.review)),
+            "context" => drop(gather(&self.review)),
             "input" => drop(
-                input::build(&self.review, &self.facts, &self.law.plan(&query(&self.facts)).reads, false)
+                input::build(&self.review, &self.context, &self.law.plan(&query(&self.context)).reads, false)
                     .unwrap(),
             ),
-            "data" => drop(validate::data(&self.law, &self.facts, None, &self.facts.cluster(false))),
+            "data" => drop(validate::data(&self.law, &self.context, None, &self.context.cluster(false))),
             "decide" => drop(judge(&self.law)),
             "interpreted" => drop(judge(&self.interpreted)),
             "mutate" => {
-                let verdict = decide(&self.law, &self.facts, &self.mutated, Budget::default());
+                let verdict = decide(&self.law, &self.context, &self.mutated, Budget::default());
                 assert!(!verdict.patch.is_empty());
             }
             "encode" => drop(response::encode(&self.verdict)),
             "review" => {
                 let review = projected();
-                let facts = gather(&review);
-                drop(response::encode(&decide(&self.law, &facts, &review, Budget::default())));
+                let context = gather(&review);
+                drop(response::encode(&decide(&self.law, &context, &review, Budget::default())));
             }
             other => {
                 panic!("`{other}` is no stage; the stages are {}", STAGES.map(|(name, _)| name).join(", "))
@@ -127,7 +137,7 @@ const STAGES: [(&str, &str); 11] = [
     ("scan", "scan the JSON and keep nothing"),
     ("full", "decode, everything built"),
     ("projected", "decode, what the law reads built"),
-    ("facts", "facts"),
+    ("context", "context"),
     ("input", "input (part of decide)"),
     ("data", "data (part of decide)"),
     ("decide", "decide"),
@@ -137,13 +147,13 @@ const STAGES: [(&str, &str); 11] = [
     ("review", "a review, bytes to bytes"),
 ];
 
-fn query(facts: &Facts) -> Query<'static> {
+fn query(context: &ReviewContext) -> Query<'static> {
     Query {
         operation: Operation::Create,
         group: "",
         resource: "pods",
         subresource: "",
-        kind: facts.kind,
+        kind: context.kind,
         layout: Some(&[]),
     }
 }
@@ -184,7 +194,7 @@ fn main() {
         println!("| {what:<36} | {small:>4.1} | {large:>5.1} |");
     }
     let [small, large] = &benches;
-    let plan = small.law.plan(&query(&small.facts));
+    let plan = small.law.plan(&query(&small.context));
     for (at, policy) in small.law.planned(&plan).enumerate() {
         for rule in policy.rules.iter().filter(|rule| ["deny", "warn"].contains(rule)) {
             let cost = |bench: &Bench| {

@@ -1,31 +1,20 @@
-//! The command line: words become one call, and its outcome an exit code.
-//!
-//! Each command has its own file with its `Args` and a `run`; this one only lists them. What they share:
-//! [`law`] loads policies and tenants and asks the gate in process, [`output`] is the one place that prints,
-//! [`diagnostic`] shows what is wrong with a policy where it stands.
+//! The command line of Portcullis. Every command has a module with its arguments and a function that runs it.
 
-pub mod audit;
-pub mod backup;
-pub mod breakglass;
-pub mod certs;
-pub mod completions;
-pub mod database;
-pub mod demo;
-pub mod diagnostic;
-pub mod law;
-pub mod ledger;
-pub mod manifests;
-pub mod master_key;
-pub mod migrate;
-pub mod name;
-pub mod openapi;
-pub mod output;
-pub mod policy;
-pub mod restore;
-pub mod review;
-pub mod scan;
-pub mod serve;
-pub mod token;
+mod backup;
+mod breakglass;
+mod certs;
+mod database;
+mod demo;
+mod evaluator;
+mod generate;
+mod ledger;
+mod manifests;
+mod output;
+mod policy;
+mod review;
+mod scan;
+mod serve;
+mod token;
 mod yaml;
 
 use std::ffi::OsString;
@@ -33,113 +22,110 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// The version, as `--version` prints it.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const EXAMPLES: &str = "\
 Examples:
-  portcullis demo                                   see it at work, in half a minute
+  portcullis demo                                   run a gate with example writes, in half a minute
   portcullis review pod.yaml                        would this be admitted, and if not, why?
-  portcullis policy new no-latest-tag               write a policy of your own, with its tests
-  portcullis policy test policies                   run them
-  portcullis review --policies policies pod.yaml    see it deny
+  portcullis policy new no-latest-tag               create a policy with its tests
+  portcullis policy test policies                   run the tests
+  portcullis review --policies policies pod.yaml    see the policy deny a manifest
   portcullis serve --policies policies --tenancy tenancy.yaml
 
 Exit codes:
-  0  fine
-  1  findings or failures: something was denied, a test failed, a policy has problems
-  2  usage or broken input";
+  0  ok
+  1  findings or failures: a request was denied, a test failed, a policy has problems
+  2  invalid usage or unreadable input";
 
 /// The admission gate of a multi-tenant Kubernetes platform.
 ///
-/// One binary is the server, the policy author's tool and the way to ask what would happen: every command decides
-/// by the same function as the gate in the cluster.
+/// One binary is the server, the policy author's tool and a client of the gate: every command evaluates policies with the same
+/// code as the gate in the cluster.
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version = VERSION, after_help = EXAMPLES, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
 pub struct Cli {
-    /// When to colour what is printed: on a terminal only, always, or never
+    /// When to colour the output: on a terminal only, always, or never
     #[arg(
         long,
         global = true,
         value_enum,
         default_value_t,
         value_name = "WHEN",
-        help_heading = "Everywhere"
+        help_heading = "Global options"
     )]
-    pub color: output::Colour,
-    /// What to do.
+    color: output::Colour,
     #[command(subcommand)]
-    pub command: Command,
+    command: Command,
 }
 
-/// The commands, in the order in which `--help` lists them.
+/// In the order in which `--help` lists them.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+enum Command {
     /// Run the gate
     Serve(serve::Args),
-    /// Start a gate on loopback, send it real writes as different people, and show what it says
+    /// Start a gate on loopback, send it writes of several test users, and show the verdicts
     Demo(demo::Args),
-    /// Ask what the gate would say to manifests or AdmissionReviews
+    /// Show the gate's verdict on manifests or AdmissionReviews
     Review(review::Args),
-    /// Judge what already exists, under the law as it is or as it might be
+    /// Audit existing resources against current or candidate policies
     Scan(scan::Args),
-    /// Write, check, test and look into policies
+    /// Create, check, test and inspect policies
     Policy(policy::Args),
-    /// Clusters whose tenants the ledger keeps
-    Cluster(ledger::cluster::Args),
-    /// Tenants: who shares the cluster, and what each may run
+    /// Manage the clusters of the ledger
+    Cluster(ledger::platform::ClusterArgs),
+    /// Manage tenants: who shares the cluster, and which images each may run
     Tenant(ledger::tenant::Args),
-    /// Projects of a tenant
-    Project(ledger::project::Args),
-    /// Apps, each in a namespace of its own
-    App(ledger::app::Args),
-    /// Sandboxes: namespaces free to edit
-    Sandbox(ledger::sandbox::Args),
-    /// What can be installed, and installing it
+    /// Manage the projects of a tenant
+    Project(ledger::projects::ProjectArgs),
+    /// Manage apps, each in a namespace of its own
+    App(ledger::projects::AppArgs),
+    /// Manage sandboxes: namespaces that their tenant may edit freely
+    Sandbox(ledger::projects::SandboxArgs),
+    /// Publish and install catalog items
     Catalog(ledger::catalog::Args),
-    /// What holds for all tenants
-    Settings(ledger::settings::Args),
-    /// Make a small platform to try things on
-    Seed(ledger::seed::Args),
-    /// Ask what the running gate would say, by the ledger as it is now
+    /// Manage the settings that hold for all tenants
+    Settings(ledger::platform::SettingsArgs),
+    /// Create a small example platform in the ledger
+    Seed(ledger::apply::SeedArgs),
+    /// Show the verdict of a running gate, with the current state of the ledger
     Evaluate(ledger::evaluate::Args),
-    /// Bring the ledger to what documents say, after showing what would change
+    /// Apply documents to the ledger, and show what changes
     Apply(ledger::apply::Args),
-    /// Print what registers the gate with a cluster
+    /// Print or apply the webhook configurations of the gate
     Manifests(manifests::Args),
-    /// Make development certificates
+    /// Create development certificates
     Certs(certs::Args),
-    /// Mint the first token, look into one, rotate the keys that sign them
+    /// Mint the first token, inspect a token, rotate the signing keys
     Token(token::Args),
-    /// Lift named laws for named people for hours, by a signature
+    /// Temporarily bypass policies for named users, by a signed document
     Breakglass(breakglass::Args),
     /// Bring the schema of a ledger up to date
-    Migrate(migrate::Args),
-    /// Replace the master key that secrets in a ledger are sealed with
-    MasterKey(master_key::Args),
+    Migrate(database::MigrateArgs),
+    /// Replace the master key that encrypts the secrets of a ledger
+    MasterKey(database::MasterKeyArgs),
     /// Write a ledger to one file, while it is served
-    Backup(backup::Args),
-    /// Put a ledger back from a file, under a new id
-    Restore(restore::Args),
+    Backup(backup::BackupArgs),
+    /// Restore a ledger from a backup, under a new id
+    Restore(backup::RestoreArgs),
     /// Verify the audit log of a ledger
-    Audit(audit::Args),
-    /// Compose the name of a namespace from slugs
-    Name(name::Args),
+    Audit(database::AuditArgs),
+    /// Print the namespace name of an app or a sandbox
+    Name(generate::NameArgs),
     /// Print the OpenAPI document of the ledger's API
-    Openapi(openapi::Args),
+    Openapi(generate::OpenapiArgs),
     /// Print a completion script for a shell
-    Completions(completions::Args),
+    Completions(generate::CompletionsArgs),
 }
 
-/// How a command ended. The numbers are the process's exit codes, and this is the one place that says so.
+/// The exit codes of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Exit {
-    /// Nothing to complain about.
-    Fine = 0,
-    /// Something was denied, failed, or was found wrong.
+enum Exit {
+    Ok = 0,
+    /// A request was denied, a test failed, or a problem was found.
     Findings = 1,
-    /// Usage or input was broken, so that the question has no answer.
+    /// Invalid usage or unreadable input.
     Broken = 2,
 }
 
@@ -150,9 +136,8 @@ impl From<Exit> for ExitCode {
 }
 
 impl Exit {
-    /// [`Exit::Findings`] where something was found.
-    pub const fn findings(found: bool) -> Self {
-        if found { Self::Findings } else { Self::Fine }
+    const fn findings(found: bool) -> Self {
+        if found { Self::Findings } else { Self::Ok }
     }
 }
 
@@ -164,40 +149,40 @@ impl Command {
             Self::Review(args) => review::run(args),
             Self::Scan(args) => scan::run(args),
             Self::Policy(args) => policy::run(args),
-            Self::Cluster(args) => ledger::cluster::run(args),
+            Self::Cluster(args) => ledger::platform::cluster(args),
             Self::Tenant(args) => ledger::tenant::run(args),
-            Self::Project(args) => ledger::project::run(args),
-            Self::App(args) => ledger::app::run(args),
-            Self::Sandbox(args) => ledger::sandbox::run(args),
+            Self::Project(args) => ledger::projects::project(args),
+            Self::App(args) => ledger::projects::app(args),
+            Self::Sandbox(args) => ledger::projects::sandbox(args),
             Self::Catalog(args) => ledger::catalog::run(args),
-            Self::Settings(args) => ledger::settings::run(args),
-            Self::Seed(args) => ledger::seed::run(args),
+            Self::Settings(args) => ledger::platform::settings(args),
+            Self::Seed(args) => ledger::apply::seed(args),
             Self::Evaluate(args) => ledger::evaluate::run(args),
             Self::Apply(args) => ledger::apply::run(args),
             Self::Manifests(args) => manifests::run(args),
             Self::Certs(args) => certs::run(args),
             Self::Token(args) => token::run(args),
             Self::Breakglass(args) => breakglass::run(args),
-            Self::Migrate(args) => migrate::run(args),
-            Self::MasterKey(args) => master_key::run(args),
-            Self::Backup(args) => backup::run(args),
-            Self::Restore(args) => restore::run(args),
-            Self::Audit(args) => audit::run(args),
-            Self::Name(args) => name::run(args),
-            Self::Openapi(args) => openapi::run(args),
-            Self::Completions(args) => completions::run(args),
+            Self::Migrate(args) => database::migrate(args),
+            Self::MasterKey(args) => database::master_key(args),
+            Self::Backup(args) => backup::backup(args),
+            Self::Restore(args) => backup::restore(args),
+            Self::Audit(args) => database::audit(args),
+            Self::Name(args) => generate::name(args),
+            Self::Openapi(args) => generate::print_openapi(args),
+            Self::Completions(args) => generate::completions(args),
         }
     }
 }
 
-/// Runs the words of a command line, the program's name first.
-pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(words) {
+/// Parses and runs a command line, the program's name first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are errors to clap, and no failure. Where nobody listens there is nobody to tell.
+            // Clap reports help and version as errors too. A closed standard output cannot be reported anywhere.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Broken } else { Exit::Fine }.into();
+            return if error.use_stderr() { Exit::Broken } else { Exit::Ok }.into();
         }
     };
     cli.color.choose();
@@ -206,9 +191,9 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn failed(error: &anyhow::Error) -> Exit {
     let broken_pipe = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::BrokenPipe;
-    // `portcullis … | head` has read all it wanted.
+    // The reader of `portcullis … | head` has read all it needs.
     if error.chain().filter_map(|cause| cause.downcast_ref()).any(broken_pipe) {
-        return Exit::Fine;
+        return Exit::Ok;
     }
     output::error(&format!("{error:#}"));
     Exit::Broken

@@ -1,4 +1,4 @@
-//! The command line of Portcullis, and the composition of its crates.
+//! The command line of Portcullis, which combines its crates.
 //!
 //! `docs/architecture.md` describes each crate, and walks through a review, a policy change and a shutdown.
 

@@ -1,48 +1,48 @@
-//! An allocator, a crypto provider, one call, an exit code.
+//! The program: sets the allocator and the TLS crypto provider, and runs the command line.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// A third less time per decoded review than with glibc's, and musl's would be slower still under threads.
+/// Decodes a review in two thirds of the time of glibc's allocator; musl's is slower still with threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How long the allocator keeps memory that is free, in milliseconds; it reads this before `main`, so a server that finds
-/// none begins once more. By default that is a second, in which hostile reviews free more than a gate may take.
+/// How long the allocator keeps freed memory, in milliseconds. The default is one second, in which hostile reviews can free
+/// more memory than a gate may use. The allocator reads the variable before `main`, so a server without it restarts itself.
 const PURGE_DELAY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "0");
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
-    let serves = args.get(1).is_some_and(|command| command == "serve");
-    if serves && std::env::var_os(PURGE_DELAY.0).is_none() {
-        begin_again(&args);
+    let is_serve = args.get(1).is_some_and(|command| command == "serve");
+    if is_serve && std::env::var_os(PURGE_DELAY.0).is_none() {
+        restart(&args);
     }
-    // An error says that there is a provider already, which is all that is wanted.
+    // An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     portcullis::cli::run(args)
 }
 
-/// Runs the same program in this process, with the allocator's setting. Comes back where that is not possible.
+/// Replaces this process by the same program with the allocator's setting. Returns only if that fails.
 #[cfg(unix)]
-fn begin_again(args: &[OsString]) {
+fn restart(args: &[OsString]) {
     use std::os::unix::process::CommandExt as _;
 
     let Ok(program) = std::env::current_exe() else { return };
-    let mut again = std::process::Command::new(program);
+    let mut command = std::process::Command::new(program);
     if let Some(name) = args.first() {
-        again.arg0(name);
+        command.arg0(name);
     }
-    // What comes back is an error, and the server is good without the setting.
-    let _ = again.args(args.iter().skip(1)).env(PURGE_DELAY.0, PURGE_DELAY.1).exec();
+    // `exec` returns only an error, and the server works without the setting.
+    let _ = command.args(args.iter().skip(1)).env(PURGE_DELAY.0, PURGE_DELAY.1).exec();
 }
 
 #[cfg(not(unix))]
-fn begin_again(_: &[OsString]) {}
+fn restart(_: &[OsString]) {}
 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn verify_cli() {
+    fn command_line_definition_is_valid() {
         use clap::CommandFactory as _;
         portcullis::cli::Cli::command().debug_assert();
     }

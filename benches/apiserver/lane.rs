@@ -154,7 +154,7 @@ impl Stand {
             Lane::NothingTwice => vec![manifests(&self.nothing)],
             Lane::Ours => vec![manifests(&self.gate)],
             Lane::Cel => {
-                let world = root().join("tests/cases/world.yaml");
+                let world = root().join("tests/cases/example-tenancy.yaml");
                 vec![portcullis(&["manifests", "--backstop", "--tenancy", &world.display().to_string()])]
             }
             Lane::Both => vec![manifests(&self.gate), self.one_call()],

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use portcullis_policy::source::embedded;
+use portcullis_policy::source::embedded_files;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -12,7 +12,7 @@ use super::server::demo_world;
 /// The library inside the binary as a directory, for more policies beside it.
 pub fn library() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    for (path, contents) in embedded::files() {
+    for (path, contents) in embedded_files() {
         let path = dir.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, contents).unwrap();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use portcullis_certs::develop::{Authority, Use};
+use portcullis_certs::develop::{CertificateAuthority, Use};
 use tempfile::TempDir;
 
 use super::nothing;
@@ -54,7 +54,7 @@ pub fn root() -> &'static Path {
 
 /// The world of the demo and of the cases.
 pub fn demo_world() -> String {
-    std::fs::read_to_string(root().join("tests/cases/world.yaml")).unwrap()
+    std::fs::read_to_string(root().join("tests/cases/example-tenancy.yaml")).unwrap()
 }
 
 impl Server {
@@ -112,7 +112,7 @@ impl Server {
 
     async fn start(mut command: Command, prepare: impl FnOnce(&mut Command, &Path)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let authority = Authority::new("bench").unwrap();
+        let authority = CertificateAuthority::new("bench").unwrap();
         let issued = authority.issue(&["localhost".into(), "127.0.0.1".into()], Use::Server).unwrap();
         issued.write(&dir.path().join("tls.pem"), &dir.path().join("key.pem")).unwrap();
         prepare(&mut command, dir.path());

@@ -1,9 +1,9 @@
 # METADATA
 # title: App namespaces are read-only for tenants
 # description: >-
-#   Only the platform, its deputies, the system controllers and configured controllers write into an app namespace.
-#   Its tenant reads, execs and attaches; its own service accounts write what settings.workloadWrites lists. Everything
-#   else is denied, subresources and kinds nobody knows included. What Vela writes is judged by vela-own-namespace.
+#   Only the platform, the delegated controllers, the system controllers and configured controllers write into an app
+#   namespace. Its tenant may read, exec and attach; its service accounts write what settings.workloadWrites lists.
+#   Everything else is denied, unknown kinds and subresources included. vela-own-namespace checks what Vela writes.
 # custom:
 #   id: app-namespace-read-only
 #   severity: high
@@ -30,7 +30,7 @@ permitted if {
 	not request.by_name
 }
 
-# A Binding puts a Pod on a node.
+# A Binding assigns a Pod to a node.
 permitted if {
 	input.tenancy.requester.class == "controller"
 	input.tenancy.requester.writesByName == true
@@ -41,7 +41,7 @@ permitted if {
 	request.covered_by(data.params["app-namespace-read-only"].capsule)
 }
 
-# Whoever put a finalizer on an object must be able to let it go, or the object never goes away.
+# The owner of a finalizer must be able to remove it, or the object is never deleted.
 permitted if {
 	input.finalizerRemoval == true
 	input.tenancy.requester.class in {"capsule", "controller"}
@@ -69,7 +69,7 @@ own_tenant if {
 	input.tenancy.namespace.tenant in input.tenancy.requester.tenants
 }
 
-# A service account of this very namespace, not of another one of the tenant.
+# A service account of this namespace, not of another namespace of the tenant.
 own_workload if {
 	input.tenancy.requester.serviceAccountNamespace != ""
 	input.tenancy.requester.serviceAccountNamespace == input.tenancy.namespace.name

@@ -1,8 +1,8 @@
 # METADATA
 # title: Tenants and Vela write nothing cluster-wide
 # description: >-
-#   What belongs to no namespace belongs to the platform. Tenants may only ask access reviews; vela-core, which renders
-#   whatever an Application says with cluster-admin rights, writes its own cluster-scoped kinds and no others.
+#   Cluster-scoped objects belong to the platform. Tenants may only create access reviews; vela-core, which renders
+#   Applications with cluster-admin rights, may write only its own cluster-scoped kinds.
 # custom:
 #   id: cluster-scope
 #   severity: critical
@@ -21,13 +21,13 @@ deny contains finding if {
 	finding := reason
 }
 
-# Whoever is neither a tenant nor Vela is not ours to judge here.
+# The policy applies to tenants and Vela only.
 permitted if {
 	input.tenancy.requester.class in {"platform", "capsule", "system", "node", "controller", "admin", "unknown"}
 	named
 }
 
-# The API server names every requester, `system:anonymous` among them.
+# The API server sets a username for every requester, `system:anonymous` included.
 named if {
 	is_string(input.request.userInfo.username)
 	input.request.userInfo.username != ""

@@ -1,10 +1,10 @@
 # METADATA
-# title: ControllerRevisions are their controllers'
+# title: Only controllers write ControllerRevisions
 # description: >-
-#   The StatefulSet controller merges a revision's data into the whole set, its namespace included, and makes Pods of it
-#   with its own rights, there and with whatever the template says. So only the controllers that keep revisions write
-#   them, of those that are configured the ones whose `writes` name them, and no revision says anything of its owner's
-#   metadata that the owner itself does not have. Deletion passes.
+#   The StatefulSet controller merges a revision's data into the whole StatefulSet, its namespace included, and creates
+#   Pods from it with its own rights. So only the controllers that manage revisions may write them, configured controllers
+#   only where their `writes` name them, and a revision cannot have metadata of its owner that the owner does not have.
+#   Deletion is allowed.
 # custom:
 #   id: controller-revisions
 #   severity: critical
@@ -36,7 +36,7 @@ permitted if {
 
 permitted if input.finalizerRemoval == true
 
-# A revision is a patch, and what is no object says nothing that a policy reads.
+# A revision is a patch; a value that is not an object sets nothing that a policy reads.
 deny contains finding if {
 	not input.finalizerRemoval == true
 	input.request.object.data != null
@@ -49,7 +49,7 @@ deny contains finding if {
 	}
 }
 
-# KubeVela keeps components in revisions. One that holds anything else comes from an Application's manifest.
+# KubeVela stores components in revisions. A revision with other content comes from an Application's manifest.
 deny contains finding if {
 	input.tenancy.requester.class == "vela"
 	not input.finalizerRemoval == true
@@ -116,5 +116,5 @@ owned("metadata", "name", said) if {
 	owner.name == said
 }
 
-# A time that nobody set, as serialisers write it.
+# How serializers write an unset time.
 owned("metadata", "creationTimestamp", said) if said == null

@@ -1,5 +1,5 @@
 # METADATA
-# title: The hash in a ReplicaSet's template is the deployment controller's
+# title: Only the deployment controller writes the hash in a ReplicaSet's template
 # description: >-
 #   A Pod names its ReplicaSet and no Deployment. An exemption for a Deployment extends to Pods whose label
 #   `pod-template-hash` ends the name of their ReplicaSet, and the deployment controller writes this label into the
@@ -39,7 +39,7 @@ permitted if {
 
 permitted if input.tenancy.requester.class in {"platform", "admin"}
 
-# Those that restore objects write them as they were.
+# Controllers that restore objects write them unchanged.
 permitted if {
 	input.tenancy.requester.class == "controller"
 	reserved.trusted_writer

@@ -1,10 +1,10 @@
 # METADATA
-# title: A sandbox is written by its own tenant
+# title: Only its own tenant writes into a sandbox
 # description: >-
-#   In a sandbox its own tenant writes what it likes, from any of its sandboxes too, until it expires: from then on it can
-#   only be read, until the platform has removed it. The manager and Capsule write the
-#   few kinds that make a namespace usable (params), controllers the kinds their setting names, the system whatever
-#   controllers do. Other tenants, unknown requesters and Vela write nothing.
+#   A tenant may write anything into its own sandbox, also from its other sandboxes. An expired sandbox is read-only until
+#   the platform removes it. The manager and Capsule write the few kinds that set up a namespace (params), configured
+#   controllers the kinds that their `writes` name, and the system's controllers anything. Other tenants, unknown
+#   requesters and Vela write nothing.
 # custom:
 #   id: sandbox-writers
 #   severity: high
@@ -37,7 +37,7 @@ expired if input.tenancy.namespace.expired == true
 
 permitted if input.tenancy.requester.class in {"system", "node", "admin"}
 
-# What Vela made before there was a sandbox it may still take away.
+# Vela may delete what it created before the namespace became a sandbox.
 permitted if {
 	input.tenancy.requester.class == "vela"
 	input.request.operation == "DELETE"
@@ -60,13 +60,13 @@ permitted if {
 	not request.by_name
 }
 
-# A Binding puts a Pod on a node.
+# A Binding assigns a Pod to a node.
 permitted if {
 	input.tenancy.requester.class == "controller"
 	input.tenancy.requester.writesByName == true
 }
 
-# Whoever put a finalizer on an object must be able to let it go, or the namespace never goes away.
+# The owner of a finalizer must be able to remove it, or the namespace is never deleted.
 permitted if {
 	input.finalizerRemoval == true
 	input.tenancy.requester.class in {"platform", "capsule", "controller", "vela"}

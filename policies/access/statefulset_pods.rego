@@ -1,9 +1,9 @@
 # METADATA
-# title: Pods of the StatefulSet controller look as it makes them
+# title: Pods of the StatefulSet controller have its names and labels
 # description: >-
-#   The StatefulSet controller names a Pod after its set and a number, and labels it with its own name and its revision. A
-#   Pod that comes under this controller's name without them has no StatefulSet behind it that the gate has judged. It does
-#   not show that the set lies in this namespace: controller-revisions keeps a set from making Pods elsewhere.
+#   The StatefulSet controller names a Pod after its StatefulSet and a number, and labels it with its name and revision. A
+#   Pod by this controller without them belongs to no StatefulSet that the gate has reviewed. This does not prove that the
+#   StatefulSet is in this namespace; controller-revisions stops one from creating Pods elsewhere.
 # custom:
 #   id: statefulset-pods
 #   severity: high
@@ -37,7 +37,7 @@ by_controller if {
 	input.tenancy.requester.username == "system:serviceaccount:kube-system:statefulset-controller"
 }
 
-# All controllers of kube-system may share one name; then the owner says which of them it is.
+# All controllers of kube-system may share one username; then the ownerReference names the controller.
 by_controller if {
 	input.tenancy.requester.class == "system"
 	some owner in owners

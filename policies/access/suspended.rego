@@ -1,8 +1,8 @@
 # METADATA
 # title: A suspended tenant changes nothing
 # description: >-
-#   While a tenant is suspended or being deleted, its people and service accounts create, change and enter nothing in
-#   its namespaces; deleting passes, so that they can clean up. The platform and the controllers go on working.
+#   While a tenant is suspended or being deleted, its users and service accounts cannot create, change or connect to
+#   anything in its namespaces. They can delete, to clean up. The platform and the controllers are not affected.
 # custom:
 #   id: suspended-tenant
 #   severity: high
@@ -28,7 +28,7 @@ deny contains finding if {
 
 trusted if request.trusts(input.tenancy.requester.class)
 
-# The end of a deletion that is allowed.
+# Removing finalizers completes a deletion, which is allowed.
 permitted if input.finalizerRemoval == true
 
 permitted if request.is_namespace

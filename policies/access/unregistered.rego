@@ -1,9 +1,9 @@
 # METADATA
 # title: Nothing is written into a namespace that the ledger does not know
 # description: >-
-#   A tenant namespace by its name that the snapshot does not hold is either brand new or already given up. Those who
-#   create namespaces write there, and so do the system controllers and nodes, or it would stay Terminating for ever;
-#   everyone else is asked to try again shortly. Labels are not consulted.
+#   A namespace with a tenant's name prefix that is not in the snapshot is either new or being removed. Identities that
+#   create namespaces may write there, and the system controllers and nodes, so that it does not stay Terminating; other
+#   requesters are told to try again shortly. Labels do not matter.
 # custom:
 #   id: unregistered-namespace
 #   severity: high
@@ -34,7 +34,7 @@ permitted if {
 	input.tenancy.requester.class in {"platform", "vela", "capsule", "controller"}
 }
 
-# What the namespace's own operators still have to let go of, or it would stay Terminating.
+# Operators must be able to remove their finalizers, or the namespace stays Terminating.
 permitted if {
 	input.finalizerRemoval == true
 	input.tenancy.requester.class == "tenant"

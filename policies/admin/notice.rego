@@ -1,8 +1,8 @@
 # METADATA
-# title: Administrators are told what was lifted for them
+# title: Administrators are warned about the policies that they bypass
 # description: >-
-#   An administrator passes the read-only and identity-label laws, never the image and Vela-in-sandbox laws. Each use
-#   carries a warning, so that nobody acts as one without noticing.
+#   The read-only and identity-label policies do not apply to administrators; the image and Vela-in-sandbox policies do.
+#   Each request gets a warning, so that the user notices.
 # custom:
 #   id: administrator-notice
 #   severity: low
@@ -14,7 +14,7 @@
 #       namespaces: [app, sandbox, unregistered]
 package portcullis.administrator_notice
 
-# Short: a warning has 120 characters.
-warn contains "you act as administrator: read-only and label laws are lifted here, image and Vela laws hold" if {
+# Short, because a warning has at most 120 characters.
+warn contains "you act as administrator: read-only and label policies do not apply here, image and Vela policies do" if {
 	input.tenancy.requester.class == "admin"
 }

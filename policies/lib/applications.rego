@@ -1,9 +1,9 @@
 # METADATA
-# title: What an Application is made of
+# title: Parts of an Application
 # description: >-
-#   The parts of Applications, Workflows, WorkflowRuns and Policies, wherever they stand. Each is bound in a body and
-#   never in a head: the interpreter loses the whole set when one head is undefined, and the register machine does not
-#   stop at an undefined `:=`, hence the bare line before each.
+#   Components, traits, policies and steps of Applications, Workflows, WorkflowRuns and Policies. Each is bound in a body,
+#   not in a head: the interpreter loses the whole set when one head is undefined, and the register machine does not stop
+#   at an undefined `:=`, so a bare line precedes each.
 package portcullis.lib.applications
 
 import data.portcullis.lib.lists
@@ -17,7 +17,7 @@ policies contains {"field": "(policy)", "type": type_of(input.request.object), "
 	input.request.resource.resource == "policies"
 }
 
-# What has no type is of no type that we know.
+# A part without a type has no known type.
 type_of(part) := part.type if {
 	is_string(part.type)
 } else := ""
@@ -65,7 +65,7 @@ traits contains {"field": sprintf("%s.traits[%d]", [component.field, at]), "type
 	some at, trait in lists.each(component.of.traits)
 }
 
-# Whatever has `properties`, with what it is and its type.
+# Every part with `properties`, with its kind and type.
 parts contains {"kind": "policy", "type": policy.type, "field": concat(".", [policy.field, "properties"]), "of": policy.of} if {
 	some policy in policies
 }
@@ -88,7 +88,7 @@ parts contains {"kind": "trait", "type": at.type, "field": concat(".", [at.field
 	found := at.of.properties
 }
 
-# What a workflow fills in while it runs.
+# Inputs, which a workflow sets while it runs.
 inputs contains {"field": sprintf("%s.inputs[%d]", [at.field, index]), "of": found} if {
 	some at in all_steps | all_components
 	some index, found in lists.each(at.of.inputs)

@@ -1,8 +1,8 @@
 # METADATA
-# title: How an id is written
+# title: Spelling of ids
 # description: >-
-#   The ledger writes ids as lower-case UUIDs with hyphens, and an id is looked up as it is written. Another spelling is
-#   not found, though programs that read UUIDs take it for the same id.
+#   The ledger writes ids as lower-case UUIDs with hyphens, and ids are looked up by text. Another spelling is not found,
+#   although programs that parse UUIDs take it for the same id.
 package portcullis.lib.ids
 
 is_other_spelling(id) if lower(id) != id

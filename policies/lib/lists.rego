@@ -1,8 +1,8 @@
 # METADATA
 # title: Lists that may be null
 # description: >-
-#   A list that is null, or no list at all, has nothing in it. The interpreter stops with an error where one iterates
-#   over null, the register machine passes over it; the same verdict from both begins with the same input.
+#   A list that is null or not a list counts as empty. Iterating over null is an error in the interpreter and skipped by
+#   the register machine; this function makes both give the same verdict.
 package portcullis.lib.lists
 
 each(list) := list if {

@@ -1,11 +1,11 @@
 # METADATA
 # title: Names composed from slugs
-# description: Namespace names are composed and compared, never parsed; a name over 63 characters is undefined, never cut.
+# description: Namespace names are composed and compared, never parsed; a name over 63 characters is undefined, never truncated.
 package portcullis.lib.names
 
 max_length := 63
 
-# Whether a name is short enough to be a namespace's.
+# Whether a name is short enough for a namespace.
 fits(name) if count(name) <= 63
 
 app(prefix, tenant, project, slug) := name if {
@@ -25,7 +25,7 @@ app_stem(prefix, tenant, project) := concat("-", [prefix, tenant, project, "app"
 
 sandbox_stem(prefix, tenant, project) := concat("-", [prefix, tenant, project, "sbx", ""])
 
-# The last part of an app's name; tenant and project come from the ledger, which has checked theirs.
+# The app's part of a name; the ledger has checked the slugs of tenant and project.
 is_slug(slug) if {
 	count(slug) <= 20
 	regex.match(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?\z`, slug)

@@ -1,14 +1,14 @@
 # METADATA
-# title: What is written, in words and as questions
+# title: Properties of the request
 # description: >-
-#   Words for messages, each with a fallback, because a finding built from an undefined word is no finding and the
-#   write would pass; and the few questions that several laws ask in the same way. What is asked of every review is a
-#   function: the register machine looks a rule of another package up slowly and calls a function at once.
+#   Texts for messages, each with a fallback, because a finding with an undefined value is undefined and the write would
+#   be allowed; and tests that several policies share. What every review needs is a function: the register machine
+#   evaluates a rule of another package slowly and calls a function fast.
 package portcullis.lib.request
 
 default resource := "this resource"
 
-# `deployments.apps/scale`, as kubectl and the settings write it.
+# `deployments.apps/scale`, in the notation of kubectl and the settings.
 resource := concat("", [input.request.resource.resource, dot_group, slash_subresource])
 
 default dot_group := ""
@@ -29,21 +29,21 @@ username := input.tenancy.requester.username if input.tenancy.requester.username
 
 default identity := "the identity"
 
-# The name of a configured identity, as settings.identities spells it.
+# The name of a configured identity, as in settings.identities.
 identity := input.tenancy.requester.name if input.tenancy.requester.name != ""
 
 default operation := "this operation"
 
 operation := input.request.operation
 
-# Everyone whom the settings or Kubernetes name; who is left is a tenant or unknown, which in a tenant namespace is the
-# same. Ask in a rule of the policy's own (`trusted if request.trusts(…)`, then `not trusted`): `not` of a call with a
-# missing class is undefined in OPA, and undefined denies nothing.
+# Identities of the settings and of Kubernetes; any other requester is a tenant or unknown, which in a tenant namespace is
+# the same. Call it from a rule of the policy (`trusted if request.trusts(…)`, then `not trusted`): `not` of a call with a
+# missing class is undefined in OPA and would not deny.
 trusts(class) if class in {"platform", "vela", "capsule", "system", "node", "controller", "admin"}
 
-# A Namespace has policies of its own (namespaces/); those for what lies in a namespace step aside for exactly the forms
-# that those cover. The gate itself denies every other subresource, but to administrators and the system: theirs is
-# judged as content.
+# Namespace objects have their own policies (namespaces/), so the policies for objects in a namespace skip exactly what
+# those cover. The gate itself denies every other subresource, except to administrators and the system, for whom these
+# policies apply.
 is_namespace if {
 	input.request.resource.resource == "namespaces"
 	input.request.resource.group == ""
@@ -54,11 +54,11 @@ covered_namespace_form if not input.request.subResource
 
 covered_namespace_form if input.request.subResource in {"", "status", "finalize"}
 
-# Reviews of access and tokens persist nothing, and kubectl, capsule-proxy and delegated authorisation live on them.
-# By group of the resource, not by kind: `serviceaccounts/token` is in the core group and must not slip through.
+# Access and token reviews persist nothing, and kubectl, capsule-proxy and delegated authorization depend on them.
+# Tested by group of the resource, not by kind: `serviceaccounts/token` is in the core group and must not be skipped.
 is_virtual if input.request.resource.group in {"authorization.k8s.io", "authentication.k8s.io"}
 
-# What a controller writes only where its `writes` name it: `*` and the like leave it out.
+# Resources that a controller may write only where its `writes` name them; `*` and other wildcards do not include them.
 by_name if {
 	input.request.resource.group == ""
 	input.request.resource.resource == "bindings"

@@ -1,12 +1,12 @@
 # METADATA
-# title: Which keys are not a tenant's to write
+# title: Metadata keys that tenants cannot write
 # description: >-
-#   Families of metadata keys, by domain (with the domains below it). The same test serves labels, annotations,
-#   finalizers and the apiVersion of an owner, which all begin with a domain and a slash.
+#   Reserved metadata keys by domain, subdomains included. The same test applies to labels, annotations, finalizers and
+#   the apiVersion of an owner, which all start with a domain and a slash.
 package portcullis.lib.reserved
 
-# Who may write reserved keys. Configured controllers copy templates and metadata out of objects that tenants write, so
-# they are tenants here, but for those that an operator names.
+# Who may write reserved keys. Configured controllers copy templates and metadata from objects that tenants write, so they
+# count as tenants here, except for those that the parameters name.
 trusted_writer if input.tenancy.requester.class in {"platform", "vela", "capsule", "system", "node", "admin"}
 
 trusted_writer if {
@@ -14,9 +14,9 @@ trusted_writer if {
 	input.tenancy.requester.name in data.params["reserved-metadata"].writers
 }
 
-# Keys joined by newlines that hold nothing reserved but `times` keys under the platform's own prefix: decided by a few
-# builtins and no loop, for it is the usual case. Split at slashes, each key's domain ends a piece, so the suffixes find
-# every reserved domain, and few others. It must be shown: where settings or parameters lack, nothing is clean.
+# True where newline-joined keys have nothing reserved but `times` keys under the platform's prefix. This usual case needs a
+# few builtins and no loop: split at slashes, each key's domain ends a piece, so testing suffixes finds every reserved
+# domain, and few others. Without settings or parameters it is undefined, so nothing counts as clean.
 clean_but(joined, times) if {
 	prefix := data.tenancy.settings.labelPrefix
 	strings.count(joined, prefix) == times
@@ -24,7 +24,7 @@ clean_but(joined, times) if {
 	strings.any_suffix_match(split(joined, "/"), data.params["reserved-metadata"].domains) == false
 }
 
-# Without these nothing counts as free.
+# Without these, every key counts as reserved.
 known if {
 	data.tenancy.settings.labelPrefix != ""
 	is_array(data.params["reserved-metadata"].domains)
@@ -38,8 +38,8 @@ is_reserved(key) if {
 	not is_injected(key)
 }
 
-# The generation before wrote `kubenova.app` and its like, and its agents still act on them. Without a slash:
-# `kubenova.io.example.com/x` is somebody's domain and nobody's business.
+# Earlier versions of the platform used keys such as `kubenova.app`, and their agents still act on them. Without a slash,
+# since `kubenova.io.example.com/x` belongs to another domain.
 is_legacy(key) if {
 	startswith(key, "kubenova.")
 	not contains(key, "/")
@@ -56,7 +56,7 @@ within(domain, family) if domain == family
 
 within(domain, family) if endswith(domain, concat("", [".", family]))
 
-# What an injector itself leaves on a Pod looks as if its author had written it. A key that ends in `*` is a beginning.
+# Keys that an injector sets on a Pod look like the author's own. A key that ends in `*` is a prefix.
 is_injected(key) if {
 	some entry in data.params["reserved-metadata"].injected
 	not contains(entry, "=")
@@ -64,7 +64,7 @@ is_injected(key) if {
 	not says_injected(key)
 }
 
-# The same for a key that passes with one value only: `key=value`.
+# The same for a key that is allowed with one value only: `key=value`.
 is_injected_as(key, value) if {
 	some entry in data.params["reserved-metadata"].injected
 	parts := split(entry, "=")
@@ -73,8 +73,8 @@ is_injected_as(key, value) if {
 	value == trim_prefix(entry, concat("", [parts[0], "="]))
 }
 
-# A key by which an injector knows that it has been there: it would not come again, so the sidecar must be there, from the
-# platform's own registries.
+# A key that marks a Pod as injected: the injector skips such a Pod, so it must have the sidecar, from the platform's own
+# registries.
 is_injected_as(key, _) if {
 	not contains(key, "=")
 	some image in input.images

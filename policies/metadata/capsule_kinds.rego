@@ -2,7 +2,7 @@
 # title: Capsule's replicating resources are not for tenants
 # description: >-
 #   A TenantResource makes Capsule write objects elsewhere, with Capsule's rights (CVE-2026-22872, CVE-2026-65835).
-#   Tenants neither create nor change one; deleting passes. The cluster-wide kind is denied by cluster-scope.
+#   Tenants cannot create or change one; they can delete it. cluster-scope denies the cluster-wide kind.
 # custom:
 #   id: capsule-kinds
 #   severity: critical
@@ -27,5 +27,5 @@ deny contains finding if {
 
 permitted if input.tenancy.requester.class in {"platform", "capsule", "system", "admin"}
 
-# A claim on a resource pool is the one kind that Capsule made for tenants.
+# A ResourcePoolClaim is the only kind of Capsule that is meant for tenants.
 permitted if input.request.resource.resource == "resourcepoolclaims"

@@ -1,11 +1,11 @@
 # METADATA
-# title: What an object says of its owner is true, whoever writes it
+# title: Identity labels of an object must be those of its namespace
 # description: >-
-#   Quota, billing and audit go by the ids of tenant, project and app in an object's labels, and controllers and the
-#   scheduler copy labels. So the ids that an object names are those of its namespace, for every writer, labels of a
-#   Binding included, but for administrators, who repair. What stays as it was passes, and so does an object that names
-#   none. Of a namespace that the ledger does not know no id is known: there only those who may fill it name one, and
-#   none that belongs to something else (a sandbox, or what is another tenant's), in the spelling of the ledger.
+#   Quota, billing and audit use the ids of tenant, project and app in an object's labels, and controllers and the
+#   scheduler copy labels. So these ids must be those of the namespace, for every user except administrators, and also in
+#   the labels of a Binding. Unchanged labels and objects without ids are allowed. In a namespace that is not in the
+#   snapshot, only identities that may write there can set ids, in the ledger's spelling, and none that belongs to a
+#   sandbox or to another tenant.
 # custom:
 #   id: identity-labels
 #   severity: high
@@ -38,7 +38,7 @@ deny contains finding if {
 	}
 }
 
-# An object ahead of the ledger has ids that the ledger does not know, or ids of its own tenant.
+# An object that is newer than the snapshot has ids that are not in the index, or ids of its own tenant.
 deny contains finding if {
 	some key, claim in claims
 	holder := data.tenancy.ids[claim.id]
@@ -51,7 +51,7 @@ deny contains finding if {
 	}
 }
 
-# The index does not find another spelling, so it does not show whose the id is.
+# The index does not find another spelling, so the owner of such an id is unknown.
 deny contains finding if {
 	some key, claim in claims
 	ids.is_other_spelling(claim.id)
@@ -74,14 +74,14 @@ claims[key] := {"id": id, "kind": kind} if {
 	not id == input.request.oldObject.metadata.labels[key]
 }
 
-# A tenant's slug has no hyphen, so a name begins with one tenant's alone. It is not composed from the project and the App
-# here, because names of an earlier form are not, and their Pods have to start.
+# A tenant's slug has no hyphen, so a name starts with exactly one tenant's slug. The whole name is not composed here,
+# because earlier forms of names differ, and their Pods must start.
 may_be(holder, kind) if {
 	holder.kind == kind
 	startswith(request.namespace, concat("-", [data.tenancy.settings.prefix, holder.tenant, ""]))
 }
 
-# The usual case: as the gate itself labels it.
+# The usual case: the labels that the gate itself sets.
 own if {
 	count(input.tenancy.namespace.labels) == 3
 	is_object(input.request.object.metadata.labels)
@@ -90,7 +90,7 @@ own if {
 
 repairs if input.tenancy.requester.class == "admin"
 
-# The manager is ahead of the ledger's snapshot, and the system copies what stands there.
+# The manager may be ahead of the snapshot, and the system copies existing labels.
 repairs if {
 	input.tenancy.namespace.kind == "unregistered"
 	input.tenancy.requester.createsNamespaces == true
@@ -101,7 +101,7 @@ repairs if {
 	input.tenancy.requester.class in {"system", "node"}
 }
 
-# A Namespace has policies of its own.
+# Namespace objects have their own policies.
 is_namespace if request.is_namespace
 
 expected(key) := sprintf(" (here it is %s)", [input.tenancy.namespace.labels[key]]) if {

@@ -1,9 +1,9 @@
 # METADATA
 # title: Every object carries the labels of its owner
 # description: >-
-#   Stamps the ids of the namespace's own tenant, project and app on whatever is written there, so that quota,
-#   billing and audit find it. The object alone, not its pod template: selectors match on that. Whoever writes: a Pod
-#   made by a controller belongs to the tenant as much as the Deployment that a person made.
+#   Sets the ids of the namespace's tenant, project and app on every object that is written there, for quota, billing and
+#   audit. Only on the object, not on its pod template, which selectors match. For every user: a Pod that a controller
+#   creates belongs to the tenant like the Deployment that a user creates.
 # custom:
 #   id: ownership-labels
 #   severity: medium
@@ -22,7 +22,7 @@ merge contains {"metadata": {"labels": missing}} if {
 	stamped_kind
 }
 
-# Only what differs, so that a second call and Vela's re-sync every five minutes find nothing to do.
+# Only labels that differ, so that a second call and Vela's re-sync every five minutes change nothing.
 missing := {key: value |
 	some key, value in input.tenancy.namespace.labels
 	not input.request.object.metadata.labels[key] == value
@@ -36,21 +36,21 @@ stamped_kind if {
 	not mirror
 }
 
-# The labels of a Binding are merged into its Pod, and the scheduler is the only one to speak there.
+# The labels of a Binding are merged into its Pod, and only the scheduler may set them.
 unowned if {
 	input.request.resource.resource == "bindings"
 	input.request.resource.group == ""
 }
 
-# The kubelet's own picture of a static Pod: it compares the two, and would make it anew each time.
+# A mirror Pod of a static Pod: the kubelet compares the two and would recreate it each time.
 mirror if {
 	input.request.resource.resource == "pods"
 	input.request.object.metadata.annotations["kubernetes.io/config.mirror"]
 	input.tenancy.requester.class == "node"
 }
 
-# Written by the system without pause, found through what they belong to, and not sent to the gate by the webhook
-# configuration; skipping them here keeps "not sent" and "sent and judged" the same.
+# The system writes these all the time, and the webhook configuration does not send them to the gate; skipping them here
+# gives the same result when they are sent.
 housekeeping if {
 	input.request.resource.resource in {"endpoints", "endpointslices", "events", "leases"}
 	input.tenancy.requester.class in {"system", "node"}

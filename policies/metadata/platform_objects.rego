@@ -1,9 +1,8 @@
 # METADATA
-# title: Platform objects are the platform's
+# title: Tenants cannot change platform objects
 # description: >-
-#   The quota, limits, network policies and role bindings that the platform puts into a tenant namespace carry
-#   `managed-by: platform`. A tenant neither changes nor deletes them, finalizers, status and a platform object's own
-#   label included.
+#   The quotas, limits, network policies and role bindings that the platform creates in a tenant namespace have the label
+#   `managed-by: platform`. A tenant cannot change or delete them, including their finalizers, status and this label.
 # custom:
 #   id: platform-objects
 #   severity: high

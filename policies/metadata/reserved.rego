@@ -1,10 +1,10 @@
 # METADATA
-# title: Reserved metadata is not a tenant's to write
+# title: Tenants cannot write reserved metadata
 # description: >-
-#   Labels, annotations, finalizers and owners under the platform's, Vela's, Capsule's, Pod Security's and injectors'
-#   keys drive machines with more rights than a tenant has. A tenant neither sets, changes nor removes them, on any
-#   object and any subresource, and neither does a controller, which copies what tenants write; but for those that the
-#   parameters name. What stays as it was passes, and so do the namespace's own ownership labels.
+#   Labels, annotations, finalizers and owners with keys of the platform, Vela, Capsule, Pod Security and injectors control
+#   programs with more rights than a tenant. A tenant cannot set, change or remove them on any object or subresource. The
+#   same applies to controllers, which copy what tenants write, except for those that the parameters name. Unchanged
+#   metadata and the namespace's own ownership labels are allowed.
 # custom:
 #   id: reserved-metadata
 #   severity: high
@@ -35,7 +35,7 @@ deny contains finding if {
 
 trusted if reserved.trusted_writer
 
-# Labels of a Binding end in the Pod without an update of it (LB-10): nobody but the scheduler and its like may speak.
+# Labels of a Binding reach the Pod without an update of it (LB-10), so only the system may set them.
 deny contains finding if {
 	input.request.object.kind == "Binding"
 	not binds
@@ -52,8 +52,8 @@ deny contains finding if {
 
 binds if input.tenancy.requester.class in {"system", "admin"}
 
-# The usual cases, decided without a loop; what is not clean is looked at key by key. A new object carries the
-# ownership labels and nothing else that is reserved.
+# The usual cases, decided without a loop; other metadata is checked key by key. A new object has the ownership labels and
+# no other reserved metadata.
 clean if {
 	input.request.operation == "CREATE"
 	not input.request.object.metadata.ownerReferences
@@ -217,7 +217,7 @@ findings contains finding if {
 		"field": "metadata.finalizers",
 		"observed": sprintf("%v", [name]),
 		"msg": "is a reserved finalizer: tenants do not remove it",
-		"fix": "put it back; whoever set it removes it when its work is done",
+		"fix": "put it back; its owner removes it when its work is done",
 	}
 }
 
@@ -235,15 +235,15 @@ injected(key, value) if {
 	reserved.is_injected_as(key, value)
 }
 
-# Capsule's webhook labels every object in the namespaces of its Tenants, under the name of whoever writes the object, and
-# says whose it is. The truth may be said; it fails open, so who tells a lie is refused here. Capsule's Tenant is called
-# as ours is, or as the namespaces begin.
+# Capsule's webhook sets this label on every object in its Tenants' namespaces, as part of the user's own request. It fails
+# open, so the correct value is allowed and any other is refused. Capsule's Tenant has the name of ours, or the first part
+# of the namespaces' names.
 by_capsule(key, value) if {
 	key in data.params["reserved-metadata"].capsule
 	value in {input.tenancy.namespace.tenant, concat("-", [data.tenancy.settings.prefix, input.tenancy.namespace.tenant])}
 }
 
-# Without the list of what is reserved nothing is known to be free.
+# Without the list of reserved keys, every key counts as reserved.
 findings contains finding if {
 	not reserved.known
 	finding := {
@@ -252,7 +252,7 @@ findings contains finding if {
 	}
 }
 
-# Letting go of a finalizer on an object that is being deleted passes, or it stays for ever; the platform's own are kept.
+# A finalizer may be removed from an object that is being deleted, except for the platform's own.
 kept(name) if {
 	not input.finalizerRemoval == true
 	reserved.is_reserved(name)

@@ -1,9 +1,9 @@
 # METADATA
-# title: Reserved metadata is not a tenant's to write into a template either
+# title: Tenants cannot write reserved metadata into templates
 # description: >-
-#   A controller copies a template's labels, annotations and finalizers to what it makes, and owners too to a volume claim,
-#   and controllers are trusted: so a tenant sets, changes and removes nothing reserved in the template of a Pod, Job or
-#   volume claim, nor anywhere within a custom resource. Selectors are free, they never reach beyond their namespace.
+#   Controllers are trusted, and they copy a template's labels, annotations and finalizers to the objects that they create,
+#   and for a volume claim its owners too. So a tenant cannot set, change or remove reserved metadata in the template of a
+#   Pod, Job or volume claim, or anywhere in a custom resource. Selectors are not restricted.
 # custom:
 #   id: reserved-template-metadata
 #   severity: high
@@ -64,7 +64,7 @@ deny contains finding if {
 	}
 }
 
-# The usual Pod has no template, and no volume that is made from one.
+# The usual Pod has no template and no volume from one.
 plain_pod if {
 	template_path == ""
 	input.request.resource.resource == "pods"
@@ -77,17 +77,17 @@ trusted if reserved.trusted_writer
 
 own := input.tenancy.namespace.labels
 
-# Where settings or parameters lack, every key counts as reserved.
+# Without settings or parameters, every key counts as reserved.
 reserved_key(key) := reserved.is_reserved(key) if {
 	reserved.is_reserved(key)
 } else := false if {
 	reserved.known
 } else := true
 
-# Wherever a custom resource has metadata for what its controller makes.
+# Metadata anywhere in a custom resource, for the objects that its controller creates.
 parts contains {"field": map.field, "entries": map.entries, "old": map.old} if some map in input.templates
 
-# What a controller copies of each template, with what it held before.
+# What a controller copies from each template, with the old value.
 parts contains {"field": concat(".", [place.field, kind]), "entries": filled(place.now, kind), "old": filled(place.before, kind)} if {
 	some place in places
 	some kind in ["labels", "annotations", "finalizers", "ownerReferences"]
@@ -113,7 +113,7 @@ places contains {"field": claim_field(index), "now": claim, "before": old_volume
 	is_object(claim)
 }
 
-# A volume that goes takes its claim along, and so does one that keeps no metadata.
+# Removing a volume, or its metadata, removes its claim's metadata too.
 places contains {"field": claim_field(index), "now": {}, "before": claim} if {
 	some index, volume in old_volumes
 	claim := volume.ephemeral.volumeClaimTemplate.metadata
@@ -189,7 +189,7 @@ old_claim(index) := input.request.oldObject.spec.volumeClaimTemplates[index].met
 	input.request.oldObject.spec.volumeClaimTemplates[index].metadata
 } else := {}
 
-# What metadata holds of a kind, as a map: the keys are what may be reserved.
+# One part of the metadata as a map; its keys may be reserved.
 filled(metadata, kind) := metadata[kind] if {
 	is_object(metadata[kind])
 } else := object.union_n([{name: ""} | some name in metadata.finalizers; is_string(name)]) if {
@@ -200,5 +200,5 @@ filled(metadata, kind) := metadata[kind] if {
 	is_array(metadata.ownerReferences)
 } else := {}
 
-# It begins with the apiVersion, by which an owner is reserved.
+# It starts with the apiVersion, by which an owner is reserved.
 named(owner) := trim_right(concat(" ", [sprintf("%v", [object.get(owner, key, "")]) | some key in ["apiVersion", "kind", "name", "uid"]]), " ")

@@ -1,9 +1,9 @@
 # METADATA
-# title: Tenant namespaces keep their identity, and tenants do not touch them
+# title: Tenant namespaces keep their identity, and tenants cannot change them
 # description: >-
-#   Who may change or delete a Namespace, its status and its finalizers; and that its identity labels stay what they
-#   are for everybody but administrators. Tenants and Vela change no Namespace anywhere: taking one over by a label or
-#   an owner is how platforms fell before (CVE-2024-39690, CVE-2025-55205, CVE-2026-30963).
+#   Restricts who may change or delete a Namespace, its status and its finalizers. Only administrators may change its
+#   identity labels. Tenants and Vela cannot change any Namespace: other platforms were taken over by a label or an owner
+#   on a Namespace (CVE-2024-39690, CVE-2025-55205, CVE-2026-30963).
 # custom:
 #   id: namespace-identity
 #   severity: critical
@@ -60,7 +60,7 @@ may_write if {
 	input.tenancy.requester.class in {"system", "capsule"}
 }
 
-# The garbage collector follows the owner that Capsule set, and namespace deletion must never hang.
+# The garbage collector follows the owner that Capsule sets, and namespace deletion must not hang.
 may_write if {
 	input.tenancy.requester.class == "system"
 	input.tenancy.requester.username in {
@@ -75,7 +75,7 @@ may_write if {
 	input.tenancy.requester.class in {"platform", "controller"}
 }
 
-# A controller whose `writes` name namespaces notes there what it knows of them, and nothing of what they are.
+# A controller whose `writes` name namespaces may write its own metadata on them, but no identity.
 may_write if {
 	input.request.operation == "UPDATE"
 	input.tenancy.requester.class == "controller"
@@ -85,7 +85,7 @@ may_write if {
 	only_notes
 }
 
-# Status and finalizers of a Namespace are no notes, and `*` covers them: they have to be named.
+# `*` does not include status and finalizers of a Namespace; `writes` must name them.
 noted if not input.request.subResource
 
 noted if input.request.subResource == ""
@@ -124,25 +124,25 @@ old_labels := input.request.oldObject.metadata.labels if is_object(input.request
 
 same(key) if labels[key] == old_labels[key]
 
-# What a namespace is.
+# The identity of a namespace.
 fixed(key) if key in {concat("/", [data.tenancy.settings.labelPrefix, name]) | some name in ["tenant-id", "project-id", "app-id", "sandbox"]}
 
-# The generation before, without a slash; agents of it still act on them.
+# Keys of earlier versions of the platform, without a slash; their agents still act on them.
 fixed(key) if {
 	startswith(key, "kubenova.")
 	not contains(key, "/")
 }
 
-# Without the prefix nothing is known to be free.
+# Without the prefix, every key counts as identity.
 fixed(_) if not data.tenancy.settings.labelPrefix
 
-# What the platform says of it: not for Capsule, not for controllers.
+# Metadata of the platform, which neither Capsule nor controllers may write.
 fixed(key) if {
 	not input.tenancy.requester.class == "platform"
 	strings.any_prefix_match(key, [concat("", [data.tenancy.settings.labelPrefix, "/"]), "pod-security.kubernetes.io/", "app.oam.dev/"])
 }
 
-# Putting back what the ledger says is a repair.
+# Restoring the ledger's value is a repair.
 restored(key) if {
 	not old_labels[key]
 	labels[key] == input.tenancy.namespace.labels[key]

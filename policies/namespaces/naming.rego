@@ -1,10 +1,10 @@
 # METADATA
-# title: Tenant namespaces are created by the platform, under the name that their labels compose
+# title: Only the platform creates tenant namespaces, with the name that their labels define
 # description: >-
-#   Only identities that may create namespaces (and administrators) create one whose name begins with the prefix;
-#   tenants and Vela create none at all. The name is the one composed from the tenant and project that the labels name
-#   and the snapshot holds; it is compared, never parsed, and never generated. The namespace itself may be new. A name of
-#   an earlier form that the parameters list carries ids of the tenant with whose name it begins, or none.
+#   Only administrators and identities that may create namespaces can create one with the prefix; tenants and Vela cannot
+#   create any. The name must be composed from the tenant and project in the labels, which must be in the snapshot; it is
+#   compared, never parsed, and cannot be generated. The namespace itself may be new. A name of an earlier form (params)
+#   must have ids of the tenant whose slug it starts with, or none.
 # custom:
 #   id: namespace-naming
 #   severity: critical
@@ -53,7 +53,7 @@ deny contains finding if {
 	finding := problem
 }
 
-# The index does not find another spelling, so the id would seem to be free.
+# The index does not find another spelling, so the id would seem unused.
 deny contains finding if {
 	tenant_name
 	not input.tenancy.requester.class == "admin"
@@ -76,7 +76,7 @@ may_create if input.tenancy.requester.class == "admin"
 
 may_create if input.tenancy.requester.createsNamespaces == true
 
-# What lies outside the prefix is not ours to judge, except for those who write no namespaces anywhere.
+# Namespaces without the prefix are not checked, except for requesters that may not write any namespace.
 may_create if {
 	input.tenancy.namespace.kind == "platform"
 	input.tenancy.requester.class in {"platform", "capsule", "system", "node", "controller", "unknown"}
@@ -84,7 +84,7 @@ may_create if {
 
 tenant_name if not input.tenancy.namespace.kind == "platform"
 
-# At the validating call the API server has filled in the name; generateName still stands.
+# At the validating call the API server has set the name, and generateName is still there.
 generated if generate_name != ""
 
 default generate_name := ""
@@ -99,12 +99,12 @@ shown := name if name != ""
 
 else := generate_name
 
-# Names of an earlier form that are still being made, from the parameters.
+# Earlier forms of names that are still in use, from the parameters.
 default migrated := []
 
 migrated := data.params["namespace-naming"].migrated
 
-# Another form of the name gives no right to the id of something else, nor to those of another tenant.
+# An earlier form of name cannot have the id of another object, or ids of another tenant.
 exempted if {
 	name in migrated
 	not at_odds
@@ -117,7 +117,7 @@ at_odds if {
 	not of_its_tenant(pair[0], pair[1])
 }
 
-# A tenant's slug has no hyphen, so a name of any form begins with one tenant's alone.
+# A tenant's slug has no hyphen, so a name of any form starts with exactly one tenant's slug.
 of_its_tenant(id, kind) if {
 	owner := data.tenancy.ids[id]
 	owner.kind == kind
@@ -144,7 +144,7 @@ default sandbox := ""
 
 sandbox := input.request.object.metadata.labels[concat("/", [label_prefix, "sandbox"])]
 
-# The ledger gives each id to one tenant or project. With two holders, neither is taken.
+# The ledger gives each id to one tenant or project. If two have it, neither counts.
 tenant := only({slug | some slug, known in data.tenancy.tenants; known.id == tenant_id})
 
 project := only({slug | some slug, known in data.tenancy.tenants[tenant].projects; known.id == project_id})
@@ -166,7 +166,7 @@ composes if {
 	names.is_number(trim_prefix(name, names.sandbox_stem(prefix, tenant, project)))
 }
 
-# The App whose id the label names. One that the snapshot does not hold yet is known by the end of the name, unless
+# The App with the id of the label. An App that is not in the snapshot yet is identified by the end of the name, unless
 # another App has that name.
 app := registered if {
 	registered
@@ -178,19 +178,19 @@ app := registered if {
 	not data.tenancy.tenants[tenant].apps[concat("/", [project, slug])]
 }
 
-# The App of the ledger that has this id, in this project.
+# The App with this id in this project of the ledger.
 registered := holder.app if {
 	holder.kind == "app"
 	holder.tenant == tenant
 	holder.project == project
 }
 
-# What has this id: a tenant, a project, an App or a sandbox, of any tenant.
+# The tenant, project, App or sandbox with this id, of any tenant.
 holder := data.tenancy.ids[app_id]
 
 held if holder
 
-# Without the index no id is known to be free.
+# Without the index, every id counts as used.
 held if not data.tenancy.ids
 
 taken if {
@@ -199,7 +199,7 @@ taken if {
 	not registered
 }
 
-# What is wrong first: a name can be judged only when its labels say whose it is.
+# The first problem only: the name can be checked only when the labels are correct.
 problem := of_labels if {
 	of_labels
 } else := of_name

@@ -1,10 +1,10 @@
 # METADATA
 # title: Images come from allowed registries
 # description: >-
-#   Every image of a workload, whoever asks, is a well-formed reference inside the platform's ceiling and in the
-#   tenant's own list or the platform's. A tenant without a list may run nothing. Only what is new or changed is
-#   denied; what was there before and would be denied today is warned about. Deletion and status are never judged.
-#   In an Application of KubeVela the images that its components name are judged early; what runs is judged as a Pod.
+#   For every user, each image of a workload must be a well-formed reference inside the platform's ceiling and in the
+#   tenant's own list or the platform's. A tenant without a list cannot run any image. New and changed images are denied;
+#   existing images that would be denied cause a warning. Deletion and status are not checked. The images that components
+#   of a KubeVela Application name are checked early; the Pods that run are checked again.
 # custom:
 #   id: registry-allowlist
 #   severity: critical
@@ -40,7 +40,7 @@ deny contains finding if {
 	finding := named(refusal(image), image)
 }
 
-# A denial shows twenty. To word thousands would take longer than a policy may.
+# A denial shows twenty. Composing thousands of messages would exceed the policy's budget.
 deny contains finding if {
 	not all_admitted
 	count(refused) > 500
@@ -65,7 +65,7 @@ deny contains finding if {
 	finding := {"msg": sprintf("an image of %s could not be read, and what cannot be read is not admitted", [request.resource]), "fix": "check the pod template's shape"}
 }
 
-# A finding that cannot be worded would be no finding.
+# A finding with an undefined message would be undefined and not deny.
 readable(image) if {
 	is_string(image.path)
 	is_string(image.raw)
@@ -73,7 +73,7 @@ readable(image) if {
 	is_string(image.registry)
 }
 
-# What was admitted before the lists shrank goes on running until someone changes it.
+# An image that was allowed before the lists changed stays allowed until it is changed.
 warn contains message if {
 	input.request.operation == "UPDATE"
 	not all_admitted
@@ -87,7 +87,7 @@ warn contains message if {
 	}
 }
 
-# Paths are unique, so a set as long as the list leaves nobody out.
+# Paths are unique, so a set of the same length is complete.
 all_admitted if count(admitted) == count(input.images)
 
 admitted contains image.path if {
@@ -97,7 +97,7 @@ admitted contains image.path if {
 	listed(image)
 }
 
-# What an injector replaces in each Pod, such as `auto` of Istio's gateways. In a Pod it would be an image of that name.
+# Placeholders that an injector replaces in each Pod, such as `auto` of Istio's gateways. In a Pod they are image names.
 admitted contains image.path if {
 	input.request.resource.resource != "pods"
 	some image in input.images
@@ -105,7 +105,7 @@ admitted contains image.path if {
 }
 
 # The gate looks each image up, because a loop over long lists for each of many images would not end in time.
-# A tenant's list of its own may be empty: then the platform's remains.
+# The tenant's own list may be empty; then only the platform's applies.
 listed(image) if {
 	is_array(policy)
 	image.entries.platform != ""
@@ -125,12 +125,12 @@ has_policy if policy == "inherit"
 
 policy := data.tenancy.tenants[input.tenancy.namespace.tenant].registries
 
-# Whoever writes an Application knows its components by name.
+# The author of an Application knows its components by name.
 named(finding, image) := object.union(finding, {"msg": sprintf("of component %s %s", [image.container, finding.msg])}) if {
 	image.list == "components"
 } else := finding
 
-# Why, in the order in which a person can do something about it.
+# The reasons, in the order in which a user can fix them.
 refusal(image) := {
 	"field": image.path,
 	"observed": image.raw,
@@ -177,7 +177,7 @@ refusal(image) := {
 
 default allowed := []
 
-# What this tenant may use, sorted; lists of other tenants are nobody's business.
+# What this tenant may use, sorted; never the lists of other tenants.
 allowed := sort({entry | some entry in data.tenancy.settings.registries.platform} | {entry | some entry in policy}) if {
 	is_array(policy)
 } else := sort(data.tenancy.settings.registries.ceiling) if {

@@ -1,10 +1,10 @@
 # METADATA
 # title: An Application deploys into its own namespace
 # description: >-
-#   Vela renders any kind into any namespace that an Application names, and the gate sees neither Vela's writes outside
-#   tenant namespaces nor other clusters. So no component, trait, policy or step names another namespace or another
-#   cluster, no policy takes over or shares objects of others, and no volume is a path of the node. What has not changed
-#   passes.
+#   Vela renders any kind into any namespace that an Application names, and the gate does not review Vela's writes outside
+#   tenant namespaces or in other clusters. So a component, trait, policy or step cannot name another namespace or
+#   cluster, a policy cannot take over or share objects of others, and a volume cannot be a path of the node. Unchanged
+#   parts are allowed.
 # custom:
 #   id: vela-application-scope
 #   severity: critical
@@ -89,7 +89,7 @@ deny contains finding if {
 }
 
 # An object goes to the cluster that its label names, before any placement (SetClusterIfEmpty in pkg/oam/auxiliary.go).
-# Texts hold their quotes escaped, so no text looks like a key; `~1` is the slash of a JSON patch's path. The components
+# Strings have their quotes escaped, so no string looks like a key; `~1` is the slash of a JSON patch's path. The components
 # and traits of an override are parts themselves.
 deny contains finding if {
 	not unchanged
@@ -126,7 +126,7 @@ unchanged if {
 	input.finalizerRemoval == true
 }
 
-# Where such a part may name a namespace: a property, the metadata of a manifest (raw, json-merge-patch), the manifests
+# Where a part may name a namespace: a property, the metadata of a manifest (raw, json-merge-patch), the manifests
 # of k8s-objects and their Lists, the references of ref-objects, the value of apply-object, an environment's placement.
 places contains {"field": concat(".", [part.field, "namespace"]), "namespace": found} if {
 	some part in applications.parts
@@ -237,8 +237,8 @@ chosen contains concat(".", [part.field, key]) if {
 	part.of[key] != null
 }
 
-# A JSON patch may move the object as well. Vela's library drops what stands before the first slash, and an empty path
-# replaces the object whole, so only these parts of an object are patched.
+# A JSON patch may also change the object's namespace. Vela's library drops everything before the first slash, and an empty
+# path replaces the whole object, so only these parts of an object may be patched.
 places contains {"field": sprintf("%s.operations[%d].%s", [part.field, index, key]), "namespace": sprintf("(patch of %v)", [operation[key]])} if {
 	some part in applications.parts
 	some index, operation in lists.each(part.of.operations)
@@ -247,7 +247,7 @@ places contains {"field": sprintf("%s.operations[%d].%s", [part.field, index, ke
 	not patchable(operation[key])
 }
 
-# Without a path Vela's library has one of its own.
+# Without a path Vela's library has a default.
 places contains {"field": sprintf("%s.operations[%d].path", [part.field, index]), "namespace": "(patch without a path)"} if {
 	some part in applications.parts
 	part.type == "json-patch"

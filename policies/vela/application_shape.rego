@@ -1,11 +1,10 @@
 # METADATA
-# title: An Application says what it means, in words that every reader understands alike
+# title: An Application uses only known types, keys and properties
 # description: >-
-#   KubeVela reads keys without regard to their case, and its definitions decide what a type means. So the types of
-#   components and traits are on lists (params), a key that other policies look for is written as they look for it, the
-#   properties of policies and steps are those that are known, no input fills in a namespace or a manifest, no manifest
-#   comes from a URL or brings a definition, and no volume is a path of the node, however deep it stands. What has not
-#   changed passes.
+#   KubeVela ignores the case of keys, and its definitions decide what a type means. So the types of components and traits
+#   must be on lists (params), keys that other policies read must have their exact spelling, policies and steps can have
+#   known properties only, an input cannot set a namespace or a manifest, a manifest cannot come from a URL or contain a
+#   definition, and a volume cannot be a path of the node at any depth. Unchanged parts are allowed.
 # custom:
 #   id: vela-application-shape
 #   severity: critical
@@ -43,7 +42,7 @@ unchanged if {
 	input.finalizerRemoval == true
 }
 
-# A definition in the App's own namespace goes before the one of KubeVela, so a type is known by its name alone.
+# A definition in the App's namespace overrides KubeVela's; vela-definitions denies those, so a type's name identifies it.
 findings contains finding if {
 	some component in typed
 	not component.type in known_components
@@ -79,12 +78,12 @@ default known := {"components": [], "traits": []}
 
 known := data.params["vela-application-shape"]
 
-# A list that is not given is empty: what is in none is refused.
+# A missing list is empty, so everything is refused.
 known_components := object.get(known, "components", [])
 
 known_traits := object.get(known, "traits", [])
 
-# Keys as the policies look for them. Go reads them without regard to case, and folds `ſ` to `s` and `K` to `k`.
+# Keys in the spelling that the policies read. Go ignores their case, and folds `ſ` to `s` and `K` to `k`.
 spelling := {
 	"components": "components", "policies": "policies", "workflow": "workflow", "steps": "steps",
 	"substeps": "subSteps", "name": "name", "type": "type", "properties": "properties", "traits": "traits",
@@ -112,7 +111,7 @@ findings contains finding if {
 	}
 }
 
-# The properties of the policies and steps that are known. Of those that an operator adds, all are.
+# The known properties of policies and steps. A type that an operator adds may have any.
 properties_of := {
 	"policy": {
 		"apply-once": {"enable", "rules"},
@@ -147,7 +146,7 @@ findings contains finding if {
 	}
 }
 
-# An input is filled in when the workflow runs, after every review.
+# An input is set when the workflow runs, after the review.
 findings contains finding if {
 	some entry in applications.inputs
 	some key in [filled(entry.of)]
@@ -251,7 +250,7 @@ foreign(reference) if {
 	not strings.any_prefix_match(["core.oam.dev", "cue.oam.dev", "cluster.core.oam.dev", "prism.oam.dev", "oam.dev"], group)
 }
 
-# Each may be a manifest, whatever the type: the properties, the objects beside them, the value of a step.
+# Any of these may be a manifest, for every type: the properties, the objects next to them, the value of a step.
 tops contains {"field": part.field, "listed": false, "of": part.of} if some part in applications.parts
 
 tops contains {"field": sprintf("%s.objects[%d]", [part.field, index]), "listed": true, "of": one} if {
@@ -281,7 +280,7 @@ findings contains finding if {
 	}
 }
 
-# Where policies look for a list, by what it belongs to; without a type (in an override) it may be any.
+# Where policies expect a list, by type; without a type (in an override) it may be any.
 lists_in := {
 	"component": {"": {"objects", "urls", "items"}, "k8s-objects": {"objects"}, "ref-objects": {"objects", "urls"}, "raw": {"items"}},
 	"trait": {"json-patch": {"operations"}, "json-merge-patch": {"items"}},
@@ -348,7 +347,7 @@ listed contains {"field": "steps", "of": found} if {
 	found := input.request.object.steps
 }
 
-# Where policies look for an object.
+# Where policies expect an object.
 mapped contains {"field": "spec", "of": found} if {
 	input.request.object.spec != null
 	found := input.request.object.spec
@@ -412,7 +411,7 @@ findings contains finding if {
 	}
 }
 
-# However deep, in a manifest or in a patch. Texts hold their quotes escaped, so no text looks like a key.
+# At any depth, in a manifest or a patch. Strings have their quotes escaped, so no string looks like a key.
 findings contains finding if {
 	some part in applications.parts
 	text := lower(upper(json.marshal(part.of)))
@@ -447,7 +446,7 @@ findings contains finding if {
 
 of_controllers := `"(kind|resource)":"(controllerrevision|binding|csistoragecapacit(y|ie)|leasecandidate|podcertificaterequest)(s|list)?[".]`
 
-# Wherever the policies look for a key.
+# Every path where the policies read a key.
 levels contains {"field": "spec", "of": found} if {
 	input.request.object.spec
 	found := input.request.object.spec

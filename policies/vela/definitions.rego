@@ -1,11 +1,11 @@
 # METADATA
-# title: No tenant namespace holds definitions of KubeVela
+# title: Tenant namespaces cannot have definitions of KubeVela
 # description: >-
-#   KubeVela looks a type up in the Application's own namespace first, and a definition's template names whatever
-#   namespace it likes. So a definition, a revision of one and a CUE package are neither created nor changed in a tenant
-#   namespace, by anyone. An ApplicationRevision holds a whole Application with its definitions, and KubeVela deploys what
-#   it says: Vela, the system's controllers, administrators and controllers whose `writes` name it do, and it holds an
-#   Application of its own namespace. Deletion passes.
+#   KubeVela looks a type up in the Application's own namespace first, and a definition's template can name any namespace.
+#   So no user can create or change a definition, a revision of one or a CUE package in a tenant namespace. KubeVela
+#   deploys the Application and definitions in an ApplicationRevision, so only Vela, the system's controllers,
+#   administrators and controllers whose `writes` name it may write one, with an Application of its own namespace.
+#   Deletion is allowed.
 # custom:
 #   id: vela-definitions
 #   severity: critical

@@ -1,10 +1,10 @@
 # METADATA
-# title: What Vela makes for an App stays in the App's namespace
+# title: Objects that Vela creates for an App stay in the App's namespace
 # description: >-
-#   However an Application names another namespace, Vela labels what it makes with the namespace of the Application. So no
-#   object outside tenant namespaces carries the label of one, whoever writes it, since Vela may write as a person whom it
-#   impersonates, and no object there leaves open whether it carries one. An update that drops the label is Vela's own
-#   clean-up and passes, and deletion does too. A ResourceTracker lists what is in its App's namespace.
+#   Vela labels every object that it creates with the namespace of the Application. So an object outside tenant namespaces
+#   cannot have the label of a tenant namespace, for every user, since Vela can impersonate any user; a malformed label is
+#   refused too. Vela removes the label when it cleans up, so an update that removes it is allowed, and so is deletion. A
+#   ResourceTracker can list only objects in its App's namespace.
 # custom:
 #   id: vela-elsewhere
 #   severity: critical
@@ -52,7 +52,7 @@ deny contains finding if {
 	}
 }
 
-# What was listed before may be marked and taken off.
+# Objects that were listed before may be marked and removed.
 before contains place.namespace if some place in places_of(input.request.oldObject)
 
 # The object that KubeVela restores is read over its reference (ToUnstructuredWithData).
@@ -84,7 +84,7 @@ of_prefix(name) if {
 	startswith(name, concat("", [data.tenancy.settings.prefix, "-"]))
 }
 
-# Without the prefix no namespace is known to be none of a tenant's.
+# Without the prefix, every namespace counts as a tenant's.
 of_a_tenant if {
 	said != ""
 	not data.tenancy.settings.prefix
@@ -94,7 +94,7 @@ default said := ""
 
 said := input.request.object.metadata.labels["app.oam.dev/namespace"]
 
-# KubeVela's own ledger of what it made, which is cluster-wide.
+# KubeVela's cluster-scoped record of the objects that it created.
 tracker if {
 	input.request.resource.group == "core.oam.dev"
 	input.request.resource.resource == "resourcetrackers"

@@ -1,11 +1,11 @@
 # METADATA
-# title: Metadata does not tell Vela whom to impersonate, which labels to leave out, nor which cluster to write to
+# title: Metadata cannot choose whom Vela impersonates, which labels it omits, or which cluster it writes to
 # description: >-
-#   Vela deploys as whoever the annotations `app.oam.dev/username`, `/group` and `/service-account-name` of an
-#   Application name, and believes them from anyone (kubevela #7139): `system:masters` makes a cluster administrator.
-#   So they are neither set nor changed, by anyone. Where Vela's own webhook writes them (`authentication: true` in
-#   the parameters), they must say who asks. Labels of an Application are copied to all that it makes, and
-#   `app.oam.dev/cluster` sends that to another cluster.
+#   Vela impersonates the user in the annotations `app.oam.dev/username`, `/group` and `/service-account-name` of an
+#   Application and trusts them from any writer (kubevela #7139); `system:masters` gives cluster-admin rights. So no user
+#   can set or change them. Where Vela's own webhook writes them (`authentication: true` in the parameters), they must name
+#   the requester. Labels of an Application are copied to all its objects, and `app.oam.dev/cluster` sends these to another
+#   cluster.
 # custom:
 #   id: vela-identity-annotations
 #   severity: critical
@@ -28,12 +28,12 @@ deny contains finding if {
 	finding := {
 		"field": concat(".", ["metadata.annotations", key]),
 		"observed": sprintf("%v", [value]),
-		"msg": sprintf("would make Vela act as somebody else: nobody may set this on %s", [request.resource]),
+		"msg": sprintf("would make Vela impersonate another user: no user may set this on %s", [request.resource]),
 		"fix": "remove the annotation; Vela then deploys as itself, into the Application's own namespace only",
 	}
 }
 
-# What Vela leaves out of its objects' labels the gate cannot judge them by.
+# The gate cannot check objects by labels that Vela omits.
 deny contains finding if {
 	some key, value in annotations
 	filters(lower(upper(key)))

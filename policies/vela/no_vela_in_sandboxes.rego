@@ -1,9 +1,9 @@
 # METADATA
 # title: No Vela objects in sandboxes
 # description: >-
-#   A sandbox is free to edit, and Vela runs what it reads with cluster-admin rights: so no kind of any oam.dev group,
-#   nothing written by Vela and nothing that looks as if Vela had made it, whoever asks, administrators included.
-#   Deleting and letting go of finalizers pass, to clean up.
+#   Tenants can write anything into a sandbox, and Vela deploys what it reads with cluster-admin rights. So a sandbox
+#   cannot have kinds of an oam.dev group, objects that Vela writes, or objects that look like Vela's, for every user,
+#   administrators included. Deletion and removing finalizers are allowed, to clean up.
 # custom:
 #   id: no-vela-in-sandboxes
 #   severity: critical
@@ -22,7 +22,7 @@ deny contains finding if {
 	vela_kind
 	not passes
 	finding := {
-		"msg": sprintf("%s may not %s %s in sandbox %s: KubeVela's kinds have no place in a sandbox, whoever asks", [request.username, request.operation, request.resource, request.namespace]),
+		"msg": sprintf("%s may not %s %s in sandbox %s: KubeVela's kinds are not allowed in a sandbox, for any user", [request.username, request.operation, request.resource, request.namespace]),
 		"fix": "create an App through the platform, which makes an app namespace for it, or write plain Kubernetes objects here",
 	}
 }
@@ -37,7 +37,7 @@ deny contains finding if {
 	}
 }
 
-# The system's own controllers copy what others wrote, and what those wrote was judged.
+# The system's controllers copy objects that were reviewed when they were written.
 deny contains finding if {
 	not copies
 	not vela_kind

@@ -1,9 +1,9 @@
 # METADATA
 # title: Vela writes only what belongs to the App of the namespace
 # description: >-
-#   vela-core has cluster-admin rights and renders whatever an Application says. In a tenant namespace it writes objects
-#   whose `app.oam.dev/namespace` is that namespace, before and after, and its own kinds; anything else is a write on
-#   behalf of somebody else's App.
+#   vela-core has cluster-admin rights and renders any Application. In a tenant namespace it may write only objects whose
+#   `app.oam.dev/namespace` is that namespace, before and after, and its own kinds; any other object belongs to an App of
+#   another namespace.
 # custom:
 #   id: vela-own-namespace
 #   severity: critical
@@ -34,7 +34,7 @@ permitted if {
 	belonged
 }
 
-# Its own kinds carry no label of that name, but where they do it must be right.
+# Vela's own kinds need no such label, but if they have one, it must be correct.
 permitted if {
 	own_kind
 	not foreign
@@ -51,7 +51,7 @@ belongs if {
 	belonged
 }
 
-# Taking over what another hand made is not a way in: an update needs the label on the old object too.
+# Vela cannot take over other objects: an update needs the label on the old object too.
 belonged if input.request.operation == "CREATE"
 
 belonged if input.request.oldObject.metadata.labels["app.oam.dev/namespace"] == input.tenancy.namespace.name
@@ -72,7 +72,7 @@ own_kind if {
 	input.request.resource.group in {"", "events.k8s.io"}
 }
 
-# Where a workflow keeps what its steps hand on: owned by the Application or WorkflowRun that it is called after.
+# The ConfigMap with a workflow's step outputs; its owner is the Application or WorkflowRun that it is named after.
 own_kind if {
 	input.request.resource.group == ""
 	input.request.resource.resource == "configmaps"

@@ -1,9 +1,9 @@
 # METADATA
 # title: Workflow steps are on a list
 # description: >-
-#   Most workflow steps of KubeVela reach into other namespaces, read Secrets or call out of the cluster, with Vela's
-#   rights. Only the listed ones (params) may stand in an Application, Workflow or WorkflowRun, sub-steps included.
-#   What was there before and has not changed passes.
+#   Most workflow steps of KubeVela write into other namespaces, read Secrets or call services outside the cluster, with
+#   Vela's rights. An Application, Workflow or WorkflowRun can have only the listed types (params), sub-steps included.
+#   Unchanged steps are allowed.
 # custom:
 #   id: vela-workflow-steps
 #   severity: high
@@ -35,7 +35,7 @@ deny contains finding if {
 	}
 }
 
-# A step that stands in no list has no type that is looked at.
+# A step outside of a list has no type that is checked.
 deny contains finding if {
 	not unchanged
 	some place in unlisted
@@ -86,7 +86,7 @@ unchanged if {
 	input.request.resource.resource == "workflowruns"
 }
 
-# Wherever the three kinds keep them: Application, WorkflowRun, Workflow.
+# The paths of steps in an Application, a WorkflowRun and a Workflow.
 steps contains {"field": sprintf("spec.workflow.steps[%d].type", [index]), "type": kind_of(step)} if {
 	some index, step in lists.each(input.request.object.spec.workflow.steps)
 }
@@ -114,7 +114,7 @@ steps contains {"field": sprintf("steps[%d].subSteps[%d].type", [index, below]),
 	some below, sub in lists.each(step.subSteps)
 }
 
-# A step without a type is no step that we know.
+# A step without a type is unknown.
 kind_of(step) := step.type if {
 	is_string(step.type)
 } else := ""

@@ -1,4 +1,4 @@
-//! What the tests of this room share: an issuer with its keys, and a forger who can sign whatever it likes.
+//! Test helpers: an issuer with its keys, and tokens with arbitrary content.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::identity::{Identity, TenantRef};
 use super::keys::{self, Keys};
 use super::matrix::Action;
-use super::mint::{self, Grant, Membership, MintError, Wish};
+use super::mint::{self, Grant, Membership, MintError, TokenRequest};
 use super::role::Role;
 use super::scope::authorize;
 use super::token::{Names, Tokens};
@@ -25,28 +25,27 @@ pub const BLOG: &str = "0190a0a0-0000-7000-8000-00000000000b";
 /// The time of the tests, a moment in 2026.
 pub const NOW: i64 = 1_780_000_000;
 
-/// An issuer of our own with one key.
-pub struct Office {
+pub struct TestIssuer {
     pub dir: TempDir,
     pub tokens: Tokens,
 }
 
-impl Office {
+impl TestIssuer {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        keys::make(dir.path(), at(NOW - 3600)).unwrap();
+        keys::create(dir.path(), at(NOW - 3600)).unwrap();
         let keys = Arc::new(Keys::open(dir.path()).unwrap());
         Self { dir, tokens: Tokens::new(keys, Names::new("ledger", "portcullis").unwrap()) }
     }
 
-    /// A good token for an owner of acme.
+    /// A valid token for an owner of acme.
     pub fn token(&self) -> String {
-        self.tokens.issue(&granted(wish()), NOW).unwrap().token
+        self.tokens.issue(&granted(request()), NOW).unwrap().token
     }
 
-    /// The claims of a good token, to be spoilt.
+    /// The claims of a valid token, for tests to modify.
     pub fn claims(&self) -> Json {
-        serde_json::to_value(self.tokens.issue(&granted(wish()), NOW).unwrap().claims).unwrap()
+        serde_json::to_value(self.tokens.issue(&granted(request()), NOW).unwrap().claims).unwrap()
     }
 
     pub fn kid(&self) -> String {
@@ -57,12 +56,11 @@ impl Office {
         self.tokens.keys().now().signing(NOW).unwrap().signing().clone()
     }
 
-    /// The header of a good token.
     pub fn header(&self) -> Json {
         json!({"typ": "JWT", "alg": "EdDSA", "kid": self.kid()})
     }
 
-    /// Signed with the real key, whatever it says.
+    /// Any claims, signed with the real key.
     pub fn signed(&self, header: &Json, claims: &str) -> String {
         forge(&header.to_string(), claims, &self.key(), Algorithm::EdDSA)
     }
@@ -74,7 +72,19 @@ pub fn at(seconds: i64) -> Timestamp {
 
 pub fn forge(header: &str, claims: &str, key: &EncodingKey, algorithm: Algorithm) -> String {
     let message = format!("{}.{}", encode(header), encode(claims));
-    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), key, algorithm).unwrap();
+    let hmac = match algorithm {
+        Algorithm::HS256 => Some(ring::hmac::HMAC_SHA256),
+        Algorithm::HS384 => Some(ring::hmac::HMAC_SHA384),
+        Algorithm::HS512 => Some(ring::hmac::HMAC_SHA512),
+        _ => None,
+    };
+    let signature = if let Some(hmac) = hmac {
+        let key = ring::hmac::Key::new(hmac, key.as_bytes());
+        encode(ring::hmac::sign(&key, message.as_bytes()))
+    } else {
+        crate::install_jwt_crypto();
+        jsonwebtoken::crypto::sign(message.as_bytes(), key, algorithm).unwrap()
+    };
     format!("{message}.{signature}")
 }
 
@@ -91,8 +101,8 @@ pub fn globex() -> TenantRef {
 }
 
 /// An owner of acme, for an hour.
-pub fn wish() -> Wish {
-    Wish {
+pub fn request() -> TokenRequest {
+    TokenRequest {
         subject: "alice".into(),
         roles: vec![Role::TenantOwner],
         tenant: Some(acme()),
@@ -102,12 +112,15 @@ pub fn wish() -> Wish {
     }
 }
 
-pub fn granted(wish: Wish) -> Grant {
-    minted(&Identity::process("test"), wish, None).unwrap()
+pub fn granted(request: TokenRequest) -> Grant {
+    minted(&Identity::process("test"), request, None).unwrap()
 }
 
-/// What comes of it when somebody wishes for a token.
-pub fn minted(who: &Identity, wish: Wish, member: Option<&Membership>) -> Result<Grant, MintError> {
+pub fn minted(
+    who: &Identity,
+    request: TokenRequest,
+    member: Option<&Membership>,
+) -> Result<Grant, MintError> {
     let scope = authorize(who, Action::TokensMint, None, "request").unwrap();
-    mint::grant(&scope, wish, member)
+    mint::grant(&scope, request, member)
 }

@@ -1,107 +1,95 @@
-//! Who is asking, and what of it can be believed.
+//! The authenticated caller, and which roles its token gives it.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use uuid::Uuid;
 
 use super::role::Role;
 
-/// The issuer of the server's own work. No token may name it: an audit row of `portcullis#reaper` is the reaper's.
+/// The issuer of the server's own work. No token may use it, so an audit row of `portcullis#reaper` is the reaper's.
 pub const PROCESS_ISSUER: &str = "portcullis";
 
-/// Whether a name, `issuer#sub`, is the server's own.
 pub(super) fn of_process(name: &str) -> bool {
     name.split_once('#').is_some_and(|(issuer, _)| issuer == PROCESS_ISSUER)
 }
 
-/// Who is asking, as an issuer vouches for it.
+/// The caller as its issuer describes it.
 ///
-/// Its parts can contradict each other (an admin of one tenant, an owner of some projects), so nothing may be concluded
-/// from one field alone: ask [`Identity::standing`].
+/// The fields can contradict each other (an admin of one tenant, an owner of some projects), so decisions use
+/// [`Identity::standing`] and never one field alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Who vouches. Holds no `#`.
+    /// Contains no `#`.
     pub issuer: String,
-    /// Whom it vouches for, unique within the issuer.
+    /// Unique within the issuer.
     pub subject: String,
-    /// What it says the subject is; empty for somebody known who is nothing here.
+    /// Empty for a known subject without a role.
     pub roles: Vec<Role>,
-    /// Where a tenant's role holds.
     pub tenant: Option<TenantRef>,
-    /// Ids of the projects that the subject is limited to; without it, all of the tenant's. An empty list is none.
+    /// Ids of the projects that the subject is limited to; `None` means all projects of the tenant, an empty list
+    /// means none.
     pub projects: Option<Vec<String>>,
-    /// The clusters whose part of the snapshot a gate may read. The role `service` needs it, no other role has it.
+    /// The clusters whose snapshot a gate may read. Required for the role `service`, not allowed for others.
     pub clusters: Option<Clusters>,
-    /// The token's own id, by which it is revoked.
+    /// The token's id, by which it is revoked.
     pub jti: Option<String>,
-    /// When the token ends, unix seconds.
+    /// Expiry of the token, unix seconds.
     pub expires: Option<i64>,
-    /// Who minted the token, where that was not the subject: `issuer#sub`.
+    /// Who minted the token, if not the subject: `issuer#sub`.
     pub minted_by: Option<String>,
 }
 
 /// The clusters that a gate's token is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Clusters {
-    /// Every cluster, which only the holder of the keys can sign.
+    /// Every cluster; only the holder of the signing keys can issue it.
     All,
-    /// One cluster by its id, a UUID in lower case. Never its name, which another cluster may have after a deletion.
+    /// One cluster by its id, a UUID in lower case. Names can be reused after a deletion.
     One(String),
 }
 
-/// A tenant, by both of its names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TenantRef {
-    /// The id, a UUID in lower case. Power is limited by this one: a slug can be given again after a deletion.
+    /// UUID in lower case. Permissions use the id, since a slug can be reused after a deletion.
     pub id: String,
-    /// The slug, for paths and for people.
     pub slug: String,
 }
 
-/// What an identity's roles come to.
+/// What the roles of an identity permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing<'a> {
-    /// Known, and nothing here.
+    /// Authenticated, without a role.
     NoRole,
-    /// Runs the platform.
     Admin,
-    /// Somebody of one tenant.
     Member {
-        /// Which.
         tenant: &'a TenantRef,
         /// The strongest of its roles there.
         role: Role,
         /// Ids of the projects it is limited to.
         projects: Option<&'a [String]>,
     },
-    /// A gate.
     Service {
         /// The clusters that it may read.
         clusters: &'a Clusters,
     },
 }
 
-/// An identity whose parts do not go together. It may do nothing: which part was meant is not for us to guess.
+/// The fields of an identity contradict each other; it is denied everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Contradiction {
-    /// `admin` or `service` beside another role.
-    #[error("the role `{0}` stands alone")]
+    #[error("the role `{0}` must be the only role")]
     NotAlone(Role),
-    /// `admin` or `service` within a tenant or projects.
     #[error("the role `{0}` belongs to no tenant and no project")]
     Bound(Role),
-    /// A tenant's role without its tenant.
     #[error("the role `{0}` needs a tenant")]
     NoTenant(Role),
-    /// An owner of some projects would be an owner of all: who gives roles can give itself the rest.
+    /// An owner of some projects could give itself the rest.
     #[error("the role `tenantOwner` is for the whole tenant, not for some projects")]
     OwnerOfSome,
-    /// A gate without its cluster.
     #[error("the role `service` needs a cluster")]
     NoCluster,
-    /// A cluster for a role other than a gate's.
     #[error("a cluster is for the role `service`, not for `{0}`")]
     ClusterOf(Role),
-    /// A tenant or project that is named by nothing.
     #[error("a tenant or a project is named by an empty text")]
     Empty,
 }
@@ -119,7 +107,7 @@ impl Clusters {
         }
     }
 
-    /// The inverse of [`Clusters::as_str`]; whether the id is one is for the caller to check.
+    /// The inverse of [`Clusters::as_str`]; the caller checks the id.
     pub fn of(text: String) -> Self {
         if text == Self::ALL { Self::All } else { Self::One(text) }
     }
@@ -128,12 +116,12 @@ impl Clusters {
 // === impl Identity ===
 
 impl Identity {
-    /// The one name of a subject: equal `sub`s of two issuers never meet.
+    /// `issuer#sub`: subjects of two issuers never share a name.
     pub fn name(&self) -> String {
         format!("{}#{}", self.issuer, self.subject)
     }
 
-    /// The server's own work: `portcullis#reaper`, `portcullis#seed`. It acts as an administrator.
+    /// The server's own work, such as `portcullis#reaper`. It acts as an administrator.
     pub fn process(name: &str) -> Self {
         Self { roles: vec![Role::Admin], ..Self::known(PROCESS_ISSUER, name) }
     }
@@ -147,7 +135,7 @@ impl Identity {
         }
     }
 
-    /// Somebody an issuer vouches for, who is nothing here yet.
+    /// An authenticated subject without a role.
     pub fn known(issuer: &str, subject: &str) -> Self {
         Self {
             issuer: issuer.to_owned(),
@@ -162,20 +150,19 @@ impl Identity {
         }
     }
 
-    /// Whether it is a member's token that was minted through the API: it is worth what the membership is worth now. One
-    /// that was signed with the keys at hand (`portcullis token new`) says what whoever holds them says.
+    /// Whether the membership must still hold: true for a member's token that was minted through the API, false for
+    /// one that was signed with the keys directly (`portcullis token new`).
     pub fn leans_on_membership(&self) -> bool {
         let by_hand = self.minted_by.as_deref().is_some_and(of_process);
         self.jti.is_some() && self.tenant.is_some() && !by_hand
     }
 
-    /// The same person as a member of one tenant, and as nothing else: what a membership says replaces what stood there.
+    /// The same subject with only this membership.
     #[must_use]
     pub fn member(self, tenant: TenantRef, role: Role, projects: Option<Vec<String>>) -> Self {
         Self { roles: vec![role], tenant: Some(tenant), projects, ..self }
     }
 
-    /// What the roles come to.
     pub fn standing(&self) -> Result<Standing<'_>, Contradiction> {
         let Some(role) = self.roles.iter().copied().min() else { return Ok(Standing::NoRole) };
         if self.clusters.is_some()
@@ -206,6 +193,77 @@ impl Identity {
         match (role, projects) {
             (Role::TenantOwner, Some(_)) => Err(Contradiction::OwnerOfSome),
             _ => Ok(Standing::Member { tenant, role, projects }),
+        }
+    }
+}
+
+pub const SUBJECT_BYTES_MAX: usize = 255;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum SubjectError {
+    #[error("a subject has 1 to {SUBJECT_BYTES_MAX} bytes")]
+    Length,
+    #[error("a subject holds no spaces, no control characters and nothing invisible")]
+    Character,
+}
+
+/// Checks a subject. Subjects are compared byte by byte and shown to people, so invisible characters are refused.
+pub fn check_subject(subject: &str) -> Result<(), SubjectError> {
+    if subject.is_empty() || subject.len() > SUBJECT_BYTES_MAX {
+        return Err(SubjectError::Length);
+    }
+    let invisible = |c: char| {
+        c.is_control()
+            || c.is_whitespace()
+            || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{ffff}' | '\u{e0000}'..='\u{e0fff}')
+    };
+    if subject.chars().any(invisible) { Err(SubjectError::Character) } else { Ok(()) }
+}
+
+/// Whether `text` is a UUID as the ledger writes it: lower case, with hyphens. Ids compare as text, so one spelling
+/// is allowed.
+pub(crate) fn is_id(text: &str) -> bool {
+    Uuid::try_parse(text).is_ok_and(|id| id.to_string() == text)
+}
+
+/// Whether `text` can be a tenant's slug. No UUID can, so a slug is never taken for an id.
+pub(crate) fn is_slug(text: &str) -> bool {
+    let plain = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    plain && (1..=20).contains(&text.len()) && text.starts_with(|c: char| c.is_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invisible_characters_in_a_subject_are_refused() {
+        for good in [
+            "a",
+            "alice@example.com",
+            "system:serviceaccount:ns:name",
+            "a#b",
+            "José",
+            "0oa1|x",
+            &"x".repeat(255),
+        ] {
+            assert_eq!(check_subject(good), Ok(()), "{good}");
+        }
+        for (bad, why) in [
+            ("", SubjectError::Length),
+            (&*"x".repeat(256), SubjectError::Length),
+            ("alice bob", SubjectError::Character),
+            ("alice\n", SubjectError::Character),
+            ("alice\0", SubjectError::Character),
+            ("ali\u{200b}ce", SubjectError::Character),
+            ("\u{202e}ecila", SubjectError::Character),
+            ("alice\u{feff}", SubjectError::Character),
+            ("alice\u{e0061}", SubjectError::Character),
+            ("a\u{a0}b", SubjectError::Character),
+        ] {
+            assert_eq!(check_subject(bad), Err(why), "{bad:?}");
         }
     }
 }

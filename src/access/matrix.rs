@@ -1,70 +1,54 @@
-//! Roles × routes, as data: what may be asked of the ledger, by whom, and under which condition.
-//!
-//! Routes, authorization, the OpenAPI document, `docs/access.md` and the test that walks every route with every role are
-//! made from [`RULES`]; nothing else says who may do what.
+//! The table of routes and roles. Routes, authorization, the OpenAPI document, `docs/access.md` and the test of every
+//! route with every role are built from [`RULES`].
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use super::role::Role;
 
-mod print;
 mod table;
 #[cfg(test)]
 mod tests;
 
-pub use print::markdown;
 pub use table::{Action, RULES};
 
-/// One route, and who may use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
-    /// What is done.
     pub action: Action,
-    /// How it is asked.
     pub method: Method,
-    /// Where, with its variables in braces: `{t}` is the tenant, `{p}` the project.
+    /// Path with variables in braces: `{t}` is the tenant, `{p}` the project.
     pub path: &'static str,
-    /// Another path that means the same.
+    /// Another path of the same route.
     pub alias: Option<&'static str>,
-    /// What it does, in a sentence.
+    /// One sentence for the documentation.
     pub what: &'static str,
     /// The columns of the table, in the order of [`Role::ALL`].
     who: [May; 5],
 }
 
-/// The methods of HTTP that the ledger knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Method {
-    /// Reads.
     Get,
-    /// Makes, or does something that is no resource.
+    /// Creates, or starts an action.
     Post,
-    /// Replaces.
     Put,
-    /// Changes what is named.
     Patch,
-    /// Removes.
     Delete,
 }
 
-/// A cell of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum May {
-    /// Without any token.
     Open,
-    /// Within what the role reaches.
     Yes,
-    /// Under a condition, which the handler keeps.
+    /// Under a condition that the handler checks.
     Limited(Limit),
     /// 403.
     No,
 }
 
-/// A condition under which a role may do something. Those on tenant and project stand in the scope itself and are kept
-/// by the ledger; the others have to be kept where the body or the row is known.
+/// A condition on a permission. The ledger enforces tenant and project from the scope; handlers check the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Limit {
-    /// Lists and finds what is its tenant's, and what is everybody's.
+    /// Resources of its tenant and shared ones.
     OwnTenant,
     /// In its own projects, by [`super::Scope::may_project`].
     OwnProjects,
@@ -72,33 +56,30 @@ pub enum Limit {
     OwnClusters,
     /// Everything but the field `registries`.
     NotRegistries,
-    /// Gives and takes no role above its own.
+    /// Grants and revokes roles up to its own.
     UpToOwnRole,
-    /// Mints for members of its own tenant, roles up to its own, for a day at most.
+    /// Mints for members of its own tenant, up to its own role, for at most a day.
     Mint,
-    /// Tokens that are its own.
     OwnTokens,
-    /// In its own projects, unless a setting keeps sandboxes to owners.
+    /// In its own projects, unless a setting limits sandboxes to owners.
     SandboxSetting,
     /// Items whose scope is its own tenant.
     TenantItems,
-    /// Only what tightens, and of what is there only what its tenant has made.
+    /// Only settings that tighten; of existing sets only those that its tenant created.
     Tighten,
-    /// Sets that its tenant has made, not the platform's.
+    /// Sets that its tenant created.
     OwnSets,
-    /// Asks for it; an admin decides.
+    /// As a request that an admin approves.
     Request,
-    /// What it has asked for itself.
+    /// Its own request.
     OwnRequest,
 }
 
-/// The rule of an action.
 pub const fn rule(action: Action) -> &'static Rule {
     table::rule(action)
 }
 
 impl Rule {
-    /// What a role may.
     pub const fn may(&self, role: Role) -> May {
         let [admin, owner, dev, reader, service] = self.who;
         match role {
@@ -110,29 +91,25 @@ impl Rule {
         }
     }
 
-    /// The roles that may, under a condition or without.
+    /// Roles that may, with or without a condition.
     pub fn needs(&self) -> Vec<Role> {
         Role::ALL.into_iter().filter(|role| self.may(*role) != May::No).collect()
     }
 
-    /// Whether it is served without a token.
     pub const fn is_open(&self) -> bool {
         matches!(self.may(Role::Service), May::Open)
     }
 
-    /// Whether the path names a tenant.
     pub fn names_tenant(&self) -> bool {
         self.path.contains("{t}")
     }
 
-    /// Whether the path names a project.
     pub fn names_project(&self) -> bool {
         self.path.contains("{p}")
     }
 }
 
 impl Method {
-    /// As HTTP writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -145,7 +122,7 @@ impl Method {
 }
 
 impl Limit {
-    /// In words, as the table in the documentation has it.
+    /// The text in the documentation's table.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::OwnTenant => "own tenant",
@@ -186,4 +163,35 @@ impl fmt::Display for May {
             Self::No => "–",
         })
     }
+}
+
+/// Shown as `…` in the table.
+const TENANT: &str = "/api/v1/clusters/{c}/tenants/{t}";
+
+/// The table in Markdown, one row per route.
+pub fn markdown() -> String {
+    let mut text = String::from("| route | action | what |");
+    for role in Role::ALL {
+        let _ = write!(text, " {role} |");
+    }
+    text.push_str("\n| --- | --- | --- |");
+    text.push_str(&" --- |".repeat(Role::ALL.len()));
+    text.push('\n');
+    for rule in RULES {
+        row(&mut text, rule);
+    }
+    text
+}
+
+fn row(text: &mut String, rule: &Rule) {
+    let short = |path: &str| path.replacen(TENANT, "…", 1);
+    let _ = write!(text, "| `{} {}`", rule.method, short(rule.path));
+    if let Some(alias) = rule.alias {
+        let _ = write!(text, ", `{}`", short(alias));
+    }
+    let _ = write!(text, " | `{}` | {} |", rule.action, rule.what);
+    for role in Role::ALL {
+        let _ = write!(text, " {} |", rule.may(role));
+    }
+    text.push('\n');
 }

@@ -1,12 +1,10 @@
-//! Further issuers: OpenID Connect providers whose tokens are believed for who somebody is.
+//! OpenID Connect providers whose tokens are accepted.
 //!
-//! What somebody is here, they do not say: roles come from memberships, which name `issuer#sub`, or from the list of
-//! administrators and gates in the flag. Their keys are read from a file or over HTTPS, each pinned to one algorithm by its kind.
+//! Their tokens authenticate only: roles come from memberships, which name `issuer#sub`, or from the flag's lists of
+//! admins and gates. Keys are read from a file or over HTTPS, each with the one algorithm of its kind.
 
-mod claims;
 pub mod jwks;
 pub mod settings;
-pub mod source;
 
 pub use settings::{Settings, SettingsError};
 
@@ -14,77 +12,45 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
+use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-use super::identity::Identity;
+use super::identity::{Identity, check_subject};
 use super::role::Role;
 use super::token::TokenError;
+use super::token::claims::in_time;
 use super::token::jws::Jws;
-use claims::Claims;
 use jwks::Jwks;
 
 #[cfg(test)]
 mod tests;
 
-/// Keys are read again so often. A key that its issuer has withdrawn is good for so long here.
+/// Interval between refreshes, and so how long a withdrawn key is still accepted.
 pub const REFRESH: Duration = Duration::from_mins(10);
 
-/// Keys that could not be read again for so long vouch for nothing: what was withdrawn meanwhile cannot be told.
+/// Keys older than this verify nothing, since they may have been withdrawn.
 pub const STALE: Duration = Duration::from_hours(24);
 
-/// Why an issuer's keys cannot be had.
 #[derive(Debug, Error)]
 pub enum OidcError {
-    /// The file cannot be read.
     #[error("the keys of `{issuer}` cannot be read from `{from}`")]
-    File {
-        /// Whose.
-        issuer: String,
-        /// From where.
-        from: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The address does not answer.
+    File { issuer: String, from: String, source: std::io::Error },
     #[error("the keys of `{issuer}` cannot be fetched from `{from}`")]
-    Fetch {
-        /// Whose.
-        issuer: String,
-        /// From where.
-        from: String,
-        /// Why.
-        source: Box<ureq::Error>,
-    },
-    /// The address answers something else. Redirections are not followed: the flag says where keys are, nobody else.
+    Fetch { issuer: String, from: String, source: Box<ureq::Error> },
+    /// Redirects are not followed, so that only the configured address provides keys.
     #[error("the keys of `{issuer}`: `{from}` answers {status}")]
-    Status {
-        /// Whose.
-        issuer: String,
-        /// From where.
-        from: String,
-        /// The status.
-        status: u16,
-    },
-    /// What was read is no set of keys, or one in which a key is not to be told from another.
+    Status { issuer: String, from: String, status: u16 },
     #[error("the keys of `{issuer}` at `{from}`")]
-    Jwks {
-        /// Whose.
-        issuer: String,
-        /// From where.
-        from: String,
-        /// What is wrong.
-        source: jwks::JwksError,
-    },
-    /// Reading was cut off by the end of the process.
+    Jwks { issuer: String, from: String, source: jwks::JwksError },
     #[error("reading the keys of `{0}` was cut off")]
     Cut(String),
 }
 
-/// A further issuer with its keys of now.
+/// A further issuer with its current keys.
 pub struct Provider {
     shared: Arc<Shared>,
-    /// When keys were last asked for, well or not. Held while they are: one asks, the others wait for what it finds.
+    /// When the keys were last requested. Locked during a request, so that concurrent callers wait for one result.
     asked: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -101,32 +67,30 @@ struct Read {
 // === impl Provider ===
 
 impl Provider {
-    /// An issuer whose keys have not been read yet; till then, no token of it is good.
+    /// An issuer without keys; its tokens are rejected until the first refresh.
     pub fn new(settings: Settings) -> Self {
         let shared = Shared { settings, keys: ArcSwapOption::empty() };
         Self { shared: Arc::new(shared), asked: Arc::default() }
     }
 
-    /// Its name.
     pub fn issuer(&self) -> &str {
         &self.shared.settings.issuer
     }
 
-    /// What is known of it.
     pub fn settings(&self) -> &Settings {
         &self.shared.settings
     }
 
-    /// Whom a token of this issuer is about. `now` is unix seconds.
+    /// `now` is unix seconds.
     pub(super) fn verify(&self, jws: Jws<'_>, now: i64) -> Result<Identity, TokenError> {
         self.verify_at(jws, now, Instant::now())
     }
 
-    /// The same with both clocks: the wall's for the token, and the one that never goes back for the age of the keys.
+    /// `now` is the wall clock for the token, `moment` the monotonic clock for the age of the keys.
     fn verify_at(&self, jws: Jws<'_>, now: i64, moment: Instant) -> Result<Identity, TokenError> {
-        // A logout token has issuer, audience and subject as well, and says the opposite.
+        // A logout token has the same claims, so the type is checked.
         if !jws.is_type(&["JWT", "at+jwt", "application/at+jwt"], true) {
-            return Err(TokenError::Malformed("its type is none that says who somebody is"));
+            return Err(TokenError::Malformed("its type is not that of an ID or access token"));
         }
         let keys = self.shared.keys.load();
         let young = |read: &&Arc<Read>| moment.duration_since(read.at) < STALE;
@@ -146,8 +110,8 @@ impl Provider {
         Ok(Identity { roles, clusters, expires: Some(expires), ..Identity::known(issuer, &subject) })
     }
 
-    /// Reads the keys again, unless somebody has asked for them less than `apart` ago; says whether they were read.
-    /// What cannot be read changes nothing. Whoever goes away while it waits ends nothing: the reading goes on.
+    /// Reads the keys again, unless they were requested less than `apart` ago; returns whether they were read. On an
+    /// error the previous keys stay. A cancelled caller does not cancel the refresh.
     pub async fn refresh(&self, apart: Duration) -> Result<bool, OidcError> {
         let mut asked = Arc::clone(&self.asked).lock_owned().await;
         if asked.is_some_and(|at| at.elapsed() < apart) {
@@ -162,12 +126,11 @@ impl Provider {
         read.await.map_err(|_| OidcError::Cut(self.issuer().to_owned()))?.map(|()| true)
     }
 
-    /// Reads the keys now, on this thread, which may take as long as its source's bound.
+    /// Reads the keys on this thread; blocks for as long as the source allows.
     pub fn read(&self) -> Result<(), OidcError> {
         self.shared.read()
     }
 
-    /// Whether the keys are due to be read again.
     pub fn is_due(&self) -> bool {
         self.shared.keys.load().as_ref().is_none_or(|read| read.at.elapsed() >= REFRESH)
     }
@@ -181,5 +144,62 @@ impl Shared {
         let jwks = Jwks::parse(&text).map_err(failed)?;
         self.keys.store(Some(Arc::new(Read { jwks, at: Instant::now() })));
         Ok(())
+    }
+}
+
+/// The claims that are read; others are ignored, and these must be present once.
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    aud: Audience,
+    sub: String,
+    exp: Seconds,
+    nbf: Option<Seconds>,
+    iat: Option<Seconds>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// RFC 7519 allows fractions; they are cut off. Times beyond some 35,000 years are refused.
+struct Seconds(i64);
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = serde_json::Number::deserialize(deserializer)?;
+        let text = number.to_string();
+        let whole = text.split(['.', 'e', 'E']).next().unwrap_or_default();
+        let plain =
+            number.as_i64().or_else(|| if text.contains(['e', 'E']) { None } else { whole.parse().ok() });
+        let far = 1 << 40; // some 35,000 years
+        match plain {
+            Some(seconds) if (0..far).contains(&seconds) => Ok(Self(seconds)),
+            _ => Err(serde::de::Error::custom("no time in seconds")),
+        }
+    }
+}
+
+impl Claims {
+    /// Returns subject and expiry if every claim is valid.
+    fn check(self, issuer: &str, audience: &str, now: i64) -> Result<(String, i64), TokenError> {
+        if self.iss != issuer {
+            return Err(TokenError::Issuer);
+        }
+        let ours = match &self.aud {
+            Audience::One(one) => one == audience,
+            Audience::Several(several) => several.iter().any(|one| one == audience),
+        };
+        if !ours {
+            return Err(TokenError::Audience);
+        }
+        check_subject(&self.sub).map_err(|_| TokenError::Malformed("its `sub` is not a valid subject"))?;
+        let from = [self.nbf, self.iat].into_iter().flatten().map(|Seconds(at)| at).max().unwrap_or(0);
+        let Seconds(until) = self.exp;
+        in_time(from, until, now)?;
+        Ok((self.sub, until))
     }
 }

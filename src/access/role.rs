@@ -1,16 +1,16 @@
-//! Roles, and which of them holds another.
+//! Roles and their order.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What somebody is in the ledger. On the wire `admin`, `tenantOwner`, `projectDev`, `readOnly`, `service`.
+/// A role in the ledger: `admin`, `tenantOwner`, `projectDev`, `readOnly` or `service`.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
 )]
 #[serde(rename_all = "camelCase")]
 pub enum Role {
-    /// Runs the platform: every tenant, and what belongs to none.
+    /// Administers the platform: every tenant, and what belongs to none.
     Admin,
     /// Owns a tenant: its projects, members and catalog.
     TenantOwner,
@@ -18,16 +18,15 @@ pub enum Role {
     ProjectDev,
     /// Reads a tenant.
     ReadOnly,
-    /// A gate: reads the snapshot and the law, and nothing else.
+    /// A gate: reads the snapshot and the policies, and nothing else.
     Service,
 }
 
 impl Role {
-    /// Every role, in the order of the table's columns.
+    /// In the order of the table's columns.
     pub const ALL: [Self; 5] =
         [Self::Admin, Self::TenantOwner, Self::ProjectDev, Self::ReadOnly, Self::Service];
 
-    /// The word on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Admin => "admin",
@@ -38,8 +37,8 @@ impl Role {
         }
     }
 
-    /// Whether who has this role may do all that the other may: an admin holds every role, owners hold developers hold
-    /// readers. A gate's role is a reading of everything that no tenant's role holds, nor does it hold any of theirs.
+    /// Whether this role includes the other: an admin includes every role, owners include developers, developers
+    /// include readers. A gate's role includes no tenant's role and is included by none.
     pub const fn covers(self, other: Self) -> bool {
         match (self, other) {
             (Self::Admin, _) | (Self::Service, Self::Service) => true,
@@ -48,7 +47,6 @@ impl Role {
         }
     }
 
-    /// Whether it is a role inside one tenant.
     pub const fn in_tenant(self) -> bool {
         matches!(self, Self::TenantOwner | Self::ProjectDev | Self::ReadOnly)
     }
@@ -60,7 +58,6 @@ impl fmt::Display for Role {
     }
 }
 
-/// A word that names no role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is no role (admin, tenantOwner, projectDev, readOnly, service)", .0.escape_debug())]
 pub struct UnknownRole(pub String);
@@ -69,7 +66,7 @@ impl std::str::FromStr for Role {
     type Err = UnknownRole;
 
     fn from_str(word: &str) -> Result<Self, UnknownRole> {
-        // Cut, so that no error is longer than what it is about.
+        // Cut, so that the error stays short.
         let unknown = || UnknownRole(word.chars().take(40).collect());
         Self::ALL.into_iter().find(|role| role.as_str() == word).ok_or_else(unknown)
     }
@@ -80,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_the_same_in_every_direction() {
+    fn role_names_round_trip() {
         for role in Role::ALL {
             let wire = serde_json::to_value(role).unwrap();
             assert_eq!(wire, role.as_str());
@@ -93,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_holds_what_is_above() {
+    fn role_covers_only_itself_and_lower_roles() {
         let held: Vec<Vec<&str>> = Role::ALL
             .iter()
             .map(|mine| Role::ALL.iter().filter(|other| mine.covers(**other)).map(|r| r.as_str()).collect())

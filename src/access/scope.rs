@@ -1,4 +1,4 @@
-//! From an identity and an action to a scope, or to a refusal.
+//! Authorization: from an identity and an action to a scope, or to a denial.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::role::Role;
 #[cfg(test)]
 mod tests;
 
-/// A permission for one action, with what it is limited to. Only [`authorize`] makes one.
+/// Permission for one action, with its limits. Only [`authorize`] creates one.
 #[derive(Debug, Clone)]
 pub struct Scope {
     power: Power,
@@ -21,59 +21,44 @@ pub struct Scope {
     request_id: String,
 }
 
-/// How far a scope reaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Power {
     /// Every tenant, and what belongs to none.
     Admin,
-    /// One tenant.
     Tenant {
-        /// Its id: never a slug, which may be another tenant's tomorrow.
+        /// The id; a slug can be reused by another tenant.
         id: String,
-        /// The caller's strongest role there.
         role: Role,
-        /// Ids of the projects it is limited to; without it, all of the tenant's.
+        /// Ids of the projects; `None` means all projects of the tenant.
         projects: Option<Vec<String>>,
     },
-    /// A gate's: reads the snapshot of these clusters, and the bundle of policies.
-    Feed {
-        /// Which.
-        clusters: Clusters,
-    },
+    /// A gate: reads the snapshot of these clusters and the policy bundle.
+    Feed { clusters: Clusters },
 }
 
-/// Who acts, as the audit log names it.
+/// The actor in the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
     /// `issuer#sub`.
     pub name: String,
-    /// What it was when it acted.
     pub roles: Vec<Role>,
-    /// Who minted its token, where that was somebody else.
+    /// Who minted its token, if another subject.
     pub minted_by: Option<String>,
 }
 
-/// Why there is no scope.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Denied {
-    /// The caller's role does not reach so far: 403.
     #[error("`{action}` needs {}", OneOf(needs))]
-    Forbidden {
-        /// What was asked for.
-        action: Action,
-        /// The roles that may.
-        needs: Vec<Role>,
-    },
-    /// Another tenant's, or nobody's: 404 of the resource asked for, the same in both cases.
+    Forbidden { action: Action, needs: Vec<Role> },
+    /// 404, the same for another tenant's resource and for one that does not exist.
     #[error("not found")]
     Hidden,
 }
 
-/// Asks whether somebody may do something.
+/// Authorizes an action.
 ///
-/// `tenant` is the tenant that the request names, by id or slug, be it in the path, the query or the body. The answer
-/// is looked for in this order: is it the caller's own tenant, then does one of its roles reach so far. An identity that
-/// contradicts itself is nobody.
+/// `tenant` is the tenant that the request names, by id or slug, in the path, the query or the body. The tenant is
+/// checked first, then the role. An identity that contradicts itself has no role.
 pub fn authorize(
     who: &Identity,
     action: Action,
@@ -102,8 +87,8 @@ pub fn authorize(
     Ok(Scope { power, actor, action, limit, request_id: request_id.to_owned() })
 }
 
-/// Whether the tenant that is asked for is the caller's to know of. A route that names a tenant in its path is never
-/// asked without it but by an administrator: a handler that forgot to hand it in must not widen what it serves.
+/// Whether the caller may know the named tenant. A route with a tenant in its path needs one, except for admins: a
+/// handler that forgets to pass it must not widen the scope.
 fn reaches(standing: Standing<'_>, tenant: Option<&str>, named: bool) -> bool {
     match (standing, tenant) {
         (Standing::Admin, _) => true,
@@ -116,39 +101,35 @@ fn reaches(standing: Standing<'_>, tenant: Option<&str>, named: bool) -> bool {
 // === impl Scope ===
 
 impl Actor {
-    /// Whether it is the server's own work, or a command of whoever holds its keys.
+    /// Whether it is the server's own work, or a command of the holder of the signing keys.
     pub fn is_process(&self) -> bool {
         identity::of_process(&self.name)
     }
 }
 
 impl Scope {
-    /// How far it reaches.
     pub const fn power(&self) -> &Power {
         &self.power
     }
 
-    /// Who acts.
     pub const fn actor(&self) -> &Actor {
         &self.actor
     }
 
-    /// What it was given for.
     pub const fn action(&self) -> Action {
         self.action
     }
 
-    /// The condition under which the table allows it, if there is one; the handler's to keep.
+    /// The condition of the table, which the handler must check.
     pub const fn limit(&self) -> Option<Limit> {
         self.limit
     }
 
-    /// The request it was given for.
     pub fn request_id(&self) -> &str {
         &self.request_id
     }
 
-    /// Id of the one tenant it is limited to. None for administrators, and for gates, which read and change nothing.
+    /// Id of the tenant that the scope is limited to; `None` for admins and gates.
     pub fn tenant(&self) -> Option<&str> {
         match &self.power {
             Power::Tenant { id, .. } => Some(id),
@@ -156,7 +137,7 @@ impl Scope {
         }
     }
 
-    /// Id of the one cluster whose part of the snapshot it may read; none where it may read that of every cluster.
+    /// Id of the cluster whose snapshot may be read; `None` means every cluster.
     pub fn cluster(&self) -> Option<&str> {
         match &self.power {
             Power::Feed { clusters: Clusters::One(id) } => Some(id),
@@ -164,8 +145,7 @@ impl Scope {
         }
     }
 
-    /// Whether it reaches into a project of its tenant, by the project's id. That the project is the tenant's is for
-    /// the ledger to check.
+    /// Whether the scope includes a project, by id. The ledger checks that the project belongs to the tenant.
     pub fn may_project(&self, project_id: &str) -> bool {
         match &self.power {
             Power::Admin | Power::Tenant { projects: None, .. } => true,
@@ -174,12 +154,12 @@ impl Scope {
         }
     }
 
-    /// Whether it reaches into every project of the tenants that it reaches.
+    /// Whether the scope includes every project of its tenants.
     pub const fn reaches_all_projects(&self) -> bool {
         matches!(&self.power, Power::Admin | Power::Tenant { projects: None, .. })
     }
 
-    /// Whether it may make somebody else this: nobody gives more than it has.
+    /// Whether the caller may grant this role: only roles that its own includes.
     pub const fn may_grant(&self, role: Role) -> bool {
         match &self.power {
             Power::Admin => true,
@@ -195,7 +175,7 @@ impl fmt::Display for OneOf<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words: Vec<String> = self.0.iter().map(|role| format!("`{role}`")).collect();
         match words.as_slice() {
-            [] => f.write_str("a role that nobody has"),
+            [] => f.write_str("a role that does not exist"),
             [one] => write!(f, "the role {one}"),
             [rest @ .., last] => write!(f, "one of the roles {} and {last}", rest.join(", ")),
         }

@@ -1,4 +1,4 @@
-//! Ed25519 signatures over a text (RFC 8032), by keys in PEM: who may open break-glass is whoever holds one of them.
+//! Ed25519 signatures (RFC 8032) with PEM keys, for break-glass documents.
 
 use std::fmt;
 
@@ -14,33 +14,23 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 /// `id-Ed25519` of RFC 8410.
 const ED25519_OID: &str = "1.3.101.112";
 
-/// Why a text holds no key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// Not PEM, or none of the section that is wanted.
     #[error("holds no `{0}` in PEM")]
     Pem(&'static str),
-    /// A key of something else.
     #[error("holds a key that is not of Ed25519")]
     Kind,
-    /// The system has no randomness to offer.
-    #[error("no key can be made")]
+    #[error("cannot generate a key")]
     Generate(#[source] rcgen::Error),
 }
 
-/// A new key: the private half (PKCS #8) and the public half (RFC 8410), both PEM.
-///
-/// # Errors
-/// The system has no randomness.
-pub fn make() -> Result<(String, String), KeyError> {
+/// A new key pair: private (PKCS #8) and public (RFC 8410), both PEM.
+pub fn generate() -> Result<(String, String), KeyError> {
     let pair = KeyPair::generate_for(&PKCS_ED25519).map_err(KeyError::Generate)?;
     Ok((pair.serialize_pem(), pair.public_key_pem()))
 }
 
-/// Signs a text with the private key of a PEM file; base64 of 64 bytes.
-///
-/// # Errors
-/// See [`KeyError`].
+/// Signs a text with the private key of a PEM file; returns base64 of 64 bytes.
 pub fn sign(pem: &[u8], text: &str) -> Result<String, KeyError> {
     let der = PrivatePkcs8KeyDer::from_pem_slice(pem).map_err(|_| KeyError::Pem("PRIVATE KEY"))?;
     let pair =
@@ -48,15 +38,12 @@ pub fn sign(pem: &[u8], text: &str) -> Result<String, KeyError> {
     Ok(STANDARD.encode(pair.sign(text.as_bytes())))
 }
 
-/// Public keys, any of which may have signed.
+/// Public keys; a signature by any of them is accepted.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Verifier(Vec<[u8; ED25519_PUBLIC_KEY_LEN]>);
 
 impl Verifier {
     /// Reads every `PUBLIC KEY` of a PEM file; at least one.
-    ///
-    /// # Errors
-    /// See [`KeyError`].
     pub fn parse(pem: &[u8]) -> Result<Self, KeyError> {
         let sections: Vec<_> = SubjectPublicKeyInfoDer::pem_slice_iter(pem)
             .collect::<Result<_, _>>()
@@ -73,7 +60,7 @@ impl Verifier {
         keys.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether there is no key, so that nothing verifies.
+    /// Without keys no signature verifies.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -98,9 +85,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_very_text_by_one_of_the_keys_verifies() {
-        let (private, public) = make().unwrap();
-        let (other_private, other_public) = make().unwrap();
+    fn signature_verifies_only_its_own_text() {
+        let (private, public) = generate().unwrap();
+        let (other_private, other_public) = generate().unwrap();
         let signature = sign(private.as_bytes(), "open").unwrap();
         let both = Verifier::parse(format!("{other_public}{public}").as_bytes()).unwrap();
         assert!(both.verifies("open", &signature));
@@ -114,10 +101,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_of_ed25519_is_refused() {
+    fn other_keys_than_ed25519_are_refused() {
         let said = |pem: &str| Verifier::parse(pem.as_bytes()).unwrap_err().to_string();
         assert_eq!(said(""), "holds no `PUBLIC KEY` in PEM");
-        let (private, _) = make().unwrap();
+        let (private, _) = generate().unwrap();
         assert_eq!(said(&private), "holds no `PUBLIC KEY` in PEM");
         let ecdsa = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
         assert_eq!(said(&ecdsa.public_key_pem()), "holds a key that is not of Ed25519");

@@ -1,6 +1,5 @@
-//! What an UPDATE changes. Read from the body again, and only where a policy asks: the decoder has skipped most of it.
-//!
-//! Objects are a tenant's, so everything here takes time in proportion to their bytes.
+//! What an UPDATE changes. Read from the body, because the decoder skips most of it. Tenants choose the objects, so all
+//! work here is linear in their size.
 
 use std::collections::HashSet;
 
@@ -14,14 +13,13 @@ use super::review::Review;
 use super::workload::member;
 use portcullis_policy::{Operation, Value};
 
-/// Pointers listed at most; policies ask whether something changed, not for a full diff of a large object.
+/// The pointers in `input.changed`.
 const POINTERS_MAX: usize = 1000;
 
-/// Bytes of all pointers together: a thousand of them can begin with the same key of a megabyte.
+/// The bytes of all pointers: a thousand may begin with the same key of a megabyte.
 const POINTER_BYTES_MAX: usize = 256 << 10;
 
-/// Stack for an object of 10,000 levels, at some 1 KiB a level in a release and six in a debug build. Only what is used
-/// of it takes memory.
+/// The stack for an object of 10,000 levels, at 1 KiB a level in a release build and 6 KiB in a debug build.
 const STACK: usize = 96 << 20;
 
 #[derive(Deserialize)]
@@ -38,13 +36,13 @@ struct Objects {
     old_object: Json,
 }
 
-/// Runs what reads objects whole with a stack that is large enough for them.
-pub fn with_stack<T>(review: &Review, run: impl FnOnce() -> T) -> T {
+/// Runs a function with a stack that is large enough for the objects of the review.
+pub(crate) fn with_stack<T>(review: &Review, run: impl FnOnce() -> T) -> T {
     if review.depth <= DEPTH_MAX { run() } else { stacker::grow(STACK, run) }
 }
 
-/// The new object alone, whole; null where it is no object that can be read.
-pub fn object(review: &Review) -> Json {
+/// The whole new object; null where it cannot be read.
+pub(crate) fn object(review: &Review) -> Json {
     #[derive(Deserialize)]
     struct Body {
         request: Object,
@@ -57,27 +55,27 @@ pub fn object(review: &Review) -> Json {
     read::<Body>(&review.body).map_or(Json::Null, |body| body.request.object)
 }
 
-/// Object and old object, whole; see [`with_stack`].
-pub fn objects(review: &Review) -> (Json, Json) {
-    // It has been decoded once, so it decodes; were it not to, two nulls differ from nothing and nothing is exempt.
+/// The whole object and old object; see [`with_stack`].
+pub(crate) fn objects(review: &Review) -> (Json, Json) {
+    // The body was decoded before, so this does not fail. Two nulls would mean no change and no exemption.
     read::<Body>(&review.body)
         .map_or((Json::Null, Json::Null), |body| (body.request.object, body.request.old_object))
 }
 
-/// A body whose depth the decoder has measured; see [`with_stack`].
+/// Reads a body whose depth was checked before; see [`with_stack`].
 fn read<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     reader.disable_recursion_limit();
     T::deserialize(&mut reader)
 }
 
-/// A body with another object in the place of the review's own, for reading from it what has changed.
-pub fn body_with(review: &Review, object: &Json) -> Bytes {
+/// A body with another object, from which `changed` and `templates` can be read.
+pub(crate) fn body_with(review: &Review, object: &Json) -> Bytes {
     let (_, old) = objects(review);
     Bytes::from(json!({"request": {"object": object, "oldObject": old}}).to_string())
 }
 
-/// JSON pointers (RFC 6901) that differ between the old object and the new, in order; the last is `…` where there are more.
+/// The JSON pointers (RFC 6901) of changed fields, sorted; the last is `…` where there are more.
 pub fn changed(review: &Review) -> Vec<String> {
     with_stack(review, || {
         let (new, old) = objects(review);
@@ -91,8 +89,8 @@ pub fn changed(review: &Review) -> Vec<String> {
     })
 }
 
-/// Whether an UPDATE does nothing but take finalizers off an object that is being deleted. Such an update is never
-/// denied, or the object could not be deleted any more; CVE-2023-34091 is why nothing else may ride along.
+/// Whether an UPDATE only removes finalizers from an object that is being deleted. It is never denied, because the object
+/// could not be deleted otherwise; it must change nothing else (CVE-2023-34091).
 pub fn finalizer_removal(review: &Review) -> bool {
     if review.header.operation() != Some(Operation::Update) || !deleting(review.old_object.as_ref()) {
         return false;
@@ -107,7 +105,6 @@ pub fn finalizer_removal(review: &Review) -> bool {
     })
 }
 
-/// Pointers within their bounds.
 #[derive(Default)]
 struct Pointers {
     list: Vec<String>,
@@ -120,7 +117,7 @@ impl Pointers {
         if !self.full() {
             self.list.push(pointer.to_owned());
         } else if self.list.len() == POINTERS_MAX {
-            // The one that makes it full is counted, not kept.
+            // The pointer that exceeds the bound is counted only.
             self.bytes = POINTER_BYTES_MAX + 1;
         }
     }
@@ -136,7 +133,7 @@ fn deleting(old: Option<&Value>) -> bool {
     at.and_then(|at| at.as_string().ok()).is_some_and(|at| at.parse::<jiff::Timestamp>().is_ok())
 }
 
-/// The finalizers of an object, which it then is without, as it is without what every write changes by itself.
+/// Removes and returns the finalizers, and removes the fields that every write changes.
 fn take_finalizers(object: &mut Json) -> Option<Vec<Json>> {
     let metadata = object.get_mut("metadata")?.as_object_mut()?;
     for key in ["managedFields", "resourceVersion", "generation"] {
@@ -171,12 +168,12 @@ fn differ(old: &Json, new: &Json, path: &mut String, found: &mut Pointers) {
                 }
                 step(path, &index.to_string(), |path| match (a.get(index), b.get(index)) {
                     (Some(old), Some(new)) => differ(old, new, path, found),
-                    // An element too many is a change also where it is null.
+                    // An additional element is a change even if it is null.
                     _ => found.push(path),
                 });
             }
         }
-        // Of two kinds, or without parts: an object here is compared with something else, and not twice.
+        // Values of different types, or scalars.
         _ if old != new => found.push(path),
         _ => {}
     }

@@ -1,38 +1,35 @@
-//! Building only what the law reads: a reader of JSON that walks a [`Reads`] trie, and passes over the rest.
+//! Decodes JSON into engine values, but only the parts that policies read; the rest is checked and skipped.
 
-mod keys;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 
-use std::collections::BTreeMap;
-
+use foldhash::fast::RandomState;
 use serde_json::Value as Json;
 
-use self::keys::empty;
-pub use self::keys::interned;
 use portcullis_policy::Value;
 use portcullis_rego::reads::Reads;
 use portcullis_strict_json::{Error, Kind, Number, Reader};
 
-/// Objects and lists around a value that is built, itself included, from the top of the review. What lies deeper is
-/// built as null, and [`Built::cut`] says so.
+/// The nesting, from the top of the review, up to which values are decoded. Deeper values become null and set
+/// [`Decoded::cut`].
 pub const DEPTH_MAX: u16 = 127;
 
-/// An engine value, and whether something that `reads` names lies too deep in it.
+/// A decoded value.
 #[derive(Debug, Clone)]
-pub struct Built {
-    /// What was built.
-    pub value: Value,
-    /// Whether something is missing.
-    pub cut: bool,
+pub(crate) struct Decoded {
+    pub(crate) value: Value,
+    /// A part that `reads` names is nested too deep and null.
+    pub(crate) cut: bool,
 }
 
-/// An engine value of what `reads` names of the next value.
+/// Decodes the parts of the reader's next value that `reads` names.
 ///
 /// # Errors
-/// What is read is no JSON, or says a thing twice.
-pub fn build(reader: &mut Reader<'_>, reads: &Reads) -> Result<Built, Error> {
+/// Invalid JSON, or a duplicate key.
+pub(crate) fn decode(reader: &mut Reader<'_>, reads: &Reads) -> Result<Decoded, Error> {
     let mut cut = false;
     let value = value(reader, reads, &mut cut)?;
-    Ok(Built { value, cut })
+    Ok(Decoded { value, cut })
 }
 
 fn value(reader: &mut Reader<'_>, reads: &Reads, cut: &mut bool) -> Result<Value, Error> {
@@ -66,7 +63,7 @@ fn list(reader: &mut Reader<'_>, reads: &Reads, cut: &mut bool) -> Result<Value,
             built.push(value(reader, below, cut)?);
             Ok(())
         })?,
-        // No policy looks at an element, so none can tell this from the real one.
+        // No policy reads an element, so an empty list does.
         None => reader.elements(Reader::skip)?,
     }
     Ok(Value::from(built))
@@ -81,12 +78,12 @@ fn object(reader: &mut Reader<'_>, reads: &Reads, cut: &mut bool) -> Result<Valu
         built.push((known, value(reader, below, cut)?));
         Ok(())
     })?;
-    // Of the objects of a Pod every second is `{}`.
-    Ok(if built.is_empty() { empty() } else { Value::from(BTreeMap::from_iter(built)) })
+    // Half of the objects in a Pod are decoded as `{}`.
+    Ok(if built.is_empty() { EMPTY.with(Value::clone) } else { Value::from(BTreeMap::from_iter(built)) })
 }
 
-/// An engine value of what `reads` names of a document that is decoded already: the same that [`build`] makes of its text.
-pub fn part(json: &Json, reads: &Reads) -> Value {
+/// Converts the parts of a document that `reads` names, to the same value as [`decode`] its text.
+pub(crate) fn project(json: &Json, reads: &Reads) -> Value {
     match json {
         Json::Null => Value::Null,
         Json::Bool(value) => Value::Bool(*value),
@@ -96,14 +93,14 @@ pub fn part(json: &Json, reads: &Reads) -> Value {
             Value::from(
                 below
                     .into_iter()
-                    .flat_map(|below| items.iter().map(|item| part(item, below)))
+                    .flat_map(|below| items.iter().map(|item| project(item, below)))
                     .collect::<Vec<_>>(),
             )
         }
         Json::Object(fields) => {
             let read = fields.iter().filter_map(|(key, value)| {
                 let (known, below) = reads.key(key)?;
-                Some((known.cloned().unwrap_or_else(|| interned(key)), part(value, below)))
+                Some((known.cloned().unwrap_or_else(|| interned(key)), project(value, below)))
             });
             Value::from(read.collect::<BTreeMap<_, _>>())
         }
@@ -113,6 +110,32 @@ pub fn part(json: &Json, reads: &Reads) -> Value {
             .or_else(|| number.as_i64().map(Value::from))
             .unwrap_or_else(|| Value::from(number.as_f64().unwrap_or_default())),
     }
+}
+
+/// The keys that a thread caches, so that `containers` is allocated once and not for each object.
+const INTERNED_MAX: usize = 1024;
+
+thread_local! {
+    static KEYS: RefCell<HashMap<Box<str>, Value, RandomState>> = RefCell::new(HashMap::default());
+    // One for each thread, to avoid contention on its reference count.
+    static EMPTY: Value = Value::new_object();
+}
+
+/// A key as an engine value; common keys share an allocation.
+pub(crate) fn interned(key: &str) -> Value {
+    if key.len() > 48 {
+        return Value::String(key.into());
+    }
+    KEYS.with_borrow_mut(|keys| {
+        if let Some(value) = keys.get(key) {
+            return value.clone();
+        }
+        let value = Value::String(key.into());
+        if keys.len() < INTERNED_MAX {
+            keys.insert(key.into(), value.clone());
+        }
+        value
+    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `/validate` and `/mutate` as HTTP has them: method, path and content type, then bytes in and bytes out.
+//! The HTTP side of `/validate` and `/mutate`: path, method, content type, timeout and responses.
 
 use std::time::Duration;
 
@@ -11,30 +11,27 @@ use super::response;
 use super::review::Endpoint;
 use super::verdict::Verdict;
 
-/// What is kept of the caller's patience for the way back.
+/// The part of the caller's timeout that is reserved for sending the response.
 const MARGIN: Duration = Duration::from_millis(200);
 
-/// Where a request goes; `Err` is the answer to one that goes nowhere.
+/// The endpoint of a request.
 ///
 /// # Errors
-/// 404 for another path, 405 for another method, 415 for another content type; each with a sentence.
-#[expect(
-    clippy::result_large_err,
-    reason = "a response is what a refusal is, and it is made once a connection at most"
-)]
+/// The response to send: 404 for another path, 405 for another method, 415 for another content type.
+#[expect(clippy::result_large_err, reason = "the error is the response to send, and errors are rare")]
 pub fn route(head: &Parts) -> Result<Endpoint, Response> {
     let endpoint = match head.uri.path() {
         "/validate" => Endpoint::Validate,
         "/mutate" => Endpoint::Mutate,
         _ => {
-            return Err(refuse(
+            return Err(reject(
                 StatusCode::NOT_FOUND,
-                "there is nothing here; the webhook answers POST /validate and POST /mutate",
+                "not found; the webhook serves POST /validate and POST /mutate",
             ));
         }
     };
     if head.method != Method::POST {
-        let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, "send an AdmissionReview by POST");
+        let mut response = reject(StatusCode::METHOD_NOT_ALLOWED, "send an AdmissionReview by POST");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return Err(response);
     }
@@ -44,30 +41,30 @@ pub fn route(head: &Parts) -> Result<Endpoint, Response> {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split(';').next());
     if !essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json")) {
-        return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json"));
+        return Err(reject(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json"));
     }
     Ok(endpoint)
 }
 
-/// What the caller's `?timeout=3s` leaves for us; kube-apiserver rounds it up to whole seconds.
-pub fn patience(head: &Parts) -> Option<Duration> {
+/// The caller's `?timeout=3s` less a margin. kube-apiserver rounds it up to whole seconds.
+pub fn timeout(head: &Parts) -> Option<Duration> {
     let query = head.uri.query()?;
     let seconds = query.split('&').find_map(|pair| pair.strip_prefix("timeout="))?.strip_suffix('s')?;
     let seconds = Duration::from_secs(seconds.parse().ok().filter(|seconds| (1..=30).contains(seconds))?);
     Some(seconds.saturating_sub(MARGIN))
 }
 
-/// The answer that carries a verdict.
-pub fn answer(verdict: &Verdict) -> Response {
+/// The response with a verdict.
+pub fn respond(verdict: &Verdict) -> Response {
     let mut response = Response::new(response::encode(verdict).into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-/// An answer in plain text, for what is no review; counted by status.
-pub fn refuse(status: StatusCode, sentence: &str) -> Response {
-    portcullis_telemetry::metrics::rejected(status.as_u16());
-    let mut response = Response::new(format!("{sentence}\n").into());
+/// A plain-text error response, counted by status.
+pub fn reject(status: StatusCode, message: &str) -> Response {
+    portcullis_telemetry::metrics::http_rejected(status.as_u16());
+    let mut response = Response::new(format!("{message}\n").into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response

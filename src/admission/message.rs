@@ -1,30 +1,30 @@
-//! Findings → text, within bounds, harmless in a terminal.
+//! Writes findings and failures as text of bounded length, without control characters.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use super::verdict::{Failure, Named, Verdict};
 use portcullis_policy::Finding;
-use portcullis_telemetry::visible;
+use portcullis_telemetry::escape;
 
-/// Findings spelt out; the rest is counted.
+/// The findings in a message; further ones are counted.
 const FINDINGS_MAX: usize = 20;
-/// Characters of an observed value, as it is shown.
+/// The characters of an observed value.
 const OBSERVED_MAX: usize = 200;
-/// Bytes of the whole message; the API server passes it to every client and into the audit log.
+/// The bytes of a message; the API server passes it to the client and into the audit log.
 const MESSAGE_BYTES_MAX: usize = 8192;
-/// Characters of a warning, as the API conventions recommend; longer ones are cut by the API server when they add up.
+/// The characters of a warning, as the API conventions recommend.
 const WARNING_MAX: usize = 120;
-/// Warnings sent; beyond 4,096 characters in sum the API server cuts and drops.
+/// The warnings of a response; beyond 4,096 characters in sum the API server truncates and drops them.
 const WARNINGS_MAX: usize = 20;
-/// Characters of one line, so that twenty of them and the rest fit the whole.
+/// The characters of one line.
 const LINE_MAX: usize = 1000;
-/// Entries of `allowed` spelt out.
+/// The entries of `allowed` in a line; further ones are counted.
 const ALLOWED_MAX: usize = 8;
 
-/// Policies that refuse a requester of another tenant; the last two refuse writes to the Namespace itself. What other
-/// policies found tells of that tenant's settings, so it stands in the decision log alone once one of these denies.
-const REFUSING: [&str; 5] = [
+/// The policies that deny requesters of another tenant; the last two deny writes to the Namespace itself. Once one of them
+/// denies, findings of other policies are only logged, because they disclose that tenant's settings.
+const CROSS_TENANT_POLICIES: [&str; 5] = [
     "app-namespace-read-only",
     "sandbox-writers",
     "unregistered-namespace",
@@ -32,7 +32,7 @@ const REFUSING: [&str; 5] = [
     "namespace-identity",
 ];
 
-/// What of a verdict its requester may read.
+/// The part of a verdict that the requester may read.
 struct Disclosed<'v> {
     denials: Vec<&'v Named>,
     failures: Vec<&'v Failure>,
@@ -42,17 +42,17 @@ struct Disclosed<'v> {
 
 impl<'v> Disclosed<'v> {
     fn of(verdict: &'v Verdict) -> Self {
-        let refusal = |named: &&Named| REFUSING.contains(&named.policy.as_str());
-        let refused = verdict.foreign
+        let cross_tenant = |named: &&Named| CROSS_TENANT_POLICIES.contains(&named.policy.as_str());
+        let restricted = verdict.foreign
             && (verdict.endpoint == super::Endpoint::Mutate
-                || verdict.denials.iter().any(|named| refusal(&named)));
-        if refused {
-            let denials = verdict.denials.iter().filter(refusal).collect();
+                || verdict.denials.iter().any(|named| cross_tenant(&named)));
+        if restricted {
+            let denials = verdict.denials.iter().filter(cross_tenant).collect();
             return Self { denials, failures: Vec::new(), warnings: &[], dropped: &[] };
         }
         Self {
             denials: verdict.denials.iter().collect(),
-            failures: once(&verdict.failures),
+            failures: distinct(&verdict.failures),
             warnings: &verdict.warnings,
             dropped: &verdict.dropped,
         }
@@ -63,8 +63,8 @@ impl<'v> Disclosed<'v> {
     }
 }
 
-/// Each failure once: a policy whose `deny` and `warn` fail alike is told of once.
-fn once(failures: &[Failure]) -> Vec<&Failure> {
+/// Each failure once: `deny` and `warn` of a policy often fail alike.
+fn distinct(failures: &[Failure]) -> Vec<&Failure> {
     let mut seen = HashSet::new();
     failures
         .iter()
@@ -72,18 +72,18 @@ fn once(failures: &[Failure]) -> Vec<&Failure> {
         .collect()
 }
 
-/// Findings that are worded the same, whatever their policies and details; they are told once.
-struct Told<'v>(Vec<&'v Named>);
+/// Findings with the same text, of one or several policies. They share a line.
+struct SameFinding<'v>(Vec<&'v Named>);
 
-impl<'v> Told<'v> {
-    /// In the order in which each is found first.
-    fn all(findings: impl IntoIterator<Item = &'v Named>) -> Vec<Self> {
-        let mut places = HashMap::new();
+impl<'v> SameFinding<'v> {
+    /// Groups findings, in the order of the first of each group.
+    fn group(findings: impl IntoIterator<Item = &'v Named>) -> Vec<Self> {
+        let mut index = HashMap::new();
         let mut all: Vec<Self> = Vec::new();
         for named in findings {
-            let at = *places.entry(named.finding.worded()).or_insert(all.len());
+            let at = *index.entry(named.finding.text()).or_insert(all.len());
             match all.get_mut(at) {
-                Some(told) => told.0.push(named),
+                Some(group) => group.0.push(named),
                 None => all.push(Self(vec![named])),
             }
         }
@@ -93,16 +93,16 @@ impl<'v> Told<'v> {
     fn line(&self) -> String {
         let mut policies: Vec<&str> = self.0.iter().map(|named| named.policy.as_str()).collect();
         policies.dedup();
-        self.0.first().map(|named| spelt(&policies.join(", "), &named.finding)).unwrap_or_default()
+        self.0.first().map(|named| finding_line(&policies.join(", "), &named.finding)).unwrap_or_default()
     }
 }
 
 /// One finding on one line: `[policy] field: "observed" msg (allowed: a, b); fix: do this`.
 pub fn line(named: &Named) -> String {
-    spelt(&named.policy, &named.finding)
+    finding_line(&named.policy, &named.finding)
 }
 
-fn spelt(policies: &str, finding: &Finding) -> String {
+fn finding_line(policies: &str, finding: &Finding) -> String {
     let mut line = format!("[{policies}] ");
     if !finding.field.is_empty() {
         line.push_str(&clean(&finding.field, OBSERVED_MAX));
@@ -140,7 +140,7 @@ fn allowed(entries: &[String], omitted: usize) -> String {
     text
 }
 
-/// One of our own failures on one line.
+/// One failure on one line.
 pub fn failure_line(failure: &Failure) -> String {
     let message = clean(&failure.message, LINE_MAX);
     match failure.policy.as_str() {
@@ -149,37 +149,37 @@ pub fn failure_line(failure: &Failure) -> String {
     }
 }
 
-/// The message of a denial: a line a finding, our own failures, the decision id once at the end.
+/// The message of a denial: a line for each finding and failure, and the decision id.
 pub fn denial(verdict: &Verdict) -> String {
     let mut text = String::new();
-    let mut told = 0;
-    for (_, line) in spelt_out(verdict) {
+    let mut shown = 0;
+    for (_, line) in denial_lines(verdict) {
         text.push_str(&line);
         text.push('\n');
-        told += 1;
+        shown += 1;
     }
     let disclosed = Disclosed::of(verdict);
-    let all = Told::all(disclosed.denials.iter().copied()).len() + disclosed.denying().count();
-    if all > told {
-        let _ = writeln!(text, "and {} more", all - told);
+    let all = SameFinding::group(disclosed.denials.iter().copied()).len() + disclosed.denying().count();
+    if all > shown {
+        let _ = writeln!(text, "and {} more", all - shown);
     }
     let _ = write!(text, "decision {}", verdict.decision_id);
     text
 }
 
-/// The lines of a denial that fit, with the findings that each tells; a failure tells none.
-fn spelt_out(verdict: &Verdict) -> Vec<(Vec<&Named>, String)> {
-    let mut room = MESSAGE_BYTES_MAX.saturating_sub(verdict.decision_id.len() + 100);
+/// The lines of a denial that fit into the message, each with its findings.
+fn denial_lines(verdict: &Verdict) -> Vec<(Vec<&Named>, String)> {
+    let mut left = MESSAGE_BYTES_MAX.saturating_sub(verdict.decision_id.len() + 100);
     let disclosed = Disclosed::of(verdict);
-    let findings = Told::all(disclosed.denials.iter().copied()).into_iter().map(|told| {
-        let line = told.line();
-        (told.0, line)
+    let findings = SameFinding::group(disclosed.denials.iter().copied()).into_iter().map(|group| {
+        let line = group.line();
+        (group.0, line)
     });
     findings
         .chain(disclosed.denying().map(|failure| (Vec::new(), failure_line(failure))))
-        .filter(|(_, line)| match room.checked_sub(line.len() + 1) {
-            Some(left) => {
-                room = left;
+        .filter(|(_, line)| match left.checked_sub(line.len() + 1) {
+            Some(rest) => {
+                left = rest;
                 true
             }
             None => false,
@@ -188,15 +188,16 @@ fn spelt_out(verdict: &Verdict) -> Vec<(Vec<&Named>, String)> {
         .collect()
 }
 
-/// The findings that [`denial`] spells out, for `status.details.causes`: there each policy has its own.
-pub fn told(verdict: &Verdict) -> impl Iterator<Item = &Named> {
-    spelt_out(verdict).into_iter().flat_map(|(told, _)| told).take(FINDINGS_MAX)
+/// The findings in the message of [`denial`], one for each policy, for `status.details.causes`.
+pub fn denial_findings(verdict: &Verdict) -> impl Iterator<Item = &Named> {
+    denial_lines(verdict).into_iter().flat_map(|(findings, _)| findings).take(FINDINGS_MAX)
 }
 
-/// Warnings: a line each, cleaned, cut, each once.
-pub fn warnings(verdict: &Verdict) -> Vec<String> {
+/// The warnings of a response, each once.
+pub(crate) fn warnings(verdict: &Verdict) -> Vec<String> {
     let disclosed = Disclosed::of(verdict);
-    let mut lines: Vec<String> = Told::all(disclosed.warnings).iter().map(Told::line).collect();
+    let mut lines: Vec<String> =
+        SameFinding::group(disclosed.warnings).iter().map(SameFinding::line).collect();
     if verdict.endpoint == super::Endpoint::Mutate {
         lines.extend(
             disclosed.failures.iter().map(|failure| format!("no patch was made: {}", failure_line(failure))),
@@ -215,24 +216,23 @@ pub fn warnings(verdict: &Verdict) -> Vec<String> {
     warnings
 }
 
-/// Text that somebody else wrote, made harmless: control and bidirectional characters are escaped, and it ends after
-/// `max` characters as it is shown. A newline would forge a finding, a right-to-left override would turn one round
-/// (CVE-2021-42574).
+/// Untrusted text with control and bidirectional characters escaped, truncated to `max` characters. A newline could forge
+/// a finding, and a right-to-left override reverse one (CVE-2021-42574).
 pub fn clean(text: &str, max: usize) -> String {
-    if text.len() <= max && text.chars().all(visible::is_harmless) {
+    if text.len() <= max && text.chars().all(escape::is_visible) {
         return text.to_owned();
     }
     let mut out = String::new();
-    let mut room = max;
+    let mut left = max;
     for c in text.chars() {
-        let harmless = visible::is_harmless(c);
-        let Some(left) = room.checked_sub(if harmless { 1 } else { c.escape_unicode().len() }) else {
-            // Half an escape would read as something else.
+        let visible = escape::is_visible(c);
+        let Some(rest) = left.checked_sub(if visible { 1 } else { c.escape_unicode().len() }) else {
+            // Do not truncate within an escape.
             out.push('…');
             break;
         };
-        room = left;
-        if harmless {
+        left = rest;
+        if visible {
             out.push(c);
         } else {
             out.extend(c.escape_unicode());

@@ -1,54 +1,45 @@
-//! Patches: merge fragments and operations of policies → RFC 6902 that applies.
+//! Composes the merge fragments and operations of policies into one JSON patch (RFC 6902).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, ReplaceOperation};
 use serde_json::{Map, Value as Json};
 
-/// Bytes of a composed patch; the whole of it goes to the API server's audit log.
+/// The bytes of a composed patch; the API server writes it to its audit log.
 pub const PATCH_BYTES_MAX: usize = 256 * 1024;
 
-/// Operations of a composed patch: each may move every element of a list.
+/// The operations of a composed patch; each may move every element of a list.
 pub const OPERATIONS_MAX: usize = 1000;
 
-/// Bytes of one pointer, each of whose parents is looked up.
+/// The bytes of a pointer; each of its parents is looked up.
 const POINTER_BYTES_MAX: usize = 4096;
 
-/// Why a policy's patch was not sent.
+/// Why a policy's patch was dropped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatchError {
-    /// `patch` holds something that is no RFC 6902 operation.
     #[error("`patch` holds no RFC 6902 operation: {0}")]
     Operation(String),
-    /// `merge` holds something that is no object.
     #[error("`merge` holds a fragment that is no object")]
     Fragment,
-    /// It does not apply to the object.
     #[error("it does not apply: {0}")]
     Apply(String),
-    /// It touches what nobody may.
     #[error("it touches `{0}`, which belongs to the API server")]
     Forbidden(String),
-    /// Another policy has written another value there.
     #[error("`{path}` was already changed by `{other}`")]
     Conflict {
-        /// JSON pointer.
         path: String,
-        /// The policy that came first, by id.
+        /// The id of the earlier policy.
         other: String,
     },
-    /// Too large.
     #[error("it has more than {PATCH_BYTES_MAX} bytes")]
     Size,
-    /// Too many operations.
     #[error("it has more than {OPERATIONS_MAX} operations")]
     Operations,
-    /// A pointer that is too long.
     #[error("it has a pointer of more than {POINTER_BYTES_MAX} bytes")]
     Pointer,
 }
 
-/// RFC 7396 → RFC 6902 against an object: parents are created, equal values cost nothing, so a second time is empty.
+/// The operations that merge a fragment (RFC 7396) into an object. Equal values need none, so merging twice adds nothing.
 pub fn from_merge(object: &Json, fragment: &Json) -> Result<Vec<PatchOperation>, PatchError> {
     let Json::Object(fields) = fragment else { return Err(PatchError::Fragment) };
     let mut operations = Vec::new();
@@ -95,7 +86,7 @@ fn pointer(path: &str) -> Result<json_patch::jsonptr::PointerBuf, PatchError> {
         .map_err(|error| PatchError::Operation(error.to_string()))
 }
 
-/// In a fragment that becomes a new value, nulls delete nothing and vanish (RFC 7396 §2).
+/// Nulls in a fragment that becomes a new value are left out (RFC 7396 §2).
 fn without_nulls(value: &Json) -> Json {
     match value {
         Json::Object(fields) => Json::Object(
@@ -109,30 +100,28 @@ fn without_nulls(value: &Json) -> Json {
     }
 }
 
-/// Reads operations that a policy wrote itself, in order of their position in the set.
+/// Reads the operations of a `patch` rule, in the order of the set.
 pub fn from_operations(documents: Vec<Json>) -> Result<Vec<PatchOperation>, PatchError> {
     serde_json::from_value(Json::Array(documents)).map_err(|error| PatchError::Operation(error.to_string()))
 }
 
-/// The operations that were taken, by policy, and the object they lead to.
+/// The accepted operations by policy, and the patched object.
 #[derive(Debug, Clone)]
 pub struct Composed {
-    /// The object with everything applied.
     pub object: Json,
-    /// Operations a policy, in order.
+    /// Policy and operations, in order.
     pub parts: Vec<(String, Vec<PatchOperation>)>,
-    /// Every operation as text.
+    /// Every accepted operation as text.
     known: HashSet<String>,
-    /// What was written, and by which of the parts first.
+    /// The written paths, and the first part that wrote each.
     written: BTreeMap<String, usize>,
-    /// Lists into which something was put or from which it was taken, by which of the parts first, and the least index from
-    /// which what follows has moved; `None` where only the end has grown.
+    /// The lists whose elements moved: the first part that did so, and the lowest index that moved; `None` where elements
+    /// were only appended.
     lists: HashMap<String, (usize, Option<usize>)>,
     bytes: usize,
 }
 
 impl Composed {
-    /// Nothing applied yet.
     pub fn new(object: Json) -> Self {
         Self {
             object,
@@ -144,16 +133,16 @@ impl Composed {
         }
     }
 
-    /// Adds a policy's operations, or leaves everything as it was. What an earlier policy has done word for word is done.
+    /// Adds all operations of a policy or none. Operations equal to those of an earlier policy are left out.
     ///
     /// # Errors
-    /// Forbidden, in conflict with an earlier policy, too large, or not applicable.
+    /// See [`PatchError`].
     pub fn add(&mut self, policy: &str, mut operations: Vec<PatchOperation>) -> Result<(), PatchError> {
         if self.known.len() + operations.len() > OPERATIONS_MAX {
             return Err(PatchError::Operations);
         }
         let mut texts = Vec::with_capacity(operations.len());
-        // A second time it would append twice, or find nothing to remove.
+        // An equal operation would append twice, or find nothing to remove.
         operations.retain(|operation| {
             let text = serde_json::to_string(operation).unwrap_or_default();
             let new = !self.known.contains(&text);
@@ -173,19 +162,19 @@ impl Composed {
                     return Err(PatchError::Pointer);
                 }
                 let write = Write::of(operation, path, &self.object);
-                if let Some((other, _)) = self.clash(&write).and_then(|at| self.parts.get(at)) {
+                if let Some((other, _)) = self.conflict(&write).and_then(|at| self.parts.get(at)) {
                     return Err(PatchError::Conflict { path: path.to_owned(), other: other.clone() });
                 }
                 writes.push(write);
             }
         }
         let operations = Patch(operations);
-        let near = |path: &str| FORBIDDEN.iter().any(|owned| within(path, owned) || within(owned, path));
-        let before = operations.iter().flat_map(written).any(near).then(|| self.object.clone());
-        // All of it or nothing: what fails half-way is taken back.
+        let affects = |path: &str| FORBIDDEN.iter().any(|owned| within(path, owned) || within(owned, path));
+        let before = operations.iter().flat_map(written).any(affects).then(|| self.object.clone());
+        // A failure reverts the operations before it.
         json_patch::patch(&mut self.object, &operations)
             .map_err(|error| PatchError::Apply(error.to_string()))?;
-        // Looked at afterwards: a parent that is replaced and a move take it along as well.
+        // Compared after the patch, because replacing or moving a parent changes these fields too.
         if let Some(before) = before
             && let Some(owned) =
                 FORBIDDEN.iter().find(|owned| before.pointer(owned) != self.object.pointer(owned))
@@ -206,7 +195,7 @@ impl Composed {
             self.written.entry(write.path).or_insert(part);
             return;
         };
-        // What replaces the list afterwards, or something above it, finds this.
+        // A later write to the list or a parent conflicts with this one.
         self.written.entry(format!("{list}/-")).or_insert(part);
         let (first, least) = self.lists.entry(list).or_insert((part, from));
         if let Some(from) = from {
@@ -215,12 +204,12 @@ impl Composed {
         }
     }
 
-    /// The first part that has written to a place, above it or below it, or has moved it.
-    fn clash(&self, write: &Write) -> Option<usize> {
+    /// The first part that conflicts with a write: it wrote the path, a parent or a child, or moved it.
+    fn conflict(&self, write: &Write) -> Option<usize> {
         let Some((list, from)) = &write.list else {
             return self.moved(&write.path).or_else(|| self.wrote(&write.path));
         };
-        // Each policy counted from the list as it was: only what is put at the end is where it was meant to be.
+        // Each policy computed its indices on the original list, so only appending is safe.
         let same = self.lists.get(list).filter(|(_, moved)| from.is_some() && moved.is_some());
         let follows =
             |done: &str| index_below(done, list).is_some_and(|at| from.is_some_and(|from| at >= from));
@@ -231,7 +220,7 @@ impl Composed {
             .or_else(|| from.and_then(|_| self.replaced(list)))
     }
 
-    /// The part that has put something before a place into a list that it lies in, or taken it from there.
+    /// The part that inserted or removed an element before the path in a list that contains it.
     fn moved(&self, path: &str) -> Option<usize> {
         let lists =
             path.char_indices().filter(|(_, letter)| *letter == '/').filter_map(|(at, _)| path.get(..at));
@@ -241,30 +230,29 @@ impl Composed {
         })
     }
 
-    /// The part that has written a place as a whole, or one above it.
+    /// The part that wrote the path or a parent.
     fn replaced(&self, path: &str) -> Option<usize> {
         let parents = path.char_indices().filter(|(_, letter)| *letter == '/').map(|(at, _)| at);
         let above = parents.filter_map(|at| self.written.get(path.get(..at)?));
         above.chain(self.written.get(path)).min().copied()
     }
 
-    /// The first part that has written to a place, above it or below it.
+    /// The first part that wrote the path, a parent or a child.
     fn wrote(&self, path: &str) -> Option<usize> {
         let below = self.written.range(format!("{path}/")..).take_while(|(done, _)| within(done, path));
         let parents = path.char_indices().filter(|(_, letter)| *letter == '/').map(|(at, _)| at);
-        // Adding a sibling below a parent that another policy has created is no clash.
+        // Adding a field to a parent that another policy created is no conflict.
         let sibling = self.object.pointer(path).is_none();
         let above = parents.filter(|_| !sibling).filter_map(|at| self.written.get(path.get(..at)?));
         below.map(|(_, at)| at).chain(above).chain(self.written.get(path)).min().copied()
     }
 
-    /// All operations in order.
     pub fn operations(self) -> Vec<PatchOperation> {
         self.parts.into_iter().flat_map(|(_, operations)| operations).collect()
     }
 }
 
-/// What a patch may never touch: the API server owns it, or the object's identity hangs on it.
+/// The fields that a patch must not change: the API server owns them, or they identify the object.
 const FORBIDDEN: [&str; 7] = [
     "/metadata/managedFields",
     "/metadata/uid",
@@ -275,7 +263,7 @@ const FORBIDDEN: [&str; 7] = [
     "/kind",
 ];
 
-/// The places that an operation writes: where it says, and where a move takes from.
+/// The paths that an operation writes; a move writes two.
 fn written(operation: &PatchOperation) -> impl Iterator<Item = &str> {
     let (from, to) = match operation {
         PatchOperation::Test(_) => (None, None),
@@ -285,16 +273,14 @@ fn written(operation: &PatchOperation) -> impl Iterator<Item = &str> {
     from.into_iter().chain(to)
 }
 
-/// A place that is written.
 struct Write {
     path: String,
-    /// Where an element is put into a list or taken from it: the list, and the index from which what follows moves; `None`
-    /// at the end.
+    /// For an element of a list: the list, and the index from which elements move; `None` at the end.
     list: Option<(String, Option<usize>)>,
 }
 
 impl Write {
-    /// What an operation does at a path of an object as it is before.
+    /// The write of an operation to an object that is not patched yet.
     fn of(operation: &PatchOperation, path: &str, object: &Json) -> Self {
         let shifts = || {
             let (list, last) = path.rsplit_once('/')?;
@@ -307,7 +293,7 @@ impl Write {
     }
 }
 
-/// The index of the element of a list that a path lies in.
+/// The index of the list element that contains the path.
 fn index_below(path: &str, list: &str) -> Option<usize> {
     path.strip_prefix(list)?.strip_prefix('/')?.split('/').next()?.parse().ok()
 }

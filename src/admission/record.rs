@@ -1,30 +1,30 @@
-//! A verdict → a line of the decision log, and the counters.
+//! Records a decision in the decision log and the metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::facts::Facts;
+use super::context::ReviewContext;
 use super::review::Review;
 use super::verdict::{Named, Verdict};
 use portcullis_telemetry::decisions::{DecisionLog, Exemption, Finding, Objects, PolicyOutcome, Record};
-use portcullis_telemetry::metrics::{Reviewed, reviewed};
-use portcullis_telemetry::words::{NamespaceKind, Operation, Outcome};
+use portcullis_telemetry::labels::{NamespaceKind, Operation, Outcome};
+use portcullis_telemetry::metrics::{ReviewLabels, review_completed};
 
-/// Counts a decision and hands it to the log.
-pub fn tell(
+pub(crate) fn record(
     log: &DecisionLog,
     review: &Review,
-    facts: Option<&Facts>,
+    context: Option<&ReviewContext>,
     verdict: &Verdict,
     took: Duration,
     peer_verified: bool,
 ) {
-    let operation = Operation::of(&review.header.operation).unwrap_or(Operation::Other);
-    let namespace_kind =
-        facts.and_then(|facts| NamespaceKind::of(facts.kind.as_str())).unwrap_or(NamespaceKind::Unknown);
+    let operation = Operation::parse(&review.header.operation).unwrap_or(Operation::Other);
+    let namespace_kind = context
+        .and_then(|context| NamespaceKind::parse(context.kind.as_str()))
+        .unwrap_or(NamespaceKind::Unknown);
     let outcome = verdict.outcome();
-    reviewed(
-        Reviewed {
+    review_completed(
+        ReviewLabels {
             endpoint: review.endpoint,
             operation,
             verdict: outcome,
@@ -33,7 +33,7 @@ pub fn tell(
         },
         took,
     );
-    log.record(plain(verdict), || {
+    log.record(has_no_findings(verdict), || {
         let header = &review.header;
         let resource = &header.resource;
         Record {
@@ -50,14 +50,14 @@ pub fn tell(
                 format!("{}.{}", resource.resource, resource.group)
             },
             subresource: header.subresource.clone(),
-            namespace: facts.map_or(&header.namespace, |facts| &facts.namespace).clone(),
+            namespace: context.map_or(&header.namespace, |context| &context.namespace).clone(),
             namespace_kind,
             name: header.name.clone(),
             user: header.user.username.clone(),
             groups: header.user.groups.iter().take(33).cloned().collect(),
-            requester_class: facts.map_or("unknown", |facts| facts.requester.class.as_str()),
-            tenants: facts
-                .map(|facts| facts.requester.tenants.iter().take(33).map(ToString::to_string).collect())
+            requester_class: context.map_or("unknown", |context| context.requester.class.as_str()),
+            tenants: context
+                .map(|context| context.requester.tenants.iter().take(33).map(ToString::to_string).collect())
                 .unwrap_or_default(),
             verdict: outcome,
             code: verdict.code(),
@@ -75,14 +75,14 @@ pub fn tell(
             duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             dry_run: verdict.dry_run,
             peer_verified,
-            objects: log.wants_objects().then(|| objects(review)),
+            objects: log.logs_objects().then(|| objects(review)),
         }
     });
 }
 
-/// An allow that nobody has anything to say about: only such lines may be sampled away.
-fn plain(verdict: &Verdict) -> bool {
-    // An unknown operation is denied by no policy, and so has no outcome.
+/// Only such lines may be left out by sampling.
+fn has_no_findings(verdict: &Verdict) -> bool {
+    // An unknown operation is denied without an outcome of a policy.
     verdict.denials.is_empty()
         && verdict.failures.is_empty()
         && verdict.outcomes.is_empty()
@@ -91,7 +91,7 @@ fn plain(verdict: &Verdict) -> bool {
 }
 
 fn policies(verdict: &Verdict) -> Vec<PolicyOutcome> {
-    let said = verdict.outcomes.iter().map(|(id, outcome, mode)| PolicyOutcome {
+    let outcomes = verdict.outcomes.iter().map(|(id, outcome, mode)| PolicyOutcome {
         id: Arc::from(id.as_str()),
         outcome: *outcome,
         mode: mode.as_str(),
@@ -102,16 +102,16 @@ fn policies(verdict: &Verdict) -> Vec<PolicyOutcome> {
         outcome: Outcome::Error,
         mode: "enforce",
     });
-    said.chain(broken).collect()
+    outcomes.chain(broken).collect()
 }
 
-/// Those that lifted a denial; break-glass that is open and lifted nothing is in the audit annotations alone.
+/// The exemptions that lifted a denial. Open break-glass that lifted nothing is in the audit annotations only.
 pub(super) fn exemptions(verdict: &Verdict) -> Vec<Exemption> {
-    let lifted = verdict.leaves.iter().filter(|used| used.lifted);
+    let lifted = verdict.exemptions.iter().filter(|used| used.lifted);
     lifted.map(|used| Exemption { id: Arc::clone(&used.id), kind: used.kind.as_str() }).collect()
 }
 
-/// Findings of a line; the rest is counted, as in a denial.
+/// The findings of a log line; further ones are counted.
 const FINDINGS_MAX: usize = 20;
 
 fn all_findings(verdict: &Verdict) -> usize {
@@ -137,7 +137,7 @@ fn findings(verdict: &Verdict) -> Vec<Finding> {
     found.chain(failures).take(FINDINGS_MAX).collect()
 }
 
-/// The objects as they stand in the body; slices of it, so that nothing is copied.
+/// The objects as slices of the body, without copying.
 fn objects(review: &Review) -> Objects {
     #[derive(serde::Deserialize)]
     struct Body<'a> {

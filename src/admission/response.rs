@@ -1,5 +1,5 @@
-//! A verdict → the AdmissionReview that the API server takes. A malformed denial is a call failure there, and under
-//! `failurePolicy: Ignore` lets the request through, so this is the one place that writes it.
+//! Writes a verdict as an AdmissionReview. The API server treats a malformed denial as a failed call, which
+//! `failurePolicy: Ignore` allows, so responses are written only here.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use super::leave::Kind;
+use super::exemption::ExemptionKind;
 use super::message;
 use super::review::Endpoint;
 use super::verdict::{Named, Outcome, Verdict};
@@ -61,7 +61,7 @@ struct Cause {
     field: String,
 }
 
-/// The body of the answer.
+/// The response body.
 pub fn encode(verdict: &Verdict) -> Vec<u8> {
     let patch = (!verdict.patch.is_empty() && verdict.endpoint == Endpoint::Mutate).then_some(&verdict.patch);
     let patch = patch.and_then(|patch| serde_json::to_vec(patch).ok()).map(|json| STANDARD.encode(json));
@@ -85,7 +85,7 @@ fn status(verdict: &Verdict) -> Option<Status> {
     if verdict.allowed() {
         return None;
     }
-    let causes: Vec<Cause> = message::told(verdict).map(cause).collect();
+    let causes: Vec<Cause> = message::denial_findings(verdict).map(cause).collect();
     Some(Status {
         word: "Failure",
         message: message::denial(verdict),
@@ -104,11 +104,11 @@ fn cause(named: &Named) -> Cause {
     Cause { reason: named.policy.clone(), message, field: message::clean(&named.finding.field, 200) }
 }
 
-/// Bytes of the annotation `policies`; an audit event is not the place for a list of a thousand ids.
+/// The bytes of the audit annotation `policies`.
 const POLICIES_BYTES_MAX: usize = 512;
 
-/// Ids of leave that are named in an annotation.
-const LEAVES_MAX: usize = 10;
+/// The exemption ids in an audit annotation.
+const EXEMPTIONS_MAX: usize = 10;
 
 /// Audit annotations. On `/mutate`, which may be called twice for one request, all are equal on both calls.
 pub fn annotations(verdict: &Verdict) -> BTreeMap<&'static str, String> {
@@ -137,9 +137,9 @@ pub fn annotations(verdict: &Verdict) -> BTreeMap<&'static str, String> {
     if verdict.endpoint == Endpoint::Validate {
         annotations.insert("decision-id", verdict.decision_id.clone());
     }
-    for kind in [Kind::Exception, Kind::Breakglass] {
-        let ids = verdict.leaves.iter().filter(|used| used.kind == kind).map(|used| &*used.id);
-        let ids = ids.take(LEAVES_MAX).collect::<Vec<_>>().join(",");
+    for kind in [ExemptionKind::Exception, ExemptionKind::Breakglass] {
+        let ids = verdict.exemptions.iter().filter(|used| used.kind == kind).map(|used| &*used.id);
+        let ids = ids.take(EXEMPTIONS_MAX).collect::<Vec<_>>().join(",");
         if !ids.is_empty() {
             annotations.insert(kind.as_str(), ids);
         }

@@ -1,11 +1,11 @@
-//! Reviews, laws and verdicts for the tests of this room, and what `decide` says before any policy is asked.
+//! Helpers for the tests of this crate, and the verdicts of `decide` before policies run.
 
 use portcullis_tenancy::example;
 use serde_json::{Value as Json, json};
 
 use super::*;
 use portcullis_policy::Bundle;
-use portcullis_policy::select::Wanted;
+use portcullis_policy::select::Projection;
 use portcullis_policy::set::Options;
 use portcullis_tenancy::snapshot::Snapshot;
 
@@ -27,7 +27,7 @@ pub(super) fn review(
         "subResource": subresource, "namespace": NAMESPACE, "operation": operation,
         "userInfo": {"username": "alice@acme.io", "groups": ["acme-devs"]}, "object": object, "oldObject": old}});
     let body = serde_json::to_vec(&body).unwrap().into();
-    review::decode(body, endpoint, &|_| Wanted::everything()).unwrap()
+    review::decode(body, endpoint, &|_| Projection::everything()).unwrap()
 }
 
 pub(super) fn update(object: &Json, old: &Json) -> Review {
@@ -35,7 +35,7 @@ pub(super) fn update(object: &Json, old: &Json) -> Review {
 }
 
 /// A policy that is asked about everything: its id and its rules.
-pub(super) fn law(policies: &[(&str, &str)]) -> PolicySet {
+pub(super) fn policy_set(policies: &[(&str, &str)]) -> PolicySet {
     let files = policies.iter().map(|(id, rules)| {
         let text = format!(
             "# METADATA\n# title: t\n# custom:\n#   id: {id}\n#   match: [{{operations: [CREATE, UPDATE, DELETE, CONNECT], resources: ['*/*']}}]\npackage portcullis.{}\n{rules}\n",
@@ -46,28 +46,34 @@ pub(super) fn law(policies: &[(&str, &str)]) -> PolicySet {
     PolicySet::compile(&Bundle::from_files(files).unwrap(), Options::default(), None).unwrap()
 }
 
-pub(super) fn decided(law: &PolicySet, review: &Review) -> Verdict {
-    decided_in(example::snapshot().unwrap(), law, review)
+pub(super) fn decided(set: &PolicySet, review: &Review) -> Verdict {
+    decided_in(example::snapshot().unwrap(), set, review)
 }
 
-pub(super) fn decided_with_facts(law: &PolicySet, review: &Review) -> (Verdict, Facts) {
-    let world = World::new(std::sync::Arc::new(example::snapshot().unwrap()));
-    let facts = Facts::gather(&world, review, "d-1".to_owned(), "2030-01-01T00:00:00Z".to_owned()).unwrap();
-    (decide(law, &facts, review, Budget::default()), facts)
+pub(super) fn decided_with_context(set: &PolicySet, review: &Review) -> (Verdict, ReviewContext) {
+    let prepared = PreparedSnapshot::new(std::sync::Arc::new(example::snapshot().unwrap()));
+    let context =
+        ReviewContext::gather(&prepared, review, "d-1".to_owned(), "2030-01-01T00:00:00Z".to_owned())
+            .unwrap();
+    (decide(set, &context, review, Budget::default()), context)
 }
 
-pub(super) fn decided_in(snapshot: Snapshot, law: &PolicySet, review: &Review) -> Verdict {
-    let world = World::new(std::sync::Arc::new(snapshot));
-    let facts = Facts::gather(&world, review, "d-1".to_owned(), "2030-01-01T00:00:00Z".to_owned()).unwrap();
+pub(super) fn decided_in(snapshot: Snapshot, set: &PolicySet, review: &Review) -> Verdict {
+    let prepared = PreparedSnapshot::new(std::sync::Arc::new(snapshot));
+    let context =
+        ReviewContext::gather(&prepared, review, "d-1".to_owned(), "2030-01-01T00:00:00Z".to_owned())
+            .unwrap();
     let seconds = std::time::Duration::from_secs;
     let budget = Budget { time: seconds(5), review: seconds(20), deadline: seconds(60), ..Budget::default() };
-    decide(law, &facts, review, budget)
+    decide(set, &context, review, budget)
 }
 
-pub(super) fn decided_within(law: &PolicySet, review: &Review, budget: Budget) -> Verdict {
-    let world = World::new(std::sync::Arc::new(example::snapshot().unwrap()));
-    let facts = Facts::gather(&world, review, "d-1".to_owned(), "2030-01-01T00:00:00Z".to_owned()).unwrap();
-    decide(law, &facts, review, budget)
+pub(super) fn decided_within(set: &PolicySet, review: &Review, budget: Budget) -> Verdict {
+    let prepared = PreparedSnapshot::new(std::sync::Arc::new(example::snapshot().unwrap()));
+    let context =
+        ReviewContext::gather(&prepared, review, "d-1".to_owned(), "2030-01-01T00:00:00Z".to_owned())
+            .unwrap();
+    decide(set, &context, review, budget)
 }
 
 /// A verdict with nothing found.
@@ -79,8 +85,8 @@ pub(super) fn blank(endpoint: Endpoint) -> Verdict {
 }
 
 fn check(operation: &str, object: &Json, old: &Json, expected: Outcome, says: &str) {
-    let law = law(&[("none", "deny contains \"never\" if input.now == \"\"")]);
-    let verdict = decided(&law, &review(Endpoint::Validate, operation, "configmaps", object, old));
+    let set = policy_set(&[("none", "deny contains \"never\" if input.now == \"\"")]);
+    let verdict = decided(&set, &review(Endpoint::Validate, operation, "configmaps", object, old));
     assert_eq!(verdict.outcome(), expected, "{operation} {object} {old}");
     assert!(message::denial(&verdict).contains(says), "{}", message::denial(&verdict));
 }
@@ -98,10 +104,10 @@ fn an_operation_without_its_object_is_a_failure() {
 }
 
 #[test]
-fn an_operation_nobody_knows_is_denied() {
+fn unknown_operation_is_denied() {
     let some = &json!({});
     for operation in ["PATCH", "create", "", "GET"] {
-        check(operation, some, some, Outcome::Deny, "is no operation that this gate can judge");
+        check(operation, some, some, Outcome::Deny, "is not an operation that this gate supports");
     }
 }
 
@@ -132,8 +138,8 @@ fn in_platform(operation: &str, user: &str, object: &Json, old: &Json) -> String
         "uid": "u", "resource": {"group": "", "version": "v1", "resource": "configmaps"}, "namespace": "kube-system",
         "operation": operation, "userInfo": {"username": user}, "object": object, "oldObject": old}});
     let body = serde_json::to_vec(&body).unwrap().into();
-    let review = review::decode(body, Endpoint::Validate, &|_| Wanted::everything()).unwrap();
-    let verdict = decided(&law(&[("none", "deny contains \"never\" if input.now == \"\"")]), &review);
+    let review = review::decode(body, Endpoint::Validate, &|_| Projection::everything()).unwrap();
+    let verdict = decided(&policy_set(&[("none", "deny contains \"never\" if input.now == \"\"")]), &review);
     if verdict.outcome() == Outcome::Allow { "allowed".to_owned() } else { message::denial(&verdict) }
 }
 
@@ -157,7 +163,7 @@ fn what_cannot_be_judged_passes_in_platform_namespaces() {
 
 #[test]
 fn a_sandbox_expires_by_the_time_of_the_review() {
-    let law = law(&[("e", "deny contains \"over\" if input.tenancy.namespace.expired == true")]);
+    let set = policy_set(&[("e", "deny contains \"over\" if input.tenancy.namespace.expired == true")]);
     let review = review(Endpoint::Validate, "CREATE", "configmaps", &json!({}), &Json::Null);
     for (at, expected) in [
         (Json::Null, Outcome::Allow),
@@ -168,7 +174,7 @@ fn a_sandbox_expires_by_the_time_of_the_review() {
     ] {
         let patch = json!({"namespaces": {NAMESPACE: {"expiresAt": at}}});
         let (snapshot, _) = example::snapshot().unwrap().apply(&patch, 43).unwrap();
-        assert_eq!(decided_in(snapshot, &law, &review).outcome(), expected, "{at}");
+        assert_eq!(decided_in(snapshot, &set, &review).outcome(), expected, "{at}");
     }
 }
 
@@ -180,13 +186,13 @@ fn a_set_of_the_platform_that_does_not_fit_denies_by_the_policy_it_is_for() {
         "# METADATA\n# title: t\n# custom:\n#   id: most\n{schema} [{{operations: [CREATE], resources: ['*/*']}}]\npackage portcullis.most\n{rules}\n"
     );
     let files = [("most.rego".to_owned(), text.into_bytes())];
-    let law = PolicySet::compile(&Bundle::from_files(files).unwrap(), Options::default(), None).unwrap();
+    let set = PolicySet::compile(&Bundle::from_files(files).unwrap(), Options::default(), None).unwrap();
     let review = review(Endpoint::Validate, "CREATE", "configmaps", &json!({}), &Json::Null);
     for (most, expected) in [(json!(5), Outcome::Allow), (json!("five"), Outcome::Error)] {
-        let set = json!([{"name": "s", "origin": "platform", "rules": [{"policy": "most", "params": {"most": most}}]}]);
-        let patch = json!({"tenants": {"acme": {"policySets": set}}});
+        let policy_sets = json!([{"name": "s", "origin": "platform", "rules": [{"policy": "most", "params": {"most": most}}]}]);
+        let patch = json!({"tenants": {"acme": {"policySets": policy_sets}}});
         let (snapshot, _) = example::snapshot().unwrap().apply(&patch, 43).unwrap();
-        assert_eq!(decided_in(snapshot, &law, &review).outcome(), expected, "{most}");
+        assert_eq!(decided_in(snapshot, &set, &review).outcome(), expected, "{most}");
     }
 }
 
@@ -199,9 +205,9 @@ fn deep(levels: usize) -> String {
     )
 }
 
-/// What is said of a deep object under a law that reads `reads`.
+/// The verdict on a deep object under a policy that reads `reads`.
 fn judge_deep(endpoint: Endpoint, operation: &str, user: &str, reads: &str) -> Verdict {
-    let law = law(&[("reads", &format!("deny contains \"no\" if input.request.{reads} == \"x\""))]);
+    let set = policy_set(&[("reads", &format!("deny contains \"no\" if input.request.{reads} == \"x\""))]);
     let (object, old) = match operation {
         "CREATE" => (deep(5_000), "null".to_owned()),
         "DELETE" => ("null".to_owned(), deep(5_000)),
@@ -218,10 +224,10 @@ fn judge_deep(endpoint: Endpoint, operation: &str, user: &str, reads: &str) -> V
         "operation": "{operation}", "userInfo": {{"username": "{user}", "groups": {groups}}},
         "object": {object}, "oldObject": {old}}}}}"#
     );
-    let world = World::new(std::sync::Arc::new(example::snapshot().unwrap()));
-    let wanted = |header: &Header| wanted::wanted(&law, &world, header);
-    let review = review::decode(body.into_bytes().into(), endpoint, &wanted).unwrap();
-    decided(&law, &review)
+    let prepared = PreparedSnapshot::new(std::sync::Arc::new(example::snapshot().unwrap()));
+    let project = |header: &Header| projection::projection(&set, &prepared, header);
+    let review = review::decode(body.into_bytes().into(), endpoint, &project).unwrap();
+    decided(&set, &review)
 }
 
 #[test]
@@ -248,7 +254,7 @@ fn an_object_may_be_as_deep_as_kubernetes_reads_where_no_policy_reads_it() {
 
 #[test]
 fn a_deep_object_is_patched() {
-    let law = law(&[("label", "merge contains {\"metadata\": {\"labels\": {\"a\": \"1\"}}}")]);
+    let set = policy_set(&[("label", "merge contains {\"metadata\": {\"labels\": {\"a\": \"1\"}}}")]);
     let body = format!(
         r#"{{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {{"uid": "u",
         "resource": {{"group": "example.com", "version": "v1", "resource": "things"}}, "namespace": "{NAMESPACE}",
@@ -256,10 +262,10 @@ fn a_deep_object_is_patched() {
         "object": {}}}}}"#,
         deep(9_990)
     );
-    let world = World::new(std::sync::Arc::new(example::snapshot().unwrap()));
-    let wanted = |header: &Header| wanted::wanted(&law, &world, header);
-    let review = review::decode(body.into_bytes().into(), Endpoint::Mutate, &wanted).unwrap();
-    assert_eq!(decided(&law, &review).patch.len(), 1);
+    let prepared = PreparedSnapshot::new(std::sync::Arc::new(example::snapshot().unwrap()));
+    let project = |header: &Header| projection::projection(&set, &prepared, header);
+    let review = review::decode(body.into_bytes().into(), Endpoint::Mutate, &project).unwrap();
+    assert_eq!(decided(&set, &review).patch.len(), 1);
 }
 
 #[test]
@@ -270,7 +276,8 @@ fn a_review_beyond_the_bounds_of_kubernetes_is_refused() {
         let text = format!(
             r#"{{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {{"uid": "u", "{field}": {value}}}}}"#
         );
-        let decoded = review::decode(text.into_bytes().into(), Endpoint::Validate, &|_| Wanted::everything());
+        let decoded =
+            review::decode(text.into_bytes().into(), Endpoint::Validate, &|_| Projection::everything());
         decoded.map(drop).map_err(|error| error.to_string())
     };
     let resource = |part: &str, length| format!(r#"{{"{part}": "{}"}}"#, long(length));
@@ -296,9 +303,9 @@ fn a_review_beyond_the_bounds_of_kubernetes_is_refused() {
 }
 
 #[test]
-fn an_id_in_the_labels_of_a_namespace_says_what_has_it() {
+fn id_label_of_namespace_resolves_to_its_owner() {
     let id = |end: &str| format!("018f2b7c-0000-7000-8000-0000000000{end}");
-    let world = World::new(std::sync::Arc::new(example::snapshot().unwrap()));
+    let prepared = PreparedSnapshot::new(std::sync::Arc::new(example::snapshot().unwrap()));
     let gathered = |resource: &str, namespace: &str, labels: &Json| {
         let name = if resource == "namespaces" { namespace } else { "x" };
         let body = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
@@ -306,11 +313,11 @@ fn an_id_in_the_labels_of_a_namespace_says_what_has_it() {
             "operation": "CREATE", "userInfo": {"username": "alice@acme.io", "groups": ["acme-devs"]},
             "object": {"metadata": {"name": name, "labels": labels}}}});
         let body = serde_json::to_vec(&body).unwrap().into();
-        let review = review::decode(body, Endpoint::Validate, &|_| Wanted::everything()).unwrap();
+        let review = review::decode(body, Endpoint::Validate, &|_| Projection::everything()).unwrap();
         let now = "2030-01-01T00:00:00Z".to_owned();
-        let facts = Facts::gather(&world, &review, "d-1".to_owned(), now).unwrap();
-        let ids = serde_json::to_value(&facts.tenancy).unwrap()["ids"].clone();
-        (ids, facts.tenancy_digest)
+        let context = ReviewContext::gather(&prepared, &review, "d-1".to_owned(), now).unwrap();
+        let ids = serde_json::to_value(&context.tenancy).unwrap()["ids"].clone();
+        (ids, context.tenancy_digest)
     };
     let labels = json!({"kubenova.io/tenant-id": id("02"), "kubenova.io/project-id": id("99"),
         "kubenova.io/app-id": id("32"), "example.com/app-id": id("31")});

@@ -1,6 +1,4 @@
-//! Where pod templates and images are, in every built-in kind and in Vela's Applications.
-
-mod application;
+//! Finds pod templates and images in built-in kinds and in Vela Applications.
 
 use portcullis_policy::Value;
 use portcullis_rego::analysis::Step;
@@ -10,26 +8,26 @@ use portcullis_tenancy::image::Image;
 use super::decode::interned;
 use super::review::{Gvk, Header};
 
-/// The container lists of a pod spec; image volumes are read beside them.
+/// The container lists of a pod spec. Image volumes name images too.
 const LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 
-/// Where the pod template of a resource is: the path to what holds `metadata` and `spec`. Empty for a Pod itself.
+/// The path of a resource's pod template, the object with `metadata` and `spec`; empty for a Pod.
 ///
-/// By resource, not by kind: the resource is what the API server routed, and one kind serves many resources.
-/// Subresources that carry the object itself count; Scale, Binding, Eviction and the options kinds hold no Pod.
-pub fn template(header: &Header) -> Option<&'static [&'static str]> {
+/// It depends on the resource, which the API server routed by, not on the kind. Subresources whose body is the object
+/// itself count.
+fn template_path(header: &Header) -> Option<&'static [&'static str]> {
     if !matches!(header.subresource.as_str(), "" | "status" | "ephemeralcontainers" | "resize" | "finalize") {
         return None;
     }
-    template_of(&header.resource)
+    resource_template_path(&header.resource)
 }
 
-/// What tells apart the resources of which different parts are built; see [`reads`].
-pub fn layout(header: &Header) -> Option<&'static [&'static str]> {
-    if is_application(header) { Some(&["spec", "components"]) } else { template(header) }
+/// The key under which a plan caches its projection: resources with equal layouts have their images in the same fields.
+pub(crate) fn layout(header: &Header) -> Option<&'static [&'static str]> {
+    if is_application(header) { Some(&["spec", "components"]) } else { template_path(header) }
 }
 
-fn template_of(resource: &Gvk) -> Option<&'static [&'static str]> {
+fn resource_template_path(resource: &Gvk) -> Option<&'static [&'static str]> {
     match (resource.group.as_str(), resource.resource.as_str()) {
         ("", "pods") => Some(&[]),
         ("", "podtemplates") => Some(&["template"]),
@@ -41,13 +39,13 @@ fn template_of(resource: &Gvk) -> Option<&'static [&'static str]> {
     }
 }
 
-/// What of the object is needed to answer `input.images` and `input.workload`.
-pub fn reads(header: &Header, input: &Reads) -> Reads {
+/// The fields of the object that `input.images` and `input.workload` are built from.
+pub(crate) fn reads(header: &Header, input: &Reads) -> Reads {
     let mut object = Reads::nothing();
     if is_application(header) && input.touches(&["images"]) {
-        return application::reads();
+        return application_reads();
     }
-    let Some(root) = template(header) else { return object };
+    let Some(root) = template_path(header) else { return object };
     let steps = |rest: &[&str]| -> Vec<Step> {
         let name = |part: &&str| if *part == "*" { Step::Any } else { Step::Name((*part).to_owned()) };
         root.iter().chain(rest).map(name).collect()
@@ -68,21 +66,17 @@ pub fn reads(header: &Header, input: &Reads) -> Reads {
     object
 }
 
-/// An object has a shape no API server would have let through: nothing can be said about it.
+/// A field of an object has a type or value that no API server would have accepted, so the review fails.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{path}` is {found}, not {wanted}")]
+#[error("`{path}` is {found}, not {expected}")]
 pub struct ShapeError {
-    /// Where.
     pub path: String,
-    /// What stands there.
     pub found: &'static str,
-    /// What must.
-    pub wanted: &'static str,
+    pub expected: &'static str,
 }
 
 impl ShapeError {
-    /// What stands at a path, against what must.
-    pub fn new(path: impl Into<String>, value: &Value, wanted: &'static str) -> Self {
+    pub(crate) fn new(path: impl Into<String>, value: &Value, expected: &'static str) -> Self {
         let found = match value {
             Value::Null | Value::Undefined => "missing",
             Value::Bool(_) => "a boolean",
@@ -91,27 +85,30 @@ impl ShapeError {
             Value::Array(_) | Value::Set(_) => "a list",
             Value::Object(_) => "an object",
         };
-        Self { path: path.into(), found, wanted }
+        Self { path: path.into(), found, expected }
     }
 }
 
 /// A member of an object; `None` where it is absent or null.
 ///
 /// # Errors
-/// The value is no object.
-pub fn member<'a>(value: &'a Value, path: &str, key: &str) -> Result<Option<&'a Value>, ShapeError> {
+/// The value is not an object.
+pub(crate) fn member<'a>(value: &'a Value, path: &str, key: &str) -> Result<Option<&'a Value>, ShapeError> {
     match value {
         Value::Object(fields) => Ok(fields.get(&interned(key)).filter(|found| **found != Value::Null)),
         other => Err(ShapeError::new(path, other, "an object")),
     }
 }
 
-/// The pod template of an object: its path in words, and the value that holds `metadata` and `spec`.
+/// The pod template of an object and its path.
 ///
 /// # Errors
-/// Something on the way is no object.
-pub fn find<'a>(header: &Header, object: &'a Value) -> Result<Option<(String, &'a Value)>, ShapeError> {
-    let Some(root) = template(header) else { return Ok(None) };
+/// A field on the path is not an object.
+pub(crate) fn find_template<'a>(
+    header: &Header,
+    object: &'a Value,
+) -> Result<Option<(String, &'a Value)>, ShapeError> {
+    let Some(root) = template_path(header) else { return Ok(None) };
     let (mut value, mut path) = (object, String::new());
     for part in root {
         let Some(below) = member(value, &path, part)? else { return Ok(None) };
@@ -127,38 +124,37 @@ fn is_application(header: &Header) -> bool {
         && header.subresource.is_empty()
 }
 
-/// Every image of an object, whatever it is; none where nothing of it runs one.
+/// The images of an object.
 ///
 /// # Errors
-/// A pod template of the wrong shape.
-pub fn images_of(header: &Header, object: &Value) -> Result<Vec<Found>, ShapeError> {
+/// A field of the pod template has the wrong type.
+pub(crate) fn images_of(header: &Header, object: &Value) -> Result<Vec<ContainerImage>, ShapeError> {
     if is_application(header) {
-        return Ok(application::find(object));
+        return Ok(application_images(object));
     }
-    match find(header, object)? {
+    match find_template(header, object)? {
         Some((path, template)) => images(&path, template),
         None => Ok(Vec::new()),
     }
 }
 
-/// One image reference of a pod spec.
+/// An image reference and where it is.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub(crate) struct ContainerImage {
     /// `spec.template.spec.containers[0].image`
     pub path: String,
     /// `containers`, `initContainers`, `ephemeralContainers` or `volumes`; `components` in an Application.
     pub list: &'static str,
-    /// The container's, volume's or component's name; what is below a component has its place after it: `web/traits/0`.
+    /// The name of the container, volume or component; a part of a component is named `web/traits/0`.
     pub container: String,
-    /// The reference, read.
     pub image: Image,
 }
 
-/// Every image reference of a pod template, in order of list and position.
+/// The images of a pod template, in order of list and position.
 ///
 /// # Errors
-/// A list that is none, an element that is no object, an image that is no string.
-pub fn images(path: &str, template: &Value) -> Result<Vec<Found>, ShapeError> {
+/// A list, an element or an image has the wrong type.
+fn images(path: &str, template: &Value) -> Result<Vec<ContainerImage>, ShapeError> {
     let mut found = Vec::new();
     let mut spec_path = path.to_owned();
     let Some(spec) = member(template, path, "spec")? else { return Ok(found) };
@@ -168,7 +164,12 @@ pub fn images(path: &str, template: &Value) -> Result<Vec<Found>, ShapeError> {
             if let Some(image) = member(item, item_path, "image")? {
                 let path = format!("{item_path}.image");
                 let raw = text(image, &path)?;
-                found.push(Found { path, list, container: name(item, item_path)?, image: Image::parse(raw) });
+                found.push(ContainerImage {
+                    path,
+                    list,
+                    container: name(item, item_path)?,
+                    image: Image::parse(raw),
+                });
             }
             Ok(())
         })?;
@@ -179,7 +180,7 @@ pub fn images(path: &str, template: &Value) -> Result<Vec<Found>, ShapeError> {
         if let Some(reference) = member(source, &source_path, "reference")? {
             let path = format!("{source_path}.reference");
             let raw = text(reference, &path)?;
-            found.push(Found {
+            found.push(ContainerImage {
                 path,
                 list: "volumes",
                 container: name(item, item_path)?,
@@ -212,11 +213,9 @@ fn name(item: &Value, path: &str) -> Result<String, ShapeError> {
     name.map_or(Ok(String::new()), |name| text(name, &format!("{path}.name")).map(str::to_owned))
 }
 
-/// A string.
-///
 /// # Errors
-/// The value is something else.
-pub fn text<'a>(value: &'a Value, path: &str) -> Result<&'a str, ShapeError> {
+/// The value is not a string.
+pub(crate) fn text<'a>(value: &'a Value, path: &str) -> Result<&'a str, ShapeError> {
     match value {
         Value::String(text) => Ok(text),
         other => Err(ShapeError::new(path, other, "a string")),
@@ -230,5 +229,118 @@ fn join(path: &mut String, part: &str) {
     path.push_str(part);
 }
 
+/// The parts of an Application that may name images.
+fn application_reads() -> Reads {
+    let mut object = Reads::nothing();
+    for part in ["components", "policies"] {
+        object.add(&["spec", part].map(|part| Step::Name(part.to_owned())));
+    }
+    object
+}
+
+/// The images that a Vela Application names: early feedback for its author. The Pod decides which image runs, so fields
+/// that are not understood are skipped.
+///
+/// Components and traits have `image` in their properties, an `override` policy overrides them, `raw` and `k8s-objects`
+/// contain whole objects (<https://kubevela.io/docs/end-user/components/references/>).
+fn application_images(object: &Value) -> Vec<ContainerImage> {
+    let mut found = Vec::new();
+    let spec = optional_member(object, "spec");
+    components(spec, "spec.components", &mut found);
+    for (path, policy) in items(spec.and_then(|spec| optional_member(spec, "policies")), "spec.policies") {
+        components(
+            optional_member(policy, "properties"),
+            &format!("{path}.properties.components"),
+            &mut found,
+        );
+    }
+    found
+}
+
+fn components(holder: Option<&Value>, path: &str, found: &mut Vec<ContainerImage>) {
+    for (path, component) in items(holder.and_then(|holder| optional_member(holder, "components")), path) {
+        let name = optional_string(component, "name").unwrap_or_default();
+        properties(component, &path, name, found);
+        for (index, (path, part)) in
+            items(optional_member(component, "traits"), &format!("{path}.traits")).enumerate()
+        {
+            properties(part, &path, &format!("{name}/traits/{index}"), found);
+        }
+        // `raw` is one object, `k8s-objects` a list of them.
+        let inner = optional_member(component, "properties");
+        if let Some(object) = inner {
+            embedded_object(object, &format!("{path}.properties"), name, found);
+        }
+        let objects = inner.and_then(|properties| optional_member(properties, "objects"));
+        for (index, (path, object)) in items(objects, &format!("{path}.properties.objects")).enumerate() {
+            embedded_object(object, &path, &format!("{name}/objects/{index}"), found);
+        }
+    }
+}
+
+/// The image of a component or trait, and those of a `container-image` trait.
+fn properties(part: &Value, path: &str, name: &str, found: &mut Vec<ContainerImage>) {
+    let Some(properties) = optional_member(part, "properties") else { return };
+    let path = format!("{path}.properties");
+    add(properties, &path, name.to_owned(), found);
+    for (index, (path, container)) in
+        items(optional_member(properties, "containers"), &format!("{path}.containers")).enumerate()
+    {
+        add(container, &path, format!("{name}/containers/{index}"), found);
+    }
+}
+
+fn add(holder: &Value, path: &str, container: String, found: &mut Vec<ContainerImage>) {
+    if let Some(raw) = optional_string(holder, "image") {
+        found.push(ContainerImage {
+            path: format!("{path}.image"),
+            list: "components",
+            container,
+            image: Image::parse(raw),
+        });
+    }
+}
+
+/// The images of an object in `raw` or `k8s-objects`.
+fn embedded_object(object: &Value, path: &str, name: &str, found: &mut Vec<ContainerImage>) {
+    let (group, _) =
+        optional_string(object, "apiVersion").and_then(|version| version.split_once('/')).unwrap_or_default();
+    // This is the plural of every built-in kind with a pod template.
+    let resource = format!("{}s", optional_string(object, "kind").unwrap_or_default().to_lowercase());
+    let Some(root) = resource_template_path(&Gvk { group: group.to_owned(), resource, ..Gvk::default() })
+    else {
+        return;
+    };
+    let Some(template) = root.iter().try_fold(object, |value, part| optional_member(value, part)) else {
+        return;
+    };
+    let path = [path].iter().chain(root).copied().collect::<Vec<_>>().join(".");
+    for image in images(&path, template).unwrap_or_default() {
+        let container = format!("{name}/{}/{}", image.list, image.container);
+        found.push(ContainerImage { list: "components", container, ..image });
+    }
+}
+
+fn items<'a>(list: Option<&'a Value>, path: &str) -> impl Iterator<Item = (String, &'a Value)> {
+    let items = list.and_then(|list| list.as_array().ok()).map_or(&[][..], |items| items.as_slice());
+    items.iter().enumerate().map(move |(index, item)| (format!("{path}[{index}]"), item))
+}
+
+fn optional_member<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
+    match value {
+        Value::Object(fields) => fields.get(&interned(key)).filter(|found| **found != Value::Null),
+        _ => None,
+    }
+}
+
+fn optional_string<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    match optional_member(value, key) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod application_tests;
 #[cfg(test)]
 mod tests;

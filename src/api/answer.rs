@@ -1,4 +1,4 @@
-//! What a handler answers when all is well: 200, 201 with where it is, 202, 204.
+//! Success responses of handlers: 200, 201 with `Location`, 202, 204.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::problem::Problem;
-use super::route::{Named, Part, Shape, Success};
+use super::route::{NamedSchema, Signature, SignaturePart, Success};
 
 /// 200 with a value.
 #[derive(Debug, Clone)]
@@ -24,13 +24,13 @@ pub struct Created<T> {
     version: Option<i64>,
 }
 
-/// 202: written down, and done by somebody else.
+/// 202: stored, and carried out later.
 #[derive(Debug, Clone)]
 pub struct Accepted<T>(pub T);
 
-/// 204: it is gone, or done, and there is nothing to say.
+/// 204.
 #[derive(Debug, Clone, Copy)]
-pub struct Done;
+pub struct NoContent;
 
 /// Either of two answers.
 #[derive(Debug, Clone)]
@@ -41,9 +41,9 @@ pub enum Either<A, B> {
     That(B),
 }
 
-/// An answer down to its bytes: what is sent, and what is kept to be sent again.
+/// A serialized response, to send now or to replay later.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plain {
+pub struct StoredAnswer {
     /// 200, 201, 202 or 204.
     pub status: u16,
     /// Header `Location`.
@@ -54,13 +54,13 @@ pub struct Plain {
     pub body: String,
 }
 
-/// Something that can be answered, and kept.
+/// A response that can be serialized.
 pub trait Reply {
     /// Down to its bytes.
     ///
     /// # Errors
     /// 500 where it cannot be written as JSON.
-    fn plain(&self) -> Result<Plain, Problem>;
+    fn stored(&self) -> Result<StoredAnswer, Problem>;
 }
 
 // === impl Answer ===
@@ -94,43 +94,48 @@ fn json(value: &impl Serialize) -> Result<String, Problem> {
 }
 
 impl<T: Serialize> Reply for Answer<T> {
-    fn plain(&self) -> Result<Plain, Problem> {
+    fn stored(&self) -> Result<StoredAnswer, Problem> {
         let etag = self.version.map(super::etag::format);
-        Ok(Plain { status: 200, location: None, etag, body: json(&self.value)? })
+        Ok(StoredAnswer { status: 200, location: None, etag, body: json(&self.value)? })
     }
 }
 
 impl<T: Serialize> Reply for Created<T> {
-    fn plain(&self) -> Result<Plain, Problem> {
+    fn stored(&self) -> Result<StoredAnswer, Problem> {
         let etag = self.version.map(super::etag::format);
-        Ok(Plain { status: 201, location: Some(self.location.clone()), etag, body: json(&self.value)? })
+        Ok(StoredAnswer {
+            status: 201,
+            location: Some(self.location.clone()),
+            etag,
+            body: json(&self.value)?,
+        })
     }
 }
 
 impl<T: Serialize> Reply for Accepted<T> {
-    fn plain(&self) -> Result<Plain, Problem> {
-        Ok(Plain { status: 202, location: None, etag: None, body: json(&self.0)? })
+    fn stored(&self) -> Result<StoredAnswer, Problem> {
+        Ok(StoredAnswer { status: 202, location: None, etag: None, body: json(&self.0)? })
     }
 }
 
-impl Reply for Done {
-    fn plain(&self) -> Result<Plain, Problem> {
-        Ok(Plain { status: 204, location: None, etag: None, body: String::new() })
+impl Reply for NoContent {
+    fn stored(&self) -> Result<StoredAnswer, Problem> {
+        Ok(StoredAnswer { status: 204, location: None, etag: None, body: String::new() })
     }
 }
 
 impl<A: Reply, B: Reply> Reply for Either<A, B> {
-    fn plain(&self) -> Result<Plain, Problem> {
+    fn stored(&self) -> Result<StoredAnswer, Problem> {
         match self {
-            Self::This(a) => a.plain(),
-            Self::That(b) => b.plain(),
+            Self::This(a) => a.stored(),
+            Self::That(b) => b.stored(),
         }
     }
 }
 
-// === impl Plain ===
+// === impl StoredAnswer ===
 
-impl IntoResponse for Plain {
+impl IntoResponse for StoredAnswer {
     fn into_response(self) -> Response {
         let empty = self.body.is_empty();
         let mut response = Response::new(Bytes::from(self.body).into());
@@ -156,54 +161,54 @@ macro_rules! into_response {
             $reply: Reply,
         {
             fn into_response(self) -> Response {
-                self.plain().into_response()
+                self.stored().into_response()
             }
         }
     )*};
 }
 
-into_response! { Answer<T> [T] Created<T> [T] Accepted<T> [T] Done [] Either<A, B> [A B] }
+into_response! { Answer<T> [T] Created<T> [T] Accepted<T> [T] NoContent [] Either<A, B> [A B] }
 
-// === impl Part ===
+// === impl SignaturePart ===
 
 const JSON: &str = "application/json";
 
 fn success<T: ToSchema>(status: u16) -> Success {
     Success {
         status,
-        body: Some((JSON, Some(Named::of::<T>()))),
+        body: Some((JSON, Some(NamedSchema::of::<T>()))),
         location: status == 201,
         etag: status < 202,
     }
 }
 
-impl<T: ToSchema> Part for Answer<T> {
-    fn describe(shape: &mut Shape) {
-        shape.success.push(success::<T>(200));
+impl<T: ToSchema> SignaturePart for Answer<T> {
+    fn describe(signature: &mut Signature) {
+        signature.success.push(success::<T>(200));
     }
 }
 
-impl<T: ToSchema> Part for Created<T> {
-    fn describe(shape: &mut Shape) {
-        shape.success.push(success::<T>(201));
+impl<T: ToSchema> SignaturePart for Created<T> {
+    fn describe(signature: &mut Signature) {
+        signature.success.push(success::<T>(201));
     }
 }
 
-impl<T: ToSchema> Part for Accepted<T> {
-    fn describe(shape: &mut Shape) {
-        shape.success.push(success::<T>(202));
+impl<T: ToSchema> SignaturePart for Accepted<T> {
+    fn describe(signature: &mut Signature) {
+        signature.success.push(success::<T>(202));
     }
 }
 
-impl Part for Done {
-    fn describe(shape: &mut Shape) {
-        shape.success.push(Success { status: 204, body: None, location: false, etag: false });
+impl SignaturePart for NoContent {
+    fn describe(signature: &mut Signature) {
+        signature.success.push(Success { status: 204, body: None, location: false, etag: false });
     }
 }
 
-impl<A: Part, B: Part> Part for Either<A, B> {
-    fn describe(shape: &mut Shape) {
-        A::describe(shape);
-        B::describe(shape);
+impl<A: SignaturePart, B: SignaturePart> SignaturePart for Either<A, B> {
+    fn describe(signature: &mut Signature) {
+        A::describe(signature);
+        B::describe(signature);
     }
 }

@@ -1,4 +1,4 @@
-//! Who is asking: from a bearer token to an identity, and from there to a scope.
+//! The caller of a request: its identity, what it may do here, and subjects (`issuer#sub`) in requests.
 
 use std::sync::Arc;
 
@@ -8,13 +8,14 @@ use axum::http::{HeaderMap, header};
 
 use super::Api;
 use super::answer::Reply;
-use super::idempotency::Ticket;
-use super::problem::{Code, Problem};
-use super::route::{Part, Shape};
+use super::idempotency::IdempotentRequest;
+use super::problem::{Code, Fault, Problem};
+use super::route::{Signature, SignaturePart};
+use portcullis_access::identity::{PROCESS_ISSUER, check_subject};
 use portcullis_access::matrix::Rule;
 use portcullis_access::{Identity, Scope, authorize};
 use portcullis_store::Tx;
-use portcullis_store::identities::Standing;
+use portcullis_store::identities::Membership;
 
 /// Who is asking, and for what: an identity that may do what this route does, in the tenant of the path.
 ///
@@ -26,9 +27,9 @@ struct Inner {
     identity: Identity,
     rule: &'static Rule,
     scope: Scope,
-    ticket: Option<Ticket>,
+    ticket: Option<IdempotentRequest>,
     dry_run: bool,
-    memberships: Vec<Standing>,
+    memberships: Vec<Membership>,
 }
 
 impl Caller {
@@ -36,14 +37,14 @@ impl Caller {
         identity: Identity,
         rule: &'static Rule,
         scope: Scope,
-        ticket: Option<Ticket>,
+        ticket: Option<IdempotentRequest>,
         dry_run: bool,
     ) -> Self {
         Self(Arc::new(Inner { identity, rule, scope, ticket, dry_run, memberships: Vec::new() }))
     }
 
     /// The same with the memberships that say what it is.
-    pub(super) fn of(mut self, memberships: Vec<Standing>) -> Self {
+    pub(super) fn of(mut self, memberships: Vec<Membership>) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             inner.memberships = memberships;
         }
@@ -51,7 +52,7 @@ impl Caller {
     }
 
     /// The memberships that say what it is; none of an identity whose token says it.
-    pub fn memberships(&self) -> &[Standing] {
+    pub fn memberships(&self) -> &[Membership] {
         &self.0.memberships
     }
 
@@ -82,7 +83,7 @@ impl Caller {
             return Ok(answer);
         }
         if let Some(ticket) = &self.0.ticket {
-            ticket.keep(&mut tx, &answer.plain()?).await?;
+            ticket.keep(&mut tx, &answer.stored()?).await?;
         }
         tx.commit().await?;
         Ok(answer)
@@ -98,9 +99,9 @@ impl FromRequestParts<Api> for Caller {
     }
 }
 
-impl Part for Caller {
-    fn describe(shape: &mut Shape) {
-        shape.caller = true;
+impl SignaturePart for Caller {
+    fn describe(signature: &mut Signature) {
+        signature.caller = true;
     }
 }
 
@@ -110,11 +111,80 @@ impl Part for Caller {
 /// 401 where there is none, or more than one.
 pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next().ok_or_else(|| Problem::new(Code::Unauthorized, "there is no bearer token"))?;
+    let value =
+        values.next().ok_or_else(|| Problem::new(Code::Unauthorized, "the bearer token is missing"))?;
     let text = value.to_str().unwrap_or_default();
     let token = text.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     match (token, values.next()) {
         (Some((_, token)), None) if !token.trim().is_empty() => Ok(token.trim()),
-        _ => Err(Problem::new(Code::Unauthorized, "`Authorization` is not `Bearer` and one token")),
+        _ => Err(Problem::new(Code::Unauthorized, "`Authorization` must be `Bearer` and one token")),
+    }
+}
+
+/// A subject as the ledger keeps it, or what is wrong with it.
+///
+/// # Errors
+/// A fault at this pointer.
+pub(crate) fn read_subject(api: &Api, text: &str, pointer: &str) -> Result<String, Fault> {
+    canonical(api.authenticator().issuers().own().names().issuer(), text)
+        .map_err(|why| Fault::new(pointer, why))
+}
+
+/// Several, each with its place in the list at `pointer`; every fault is added, and what is given twice is one of them.
+pub(crate) fn read_subjects(
+    api: &Api,
+    list: &[String],
+    pointer: &str,
+    faults: &mut Vec<Fault>,
+) -> Vec<String> {
+    let mut subjects: Vec<String> = Vec::with_capacity(list.len());
+    for (index, text) in list.iter().enumerate() {
+        let at = format!("{pointer}/{index}");
+        match read_subject(api, text, &at) {
+            Ok(subject) if subjects.contains(&subject) => faults.push(Fault::new(at, "is listed twice")),
+            Ok(subject) => subjects.push(subject),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    subjects
+}
+
+fn canonical(own: &str, text: &str) -> Result<String, String> {
+    let (issuer, sub) = text.split_once('#').unwrap_or((own, text));
+    if issuer == PROCESS_ISSUER {
+        return Err(format!("has the issuer `{PROCESS_ISSUER}`, which is the server itself"));
+    }
+    let plain = |c: char| !(c.is_whitespace() || c.is_control() || c == ',');
+    if issuer.is_empty() || !issuer.chars().all(plain) {
+        return Err("needs an issuer before the `#`".to_owned());
+    }
+    check_subject(sub).map_err(|error| error.to_string())?;
+    Ok(format!("{issuer}#{sub}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::canonical;
+
+    #[test]
+    fn name_without_issuer_is_of_this_server() {
+        for (text, expected) in [
+            ("ada", Ok("ledger#ada")),
+            ("ledger#ada", Ok("ledger#ada")),
+            ("https://id.example.com#ada", Ok("https://id.example.com#ada")),
+            ("https://id.example.com#a#b", Ok("https://id.example.com#a#b")),
+            ("#ada", Err("needs an issuer")),
+            ("x y#ada", Err("needs an issuer")),
+            ("ledger#", Err("1 to 255 bytes")),
+            ("", Err("1 to 255 bytes")),
+            ("ada lovelace", Err("no spaces")),
+            ("portcullis#reaper", Err("the server itself")),
+        ] {
+            match (canonical("ledger", text), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected),
+                (Err(found), Err(says)) => assert!(found.contains(says), "{text}: {found}"),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
     }
 }

@@ -1,45 +1,38 @@
-//! The catalog: what can be installed, for everybody or for one tenant.
+//! The catalog: items that can be installed, global or of one tenant, and their versions.
 
 mod body;
-mod versions;
-
-pub use body::{CatalogNew, CatalogPut, CatalogQuery, DeleteQuery, ItemQuery, VersionNew};
-pub use versions::{VersionsQuery, add, versions};
 
 use axum::extract::State;
 
-use super::Api;
-use super::answer::{Answer, Created, Done};
-use super::body::{Body, Path, Query};
+use self::body::{CatalogNew, CatalogPut, CatalogQuery, DeleteQuery, ItemQuery, VersionNew, VersionsQuery};
+use super::answer::{Answer, Created, NoContent};
 use super::caller::Caller;
 use super::etag::IfMatch;
-use super::page::Page;
+use super::extract::{Body, Path, Query};
+use super::page::{Page, PageQuery, no_labels};
 use super::problem::{Code, Problem};
-use super::source::check;
-use super::turn::no_labels;
+use super::{Api, source};
 use portcullis_access::Scope;
-use portcullis_store::catalog::{self, Item, New, Reach};
+use portcullis_store::catalog::{self, Item, New, Reach, Release};
 use portcullis_store::{Tx, tenants};
 
-/// Lists the catalog as the caller's tenant sees it, or the tenant that the query names.
 pub async fn list(
     State(api): State<Api>,
     caller: Caller,
     Query(query): Query<CatalogQuery>,
 ) -> Result<Answer<Page<Item>>, Problem> {
-    let mut filling = query.turn().filling()?;
+    let mut builder = query.page().builder()?;
     let scope = within(&caller, query.tenant_id.as_deref())?;
     let mut tx = api.ledger().read(&scope).await?;
     let tenant = seen_by(&mut tx, query.tenant_id.as_deref()).await?;
     let filter = query.filter(tenant);
-    while let Some((after, limit)) = filling.wants() {
+    while let Some((after, limit)) = builder.next_query() {
         let rows = catalog::list(&mut tx, &filter, after.as_deref(), limit).await?;
-        filling.take(rows, |item| &item.id, no_labels);
+        builder.add(rows, |item| &item.id, no_labels);
     }
-    Ok(Answer::new(filling.page()))
+    Ok(Answer::new(builder.build()))
 }
 
-/// Publishes an item with its first version.
 pub async fn create(
     State(api): State<Api>,
     caller: Caller,
@@ -53,11 +46,11 @@ pub async fn create(
             return Err(Problem::meaning(
                 Code::UnprocessableEntity,
                 "/tenantId",
-                "is needed with this scope",
+                "is required with the scope `tenant`",
             ));
         }
         (Reach::Global, _) if new.tenant_id.is_some() => {
-            let detail = "has no place in an item that is everybody's";
+            let detail = "is not allowed with the scope `global`";
             return Err(Problem::meaning(Code::UnprocessableEntity, "/tenantId", detail));
         }
         (Reach::Global, _) => None,
@@ -71,15 +64,14 @@ pub async fn create(
         Some(tenant) => Some(tenants::change_anywhere(&mut tx, tenant).await?),
         None => None,
     };
-    check::item(&api, &mut tx, tenant.as_ref().map(|tenant| &*tenant.name), &new.source, "/source").await?;
-    let (slug, version, source, about) = new.parts();
+    source::item(&api, &mut tx, tenant.as_ref().map(|tenant| &*tenant.name), &new.source, "/source").await?;
+    let (slug, version, source, details) = new.parts();
     let tenant = tenant.map(|tenant| tenant.id);
-    let item = catalog::create(&mut tx, New { slug, tenant, about, version, source }).await?;
+    let item = catalog::create(&mut tx, New { slug, tenant, details, version, source }).await?;
     let answer = Created::at(path(&item), item.clone(), item.version);
     caller.commit(tx, answer).await
 }
 
-/// Shows an item; a tenant's own before the global one.
 pub async fn get(
     State(api): State<Api>,
     caller: Caller,
@@ -91,38 +83,36 @@ pub async fn get(
     Ok(Answer::versioned(item, version))
 }
 
-/// Replaces what is said of an item.
 pub async fn replace(
     State(api): State<Api>,
     caller: Caller,
     Path(slug): Path<String>,
     Query(query): Query<ItemQuery>,
-    wanted: IfMatch,
+    if_match: IfMatch,
     Body(put): Body<CatalogPut>,
 ) -> Result<Answer<Item>, Problem> {
     let (mut tx, was) = change(&api, &caller, &slug, query.tenant_id.as_deref()).await?;
-    wanted.check(was.version)?;
-    let item = catalog::amend(&mut tx, &was, put.about()).await?;
+    if_match.check(was.version)?;
+    let item = catalog::update(&mut tx, &was, put.details()).await?;
     let version = item.version;
     caller.commit(tx, Answer::versioned(item, version)).await
 }
 
-/// Takes an item from the catalog.
 pub async fn delete(
     State(api): State<Api>,
     caller: Caller,
     Path(slug): Path<String>,
     Query(query): Query<DeleteQuery>,
-    wanted: IfMatch,
-) -> Result<Done, Problem> {
+    if_match: IfMatch,
+) -> Result<NoContent, Problem> {
     let force = query.force.unwrap_or_default();
     if force && caller.scope().tenant().is_some() {
-        return Err(Problem::new(Code::Forbidden, "`force` is an administrator's"));
+        return Err(Problem::new(Code::Forbidden, "only administrators may use `force`"));
     }
     let (mut tx, was) = change(&api, &caller, &slug, query.tenant_id.as_deref()).await?;
-    wanted.check(was.version)?;
+    if_match.check(was.version)?;
     catalog::remove(&mut tx, &was, force).await?;
-    caller.commit(tx, Done).await
+    caller.commit(tx, NoContent).await
 }
 
 /// An item as a tenant sees it, and the transaction that has read it.
@@ -145,7 +135,7 @@ async fn change(api: &Api, caller: &Caller, slug: &str, tenant: Option<&str>) ->
         None if scope.tenant().is_some() => return Err(not_own()),
         None => {}
     }
-    let item = catalog::locked(&mut tx, &item.id, tenant.as_deref()).await?;
+    let item = catalog::get_and_lock(&mut tx, &item.id, tenant.as_deref()).await?;
     Ok((tx, item))
 }
 
@@ -154,7 +144,6 @@ fn within(caller: &Caller, tenant: Option<&str>) -> Result<Scope, Problem> {
     tenant.map_or_else(|| Ok(caller.scope().clone()), |tenant| caller.scope_in(tenant))
 }
 
-/// Id of the tenant whose view of the catalog is asked for.
 async fn seen_by(tx: &mut Tx, named: Option<&str>) -> Result<Option<String>, Problem> {
     match named {
         Some(tenant) => Ok(Some(tenants::anywhere(tx, tenant).await?.id)),
@@ -163,9 +152,42 @@ async fn seen_by(tx: &mut Tx, named: Option<&str>) -> Result<Option<String>, Pro
 }
 
 fn not_own() -> Problem {
-    Problem::new(Code::Forbidden, "items of everybody's are an administrator's to publish and change")
+    Problem::new(Code::Forbidden, "only administrators may publish and change global items")
 }
 
 fn path(item: &Item) -> String {
     format!("/api/v1/catalog/{}", item.id)
+}
+
+pub async fn versions(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(slug): Path<String>,
+    Query(query): Query<VersionsQuery>,
+) -> Result<Answer<Page<Release>>, Problem> {
+    let mut builder = PageQuery { limit: query.limit, cursor: query.cursor }.builder()?.large();
+    let (mut tx, item) = find(&api, &caller, &slug, query.tenant_id.as_deref()).await?;
+    while let Some((after, limit)) = builder.next_query() {
+        let rows = catalog::releases(&mut tx, &item, after.as_deref(), limit).await?;
+        builder.add_large(rows, |release| &release.id, no_labels);
+    }
+    Ok(Answer::new(builder.build()))
+}
+
+pub async fn add(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(slug): Path<String>,
+    Query(query): Query<ItemQuery>,
+    Body(new): Body<VersionNew>,
+) -> Result<Created<Release>, Problem> {
+    let (mut tx, item) = change(&api, &caller, &slug, query.tenant_id.as_deref()).await?;
+    let tenant = match &item.tenant_id {
+        Some(tenant) => Some(tenants::anywhere(&mut tx, tenant).await?.name),
+        None => None,
+    };
+    source::item(&api, &mut tx, tenant.as_deref(), &new.source, "/source").await?;
+    let release = catalog::add(&mut tx, &item, &new.version, &new.source).await?;
+    let answer = Created::fixed_at(format!("{}/versions", path(&item)), release);
+    caller.commit(tx, answer).await
 }

@@ -7,60 +7,59 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Api;
-use super::answer::{Answer, Created, Done};
-use super::body::{Body, Path, Query};
+use super::answer::{Answer, Created, NoContent};
 use super::caller::Caller;
 use super::etag::IfMatch;
+use super::extract::{Body, Path, Query};
 use super::fields::{self, Labels, LabelsPatch};
 use super::page::{ListQuery, Page};
 use super::problem::{Code, Fault, Problem};
-use super::words;
 use portcullis_store::Time;
-use portcullis_store::clusters::{self, Change, New};
-use portcullis_store::seal::Sealed;
+use portcullis_store::clusters::{self, ClusterUpdate, New};
+use portcullis_store::envelope::Sealed;
 
-/// What a cluster is registered with.
+/// A new cluster.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ClusterNew {
     /// Unique, and its name in paths.
     #[schema(min_length = 1, max_length = 63, pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$", example = "eu-1")]
     name: String,
-    /// Name for people.
+    /// Display name.
     #[serde(default)]
-    #[schema(schema_with = words::display_name, required = false)]
+    #[schema(schema_with = fields::display_name, required = false)]
     display_name: String,
-    /// Credentials, in base64; kept encrypted and never shown again.
+    /// kubeconfig in base64; stored encrypted and never returned.
     #[schema(min_length = 1, max_length = 524_288, pattern = "^[A-Za-z0-9+/]+={0,2}$", nullable = false)]
     kubeconfig: Option<String>,
-    /// Where its Capsule proxy answers.
+    /// URL of its Capsule proxy.
     #[schema(min_length = 9, max_length = 2048, pattern = "^https://[!-~]+$")]
     capsule_proxy_url: Option<String>,
-    /// PEM of the authority that vouches for the proxy.
+    /// PEM of the CA that signs the certificate of the proxy.
     #[schema(min_length = 1, max_length = 65_536)]
     capsule_proxy_ca: Option<String>,
-    /// For selectors.
+    /// Labels, for selectors.
     #[serde(default)]
     labels: Labels,
 }
 
-/// What of a cluster is to be something else. A merge patch (RFC 7396): what is absent stays, null takes away.
+/// Changes to a cluster: a merge patch (RFC 7396): absent fields stay, null removes.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ClusterPatch {
-    /// Name for people.
+    /// Display name.
     #[serde(default, deserialize_with = "fields::given")]
-    #[schema(schema_with = words::display_name_or_null, required = false)]
+    #[schema(schema_with = fields::display_name_or_null, required = false)]
     display_name: Option<Option<String>>,
-    /// Where its Capsule proxy answers.
+    /// URL of its Capsule proxy.
     #[serde(default, deserialize_with = "fields::given")]
     #[schema(value_type = Option<String>, min_length = 9, max_length = 2048, pattern = "^https://[!-~]+$")]
     capsule_proxy_url: Option<Option<String>>,
-    /// PEM of the authority that vouches for the proxy.
+    /// PEM of the CA that signs the certificate of the proxy.
     #[serde(default, deserialize_with = "fields::given")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 65_536)]
     capsule_proxy_ca: Option<Option<String>>,
-    /// Other credentials, in base64; null takes them away. Kept encrypted and never shown again.
+    /// kubeconfig in base64; null removes it. Stored encrypted and never returned.
     #[serde(default, deserialize_with = "fields::given")]
     #[schema(
         value_type = Option<String>,
@@ -69,7 +68,7 @@ pub struct ClusterPatch {
         pattern = "^[A-Za-z0-9+/]+={0,2}$"
     )]
     kubeconfig: Option<Option<String>>,
-    /// For selectors.
+    /// Labels, for selectors.
     #[serde(default, deserialize_with = "fields::given")]
     #[schema(value_type = Option<LabelsPatch>)]
     labels: Option<Option<LabelsPatch>>,
@@ -85,23 +84,23 @@ pub struct Cluster {
     /// Unique.
     #[schema(example = "eu-1")]
     name: String,
-    /// For people.
+    /// Display name.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     display_name: Option<String>,
-    /// For selectors.
+    /// Labels, for selectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     labels: Option<Labels>,
-    /// Where its Capsule proxy answers.
+    /// URL of its Capsule proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     capsule_proxy_url: Option<String>,
-    /// PEM of the authority that vouches for the proxy.
+    /// PEM of the CA that signs the certificate of the proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     capsule_proxy_ca: Option<String>,
-    /// What holds of it.
+    /// Conditions.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     conditions: Option<Vec<Condition>>,
@@ -109,17 +108,17 @@ pub struct Cluster {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     created_at: Option<Time>,
-    /// When it was changed last.
+    /// When it was last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     updated_at: Option<Time>,
-    /// Counted up by every change; the same as `ETag`.
+    /// Version, increased by every change; the same as `ETag`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     version: Option<i64>,
 }
 
-/// One thing that holds or does not.
+/// A condition.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
@@ -129,22 +128,20 @@ pub struct Condition {
     status: &'static str,
 }
 
-/// Lists clusters.
 pub async fn list(
     State(api): State<Api>,
     caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Answer<Page<Cluster>>, Problem> {
-    let mut filling = query.window()?.filling();
+    let mut builder = query.window()?.builder();
     let mut tx = api.read(&caller).await?;
-    while let Some((after, limit)) = filling.wants() {
+    while let Some((after, limit)) = builder.next_query() {
         let rows = clusters::list(&mut tx, after.as_deref(), limit).await?;
-        filling.take(rows, |row| &row.id, |row| &row.labels);
+        builder.add(rows, |row| &row.id, |row| &row.labels);
     }
-    Ok(Answer::new(filling.page().map(|row| shown(row, &caller))))
+    Ok(Answer::new(builder.build().map(|row| shown(row, &caller))))
 }
 
-/// Registers a cluster.
 pub async fn create(
     State(api): State<Api>,
     caller: Caller,
@@ -168,7 +165,6 @@ pub async fn create(
     caller.commit(tx, answer).await
 }
 
-/// Shows a cluster.
 pub async fn get(
     State(api): State<Api>,
     caller: Caller,
@@ -180,7 +176,6 @@ pub async fn get(
     Ok(Answer::versioned(shown(row, &caller), version))
 }
 
-/// Changes a cluster.
 pub async fn update(
     State(api): State<Api>,
     caller: Caller,
@@ -194,12 +189,12 @@ pub async fn update(
         Some(Some(text)) => Some(Some(decoded(&text)?)),
     };
     let mut tx = api.write(&caller).await?;
-    let was = clusters::locked(&mut tx, &cluster).await?;
+    let was = clusters::get_and_lock(&mut tx, &cluster).await?;
     let kubeconfig = match kubeconfig {
         None => None,
         Some(plain) => Some(sealed(&api, &was.id, plain)?),
     };
-    let change = Change {
+    let change = ClusterUpdate {
         display_name: patch.display_name.map(Option::unwrap_or_default),
         labels: fields::merged(&was.labels, patch.labels)?,
         capsule_proxy_url: patch.capsule_proxy_url,
@@ -211,23 +206,22 @@ pub async fn update(
     caller.commit(tx, Answer::versioned(shown(row, &caller), version)).await
 }
 
-/// Removes a cluster that holds no tenants.
 pub async fn delete(
     State(api): State<Api>,
     caller: Caller,
     Path(cluster): Path<String>,
     IfMatch(expected): IfMatch,
-) -> Result<Done, Problem> {
+) -> Result<NoContent, Problem> {
     let mut tx = api.write(&caller).await?;
     clusters::delete(&mut tx, &cluster, expected).await?;
-    caller.commit(tx, Done).await
+    caller.commit(tx, NoContent).await
 }
 
-/// A kubeconfig is YAML; what is none would be found out when somebody needs it.
+/// Validates the kubeconfig early: an invalid one would only fail when it is used.
 fn decoded(text: &str) -> Result<Vec<u8>, Problem> {
     let bytes = STANDARD
         .decode(text)
-        .map_err(|_| Problem::invalid(vec![Fault::new("/kubeconfig", "is no base64")]))?;
+        .map_err(|_| Problem::invalid(vec![Fault::new("/kubeconfig", "is not base64")]))?;
     let kind = serde_saphyr::from_slice::<serde_json::Value>(&bytes).ok();
     let config = kind.is_some_and(|value| value.get("clusters").is_some_and(serde_json::Value::is_array));
     if config {
@@ -236,14 +230,14 @@ fn decoded(text: &str) -> Result<Vec<u8>, Problem> {
     Err(Problem::meaning(
         Code::UnprocessableEntity,
         "/kubeconfig",
-        "is no kubeconfig: there are no `clusters` in it",
+        "is not a kubeconfig: it has no `clusters`",
     ))
 }
 
 fn sealed(api: &Api, id: &str, kubeconfig: Option<Vec<u8>>) -> Result<Option<Sealed>, Problem> {
     let Some(plain) = kubeconfig else { return Ok(None) };
     let key = api.master_key().ok_or_else(|| {
-        let detail = "cannot be kept: this server was started without `--master-key-file`";
+        let detail = "cannot be stored: start the server with `--master-key-file`";
         Problem::meaning(Code::MasterKeyMissing, "/kubeconfig", detail)
     })?;
     key.seal(id, &plain).map(Some).map_err(|error| Problem::internal(&error))

@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 
 use super::Api;
 use super::problem::{Fault, Problem};
-use super::route::{Part, Shape};
+use super::route::{Signature, SignaturePart};
 use portcullis_store::StoreError;
 
 /// The version that a change is meant for. Without the header, or with `*`, it is meant for whatever is there.
@@ -42,11 +42,11 @@ impl FromRequestParts<Api> for IfMatch {
         let Some(value) = values.next() else { return Ok(Self(None)) };
         let text = value.to_str().unwrap_or_default().trim();
         if values.next().is_some() || text.contains(',') {
-            let fault = Fault::new("if-match:", "names more than one entity tag; one, or `*`, is understood");
+            let fault = Fault::new("if-match:", "must be one entity tag or `*`");
             return Err(Problem::invalid(vec![fault]));
         }
         if !(1..=TAG_MAX).contains(&text.len()) {
-            let detail = format!("is no entity tag of 1 to {TAG_MAX} characters");
+            let detail = format!("must be an entity tag of 1 to {TAG_MAX} characters");
             return Err(Problem::invalid(vec![Fault::new("if-match:", detail)]));
         }
         Ok(Self(parse(text)))
@@ -63,9 +63,9 @@ fn parse(text: &str) -> Option<i64> {
     Some(version.filter(|version| format(*version) == text).unwrap_or(NEVER))
 }
 
-impl Part for IfMatch {
-    fn describe(shape: &mut Shape) {
-        shape.if_match = true;
+impl SignaturePart for IfMatch {
+    fn describe(signature: &mut Signature) {
+        signature.if_match = true;
     }
 }
 
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_is_a_version_or_none_of_ours() {
+    fn tag_is_a_version_or_never_matches() {
         let cases = [
             ("*", None),
             ("\"7\"", Some(7)),

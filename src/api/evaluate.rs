@@ -1,4 +1,4 @@
-//! What the gate would say, without effect: by the gate's own `decide`, under the law and the snapshot in force.
+//! Evaluates a manifest or an AdmissionReview without effect, under the policies and the snapshot in force.
 
 use axum::extract::State;
 use bytes::Bytes;
@@ -11,21 +11,21 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::Api;
 use super::answer::Answer;
-use super::body::{Body, Query};
 use super::caller::Caller;
+use super::extract::{Body, Query};
 use super::fields;
 use super::problem::{Code, Fault, Problem};
 use portcullis_access::{Power, Scope};
-use portcullis_admission::ask::Document;
-use portcullis_admission::ask::request::{Request, Wanted};
-use portcullis_admission::cases::Person;
-use portcullis_admission::{Endpoint, Facts, Verdict, message};
+use portcullis_admission::cases::User;
+use portcullis_admission::review_builder::Document;
+use portcullis_admission::review_builder::{RequestOptions, ReviewBuilder};
+use portcullis_admission::{Endpoint, ReviewContext, Verdict, message};
 use portcullis_policy::Operation;
 use portcullis_tenancy::requester::Class;
 
-/// Evaluations at once; the gate's own reviews come first.
-const PLACES: usize = 4;
-static BUSY: Semaphore = Semaphore::const_new(PLACES);
+/// Concurrent evaluations; reviews of kube-apiserver have priority.
+const CONCURRENT_MAX: usize = 4;
+static EVALUATIONS: Semaphore = Semaphore::const_new(CONCURRENT_MAX);
 
 /// An AdmissionReview of `admission.k8s.io/v1`, or the manifest of an object.
 #[derive(Debug, Deserialize)]
@@ -45,66 +45,65 @@ impl PartialSchema for Subject {
 
 impl ToSchema for Subject {}
 
-/// What is said of a manifest; an AdmissionReview says it itself.
+/// The request around a manifest. An AdmissionReview contains it.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateQuery {
-    /// Who writes; a tenant's own person where it is absent.
+    /// Username of the requester; the caller by default.
     #[schema(min_length = 1, max_length = 256, nullable = false)]
     user: Option<String>,
-    /// Its groups, separated by commas.
+    /// Groups of the requester, separated by commas.
     #[schema(max_length = 2048, nullable = false)]
     groups: Option<String>,
-    /// What is done.
+    /// The operation; `CREATE` by default.
     #[schema(max_length = 7, pattern = "^(CREATE|DELETE|CONNECT)$", nullable = false)]
     operation: Option<String>,
-    /// Where, for a manifest that does not say it.
+    /// Namespace, for a manifest without one.
     #[schema(min_length = 1, max_length = 63, nullable = false)]
     namespace: Option<String>,
 }
 
-/// What the gate would say.
+/// The verdict of the gate.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Evaluation {
-    /// Whether it would be let through.
+    /// Whether the request would be allowed.
     allowed: bool,
-    /// 200, 403 for a law, 500 for a failure.
+    /// 200 if allowed, 403 if a policy denies, 500 if a policy fails.
     code: u16,
-    /// As the requester would read it; absent where it is let through.
+    /// The message for the requester; absent if the request is allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     message: Option<String>,
-    /// What denies.
+    /// Findings that deny.
     denials: Vec<Finding>,
-    /// What warns.
+    /// Findings that warn.
     warnings: Vec<Finding>,
-    /// What is only recorded.
+    /// Findings that are only recorded.
     audited: Vec<Finding>,
-    /// `<law>/<snapshot>`: what it was judged by.
+    /// `<policies>/<snapshot>`: the revisions of the evaluation.
     revision: String,
 }
 
-/// What a policy found.
+/// A finding of a policy.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Finding {
-    /// Its id.
+    /// Id of the policy.
     policy: String,
-    /// Where in the object; empty for the request as a whole.
+    /// Field of the object; empty for the whole request.
     field: String,
-    /// The sentence.
+    /// The message.
     msg: String,
-    /// What to do about it.
+    /// How to fix it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     fix: Option<String>,
-    /// More about it, any JSON of 1,024 bytes at most; absent where the policy gives none.
+    /// Details as any JSON of at most 1,024 bytes; absent if the policy gives none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Value, nullable = false)]
     details: Option<Json>,
 }
 
-/// Judges a manifest or a review.
 pub async fn evaluate(
     State(api): State<Api>,
     caller: Caller,
@@ -112,43 +111,43 @@ pub async fn evaluate(
     Body(Subject(subject)): Body<Subject>,
 ) -> Result<Answer<Evaluation>, Problem> {
     let gate = std::sync::Arc::clone(api.gate()?);
-    let _place = BUSY.try_acquire().map_err(|_| {
+    let _permit = EVALUATIONS.try_acquire().map_err(|_| {
         let wait = std::time::Duration::from_secs(1);
-        Problem::new(Code::RateLimitExceeded, "too many evaluations at once").after(wait)
+        Problem::new(Code::RateLimitExceeded, "too many concurrent evaluations; retry after 1 s").after(wait)
     })?;
     let body = review(&caller, query, subject)?;
     let scope = caller.scope().clone();
-    let judged = tokio::task::spawn_blocking(move || gate.ask(body, Endpoint::Validate)).await;
-    let judged = judged.map_err(|error| Problem::internal(&error))?;
+    let evaluated = tokio::task::spawn_blocking(move || gate.evaluate(body, Endpoint::Validate)).await;
+    let evaluated = evaluated.map_err(|error| Problem::internal(&error))?;
     let wrong = |error: portcullis_admission::review::DecodeError| {
         Problem::meaning(Code::UnprocessableEntity, "", message::clean(&error.to_string(), 300))
     };
-    let (_, facts, verdict) = judged.map_err(wrong)?;
-    known(&scope, facts.as_ref())?;
-    Ok(Answer::new(told(&verdict)))
+    let (_, context, verdict) = evaluated.map_err(wrong)?;
+    hide_other_tenants(&scope, context.as_ref())?;
+    Ok(Answer::new(evaluation(&verdict)))
 }
 
-/// A tenant asks about its own namespaces and its own people; of others it is not told that they exist.
-fn known(scope: &Scope, facts: Option<&Facts>) -> Result<(), Problem> {
+/// A tenant may only evaluate requests of its own users in its own namespaces; others are hidden.
+fn hide_other_tenants(scope: &Scope, context: Option<&ReviewContext>) -> Result<(), Problem> {
     let Power::Tenant { id, .. } = scope.power() else { return Ok(()) };
     let hidden = || Problem::of(Code::TenantNotFound);
-    let facts = facts.ok_or_else(hidden)?;
-    let place = facts.known.as_ref().ok_or_else(hidden)?;
+    let context = context.ok_or_else(hidden)?;
+    let place = context.registered.as_ref().ok_or_else(hidden)?;
     let project = scope.may_project(&place.project_id);
-    // An unknown requester is nobody's: the law says what it may, and nothing is given away.
-    let requester = &facts.requester;
-    // A service account of a namespace that is not there is hidden like one of another tenant's that is.
+    // An unknown requester belongs to no tenant, so the verdict reveals nothing about one.
+    let requester = &context.requester;
+    // A service account of an absent namespace is hidden like one of another tenant.
     let nowhere = requester.class == Class::Tenant && requester.tenants.is_empty();
     let strangers = nowhere || requester.tenants.iter().any(|tenant| *tenant != place.tenant);
     if *place.tenant_id == **id && project && !strangers { Ok(()) } else { Err(hidden()) }
 }
 
-/// The review as kube-apiserver would send it, marked as a dry run so that it is counted apart.
+/// The review as kube-apiserver sends it, marked as a dry run so that metrics count it separately.
 fn review(caller: &Caller, query: EvaluateQuery, subject: Json) -> Result<Bytes, Problem> {
     let mut review = if subject.get("kind").and_then(Json::as_str) == Some("AdmissionReview") {
         subject
     } else {
-        asked(caller, query, subject)?
+        build_review(caller, query, subject)?
     };
     own_groups(caller, &review)?;
     if let Some(request) = review.get_mut("request").and_then(Json::as_object_mut) {
@@ -157,8 +156,7 @@ fn review(caller: &Caller, query: EvaluateQuery, subject: Json) -> Result<Bytes,
     serde_json::to_vec(&review).map(Into::into).map_err(|error| Problem::internal(&error))
 }
 
-/// Whoever is of a tenant asks about no other tenant's group, `<slug>-devs`. One is hidden whether there is such a tenant or
-/// not: otherwise the answer tells.
+/// A tenant may not name another tenant's group `<slug>-devs`. The response is the same whether that tenant exists or not.
 fn own_groups(caller: &Caller, review: &Json) -> Result<(), Problem> {
     if !matches!(caller.scope().power(), Power::Tenant { .. }) {
         return Ok(());
@@ -170,15 +168,16 @@ fn own_groups(caller: &Caller, review: &Json) -> Result<(), Problem> {
     if foreign { Err(Problem::of(Code::TenantNotFound)) } else { Ok(()) }
 }
 
-fn asked(caller: &Caller, query: EvaluateQuery, subject: Json) -> Result<Json, Problem> {
+fn build_review(caller: &Caller, query: EvaluateQuery, subject: Json) -> Result<Json, Problem> {
     let document = Document { source: "body".to_owned(), number: 1, value: subject, verbatim: None };
     if document.text("/kind").is_empty() || document.text("/apiVersion").is_empty() {
-        let fault = Fault::new("", "an AdmissionReview or an object has `apiVersion` and `kind`");
+        let fault =
+            Fault::new("", "the body must be an AdmissionReview or an object with `apiVersion` and `kind`");
         return Err(Problem::faults(Code::UnprocessableEntity, vec![fault]));
     }
     let operation = query.operation.as_deref().and_then(Operation::parse);
-    let wanted = Wanted { operation, namespace: query.namespace, ..Wanted::default() };
-    let request = Request::of(&document, &wanted);
+    let options = RequestOptions { operation, namespace: query.namespace, ..RequestOptions::default() };
+    let request = ReviewBuilder::new(&document, &options);
     let request =
         request.map_err(|error| Problem::meaning(Code::UnprocessableEntity, "", error.to_string()))?;
     let own = caller.identity().tenant.as_ref().map(|tenant| format!("{}-devs", tenant.slug));
@@ -189,10 +188,10 @@ fn asked(caller: &Caller, query: EvaluateQuery, subject: Json) -> Result<Json, P
     let username = query.user.unwrap_or_else(|| caller.identity().subject.clone());
     let mut groups = groups;
     groups.push("system:authenticated".to_owned());
-    Ok(request.review(&Person { username, groups }))
+    Ok(request.build(&User { username, groups }))
 }
 
-fn told(verdict: &Verdict) -> Evaluation {
+fn evaluation(verdict: &Verdict) -> Evaluation {
     let findings = |all: &[portcullis_admission::verdict::Named]| -> Vec<Finding> {
         let one = |named: &portcullis_admission::verdict::Named| Finding {
             policy: named.policy.clone(),

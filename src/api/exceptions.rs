@@ -1,30 +1,29 @@
-//! Exceptions: owners ask for their own tenant, administrators grant.
+//! Exceptions from policies: owners request them for their tenant, administrators grant them.
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Api;
-use super::answer::{Answer, Created, Done};
-use super::body::{Body, Path, Query};
+use super::answer::{Answer, Created, NoContent};
 use super::caller::Caller;
 use super::etag::IfMatch;
-use super::page::Page;
-use super::policysets::{NO_LABELS, PlainQuery};
+use super::extract::{Body, Path, Query};
+use super::page::{Page, PageQuery, no_labels};
 use super::problem::{Code, Fault, Problem};
 use portcullis_access::matrix::Limit;
 use portcullis_store::exceptions::{self, Exception, Exempt, New};
 use portcullis_store::{Time, tenants};
 use portcullis_tenancy::resource::Pattern;
 
-/// The longest that an exception lasts, in milliseconds: a year and a day.
-const LONGEST: i64 = 366 * 24 * 60 * 60 * 1000;
+/// The longest validity of an exception, in milliseconds: a year and a day.
+const VALIDITY_MAX: i64 = 366 * 24 * 60 * 60 * 1000;
 
-/// What is asked for.
+/// A request for an exception.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExceptionNew {
-    /// Tenant it is for, by slug or id; an owner's own where it is absent, and every tenant's where an administrator asks.
+    /// The tenant, by slug or id. By default an owner's own tenant, and for administrators every tenant.
     #[schema(min_length = 1, max_length = 36, nullable = false)]
     tenant: Option<String>,
     /// Id of the policy.
@@ -35,42 +34,40 @@ pub struct ExceptionNew {
         example = "registry-allowlist"
     )]
     policy: String,
-    /// Usernames and groups it is for; empty means everybody.
+    /// Usernames and groups; empty means every user.
     #[serde(default)]
     #[schema(max_items = 100, inline)]
     subjects: Vec<Name>,
-    /// Objects it is for.
+    /// Objects that are exempt.
     #[schema(min_items = 1, max_items = 100)]
     objects: Vec<Exempt>,
-    /// Why.
+    /// The reason, for the audit log.
     #[schema(min_length = 1, max_length = 1000)]
     reason: String,
-    /// When it ends, RFC 3339; a year at most.
+    /// Expiry, RFC 3339; at most a year from now.
     #[schema(format = DateTime, min_length = 20, max_length = 40)]
     expires: String,
 }
 
-/// A name of Kubernetes: a user, a group, a namespace, a policy.
+/// A name of a user, group, namespace or policy.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[schema(min_length = 1, max_length = 256)]
 pub struct Name(String);
 
-/// Lists exceptions; a tenant's own people see theirs.
 pub async fn list(
     State(api): State<Api>,
     caller: Caller,
-    Query(query): Query<PlainQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Answer<Page<Exception>>, Problem> {
-    let mut filling = query.window()?.filling().large();
+    let mut builder = query.window()?.builder().large();
     let mut tx = api.read(&caller).await?;
-    while let Some((after, limit)) = filling.wants() {
+    while let Some((after, limit)) = builder.next_query() {
         let rows = exceptions::list(&mut tx, after.as_deref(), limit).await?;
-        filling.take_large(rows, |row| &row.id, |_| &NO_LABELS);
+        builder.add_large(rows, |row| &row.id, no_labels);
     }
-    Ok(Answer::new(filling.page()))
+    Ok(Answer::new(builder.build()))
 }
 
-/// Asks for an exception; an administrator's takes effect.
 pub async fn create(
     State(api): State<Api>,
     caller: Caller,
@@ -87,11 +84,11 @@ pub async fn create(
         Some(tenant) => Some(tenants::change_anywhere(&mut tx, &tenant).await?.id),
         None => None,
     };
-    let expires = expiry(&new.expires, tx.now(), LONGEST, "/expires")?;
+    let expires = expiry(&new.expires, tx.now(), VALIDITY_MAX, "/expires")?;
     if let Ok(layers) = api.layers()
-        && layers.live().load().policy(&new.policy).is_none()
+        && layers.policies().load().policy(&new.policy).is_none()
     {
-        let detail = format!("there is no policy `{}`", new.policy);
+        let detail = format!("no policy `{}` exists", new.policy);
         return Err(Problem::meaning(Code::UnprocessableEntity, "/policy", detail));
     }
     let wrong = new.objects.iter().enumerate().filter_map(|(at, objects)| {
@@ -110,21 +107,20 @@ pub async fn create(
     caller.commit(tx, Created::at(at, made, version)).await
 }
 
-/// A time to come, no further than `longest` milliseconds away.
+/// A future time, at most `longest` milliseconds from now.
 pub(super) fn expiry(text: &str, now: i64, longest: i64, pointer: &str) -> Result<Time, Problem> {
     let none = |_| {
-        Problem::invalid(vec![Fault::new(pointer, "is no time of RFC 3339, as in `2026-11-21T10:00:00Z`")])
+        Problem::invalid(vec![Fault::new(pointer, "is not an RFC 3339 time, as in `2026-11-21T10:00:00Z`")])
     };
     let time: jiff::Timestamp = text.parse().map_err(none)?;
     let at = time.as_millisecond();
     if at <= now || at > now.saturating_add(longest) {
-        let detail = format!("is not between now and {} hours from now", longest / 3_600_000);
+        let detail = format!("must be between now and {} hours from now", longest / 3_600_000);
         return Err(Problem::meaning(Code::UnprocessableEntity, pointer, detail));
     }
     Ok(Time(at))
 }
 
-/// Shows an exception.
 pub async fn get(
     State(api): State<Api>,
     caller: Caller,
@@ -136,25 +132,23 @@ pub async fn get(
     Ok(Answer::versioned(found, version))
 }
 
-/// Ends an exception; an owner takes back what it asked for.
 pub async fn delete(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
-    wanted: IfMatch,
-) -> Result<Done, Problem> {
+    if_match: IfMatch,
+) -> Result<NoContent, Problem> {
     let mut tx = api.write(&caller).await?;
     let was = exceptions::get(&mut tx, &id).await?;
-    wanted.check(was.version)?;
+    if_match.check(was.version)?;
     let own = was.requested_by == caller.identity().name() && was.state == "requested";
     if caller.scope().limit() == Some(Limit::OwnRequest) && !own {
-        return Err(Problem::new(Code::Forbidden, "an owner takes back only what it has asked for itself"));
+        return Err(Problem::new(Code::Forbidden, "an owner may only withdraw its own pending requests"));
     }
     exceptions::remove(&mut tx, was).await?;
-    caller.commit(tx, Done).await
+    caller.commit(tx, NoContent).await
 }
 
-/// Grants what was asked for.
 pub async fn approve(
     State(api): State<Api>,
     caller: Caller,

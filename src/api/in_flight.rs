@@ -1,5 +1,5 @@
-//! Bytes of requests in flight, of one caller and of all: an answer counts until it is sent, so that callers who ask for
-//! long pages and do not read them do not fill the memory.
+//! Limits the bytes of requests in flight, per caller and in total. A response counts until it is sent, so callers that do
+//! not read long pages cannot fill the memory.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -14,65 +14,70 @@ use tokio::sync::Notify;
 use super::problem::{Code, Problem};
 
 /// Of all callers.
-const ALL_MAX: usize = 64 * 1024 * 1024;
+const TOTAL_MAX: usize = 64 * 1024 * 1024;
 
 /// Of one caller: five pages.
 const CALLER_MAX: usize = 16 * 1024 * 1024;
 
 /// A page while it is made: its rows, its items and its text, each up to a page's length.
-const PAGE: usize = 3 * 1024 * 1024;
+const PAGE_BYTES: usize = 3 * 1024 * 1024;
 
 /// Any other request while it is answered.
-const OTHER: usize = 64 * 1024;
+const OTHER_BYTES: usize = 64 * 1024;
 
 /// Bytes of an answer that the connection takes at a time.
-const CHUNK: usize = 16 * 1024;
+const CHUNK_BYTES: usize = 16 * 1024;
 
-/// How long a request waits for its bytes. Longer, and the caller is told to come again.
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a request waits for its bytes before it gets 503.
+const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What is in flight; all clones are one.
 #[derive(Clone, Default)]
-pub(super) struct InFlight(Arc<Shared>);
+pub(super) struct InFlight(Arc<State>);
 
 #[derive(Default)]
-struct Shared {
-    held: Mutex<Held>,
+struct State {
+    held: Mutex<BytesHeld>,
     /// Told of everything that is given back.
     freed: Notify,
 }
 
 #[derive(Default)]
-struct Held {
-    all: usize,
+struct BytesHeld {
+    total: usize,
     /// Callers that hold something.
     callers: HashMap<Arc<str>, usize>,
 }
 
-/// Bytes that are held until it is dropped.
-pub(super) struct Place {
-    shared: Arc<Shared>,
+/// Reserved bytes, released on drop.
+pub(super) struct Reservation {
+    state: Arc<State>,
     caller: Arc<str>,
     bytes: usize,
 }
 
 impl InFlight {
-    /// Takes bytes for a request of a caller, `page` if it is a list's, and waits for them while others hold too many.
+    /// Reserves bytes for a request, more for a `page`, and waits while too many are reserved.
     ///
     /// # Errors
     /// 503 where they are not free in time.
-    pub(super) async fn enter(&self, caller: &str, page: bool) -> Result<Place, Problem> {
-        self.enter_within(TIMEOUT, caller, page).await
+    pub(super) async fn reserve(&self, caller: &str, page: bool) -> Result<Reservation, Problem> {
+        self.reserve_within(WAIT_MAX, caller, page).await
     }
 
-    async fn enter_within(&self, timeout: Duration, caller: &str, page: bool) -> Result<Place, Problem> {
-        let bytes = if page { PAGE } else { OTHER };
+    async fn reserve_within(
+        &self,
+        timeout: Duration,
+        caller: &str,
+        page: bool,
+    ) -> Result<Reservation, Problem> {
+        let bytes = if page { PAGE_BYTES } else { OTHER_BYTES };
         let caller: Arc<str> = caller.into();
         let taken = async {
             loop {
                 // Registered before it is looked: what is freed in between is not missed.
                 let freed = self.0.freed.notified();
-                if self.0.held().take(&caller, bytes) {
+                if self.0.lock().take(&caller, bytes) {
                     return;
                 }
                 freed.await;
@@ -82,33 +87,33 @@ impl InFlight {
         waited.map_err(|_| {
             Problem::new(
                 Code::ServiceUnavailable,
-                "too many long answers are being sent; read those before you ask for more",
+                "too many large responses are in flight for this caller; read those first",
             )
         })?;
-        Ok(Place { shared: Arc::clone(&self.0), caller, bytes })
+        Ok(Reservation { state: Arc::clone(&self.0), caller, bytes })
     }
 }
 
-impl Shared {
-    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+impl State {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BytesHeld> {
         // Every edit leaves it whole.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
+impl BytesHeld {
     fn take(&mut self, caller: &Arc<str>, bytes: usize) -> bool {
         let of_caller = self.callers.get(caller).copied().unwrap_or_default();
-        let free = self.all + bytes <= ALL_MAX && of_caller + bytes <= CALLER_MAX;
+        let free = self.total + bytes <= TOTAL_MAX && of_caller + bytes <= CALLER_MAX;
         if free {
-            self.all += bytes;
+            self.total += bytes;
             self.callers.insert(Arc::clone(caller), of_caller + bytes);
         }
         free
     }
 
-    fn give_back(&mut self, caller: &Arc<str>, bytes: usize) {
-        self.all = self.all.saturating_sub(bytes);
+    fn release(&mut self, caller: &Arc<str>, bytes: usize) {
+        self.total = self.total.saturating_sub(bytes);
         if let Some(held) = self.callers.get_mut(caller) {
             *held = held.saturating_sub(bytes);
             if *held == 0 {
@@ -118,45 +123,47 @@ impl Held {
     }
 
     fn add(&mut self, caller: &Arc<str>, bytes: usize) {
-        self.all += bytes;
+        self.total += bytes;
         *self.callers.entry(Arc::clone(caller)).or_default() += bytes;
     }
 }
 
-impl Place {
+impl Reservation {
     /// Holds what the answer takes, instead of what was taken for it, until it is sent.
-    pub(super) fn hold(mut self, response: Response) -> Response {
+    pub(super) fn hold_until_sent(mut self, response: Response) -> Response {
         let length = response.body().size_hint().exact().and_then(|length| usize::try_from(length).ok());
-        let Some(length) = length.filter(|length| *length > OTHER) else { return response };
+        let Some(length) = length.filter(|length| *length > OTHER_BYTES) else { return response };
         self.resize(length);
         let (mut head, body) = response.into_parts();
         head.headers.insert(CONTENT_LENGTH, length.into());
-        let sent =
-            futures_util::stream::unfold((body, Bytes::new(), self), async |(mut body, mut rest, place)| {
+        let sent = futures_util::stream::unfold(
+            (body, Bytes::new(), self),
+            async |(mut body, mut rest, reservation)| {
                 if rest.is_empty() {
                     rest = http_body_util::BodyExt::frame(&mut body).await?.ok()?.into_data().ok()?;
                 }
-                let chunk = rest.split_to(rest.len().min(CHUNK));
-                Some((Ok::<_, Infallible>(chunk), (body, rest, place)))
-            });
+                let chunk = rest.split_to(rest.len().min(CHUNK_BYTES));
+                Some((Ok::<_, Infallible>(chunk), (body, rest, reservation)))
+            },
+        );
         Response::from_parts(head, Body::from_stream(sent))
     }
 
     fn resize(&mut self, bytes: usize) {
-        let mut held = self.shared.held();
+        let mut held = self.state.lock();
         // What an answer turned out to be is there already: it is counted, and the next wait for it.
-        held.give_back(&self.caller, self.bytes);
+        held.release(&self.caller, self.bytes);
         held.add(&self.caller, bytes);
         drop(held);
         self.bytes = bytes;
-        self.shared.freed.notify_waiters();
+        self.state.freed.notify_waiters();
     }
 }
 
-impl Drop for Place {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.shared.held().give_back(&self.caller, self.bytes);
-        self.shared.freed.notify_waiters();
+        self.state.lock().release(&self.caller, self.bytes);
+        self.state.freed.notify_waiters();
     }
 }
 
@@ -167,52 +174,52 @@ mod tests {
     use super::*;
 
     fn held(in_flight: &InFlight) -> usize {
-        in_flight.0.held().all
+        in_flight.0.lock().total
     }
 
     #[tokio::test]
     async fn caller_that_reads_nothing_waits_and_others_do_not() {
         let in_flight = InFlight::default();
-        let mut places = Vec::new();
-        for _ in 0..CALLER_MAX / PAGE {
-            places.push(in_flight.enter("a#1", true).await.unwrap());
+        let mut reservations = Vec::new();
+        for _ in 0..CALLER_MAX / PAGE_BYTES {
+            reservations.push(in_flight.reserve("a#1", true).await.unwrap());
         }
-        let refused = in_flight.enter_within(Duration::from_millis(1), "a#1", true).await.err().unwrap();
+        let refused = in_flight.reserve_within(Duration::from_millis(1), "a#1", true).await.err().unwrap();
         assert_eq!(refused.code(), Code::ServiceUnavailable);
-        in_flight.enter("b#1", true).await.unwrap();
+        in_flight.reserve("b#1", true).await.unwrap();
         let waits = tokio::spawn({
             let in_flight = in_flight.clone();
-            async move { in_flight.enter("a#1", true).await.map(drop) }
+            async move { in_flight.reserve("a#1", true).await.map(drop) }
         });
         tokio::task::yield_now().await;
-        drop(places.pop());
+        drop(reservations.pop());
         waits.await.unwrap().unwrap();
-        drop(places);
-        assert_eq!((held(&in_flight), in_flight.0.held().callers.len()), (0, 0));
+        drop(reservations);
+        assert_eq!((held(&in_flight), in_flight.0.lock().callers.len()), (0, 0));
     }
 
     #[tokio::test]
     async fn all_callers_together_are_bounded() {
         let in_flight = InFlight::default();
-        let mut places = Vec::new();
-        for n in 0..ALL_MAX / PAGE {
-            places.push(in_flight.enter(&format!("a#{n}"), true).await.unwrap());
+        let mut reservations = Vec::new();
+        for n in 0..TOTAL_MAX / PAGE_BYTES {
+            reservations.push(in_flight.reserve(&format!("a#{n}"), true).await.unwrap());
         }
-        assert!(held(&in_flight) <= ALL_MAX);
-        assert!(in_flight.enter_within(Duration::from_millis(1), "b#1", true).await.is_err());
+        assert!(held(&in_flight) <= TOTAL_MAX);
+        assert!(in_flight.reserve_within(Duration::from_millis(1), "b#1", true).await.is_err());
     }
 
     #[tokio::test]
     async fn answer_is_held_until_it_is_sent() {
         let in_flight = InFlight::default();
-        let text = "x".repeat(5 * CHUNK + 7);
-        let place = in_flight.enter("a#1", false).await.unwrap();
-        let response = place.hold(Response::new(Body::from(text.clone())));
+        let text = "x".repeat(5 * CHUNK_BYTES + 7);
+        let reservation = in_flight.reserve("a#1", false).await.unwrap();
+        let response = reservation.hold_until_sent(Response::new(Body::from(text.clone())));
         assert_eq!(held(&in_flight), text.len());
         assert_eq!(response.headers()[CONTENT_LENGTH], text.len().to_string());
         let mut body = response.into_body();
         let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
-        assert_eq!((first.len(), held(&in_flight)), (CHUNK, text.len()));
+        assert_eq!((first.len(), held(&in_flight)), (CHUNK_BYTES, text.len()));
         let rest = body.collect().await.unwrap().to_bytes();
         assert_eq!([first, rest].concat(), text.as_bytes());
         assert_eq!(held(&in_flight), 0);
@@ -221,8 +228,8 @@ mod tests {
     #[tokio::test]
     async fn short_answer_is_given_back_at_once() {
         let in_flight = InFlight::default();
-        let place = in_flight.enter("a#1", true).await.unwrap();
-        let response = place.hold(Response::new(Body::from("short")));
+        let reservation = in_flight.reserve("a#1", true).await.unwrap();
+        let response = reservation.hold_until_sent(Response::new(Body::from("short")));
         assert_eq!(held(&in_flight), 0);
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "short");
     }

@@ -1,4 +1,4 @@
-//! JSON as bodies must be: one value, no key twice in one object, nesting bounded, no NUL in any text.
+//! Strict JSON for bodies: one value, no duplicate keys, bounded nesting, no NUL characters.
 
 use std::fmt;
 
@@ -16,18 +16,18 @@ pub const DEPTH_MAX: usize = 64;
 /// `MALFORMED_JSON` with line and column.
 pub fn parse(bytes: &[u8]) -> Result<Value, Problem> {
     if bytes.is_empty() {
-        return Err(Problem::new(Code::MalformedJson, "there is no body"));
+        return Err(Problem::new(Code::MalformedJson, "the body is empty"));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let read = Strict { depth: 0 }.deserialize(&mut deserializer);
     read.and_then(|value| deserializer.end().map(|()| value)).map_err(|error| {
         // An unknown key or a value may be anything, a secret too: the parser's sentences about our own findings
         // hold none, and its own name none.
-        Problem::new(Code::MalformedJson, format!("the body is no JSON that is read here: {error}"))
+        Problem::new(Code::MalformedJson, format!("the body is not valid JSON: {error}"))
     })
 }
 
-/// Every text that holds a NUL, keys included: PostgreSQL cannot keep one, and nobody means one.
+/// Every text or key with a NUL character, which PostgreSQL cannot store.
 pub fn nul_faults(value: &Value) -> Vec<Fault> {
     let mut faults = Vec::new();
     look(value, &mut String::new(), &mut faults);
@@ -37,7 +37,7 @@ pub fn nul_faults(value: &Value) -> Vec<Fault> {
 fn look(value: &Value, pointer: &mut String, faults: &mut Vec<Fault>) {
     let nested: Vec<(String, &Value)> = match value {
         Value::String(text) if text.contains('\0') => {
-            faults.push(Fault::new(pointer.as_str(), "holds a NUL character"));
+            faults.push(Fault::new(pointer.as_str(), "contains a NUL character"));
             return;
         }
         Value::Array(items) => items.iter().enumerate().map(|(n, item)| (n.to_string(), item)).collect(),
@@ -49,7 +49,7 @@ fn look(value: &Value, pointer: &mut String, faults: &mut Vec<Fault>) {
         pointer.push('/');
         pointer.push_str(&step);
         if step.contains('\0') {
-            faults.push(Fault::new(pointer.replace('\0', "\u{fffd}"), "has a NUL character in its name"));
+            faults.push(Fault::new(pointer.replace('\0', "\u{fffd}"), "has a name with a NUL character"));
         } else {
             look(item, pointer, faults);
         }
@@ -72,7 +72,7 @@ impl<'de> DeserializeSeed<'de> for Strict {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         if self.depth > DEPTH_MAX {
-            return Err(D::Error::custom(format_args!("it nests deeper than {DEPTH_MAX}")));
+            return Err(D::Error::custom(format_args!("nests deeper than {DEPTH_MAX}")));
         }
         deserializer.deserialize_any(self)
     }
@@ -123,7 +123,7 @@ impl<'de> Visitor<'de> for Strict {
             let value = entries.next_value_seed(Self { depth: self.depth + 1 })?;
             // Which of the two is meant, readers disagree about; so one of them could be checked and the other used.
             if map.insert(key, value).is_some() {
-                return Err(A::Error::custom("a key stands twice in one object"));
+                return Err(A::Error::custom("a key is given twice in one object"));
             }
         }
         Ok(Value::Object(map))
@@ -135,25 +135,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_read_and_what_is_not() {
+    fn malformed_bodies_are_rejected_with_the_reason() {
         let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
         assert!(parse(deep(DEPTH_MAX).as_bytes()).is_ok());
         let wrong = [
             (deep(DEPTH_MAX + 2), "nests deeper"),
             (deep(100_000), "nests deeper"),
-            (r#"{"a":1,"b":{"c":1,"c":2}}"#.to_owned(), "a key stands twice in one object at line 1 column"),
+            (
+                r#"{"a":1,"b":{"c":1,"c":2}}"#.to_owned(),
+                "a key is given twice in one object at line 1 column",
+            ),
             (r#"{"a":1,"\u0061":2}"#.to_owned(), "twice"),
             ("{\n \"a\": }".to_owned(), "line 2 column 7"),
             ("{} {}".to_owned(), "trailing"),
             (r#""\ud800""#.to_owned(), "hex escape"),
             ("1e999".to_owned(), "number out of range"),
             ("nul".to_owned(), "line 1"),
-            (String::new(), "no body"),
+            (String::new(), "body is empty"),
         ];
         for (text, sentence) in wrong {
             let problem = parse(text.as_bytes()).unwrap_err();
             assert_eq!(problem.code(), Code::MalformedJson);
-            assert!(problem.detail().contains(sentence), "{} does not say {sentence}", problem.detail());
+            assert!(problem.detail().contains(sentence), "{} does not contain {sentence}", problem.detail());
         }
         assert!(parse(b"\"\xff\"").is_err());
     }

@@ -1,4 +1,4 @@
-//! What the server says of itself, and what the caller is to it.
+//! Version, features, documents and keys of the server, and the caller's own identity.
 
 use std::collections::BTreeMap;
 
@@ -11,28 +11,29 @@ use super::Api;
 use super::answer::Answer;
 use super::caller::Caller;
 use super::problem::Problem;
-use super::route::{Part, Shape, Success};
+use super::route::{Signature, SignaturePart, Success};
 use portcullis_access::Role;
-use portcullis_store::identities::Standing;
+use portcullis_store::identities::Membership;
 
-/// What is running.
+/// The running version.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the name in JSON")]
 pub struct Version {
-    /// Of the program.
+    /// Version of the program.
     #[schema(example = "0.1.0")]
     pub version: &'static str,
-    /// Of its sources, where the build knew it.
+    /// Git commit of the build, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub git_commit: Option<&'static str>,
-    /// Digest of the law in force in this process, where it is a gate.
+    /// Digest of the policies in force, if this process has a gate.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub policy_revision: Option<String>,
 }
 
-/// What this server can do, by name.
+/// Features of this server by name.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Features(BTreeMap<&'static str, bool>);
 
@@ -43,22 +44,21 @@ pub struct Me {
     /// `issuer#sub`.
     #[schema(example = "ledger#alice")]
     pub subject: String,
-    /// What it is; empty for a member of several tenants who names none in `X-Portcullis-Tenant`.
+    /// Roles; empty for a member of several tenants without the header `X-Portcullis-Tenant`.
     pub roles: Vec<Role>,
-    /// Where it is that, if not everywhere.
+    /// Tenant of the roles; absent for platform roles.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = "uuid")]
     pub tenant_id: Option<String>,
-    /// Ids of the projects it is limited to, if it is.
+    /// Ids of the projects that the caller is limited to.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub projects: Option<Vec<String>>,
-    /// When its token ends, unix seconds.
+    /// Expiry of the token, Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub exp: Option<i64>,
-    /// The tenants of which it is a member, in the order of their slugs, at most 1,000; absent where the token itself says
-    /// what the caller is.
+    /// Memberships by slug of the tenant, at most 1,000; absent if the token itself contains the roles.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub memberships: Vec<OwnMembership>,
@@ -68,15 +68,15 @@ pub struct Me {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OwnMembership {
-    /// What to send as `X-Portcullis-Tenant`.
+    /// Slug of the tenant, for the header `X-Portcullis-Tenant`.
     #[schema(example = "acme")]
     pub tenant: String,
-    /// The same tenant's id, which will do as well.
+    /// Id of the tenant, also valid in that header.
     #[schema(format = "uuid")]
     pub tenant_id: String,
-    /// What the caller is there.
+    /// The caller's role in the tenant.
     pub role: Role,
-    /// Ids of the projects it is limited to there, if it is.
+    /// Ids of the projects that the caller is limited to in the tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub projects: Option<Vec<String>>,
@@ -96,38 +96,32 @@ pub struct Text(Response);
 /// The reference page.
 pub struct Html(Response);
 
-/// What is running.
 pub async fn version(State(api): State<Api>) -> Result<Answer<Version>, Problem> {
     Ok(Answer::new(Version {
         version: env!("CARGO_PKG_VERSION"),
         git_commit: option_env!("PORTCULLIS_GIT_COMMIT"),
-        policy_revision: api.gate().ok().map(|gate| gate.law.load().digest.clone()),
+        policy_revision: api.gate().ok().map(|gate| gate.policies.load().digest.clone()),
     }))
 }
 
-/// What this server can do.
 pub async fn features(State(api): State<Api>) -> Result<Answer<Features>, Problem> {
     let all = [("gate", api.gate().is_ok()), ("secrets", api.master_key().is_some())];
     Ok(Answer::new(Features(all.into_iter().collect())))
 }
 
-/// The OpenAPI document.
 pub async fn openapi(State(api): State<Api>) -> Result<Text, Problem> {
     let kind = [(axum::http::header::CONTENT_TYPE, "application/json")];
     Ok(Text((kind, api.document().to_owned()).into_response()))
 }
 
-/// The reference page.
 pub async fn docs(State(api): State<Api>) -> Result<Html, Problem> {
     Ok(Html(api.page().answer()))
 }
 
-/// The public keys of tokens.
 pub async fn jwks(State(api): State<Api>) -> Result<Answer<Jwks>, Problem> {
-    Ok(Answer::new(Jwks(api.door().jwks())))
+    Ok(Answer::new(Jwks(api.authenticator().jwks())))
 }
 
-/// Who the caller is.
 pub async fn me(caller: Caller) -> Result<Answer<Me>, Problem> {
     let who = caller.identity();
     Ok(Answer::new(Me {
@@ -140,9 +134,9 @@ pub async fn me(caller: Caller) -> Result<Answer<Me>, Problem> {
     }))
 }
 
-impl From<&Standing> for OwnMembership {
-    fn from(standing: &Standing) -> Self {
-        let Standing { tenant, role, projects } = standing;
+impl From<&Membership> for OwnMembership {
+    fn from(membership: &Membership) -> Self {
+        let Membership { tenant, role, projects } = membership;
         let (tenant, tenant_id) = (tenant.slug.clone(), tenant.id.clone());
         Self { tenant, tenant_id, role: *role, projects: projects.clone() }
     }
@@ -160,18 +154,18 @@ impl IntoResponse for Html {
     }
 }
 
-fn page(shape: &mut Shape, kind: &'static str) {
-    shape.success.push(Success { status: 200, body: Some((kind, None)), location: false, etag: false });
+fn page(signature: &mut Signature, kind: &'static str) {
+    signature.success.push(Success { status: 200, body: Some((kind, None)), location: false, etag: false });
 }
 
-impl Part for Text {
-    fn describe(shape: &mut Shape) {
-        page(shape, "application/json");
+impl SignaturePart for Text {
+    fn describe(signature: &mut Signature) {
+        page(signature, "application/json");
     }
 }
 
-impl Part for Html {
-    fn describe(shape: &mut Shape) {
-        page(shape, "text/html; charset=utf-8");
+impl SignaturePart for Html {
+    fn describe(signature: &mut Signature) {
+        page(signature, "text/html; charset=utf-8");
     }
 }

@@ -1,9 +1,8 @@
-//! Lists in pages: at most 200 at once, and a cursor that says where the next page begins.
+//! Lists in pages of at most 200 items, with a cursor to the next page.
 //!
-//! A list is in the order of ids, which are made in the order of time; so what is added while somebody pages comes at
-//! the end, nothing is shown twice, and what was there from the first page to the last is shown once.
+//! Lists are ordered by id, and ids are ordered by time. So rows that are added between two pages come last, and no row is
+//! skipped or shown twice. A page ends early at 1 MiB.
 
-mod bytes;
 mod view;
 
 use std::borrow::Cow;
@@ -20,34 +19,34 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{Fault, Problem};
 use portcullis_tenancy::label::Selector;
+use portcullis_tenancy::snapshot::json_len;
 
-pub use view::{Listed, Long, View};
+pub(crate) use view::{Listed, LongFields, View, ViewQuery};
 
-/// Items of a page where the caller does not say.
+/// Items of a page by default.
 pub const LIMIT: u16 = 50;
 
-/// Rows that one request looks at when it filters by labels. Past that the page ends early, with a cursor.
-const LOOKED_AT_MAX: usize = 2_000;
+/// Rows that one request reads at most while it filters by labels. Then the page ends early, with a cursor.
+const ROWS_READ_MAX: usize = 2_000;
 
-/// Rows of one query when it filters.
+/// Rows of one query with a label selector.
 const BATCH: usize = 500;
 
-/// First word of a cursor, so that a later form can be told from this one. After it come a digest of the list's path, which
-/// tells a cursor of another list, and the key of the last item.
-const FORM: &str = "2.";
+/// Version prefix of a cursor. A digest of the list's path and the key of the last item follow it.
+const CURSOR_VERSION: &str = "2.";
 
-/// Digits of a path's digest: a cursor of another list is a slip and no attack, for lists show what their caller may see.
-const TAG: usize = 8;
+/// Digits of the path digest. It catches a mistake, not an attack: a list shows only what the caller may see.
+const PATH_TAG_LENGTH: usize = 8;
 
 tokio::task_local! {
-    /// Digest of the path that is being answered.
+    /// Digest of the path of the current request.
     static LIST: String;
 }
 
-/// Answers a request for this path: cursors that it makes and takes are of this list.
+/// Runs a handler so that cursors belong to the list at this path.
 pub(super) async fn of_list<F: Future>(path: &str, answer: F) -> F::Output {
     let digest = hex::encode(Sha256::digest(path));
-    LIST.scope(digest.chars().take(TAG).collect(), answer).await
+    LIST.scope(digest.chars().take(PATH_TAG_LENGTH).collect(), answer).await
 }
 
 fn list_tag() -> String {
@@ -58,10 +57,10 @@ fn list_tag() -> String {
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ListQuery {
-    /// At most so many items; 50 where it is absent.
+    /// Maximum number of items; 50 by default.
     #[schema(minimum = 1, maximum = 200, nullable = false)]
     pub limit: Option<u16>,
-    /// `nextCursor` of the page before.
+    /// `nextCursor` of the previous page.
     #[schema(min_length = 1, max_length = 512, nullable = false)]
     pub cursor: Option<String>,
     /// Labels that an item must carry, as kubectl writes them: `tier=gold,zone in (a, b),!legacy`.
@@ -69,50 +68,54 @@ pub struct ListQuery {
     pub label_selector: Option<String>,
 }
 
-/// The query of a list of things without labels.
+/// The query of a list without labels.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PageQuery {
-    /// At most so many items; 50 where it is absent.
+    /// Maximum number of items; 50 by default.
     #[schema(minimum = 1, maximum = 200, nullable = false)]
     pub limit: Option<u16>,
-    /// `nextCursor` of the page before.
+    /// `nextCursor` of the previous page.
     #[schema(min_length = 1, max_length = 512, nullable = false)]
     pub cursor: Option<String>,
 }
 
-/// The labels of what has none, for [`Filling::take`].
-pub static UNLABELLED: BTreeMap<String, String> = BTreeMap::new();
+static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
+
+/// The labels of rows that have none.
+pub(crate) fn no_labels<T>(_: &T) -> &BTreeMap<String, String> {
+    &NO_LABELS
+}
 
 /// A page of a list.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Page<T> {
-    /// What is on it.
+    /// The items.
     pub items: Vec<T>,
-    /// Where the next page begins; absent on the last. A page with fewer items than asked for is not therefore the last.
+    /// Cursor of the next page; absent on the last page. A page may hold fewer items than requested and not be the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
 }
 
-/// A page while it fills. A list without labels needs one query; one that filters may need some, and ends early rather
-/// than look at the whole ledger:
+/// Builds a page. A list without a selector needs one query; one with a selector may need several, and ends early instead
+/// of reading the whole ledger:
 ///
 /// ```text
-/// let mut filling = query.window()?.filling();
-/// while let Some((after, limit)) = filling.wants() {
+/// let mut builder = query.window()?.builder();
+/// while let Some((after, limit)) = builder.next_query() {
 ///     let rows = clusters::list(&mut tx, after.as_deref(), limit).await?;
-///     filling.take(rows, |row| &row.id, |row| &row.labels);
+///     builder.add(rows, |row| &row.id, |row| &row.labels);
 /// }
-/// Ok(Answer::new(filling.page()))
+/// Ok(Answer::new(builder.build()))
 /// ```
 #[derive(Debug)]
-pub struct Filling<T> {
+pub struct PageBuilder<T> {
     limit: usize,
     batch: usize,
     selector: Selector,
     after: Option<String>,
-    looked_at: usize,
+    rows_read: usize,
     bytes: usize,
     items: Vec<T>,
     state: State,
@@ -120,20 +123,17 @@ pub struct Filling<T> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Neither is it full, nor is the list at its end.
-    Hungry,
-    /// There is more after `after`.
+    Filling,
+    /// More rows follow `after`.
     More,
-    /// The list is at its end.
     Last,
 }
 
-/// What a list's query asks for, checked.
+/// The checked query of a list.
 #[derive(Debug, Clone)]
 pub struct Window {
-    /// Items of the page.
     pub limit: usize,
-    /// The last one of the page before.
+    /// Key of the last item of the previous page.
     pub after: Option<String>,
     selector: Selector,
 }
@@ -141,35 +141,39 @@ pub struct Window {
 // === impl Window ===
 
 impl ListQuery {
-    /// What it asks for.
-    ///
     /// # Errors
-    /// `VALIDATION_ERROR` for a cursor that is none of ours, or a selector that is none.
+    /// `VALIDATION_ERROR` for an invalid cursor or selector.
     pub fn window(&self) -> Result<Window, Problem> {
         Window::new(self.limit, self.cursor.as_deref(), self.label_selector.as_deref())
     }
 }
 
 impl PageQuery {
-    /// What it asks for.
+    /// The builder of the page.
     ///
     /// # Errors
-    /// `VALIDATION_ERROR` for a cursor that is none of ours.
+    /// `VALIDATION_ERROR` for an invalid cursor.
+    pub fn builder<T>(&self) -> Result<PageBuilder<T>, Problem> {
+        Ok(self.window()?.builder())
+    }
+
+    /// # Errors
+    /// `VALIDATION_ERROR` for an invalid cursor.
     pub fn window(&self) -> Result<Window, Problem> {
         Window::new(self.limit, self.cursor.as_deref(), None)
     }
 }
 
 impl Window {
-    /// The same for queries that have more parameters than [`ListQuery`].
+    /// The window of a query with more parameters than [`ListQuery`].
     ///
     /// # Errors
-    /// As [`ListQuery::window`].
+    /// `VALIDATION_ERROR` for an invalid cursor or selector.
     pub fn new(limit: Option<u16>, cursor: Option<&str>, selector: Option<&str>) -> Result<Self, Problem> {
         let mut faults = Vec::new();
         let after = cursor.map(decode);
         if after == Some(None) {
-            faults.push(Fault::new("?cursor", "is no cursor of this list"));
+            faults.push(Fault::new("?cursor", "is not a cursor of this list"));
         }
         let selector = Selector::parse(selector.unwrap_or_default()).unwrap_or_else(|error| {
             faults.push(Fault::new("?labelSelector", error.to_string()));
@@ -181,45 +185,43 @@ impl Window {
         Ok(Self { limit: limit.unwrap_or(LIMIT).into(), after: after.flatten(), selector })
     }
 
-    /// What fills the page, query by query.
-    pub fn filling<T>(self) -> Filling<T> {
+    pub fn builder<T>(self) -> PageBuilder<T> {
         let Self { limit, after, selector } = self;
-        // One row more than the page holds tells whether there is another.
+        // One row more than the page holds shows whether another page follows.
         let batch = if selector.is_empty() { limit + 1 } else { BATCH };
-        Filling {
+        PageBuilder {
             limit,
             batch,
             selector,
             after,
-            looked_at: 0,
+            rows_read: 0,
             bytes: 0,
             items: Vec::new(),
-            state: State::Hungry,
+            state: State::Filling,
         }
     }
 }
 
-// === impl Filling ===
+// === impl PageBuilder ===
 
-impl<T> Filling<T> {
-    /// What to ask the ledger for next: rows after this key, and how many. `None` once the page is made.
-    pub fn wants(&self) -> Option<(Option<String>, i64)> {
-        let hungry = self.state == State::Hungry;
-        hungry.then(|| (self.after.clone(), i64::try_from(self.batch).unwrap_or(i64::MAX)))
+impl<T> PageBuilder<T> {
+    /// The next query: rows after this key, and how many. `None` once the page is complete.
+    pub fn next_query(&self) -> Option<(Option<String>, i64)> {
+        let filling = self.state == State::Filling;
+        filling.then(|| (self.after.clone(), i64::try_from(self.batch).unwrap_or(i64::MAX)))
     }
 
-    /// Takes the rows that were asked for. `key` is what the ledger's list takes as `after`.
-    pub fn take(
+    /// Adds the rows of the query. `key` is what the next query takes as `after`.
+    pub fn add(
         &mut self,
         rows: Vec<T>,
         key: impl Fn(&T) -> &str,
         labels: impl Fn(&T) -> &BTreeMap<String, String>,
     ) {
-        self.take_sized(rows, key, labels, |_| 0);
+        self.add_sized(rows, key, labels, |_| 0);
     }
 
-    /// The page.
-    pub fn page(self) -> Page<T> {
+    pub fn build(self) -> Page<T> {
         let next_cursor = self.after.filter(|_| self.state == State::More).map(|key| encode(&key));
         Page { items: self.items, next_cursor }
     }
@@ -228,7 +230,6 @@ impl<T> Filling<T> {
 // === impl Page ===
 
 impl<T> Page<T> {
-    /// The same page of something else.
     pub fn map<U>(self, each: impl FnMut(T) -> U) -> Page<U> {
         Page { items: self.items.into_iter().map(each).collect(), next_cursor: self.next_cursor }
     }
@@ -239,7 +240,7 @@ impl<T: ToSchema> PartialSchema for Page<T> {
         let items = ArrayBuilder::new().items(Ref::from_schema_name(T::name())).max_items(Some(200));
         let cursor = ObjectBuilder::new()
             .schema_type(Type::String)
-            .description(Some("Where the next page begins; absent on the last. A page with fewer items than asked for is not therefore the last."));
+            .description(Some("Cursor of the next page; absent on the last page. A page may hold fewer items than requested and not be the last."));
         ObjectBuilder::new()
             .property("items", items)
             .required("items")
@@ -261,18 +262,75 @@ impl<T: ToSchema> ToSchema for Page<T> {
 }
 
 pub(super) fn encode(key: &str) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{FORM}{}.{key}", list_tag()))
+    URL_SAFE_NO_PAD.encode(format!("{CURSOR_VERSION}{}.{key}", list_tag()))
 }
 
 fn decode(cursor: &str) -> Option<String> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
     let text = String::from_utf8(bytes).ok()?;
-    let (list, key) = text.strip_prefix(FORM)?.split_once('.')?;
+    let (list, key) = text.strip_prefix(CURSOR_VERSION)?.split_once('.')?;
     if list != list_tag() {
         return None;
     }
     let plain = !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic());
     plain.then(|| key.to_owned())
+}
+
+/// Bytes of a page as JSON; a single item may be larger.
+pub(super) const PAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Rows of one query: an app or an audit record may be as long as a request body.
+const LARGE_BATCH: usize = 8;
+
+impl<T> PageBuilder<T> {
+    pub(super) fn add_sized(
+        &mut self,
+        rows: Vec<T>,
+        key: impl Fn(&T) -> &str,
+        labels: impl Fn(&T) -> &BTreeMap<String, String>,
+        length: impl Fn(&T) -> usize,
+    ) {
+        let last = rows.len() < self.batch;
+        for row in rows {
+            let matches = self.selector.matches(labels(&row));
+            let bytes = if matches { self.bytes.saturating_add(length(&row)) } else { self.bytes };
+            let full = bytes > PAGE_BYTES_MAX && !self.items.is_empty();
+            if self.items.len() == self.limit || full {
+                self.state = State::More;
+                return;
+            }
+            self.after = Some(key(&row).to_owned());
+            self.rows_read += 1;
+            self.bytes = bytes;
+            if matches {
+                self.items.push(row);
+            }
+        }
+        if last {
+            self.state = State::Last;
+        } else if self.rows_read >= ROWS_READ_MAX {
+            self.state = State::More;
+        }
+    }
+}
+
+impl<T: Serialize> PageBuilder<T> {
+    /// Reads few rows per query.
+    #[must_use]
+    pub fn large(mut self) -> Self {
+        self.batch = self.batch.min(LARGE_BATCH);
+        self
+    }
+
+    /// As [`PageBuilder::add`], and ends the page at its byte limit.
+    pub fn add_large(
+        &mut self,
+        rows: Vec<T>,
+        key: impl Fn(&T) -> &str,
+        labels: impl Fn(&T) -> &BTreeMap<String, String>,
+    ) {
+        self.add_sized(rows, key, labels, |row| json_len(row));
+    }
 }
 
 #[cfg(test)]

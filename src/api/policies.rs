@@ -1,4 +1,4 @@
-//! Policies in force, and what they mean for a tenant: its parameters and modes, each with where it comes from.
+//! Policies in force, with a tenant's effective parameters and modes and their origin.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::answer::Answer;
-use super::body::{Path, Query};
 use super::caller::Caller;
+use super::extract::{Path, Query};
 use super::page::Page;
 use super::problem::{Code, Fault, Problem};
 use portcullis_policy::effective::{self, Sourced};
@@ -19,11 +19,11 @@ use portcullis_store::tenants::{self, Tenant};
 use portcullis_store::{Tx, snapshot};
 use portcullis_tenancy::snapshot::{Origin, PolicySet as Attached, Rule};
 
-/// Whose policies are asked for.
+/// Tenant and project for the effective values.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PoliciesQuery {
-    /// A tenant, by slug or id: what holds for it, and why. A tenant's own people are asked about their own.
+    /// A tenant by slug or id, for its effective modes and parameters; the caller's own tenant by default.
     #[schema(min_length = 1, max_length = 36, nullable = false)]
     tenant: Option<String>,
     /// One of its projects, by slug.
@@ -35,34 +35,34 @@ pub struct PoliciesQuery {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyView {
-    /// Its id.
+    /// Id of the policy.
     #[schema(example = "registry-allowlist")]
     id: String,
     /// One line.
     title: String,
-    /// What it is for.
+    /// Description.
     description: String,
     /// `low`, `medium`, `high` or `critical`.
     severity: &'static str,
-    /// `enforce`, `warn`, `audit` or `off`, as the law has it.
+    /// `enforce`, `warn`, `audit` or `off`, as the policy declares it.
     mode: &'static str,
-    /// What a failure answers: `deny` or `allow`.
+    /// Effect of an evaluation error: `deny` or `allow`.
     on_error: &'static str,
-    /// Whether no layer above may replace it.
+    /// Whether no higher layer may replace the policy.
     locked: bool,
     /// JSON Schema of its parameters.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object, nullable = false)]
     params_schema: Option<Json>,
-    /// Digest of the law that it is part of.
+    /// Digest of the policies in force.
     revision: String,
-    /// What holds for the tenant that was asked for.
+    /// Effective mode and parameters for the tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     effective: Option<Effective>,
 }
 
-/// What holds somewhere.
+/// Effective mode and parameters.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Effective {
@@ -70,7 +70,7 @@ pub struct Effective {
     mode: From,
     /// Parameters by name.
     params: BTreeMap<String, From>,
-    /// What a policy set asks for and does not get, with the reason.
+    /// Rules of policy sets that have no effect, with the reason.
     without_effect: Vec<String>,
 }
 
@@ -78,7 +78,7 @@ pub struct Effective {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ValueAndSource)]
 pub struct From {
-    /// The value, whatever the parameter's schema says; of the mode its word.
+    /// The value of the parameter or the mode.
     #[schema(value_type = Value)]
     value: Json,
     /// `bundle`, or `plan`, `platform` or `tenant` and the name of the policy set; the lowest layer first.
@@ -86,36 +86,34 @@ pub struct From {
     from: Vec<String>,
 }
 
-/// Lists the policies in force.
 pub async fn list(
     State(api): State<Api>,
     caller: Caller,
     Query(query): Query<PoliciesQuery>,
 ) -> Result<Answer<Page<PolicyView>>, Problem> {
-    let law = api.layers()?.live().load();
-    let sets = sets(&api, &caller, &law, &query).await?;
-    let view = |policy: &Policy| view(&law, policy, sets.as_deref(), query.project.as_deref());
-    Ok(Answer::new(Page { items: law.policies.iter().map(view).collect(), next_cursor: None }))
+    let policies = api.layers()?.policies().load();
+    let sets = sets(&api, &caller, &policies, &query).await?;
+    let view = |policy: &Policy| view(&policies, policy, sets.as_deref(), query.project.as_deref());
+    Ok(Answer::new(Page { items: policies.policies.iter().map(view).collect(), next_cursor: None }))
 }
 
-/// Shows a policy in force.
 pub async fn get(
     State(api): State<Api>,
     caller: Caller,
     Path(id): Path<String>,
     Query(query): Query<PoliciesQuery>,
 ) -> Result<Answer<PolicyView>, Problem> {
-    let law = api.layers()?.live().load();
-    let sets = sets(&api, &caller, &law, &query).await?;
-    let policy = law.policy(&id).ok_or_else(|| Problem::of(Code::PolicyNotFound))?;
-    Ok(Answer::new(view(&law, policy, sets.as_deref(), query.project.as_deref())))
+    let policies = api.layers()?.policies().load();
+    let sets = sets(&api, &caller, &policies, &query).await?;
+    let policy = policies.policy(&id).ok_or_else(|| Problem::of(Code::PolicyNotFound))?;
+    Ok(Answer::new(view(&policies, policy, sets.as_deref(), query.project.as_deref())))
 }
 
-/// The policy sets of the tenant that is asked for; one's own where it is not said.
+/// The policy sets of the tenant in the query, or of the caller's own tenant.
 async fn sets(
     api: &Api,
     caller: &Caller,
-    law: &PolicySet,
+    policies: &PolicySet,
     query: &PoliciesQuery,
 ) -> Result<Option<Vec<Attached>>, Problem> {
     let own = caller.identity().tenant.as_ref().map(|tenant| tenant.id.clone());
@@ -123,13 +121,18 @@ async fn sets(
     let scope = caller.scope_in(&tenant)?;
     let mut tx = api.ledger().read(&scope).await?;
     let tenant = tenants::anywhere(&mut tx, &tenant).await?;
-    Ok(Some(law.expanded(&snapshot::policy_sets(&mut tx, &tenant.name).await?)))
+    Ok(Some(policies.expanded(&snapshot::policy_sets(&mut tx, &tenant.name).await?)))
 }
 
-fn view(law: &PolicySet, policy: &Policy, sets: Option<&[Attached]>, project: Option<&str>) -> PolicyView {
+fn view(
+    policies: &PolicySet,
+    policy: &Policy,
+    sets: Option<&[Attached]>,
+    project: Option<&str>,
+) -> PolicyView {
     let manifest = &policy.manifest;
     let effective = sets.map(|sets| {
-        let found = effective::explain(manifest, params(law, &manifest.id).as_ref(), sets, project);
+        let found = effective::explain(manifest, params(policies, &manifest.id).as_ref(), sets, project);
         let from = |sourced: Sourced| From { value: sourced.value, from: sourced.from };
         let bundle = || From { value: manifest.mode.as_str().into(), from: vec!["bundle".to_owned()] };
         Effective {
@@ -147,39 +150,39 @@ fn view(law: &PolicySet, policy: &Policy, sets: Option<&[Attached]>, project: Op
         on_error: manifest.on_error.as_str(),
         locked: manifest.locked,
         params_schema: manifest.params_schema.as_deref().cloned(),
-        revision: law.digest.clone(),
+        revision: policies.digest.clone(),
         effective,
     }
 }
 
-fn params(law: &PolicySet, id: &str) -> Option<Json> {
-    serde_json::to_value(&law.params).ok()?.get_mut(id).map(Json::take)
+fn params(policies: &PolicySet, id: &str) -> Option<Json> {
+    serde_json::to_value(&policies.params).ok()?.get_mut(id).map(Json::take)
 }
 
 /// What is wrong with the rules of a policy set: policies that there are not, and where a tenant speaks, what does not
-/// tighten. `besides` is the set that is being replaced.
+/// tighten. `replaced` is the set that is being replaced.
 pub(super) async fn objections(
     api: &Api,
     tx: &mut Tx,
     tenant: &Tenant,
     rules: &[Rule],
     tenant_speaks: bool,
-    besides: Option<&str>,
+    replaced: Option<&str>,
 ) -> Result<Vec<Fault>, Problem> {
-    let law = api.layers()?.live().load();
-    let mut sets = law.expanded(&snapshot::policy_sets(tx, &tenant.name).await?);
-    sets.retain(|set| set.origin == Origin::Plan || besides != Some(&*set.name));
+    let policies = api.layers()?.policies().load();
+    let mut sets = policies.expanded(&snapshot::policy_sets(tx, &tenant.name).await?);
+    sets.retain(|set| set.origin == Origin::Plan || replaced != Some(&*set.name));
     let mut faults = Vec::new();
     for (index, rule) in rules.iter().enumerate() {
-        let Some(policy) = law.policy(&rule.policy) else {
-            let detail = format!("there is no policy `{}`; `portcullis policy list` shows all", rule.policy);
+        let Some(policy) = policies.policy(&rule.policy) else {
+            let detail = format!("no policy `{}` exists; `portcullis policy list` shows all", rule.policy);
             faults.push(Fault::new(format!("/rules/{index}/policy"), detail));
             continue;
         };
         let manifest = &policy.manifest;
-        let base = params(&law, &manifest.id);
+        let base = params(&policies, &manifest.id);
         faults.extend(rule.params.iter().filter_map(|(name, value)| {
-            let why = manifest.misfit(name, value)?;
+            let why = manifest.param_violation(name, value)?;
             Some(Fault::new(format!("/rules/{index}/params/{name}"), why))
         }));
         if tenant_speaks {

@@ -1,25 +1,24 @@
-//! Policy sets of a tenant: what a tenant writes may only tighten, what an administrator writes replaces.
-
-mod bounds;
+//! Policy sets of a tenant. A set that a tenant writes may only tighten; a set that an administrator writes replaces.
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Api;
-use super::answer::{Answer, Created, Done};
-use super::body::{Body, Path, Query};
+use super::answer::{Answer, Created, NoContent};
 use super::caller::Caller;
 use super::etag::IfMatch;
-use super::fields;
-use super::page::{Page, Window};
+use super::extract::{Body, Path, Query};
+use super::page::{Page, PageQuery, no_labels};
 use super::policies::objections;
 use super::problem::{Code, Fault, Problem};
+use super::{Api, fields};
 use portcullis_access::Power;
 use portcullis_store::policysets::{self, Attachment, New, PolicySet};
 use portcullis_store::tenants::{self, Tenant};
-use portcullis_store::{Tx, projects};
-use portcullis_tenancy::snapshot::Rule;
+use portcullis_store::{Tx, projects, snapshot};
+use portcullis_tenancy::snapshot::{
+    Origin, PARAMS_DEPTH_MAX, RULES_BYTES_MAX, Rule, SETS_MAX, depth, rules_bytes,
+};
 
 /// A policy set.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -33,28 +32,28 @@ pub struct PolicySetPut {
         example = "few-steps"
     )]
     name: String,
-    /// What it is for.
+    /// Description.
     #[serde(default)]
     #[schema(max_length = 1000)]
     description: String,
-    /// Mode of every rule that has none.
+    /// Mode of rules without one.
     #[schema(schema_with = fields::mode, required = false)]
     mode: Option<String>,
-    /// What it sets. The rules of all sets of a tenant have at most 262,144 bytes as JSON, those that the tenant itself
-    /// keeps half of that; parameters nest at most 32 deep.
+    /// Rules. The rules of all sets of a tenant have at most 262,144 bytes as JSON, those of the tenant's own sets at most
+    /// half of that; parameters nest at most 32 levels.
     #[schema(max_items = 100)]
     rules: Vec<RulePut>,
-    /// Where it holds, each place once; absent or empty means the whole tenant.
+    /// Targets of the set, each once; absent or empty means the whole tenant.
     #[serde(default)]
     #[schema(max_items = 100)]
     attached_to: Vec<Attachment>,
 }
 
-/// What a set says of one policy.
+/// A rule for one policy.
 #[derive(Debug, Clone, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RulePut {
-    /// Its id.
+    /// Id of the policy.
     #[schema(
         min_length = 1,
         max_length = 63,
@@ -62,7 +61,7 @@ pub struct RulePut {
         example = "vela-workflow-steps"
     )]
     policy: String,
-    /// The mode it shall have.
+    /// Mode of the policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = fields::mode, required = false)]
     mode: Option<String>,
@@ -72,61 +71,34 @@ pub struct RulePut {
     params: serde_json::Map<String, serde_json::Value>,
 }
 
-/// The query of a list without labels.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct PlainQuery {
-    /// At most so many items; 50 where it is absent.
-    #[schema(minimum = 1, maximum = 200, nullable = false)]
-    pub limit: Option<u16>,
-    /// `nextCursor` of the page before.
-    #[schema(min_length = 1, max_length = 512, nullable = false)]
-    pub cursor: Option<String>,
-}
-
-/// A policy set that comes with the law.
+/// A policy set that is part of the policies.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BuiltIn {
     /// Its name, as plans have it.
     name: String,
-    /// What it is for.
+    /// Description.
     description: String,
     /// What it sets.
     #[schema(value_type = Vec<Object>)]
     rules: Vec<Rule>,
 }
 
-/// What has no labels is found without a selector.
-pub(super) static NO_LABELS: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new();
-
-impl PlainQuery {
-    /// What it asks for.
-    ///
-    /// # Errors
-    /// As [`super::page::ListQuery::window`].
-    pub fn window(&self) -> Result<Window, Problem> {
-        Window::new(self.limit, self.cursor.as_deref(), None)
-    }
-}
-
-/// Lists policy sets.
 pub async fn list(
     State(api): State<Api>,
     caller: Caller,
     Path((cluster, tenant)): Path<(String, String)>,
-    Query(query): Query<PlainQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Answer<Page<PolicySet>>, Problem> {
-    let mut filling = query.window()?.filling().large();
+    let mut builder = query.window()?.builder().large();
     let mut tx = api.read(&caller).await?;
     let tenant = tenants::get(&mut tx, &cluster, &tenant).await?;
-    while let Some((after, limit)) = filling.wants() {
+    while let Some((after, limit)) = builder.next_query() {
         let rows = policysets::list(&mut tx, &tenant.id, after.as_deref(), limit).await?;
-        filling.take_large(rows, |set| &set.id, |_| &NO_LABELS);
+        builder.add_large(rows, |set| &set.id, no_labels);
     }
-    Ok(Answer::new(filling.page()))
+    Ok(Answer::new(builder.build()))
 }
 
-/// Makes a policy set.
 pub async fn create(
     State(api): State<Api>,
     caller: Caller,
@@ -142,7 +114,6 @@ pub async fn create(
     caller.commit(tx, Created::at(at, set, version)).await
 }
 
-/// Shows a policy set, by id or name.
 pub async fn get(
     State(api): State<Api>,
     caller: Caller,
@@ -155,18 +126,17 @@ pub async fn get(
     Ok(Answer::versioned(set, version))
 }
 
-/// Replaces a policy set.
 pub async fn replace(
     State(api): State<Api>,
     caller: Caller,
     Path((cluster, tenant, set)): Path<(String, String, String)>,
-    wanted: IfMatch,
+    if_match: IfMatch,
     Body(put): Body<PolicySetPut>,
 ) -> Result<Answer<PolicySet>, Problem> {
     let mut tx = api.write(&caller).await?;
     let tenant = tenants::change(&mut tx, &cluster, &tenant).await?;
     let was = policysets::get(&mut tx, &tenant.id, &set).await?;
-    wanted.check(was.version)?;
+    if_match.check(was.version)?;
     own(&tx, &was)?;
     let new = checked(&api, &mut tx, &tenant, put, Some(&was)).await?;
     let set = policysets::replace(&mut tx, &tenant, was, &new).await?;
@@ -174,23 +144,21 @@ pub async fn replace(
     caller.commit(tx, Answer::versioned(set, version)).await
 }
 
-/// Deletes a policy set.
 pub async fn delete(
     State(api): State<Api>,
     caller: Caller,
     Path((cluster, tenant, set)): Path<(String, String, String)>,
-    wanted: IfMatch,
-) -> Result<Done, Problem> {
+    if_match: IfMatch,
+) -> Result<NoContent, Problem> {
     let mut tx = api.write(&caller).await?;
     let tenant = tenants::change(&mut tx, &cluster, &tenant).await?;
     let was = policysets::get(&mut tx, &tenant.id, &set).await?;
-    wanted.check(was.version)?;
+    if_match.check(was.version)?;
     own(&tx, &was)?;
     policysets::remove(&mut tx, &tenant, was).await?;
-    caller.commit(tx, Done).await
+    caller.commit(tx, NoContent).await
 }
 
-/// Lists the policy sets that come with the law, for plans to name.
 pub async fn catalog(
     State(api): State<Api>,
     caller: Caller,
@@ -198,8 +166,8 @@ pub async fn catalog(
 ) -> Result<Answer<Page<BuiltIn>>, Problem> {
     let mut tx = api.read(&caller).await?;
     portcullis_store::clusters::get(&mut tx, &cluster).await?;
-    let law = api.layers()?.live().load();
-    let set = |(name, set): (&String, &portcullis_policy::bundle::BuiltIn)| BuiltIn {
+    let law = api.layers()?.policies().load();
+    let set = |(name, set): (&String, &portcullis_policy::bundle::BundledSet)| BuiltIn {
         name: name.clone(),
         description: set.description.clone(),
         rules: set.rules.clone(),
@@ -207,7 +175,7 @@ pub async fn catalog(
     Ok(Answer::new(Page { items: law.sets.iter().map(set).collect(), next_cursor: None }))
 }
 
-/// What the platform has attached is the platform's to take away.
+/// A tenant cannot change a policy set of the platform.
 fn own(tx: &Tx, set: &PolicySet) -> Result<(), Problem> {
     let admin = matches!(tx.scope().power(), Power::Admin);
     if admin || set.origin == "tenant" {
@@ -264,11 +232,48 @@ async fn checked(
         Some(was) => was.origin == "tenant",
         None => !matches!(tx.scope().power(), Power::Admin),
     };
-    faults.extend(bounds::bounds(tx, tenant, &rules, places.len(), tenant_speaks, was).await?);
+    faults.extend(size_faults(tx, tenant, &rules, places.len(), tenant_speaks, was).await?);
     faults
         .extend(objections(api, tx, tenant, &rules, tenant_speaks, was.map(|was| was.name.as_str())).await?);
     if faults.is_empty() {
         return Ok(New { name, description, mode, rules, attached_to });
     }
     Err(Problem::faults(Code::PolicyInvalid, faults))
+}
+
+/// What would make of a tenant's sets more than gates read. A tenant keeps half of the room, so that it cannot keep the
+/// platform's sets out.
+async fn size_faults(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    rules: &[Rule],
+    places: usize,
+    tenant_speaks: bool,
+    was: Option<&PolicySet>,
+) -> Result<Vec<Fault>, Problem> {
+    let deep = |rule: &Rule| rule.params.values().any(|value| depth(value) > PARAMS_DEPTH_MAX);
+    let deep = rules.iter().enumerate().filter(|(_, rule)| deep(rule)).map(|(index, _)| {
+        let detail = format!("nests deeper than {PARAMS_DEPTH_MAX}");
+        Fault::new(format!("/rules/{index}/params"), detail)
+    });
+    let mut faults: Vec<Fault> = deep.collect();
+    let mut others = snapshot::policy_sets(tx, &tenant.name).await?;
+    others.retain(|set| set.origin == Origin::Plan || was.is_none_or(|was| *set.name != *was.name));
+    let half = if tenant_speaks { 2 } else { 1 };
+    others.retain(|set| !tenant_speaks || set.origin == Origin::Tenant);
+    // In the whole tenant and in projects, a set is two.
+    let count = others.len() + places.min(2);
+    if count > SETS_MAX / half {
+        let detail = format!("gives the tenant {count} policy sets (allowed: at most {})", SETS_MAX / half);
+        faults.push(Fault::new("/attachedTo", detail));
+    }
+    let bytes = places.min(2).saturating_mul(rules_bytes(rules));
+    let bytes = others.iter().fold(bytes, |sum, set| sum.saturating_add(rules_bytes(&set.rules)));
+    if bytes > RULES_BYTES_MAX / half {
+        let most = RULES_BYTES_MAX / half;
+        let detail =
+            format!("gives the tenant's policy sets {bytes} bytes of rules (allowed: at most {most})");
+        faults.push(Fault::new("/rules", detail));
+    }
+    Ok(faults)
 }

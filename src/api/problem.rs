@@ -1,12 +1,9 @@
-//! What went wrong, as RFC 9457 problem documents. Handlers return [`Problem`]; this is the one place that knows how it
-//! looks on the wire.
+//! Problem documents (RFC 9457). Handlers return [`Problem`]; only this module knows its form on the wire.
 //!
-//! 400 is for shape: malformed, unknown, of the wrong type, out of bounds. 422 is for meaning: well formed, and cannot be
-//! true here. A cause of our own (a database that is gone, a bug) is logged once, here, and the caller gets a fixed
-//! sentence with the request's id to ask for.
+//! 400 is for malformed requests, 422 for semantically invalid ones. An internal cause is logged here once, and the caller
+//! gets a fixed sentence with the request id.
 
 pub mod code;
-mod from;
 
 use std::time::Duration;
 
@@ -16,6 +13,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use code::Code;
+use portcullis_access::{Denied, TokenError};
+use portcullis_store::StoreError;
 
 /// The media type of every problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -87,7 +86,7 @@ impl Problem {
         let detail = match errors.as_slice() {
             [one] if one.pointer.is_empty() => one.detail.clone(),
             [one] => format!("`{}` {}", one.pointer, one.detail),
-            many => format!("{} things are wrong with this request", many.len()),
+            many => format!("the request has {} errors", many.len()),
         };
         Self { errors, ..Self::new(code, detail) }
     }
@@ -97,7 +96,7 @@ impl Problem {
         Self::faults(code, vec![Fault::new(pointer, detail)])
     }
 
-    /// A problem that says no more than its code does.
+    /// A problem with the meaning of its code as detail.
     pub fn of(code: Code) -> Self {
         let sentence = code.meaning().trim_end_matches('.');
         let mut letters = sentence.chars();
@@ -109,10 +108,10 @@ impl Problem {
     pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
         let causes = std::iter::successors(Some(cause), |cause| cause.source());
         let chain: Vec<_> = causes.map(ToString::to_string).collect();
-        tracing::error!(error = chain.join(": "), "a request failed for a reason of our own");
+        tracing::error!(error = chain.join(": "), "a request failed with an internal error");
         Self::new(
             Code::Internal,
-            "something is wrong on our side; the log knows more under this request's id",
+            "an internal error occurred; the server's log has details under this request id",
         )
     }
 
@@ -190,5 +189,97 @@ impl IntoResponse for Problem {
         *response.status_mut() = self.code.status();
         response.extensions_mut().insert(Unsigned(self));
         response
+    }
+}
+
+/// The kinds of things that are not found, in the words of the ledger.
+const NOT_FOUND: &[(&str, Code)] = &[
+    ("cluster", Code::ClusterNotFound),
+    ("tenant", Code::TenantNotFound),
+    ("project", Code::ProjectNotFound),
+    ("app", Code::AppNotFound),
+    ("sandbox", Code::SandboxNotFound),
+    ("catalog item", Code::CatalogItemNotFound),
+    ("catalog version", Code::CatalogItemNotFound),
+    ("policy", Code::PolicyNotFound),
+    ("policy set", Code::PolicyNotFound),
+    ("policy revision", Code::PolicyNotFound),
+    ("exception", Code::ExceptionNotFound),
+    ("breakglass", Code::BreakglassNotFound),
+    ("scan", Code::ScanNotFound),
+];
+
+/// Conflicts that have a code of their own, by the word that the ledger gives them.
+const CONFLICTS: &[(&str, Code)] = &[
+    ("tenant.suspended", Code::TenantSuspended),
+    ("registry", Code::RegistryNotAllowed),
+    ("quota", Code::QuotaExceeded),
+    ("name.length", Code::NameTooLong),
+    ("sandbox.target", Code::SandboxTargetForbidden),
+    ("policy", Code::PolicyInvalid),
+];
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Forbidden { .. } => Self::new(Code::Forbidden, denied.to_string()),
+            // A tenant of others and an absent tenant look the same.
+            Denied::Hidden => Self::new(Code::TenantNotFound, StoreError::NotFound("tenant").to_string()),
+        }
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        let code = match error {
+            TokenError::Expired => Code::TokenExpired,
+            TokenError::NoKeys => Code::ServiceUnavailable,
+            _ => Code::Unauthorized,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let sentence = error.to_string();
+        match error {
+            StoreError::NotFound(what) => {
+                let code = NOT_FOUND.iter().find(|(word, _)| *word == what);
+                Self::new(code.map_or(Code::NotFound, |(_, code)| *code), sentence)
+            }
+            StoreError::Conflict { constraint, detail } => {
+                let code = CONFLICTS.iter().find(|(word, _)| *word == constraint);
+                Self::new(code.map_or(Code::Conflict, |(_, code)| *code), detail)
+            }
+            StoreError::Dependents { .. } => Self::new(Code::HasDependents, sentence),
+            StoreError::Exhausted { .. } | StoreError::Reference { .. } => {
+                Self::new(Code::Conflict, sentence)
+            }
+            StoreError::Stale => Self::new(Code::PreconditionFailed, sentence),
+            StoreError::Refused { constraint, .. } => {
+                // The schema of the request should have caught it; the row was not written either way.
+                tracing::warn!(constraint, "the database rejected a value that the API accepted");
+                let fault = Fault::new("", "holds a value that the ledger rejects");
+                Self::faults(Code::UnprocessableEntity, vec![fault])
+            }
+            StoreError::Unreadable { problems } => {
+                // The route should have caught it, with a pointer into the body; nothing was committed either way.
+                tracing::warn!(
+                    problem = problems.first(),
+                    "a commit was rejected because gates could not read the snapshot"
+                );
+                let faults = problems.into_iter().map(|problem| Fault::new("", problem)).collect();
+                Self::faults(Code::UnprocessableEntity, faults)
+            }
+            StoreError::Migrating | StoreError::RolledBack { .. } => {
+                Self::new(Code::ServiceUnavailable, sentence)
+            }
+            StoreError::Unavailable { .. } => {
+                tracing::warn!(error = sentence, "the ledger is unavailable");
+                Self::of(Code::ServiceUnavailable)
+            }
+            error => Self::internal(&error),
+        }
     }
 }

@@ -1,7 +1,7 @@
-//! One row of the table of routes, and what its handler's signature says about it.
+//! One row of the route table, and the description of its handler's signature.
 //!
 //! What a route takes and answers is written once, as the types of its handler. From them come the OpenAPI document, the
-//! checks of bodies and queries, and the tests' list; so none of these can say something else than the code does.
+//! checks of bodies and queries, and the tests' list; so none of them can differ from the code.
 
 use std::future::Future;
 
@@ -18,7 +18,7 @@ use portcullis_access::matrix::{self, Method, Rule};
 
 /// A schema with the name it has in the document, and those it refers to.
 #[derive(Clone)]
-pub struct Named {
+pub struct NamedSchema {
     /// Under `#/components/schemas`.
     pub name: String,
     /// The schema itself.
@@ -29,44 +29,42 @@ pub struct Named {
 
 /// What a handler takes and answers.
 #[derive(Clone, Default)]
-pub struct Shape {
+pub struct Signature {
     /// Of the body, where it takes one.
-    pub body: Option<Named>,
+    pub body: Option<NamedSchema>,
     /// Whether it may be left out.
     pub body_optional: bool,
     /// Of the query as an object of its parameters, where it takes one.
-    pub query: Option<Named>,
-    /// Whether it asks for `If-Match`.
+    pub query: Option<NamedSchema>,
+    /// Whether it takes `If-Match`.
     pub if_match: bool,
-    /// Whether it asks who is calling.
+    /// Whether it takes the caller.
     pub caller: bool,
-    /// What it answers when all is well.
     pub success: Vec<Success>,
 }
 
-/// An answer when all is well.
+/// A success response.
 #[derive(Clone)]
 pub struct Success {
     /// 200, 201, 202 or 204.
     pub status: u16,
     /// The media type and schema of its body; 204 has none.
-    pub body: Option<(&'static str, Option<Named>)>,
-    /// Whether it says where the new thing is.
+    pub body: Option<(&'static str, Option<NamedSchema>)>,
+    /// Whether it has a `Location` header.
     pub location: bool,
     /// Whether it names the version of what it shows.
     pub etag: bool,
 }
 
 /// Something in a handler's signature, be it taken or answered.
-pub trait Part {
+pub trait SignaturePart {
     /// Writes itself into the shape.
-    fn describe(shape: &mut Shape);
+    fn describe(signature: &mut Signature);
 }
 
 /// A handler, whose arguments and answer all describe themselves. Implemented for every `async fn` of up to six of them.
-pub trait Described<T> {
-    /// What the signature says.
-    fn shape() -> Shape;
+pub trait HandlerSignature<T> {
+    fn signature() -> Signature;
 }
 
 /// One row.
@@ -74,33 +72,32 @@ pub struct Route {
     /// Who may, how, where, and what it is in a sentence.
     pub rule: &'static Rule,
     /// What its handler takes and answers.
-    pub shape: Shape,
+    pub signature: Signature,
     /// Codes that it may answer beside those that every route of its shape has.
     pub problems: &'static [Code],
     /// What is different about it.
-    pub manner: Manner,
+    pub options: RouteOptions,
     /// The handler, as axum takes it.
     pub(super) handler: MethodRouter<Api>,
 }
 
-/// How a route differs from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Manner {
-    /// Its answers hold what must not be kept, so an `Idempotency-Key` does not make them replayed.
+pub struct RouteOptions {
+    /// Responses contain secrets and are never stored for a replay.
     pub secret: bool,
-    /// It waits for something to happen, so neither rate limit nor deadline of others holds for it.
+    /// A long poll: neither the rate limit nor the timeout applies.
     pub waits: bool,
 }
 
 /// A row: the action's rule in the matrix, its handler, and codes of its own.
 pub fn route<H, T>(action: Action, handler: H, problems: &'static [Code]) -> Route
 where
-    H: Handler<T, Api> + Described<T>,
+    H: Handler<T, Api> + HandlerSignature<T>,
     T: 'static,
 {
     let rule = matrix::rule(action);
     let handler = on(filter(rule.method), handler);
-    Route { rule, shape: H::shape(), problems, manner: Manner::default(), handler }
+    Route { rule, signature: H::signature(), problems, options: RouteOptions::default(), handler }
 }
 
 // === impl Route ===
@@ -108,21 +105,19 @@ where
 impl Route {
     /// Whether it answers pages of a list.
     pub fn is_list(&self) -> bool {
-        let bodies = self.shape.success.iter().filter_map(|success| success.body.as_ref()?.1.as_ref());
+        let bodies = self.signature.success.iter().filter_map(|success| success.body.as_ref()?.1.as_ref());
         bodies.into_iter().any(|body| body.name.ends_with("Page"))
     }
 
-    /// Its answers are never kept for a replay.
     #[must_use]
     pub fn secret(mut self) -> Self {
-        self.manner.secret = true;
+        self.options.secret = true;
         self
     }
 
-    /// It is a long poll.
     #[must_use]
     pub fn waits(mut self) -> Self {
-        self.manner.waits = true;
+        self.options.waits = true;
         self
     }
 
@@ -133,7 +128,7 @@ impl Route {
 
     /// Whether a repeated request with the same `Idempotency-Key` is answered from the first.
     pub fn idempotent(&self) -> bool {
-        self.rule.method == Method::Post && !self.rule.is_open() && !self.manner.secret
+        self.rule.method == Method::Post && !self.rule.is_open() && !self.options.secret
     }
 
     /// Every code that it may answer, in the order of the catalogue.
@@ -142,14 +137,14 @@ impl Route {
         codes.extend(self.problems);
         if !self.rule.is_open() {
             codes.extend([Code::Unauthorized, Code::TokenExpired, Code::TokenRevoked, Code::Forbidden]);
-            // A parameter that the route does not know is refused wherever somebody is asked for.
+            // Unknown query parameters are rejected on every authenticated route.
             codes.push(Code::ValidationError);
         }
-        if self.shape.body.is_some() {
+        if self.signature.body.is_some() {
             use Code::{MalformedJson, PayloadTooLarge, RequestTimeout, UnsupportedMediaType};
             codes.extend([MalformedJson, PayloadTooLarge, RequestTimeout, UnsupportedMediaType]);
         }
-        if self.shape.if_match {
+        if self.signature.if_match {
             codes.push(Code::PreconditionFailed);
         }
         if self.idempotent() {
@@ -179,9 +174,9 @@ fn filter(method: Method) -> MethodFilter {
     }
 }
 
-// === impl Named ===
+// === impl NamedSchema ===
 
-impl Named {
+impl NamedSchema {
     /// The schema of a type.
     pub fn of<T: ToSchema>() -> Self {
         let mut others = Vec::new();
@@ -190,41 +185,41 @@ impl Named {
     }
 }
 
-// === impl Described ===
+// === impl HandlerSignature ===
 
-macro_rules! described {
+macro_rules! handler_signature {
     ($($part:ident)*) => {
         // The tuple is the one by which axum knows a handler of these arguments.
-        impl<F, Fut, Answer, M, $($part,)*> Described<(M, $($part,)*)> for F
+        impl<F, Fut, Answer, M, $($part,)*> HandlerSignature<(M, $($part,)*)> for F
         where
             F: FnOnce($($part,)*) -> Fut,
             Fut: Future<Output = Answer>,
-            Answer: Part,
-            $($part: Part,)*
+            Answer: SignaturePart,
+            $($part: SignaturePart,)*
         {
-            fn shape() -> Shape {
-                let mut shape = Shape::default();
-                $($part::describe(&mut shape);)*
-                Answer::describe(&mut shape);
-                shape
+            fn signature() -> Signature {
+                let mut signature = Signature::default();
+                $($part::describe(&mut signature);)*
+                Answer::describe(&mut signature);
+                signature
             }
         }
     };
 }
 
-described!(A1);
-described!(A1 A2);
-described!(A1 A2 A3);
-described!(A1 A2 A3 A4);
-described!(A1 A2 A3 A4 A5);
-described!(A1 A2 A3 A4 A5 A6);
+handler_signature!(A1);
+handler_signature!(A1 A2);
+handler_signature!(A1 A2 A3);
+handler_signature!(A1 A2 A3 A4);
+handler_signature!(A1 A2 A3 A4 A5);
+handler_signature!(A1 A2 A3 A4 A5 A6);
 
-impl<A: Part, E> Part for Result<A, E> {
-    fn describe(shape: &mut Shape) {
-        A::describe(shape);
+impl<A: SignaturePart, E> SignaturePart for Result<A, E> {
+    fn describe(signature: &mut Signature) {
+        A::describe(signature);
     }
 }
 
-impl<S> Part for axum::extract::State<S> {
-    fn describe(_: &mut Shape) {}
+impl<S> SignaturePart for axum::extract::State<S> {
+    fn describe(_: &mut Signature) {}
 }

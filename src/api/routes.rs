@@ -15,16 +15,15 @@ use super::{
     evaluate,
     exceptions,
     install,
-    laws,
     members,
     meta,
-    plans,
+    platform,
     policies,
+    policy_revisions,
     policysets,
     projects,
     sandboxes,
     scans,
-    settings,
     snapshot,
     tenants,
     tokens,
@@ -33,7 +32,7 @@ use portcullis_access::Action as A;
 
 /// The table.
 pub fn table() -> Vec<Route> {
-    [server(), tenancy(), workloads(), law()].into_iter().flatten().collect()
+    [server(), tenancy(), workloads(), policy_routes()].into_iter().flatten().collect()
 }
 
 /// The server itself, who is asking, and what was done.
@@ -51,9 +50,9 @@ fn server() -> Vec<Route> {
         route(A::TokensMint,   tokens::mint,   &[Code::TenantNotFound, Code::TenantSuspended, Code::UnprocessableEntity]).secret(),
         route(A::TokensRevoke, tokens::revoke, &[Code::NotFound]),
 
-        route(A::SettingsList,    settings::list,    &[]),
-        route(A::SettingsGet,     settings::get,     &[Code::NotFound]),
-        route(A::SettingsReplace, settings::replace, &[Code::NotFound, Code::Conflict, Code::UnprocessableEntity]),
+        route(A::SettingsList,    platform::list_settings,   &[]),
+        route(A::SettingsGet,     platform::get_setting,    &[Code::NotFound]),
+        route(A::SettingsReplace, platform::replace_setting, &[Code::NotFound, Code::Conflict, Code::UnprocessableEntity]),
 
         route(A::AuditList, audit::list, &[Code::TenantNotFound]),
 
@@ -89,8 +88,8 @@ fn tenancy() -> Vec<Route> {
         route(A::MembersPut,    members::put,    &[Code::UnprocessableEntity, Code::TenantSuspended]),
         route(A::MembersDelete, members::delete, &[Code::NotFound]),
 
-        route(A::PlansList, plans::list, &[]),
-        route(A::PlansGet,  plans::get,  &[Code::NotFound]),
+        route(A::PlansList, platform::list_plans, &[]),
+        route(A::PlansGet,  platform::get_plan, &[Code::NotFound]),
 
         route(A::ProjectsList,   projects::list,   &[]),
         route(A::ProjectsCreate, projects::create, &[Code::TenantSuspended]),
@@ -110,9 +109,9 @@ fn workloads() -> Vec<Route> {
         route(A::AppsGet,       apps::get,       &[Code::AppNotFound]),
         route(A::AppsReplace,   apps::replace,   &[Code::AppNotFound, Code::TenantSuspended, Code::UnprocessableEntity, Code::RegistryNotAllowed]),
         route(A::AppsDelete,    apps::delete,    &[Code::AppNotFound]),
-        route(A::AppsRevisions, apps::revisions, &[Code::AppNotFound]),
-        route(A::AppsDiff,      apps::compare,   &[Code::AppNotFound]),
-        route(A::AppsRollback,  apps::rollback,  &[Code::AppNotFound, Code::TenantSuspended, Code::RegistryNotAllowed]),
+        route(A::AppsRevisions, apps::revisions::list,&[Code::AppNotFound]),
+        route(A::AppsDiff,      apps::revisions::diff,  &[Code::AppNotFound]),
+        route(A::AppsRollback,  apps::revisions::rollback, &[Code::AppNotFound, Code::TenantSuspended, Code::RegistryNotAllowed]),
 
         route(A::SandboxesList,   sandboxes::list,   &[]),
         route(A::SandboxesCreate, sandboxes::create, &[Code::TenantSuspended, Code::NameTooLong, Code::QuotaExceeded]),
@@ -132,7 +131,7 @@ fn workloads() -> Vec<Route> {
 
 /// What is allowed.
 #[rustfmt::skip] // a route, a line
-fn law() -> Vec<Route> {
+fn policy_routes() -> Vec<Route> {
     vec![
         route(A::PolicySetsList,    policysets::list,    &[]),
         route(A::PolicySetsCreate,  policysets::create,  &[Code::PolicyInvalid, Code::TenantSuspended]),
@@ -144,11 +143,11 @@ fn law() -> Vec<Route> {
         route(A::PoliciesList,      policies::list,      &[Code::TenantNotFound]),
         route(A::PoliciesGet,       policies::get,       &[Code::TenantNotFound, Code::PolicyNotFound]),
         route(A::PoliciesEvaluate,  evaluate::evaluate,  &[Code::TenantNotFound]),
-        route(A::RevisionsUpload,   laws::upload,        &[Code::PolicyInvalid]),
-        route(A::RevisionsList,     laws::list,          &[]),
-        route(A::RevisionsGet,      laws::get,           &[Code::PolicyNotFound]),
-        route(A::RevisionsDiff,     laws::diff,          &[Code::PolicyNotFound]),
-        route(A::RevisionsRollback, laws::rollback,      &[Code::PolicyNotFound, Code::PolicyInvalid]),
+        route(A::RevisionsUpload,   policy_revisions::upload,        &[Code::PolicyInvalid]),
+        route(A::RevisionsList,     policy_revisions::list,          &[]),
+        route(A::RevisionsGet,      policy_revisions::get,           &[Code::PolicyNotFound]),
+        route(A::RevisionsDiff,     policy_revisions::diff,          &[Code::PolicyNotFound]),
+        route(A::RevisionsRollback, policy_revisions::rollback,      &[Code::PolicyNotFound, Code::PolicyInvalid]),
 
         route(A::ExceptionsList,    exceptions::list,    &[]),
         route(A::ExceptionsCreate,  exceptions::create,  &[Code::TenantNotFound, Code::TenantSuspended]),

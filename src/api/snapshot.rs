@@ -1,9 +1,7 @@
-//! What gates decide by: the ledger as one document, or what changed of it since they last asked.
+//! The snapshot for gates: the ledger as one document, or the changes since a revision.
 //!
 //! A gate names the ledger and the revision that it has, and is answered as soon as there is another, after 30 s at the
-//! latest. While it waits it waits on a number in memory ([`Mirror`]), not on the database.
-
-mod has;
+//! latest. While it waits it waits on a number in memory ([`ChangeBuffer`]), not on the database.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -19,55 +17,54 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use self::has::{Digest, Format};
 use super::Api;
-use super::body::Query;
 use super::caller::Caller;
+use super::extract::Query;
 use super::problem::{Code, Problem};
-use super::route::{Named, Part, Shape, Success};
-use portcullis_store::mirror::{Mirror, Next, Touch, Variant};
-use portcullis_store::revision::{self, Change, Now, Position};
-use portcullis_store::snapshot::cluster::Cluster;
-use portcullis_store::{Stage, StoreError, snapshot};
+use super::route::{NamedSchema, Signature, SignaturePart, Success};
+use portcullis_store::change_buffer::{ChangeBuffer, LedgerContact, Next, Variant};
+use portcullis_store::revision::{self, Change, DIGEST_HEADER, FORMAT_HEADER, LedgerHead, Position};
+use portcullis_store::snapshot::{Cluster, FORMAT_MIN};
+use portcullis_store::{SchemaState, StoreError, snapshot};
 use portcullis_telemetry::gzip;
+use portcullis_tenancy::snapshot::FORMAT_VERSION;
 
-/// How long a gate is kept waiting when nothing changes, in seconds.
-const PATIENCE: u16 = 30;
+/// Seconds after which a long poll without a change is answered.
+const WAIT_SECONDS: u16 = 30;
 
-/// What a gate has.
+/// The snapshot that the gate has.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SnapshotQuery {
-    /// The ledger whose snapshot the gate has; another than ours is answered with the whole at once, and so is none.
+    /// Id of the ledger of the gate's snapshot. Absent or another ledger returns the whole document at once.
     #[schema(nullable = false, format = "uuid", max_length = 36)]
     ledger: Option<String>,
-    /// The revision that it has; without it the whole is answered at once.
+    /// Revision of the gate's snapshot; absent returns the whole document at once.
     #[schema(nullable = false)]
     since: Option<u64>,
-    /// Seconds to wait for something new, instead of 30.
+    /// Seconds to wait for a change; 30 by default.
     #[schema(nullable = false, minimum = 1, maximum = 30)]
     wait: Option<u16>,
-    /// Only what is on this cluster. A gate's token is for one cluster: another's name is 403, and without a name it is
-    /// that one.
+    /// Only this cluster's part. A gate's token is for one cluster, which is the default; another name is 403.
     #[schema(nullable = false, min_length = 1, max_length = 63)]
     cluster: Option<String>,
 }
 
-/// The whole document, or a merge patch from `since` to `revision`, which is empty where nothing changed meanwhile.
+/// The whole document, or a merge patch from `since` to `revision`, which is empty if nothing changed.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SnapshotAnswer {
-    /// Whose history it is.
+    /// Id of the ledger.
     #[schema(format = "uuid")]
     pub ledger: String,
-    /// The revision that the gate has afterwards.
+    /// Revision after this response.
     pub revision: u64,
-    /// Digest of all changes up to that revision; absent until the first. A gate says it in the header
-    /// `Portcullis-Snapshot-Digest` when it asks again, and gets a patch only where it follows.
+    /// Digest of all changes up to that revision; absent until the first. A gate sends it in the header
+    /// `Portcullis-Snapshot-Digest` of its next request, and gets a patch only if the digests match.
     #[serde(skip_serializing_if = "str::is_empty")]
     #[schema(value_type = Option<String>, nullable = false, max_length = 64)]
     pub digest: Arc<str>,
-    /// Format of the document and of patches over it: the newest that this build writes and the gate reads, as it says in
+    /// Format of the document and of patches over it: the newest that this build writes and the gate reads, by
     /// the header `Portcullis-Snapshot-Format`.
     pub format: u32,
     /// The document (`docs/snapshot.schema.json`), instead of a patch.
@@ -84,8 +81,8 @@ pub struct SnapshotAnswer {
     pub patch: Option<Value>,
 }
 
-/// An answer that is bytes already: a whole document is written, and compressed, once for all who ask for it.
-pub struct Feed {
+/// A serialized response: a whole document is serialized and compressed once for all gates.
+pub struct SnapshotResponse {
     bytes: Bytes,
     compressed: bool,
 }
@@ -93,13 +90,11 @@ pub struct Feed {
 /// Whether the caller takes gzip.
 pub struct TakesGzip(bool);
 
-const OTHER_CLUSTER: &str =
-    "this token is for the gates of another cluster; leave `cluster` out, or name its own";
+const OTHER_CLUSTER: &str = "this token is for another cluster; omit `cluster` or name the token's cluster";
 
 /// A shorter answer is sent as it is: it fits into one packet.
 const COMPRESS_FROM: usize = 1200;
 
-/// Waits for what is new to a gate.
 pub async fn get(
     State(api): State<Api>,
     caller: Caller,
@@ -107,31 +102,31 @@ pub async fn get(
     Digest(digest): Digest,
     Format(format): Format,
     Query(query): Query<SnapshotQuery>,
-) -> Result<Feed, Problem> {
-    let mirror = api.mirror()?;
+) -> Result<SnapshotResponse, Problem> {
+    let buffer = api.change_buffer()?;
     let at = query.ledger.as_deref().zip(query.since);
     let digest = digest.as_deref();
     let position = at.map(|(ledger, revision)| Position { ledger, revision, digest });
     let cluster = cluster_of(&api, &caller, query.cluster.as_deref()).await?;
     let cluster = cluster.as_ref();
     let variant = Variant { cluster: cluster.map(|cluster| cluster.name.clone()), gzip, format };
-    let patience = Duration::from_secs(query.wait.unwrap_or(PATIENCE).into());
-    match mirror.next(position, patience).await {
-        Next::Away(Touch::Refuses)
-            if let Stage::TurnedBack { seen, found } = *api.ledger().stage().borrow() =>
+    let wait = Duration::from_secs(query.wait.unwrap_or(WAIT_SECONDS).into());
+    match buffer.next(position, wait).await {
+        Next::Unavailable(LedgerContact::Invalid)
+            if let SchemaState::RolledBack { seen, found } = *api.ledger().state().borrow() =>
         {
-            Err(StoreError::TurnedBack { seen, found }.into())
+            Err(StoreError::RolledBack { seen, found }.into())
         }
-        Next::Away(Touch::Refuses) => {
-            Err(Problem::new(Code::ServiceUnavailable, "this server cannot read the ledger's document"))
+        Next::Unavailable(LedgerContact::Invalid) => {
+            Err(Problem::new(Code::ServiceUnavailable, "this server cannot read the snapshot of the ledger"))
         }
-        Next::Away(_) => {
-            Err(Problem::new(Code::ServiceUnavailable, "this server is out of touch with the ledger"))
+        Next::Unavailable(_) => {
+            Err(Problem::new(Code::ServiceUnavailable, "this server has no contact with the ledger"))
         }
-        Next::Nothing => {
+        Next::Unchanged => {
             let Some(at) = position else { return Err(Problem::of(Code::Internal)) };
             let digest = at.digest.unwrap_or_default().into();
-            let now = Now { ledger: at.ledger.to_owned(), revision: at.revision, digest };
+            let now = LedgerHead { ledger: at.ledger.to_owned(), revision: at.revision, digest };
             patched(&now, at.revision, json!({}), &variant).await
         }
         Next::Changes(now, changes) => {
@@ -140,30 +135,35 @@ pub async fn get(
                 return patched(&now, at.revision, revision::compose(&changes)?, &variant).await;
             };
             let make = of_cluster(&api, &caller, cluster, &now, (at.revision, changes), &variant);
-            match mirror.patch(&variant, at.revision, &now, make).await? {
-                Some((bytes, compressed)) => Ok(Feed { bytes, compressed }),
-                None => whole(&api, &caller, mirror, &variant, &now).await,
+            match buffer.patch(&variant, at.revision, &now, make).await? {
+                Some((bytes, compressed)) => Ok(SnapshotResponse { bytes, compressed }),
+                None => whole(&api, &caller, buffer, &variant, &now).await,
             }
         }
-        Next::Whole(now) => whole(&api, &caller, mirror, &variant, &now).await,
+        Next::Whole(now) => whole(&api, &caller, buffer, &variant, &now).await,
     }
 }
 
-async fn patched(now: &Now, since: u64, patch: Value, variant: &Variant) -> Result<Feed, Problem> {
+async fn patched(
+    now: &LedgerHead,
+    since: u64,
+    patch: Value,
+    variant: &Variant,
+) -> Result<SnapshotResponse, Problem> {
     let (bytes, compressed) = written(now, since, patch, variant).await?;
-    Ok(Feed { bytes, compressed })
+    Ok(SnapshotResponse { bytes, compressed })
 }
 
 /// A patch as it is sent, and whether it is compressed.
 async fn written(
-    now: &Now,
+    now: &LedgerHead,
     since: u64,
     mut patch: Value,
     variant: &Variant,
 ) -> Result<(Bytes, bool), Problem> {
     let Variant { gzip, format, .. } = *variant;
     snapshot::render_down(&mut patch, format);
-    let Now { ledger, revision, digest } = now.clone();
+    let LedgerHead { ledger, revision, digest } = now.clone();
     let (since, patch) = (Some(since), Some(patch));
     let answer = SnapshotAnswer { ledger, revision, digest, format, whole: None, since, patch };
     let bytes = bytes(&answer)?;
@@ -179,41 +179,41 @@ async fn compress(bytes: Bytes) -> Result<Bytes, Problem> {
 }
 
 /// The cluster whose part is answered; `None` is the whole ledger. A gate's token is for one cluster, and another name is
-/// refused before it is looked up, so the answer does not tell whether there is such a cluster.
-async fn cluster_of(api: &Api, caller: &Caller, asked: Option<&str>) -> Result<Option<Cluster>, Problem> {
+/// rejected before the lookup, so the response does not reveal whether it exists.
+async fn cluster_of(api: &Api, caller: &Caller, requested: Option<&str>) -> Result<Option<Cluster>, Problem> {
     let own = caller.scope().cluster();
-    if own.is_none() && asked.is_none() {
+    if own.is_none() && requested.is_none() {
         return Ok(None);
     }
     let mut tx = api.read(caller).await?;
-    let cluster = match (own, asked) {
-        (Some(own), asked) => {
-            let cluster = snapshot::cluster::by_id(&mut tx, own).await?;
-            if asked.is_some_and(|asked| asked != cluster.name) {
+    let cluster = match (own, requested) {
+        (Some(own), requested) => {
+            let cluster = snapshot::cluster_by_id(&mut tx, own).await?;
+            if requested.is_some_and(|requested| requested != cluster.name) {
                 return Err(Problem::new(Code::Forbidden, OTHER_CLUSTER));
             }
             Some(cluster)
         }
-        (None, Some(asked)) => Some(snapshot::cluster::named(&mut tx, asked).await?),
+        (None, Some(requested)) => Some(snapshot::cluster_by_name(&mut tx, requested).await?),
         (None, None) => None,
     };
     tx.rollback().await?;
     Ok(cluster)
 }
 
-/// What changes mean to one cluster: their parts, as they are there now. `None` where only the whole says it.
+/// The changes as a patch for one cluster. `None` if only the whole document can express them.
 async fn of_cluster(
     api: &Api,
     caller: &Caller,
     cluster: &Cluster,
-    now: &Now,
+    now: &LedgerHead,
     (since, changes): (u64, Vec<Change>),
     variant: &Variant,
 ) -> Result<Option<(Bytes, bool)>, Problem> {
     let mut tx = api.read(caller).await?;
-    tx.is_after(now).await?;
+    tx.check_follows(now).await?;
     let parts: BTreeSet<_> = changes.iter().flat_map(|change| change.parts.iter().cloned()).collect();
-    let patch = snapshot::cluster::patch_of(&mut tx, &parts, cluster, since).await?;
+    let patch = snapshot::cluster_patch(&mut tx, &parts, cluster, since).await?;
     tx.rollback().await?;
     let Some(mut patch) = patch else { return Ok(None) };
     // The transaction may have seen more than is answered here; what it has seen too soon, the next patch says again.
@@ -226,10 +226,10 @@ async fn of_cluster(
 async fn whole(
     api: &Api,
     caller: &Caller,
-    mirror: &Mirror,
+    buffer: &ChangeBuffer,
     variant: &Variant,
-    now: &Now,
-) -> Result<Feed, Problem> {
+    now: &LedgerHead,
+) -> Result<SnapshotResponse, Problem> {
     let Variant { gzip, format, .. } = *variant;
     let cluster = variant.cluster.as_deref();
     let make = async {
@@ -242,13 +242,13 @@ async fn whole(
         drop(whole);
         Ok::<_, Problem>((now, if gzip { compress(bytes).await? } else { bytes }))
     };
-    let bytes = mirror.document(variant, now, make).await?;
-    Ok(Feed { bytes, compressed: gzip })
+    let bytes = buffer.document(variant, now, make).await?;
+    Ok(SnapshotResponse { bytes, compressed: gzip })
 }
 
 /// A [`SnapshotAnswer`] around a document that is text already.
-fn with_whole(now: &Now, format: u32, whole: &[u8]) -> Result<Bytes, Problem> {
-    let Now { ledger, revision, digest } = now.clone();
+fn with_whole(now: &LedgerHead, format: u32, whole: &[u8]) -> Result<Bytes, Problem> {
+    let LedgerHead { ledger, revision, digest } = now.clone();
     let head = SnapshotAnswer { ledger, revision, digest, format, whole: None, since: None, patch: None };
     let answer = bytes(&head)?;
     let fields = answer.strip_suffix(b"}").unwrap_or(&answer);
@@ -259,7 +259,7 @@ fn bytes(answer: &SnapshotAnswer) -> Result<Bytes, Problem> {
     serde_json::to_vec(answer).map(Bytes::from).map_err(|error| Problem::internal(&error))
 }
 
-impl IntoResponse for Feed {
+impl IntoResponse for SnapshotResponse {
     fn into_response(self) -> Response {
         let encoding = self.compressed.then_some([(header::CONTENT_ENCODING, "gzip")]);
         let kind = [(header::CONTENT_TYPE, "application/json"), (header::VARY, "accept-encoding")];
@@ -276,13 +276,57 @@ impl FromRequestParts<Api> for TakesGzip {
     }
 }
 
-impl Part for TakesGzip {
-    fn describe(_: &mut Shape) {}
+impl SignaturePart for TakesGzip {
+    fn describe(_: &mut Signature) {}
 }
 
-impl Part for Feed {
-    fn describe(shape: &mut Shape) {
-        let body = Some(("application/json", Some(Named::of::<SnapshotAnswer>())));
-        shape.success.push(Success { status: 200, body, location: false, etag: false });
+impl SignaturePart for SnapshotResponse {
+    fn describe(signature: &mut Signature) {
+        let body = Some(("application/json", Some(NamedSchema::of::<SnapshotAnswer>())));
+        signature.success.push(Success { status: 200, body, location: false, etag: false });
     }
+}
+
+/// Longer is no digest.
+const DIGEST_MAX: usize = 64;
+
+/// The digest of the gate's revision, if it sends one.
+pub struct Digest(pub Option<String>);
+
+impl FromRequestParts<Api> for Digest {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Infallible> {
+        let value = parts.headers.get(DIGEST_HEADER).and_then(|value| value.to_str().ok());
+        // A text that is not a digest is not one that is known here, so the gate gets the whole.
+        Ok(Self(value.map(|value| value.chars().take(DIGEST_MAX).collect())))
+    }
+}
+
+/// The format in which the gate is answered: the newest that it reads and that this build writes.
+pub struct Format(pub u32);
+
+impl FromRequestParts<Api> for Format {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get(FORMAT_HEADER) else { return Ok(Self(FORMAT_MIN)) };
+        let read = value.to_str().ok().and_then(|value| value.parse::<u32>().ok());
+        match read.map(|read| read.min(FORMAT_VERSION)) {
+            Some(format) if format >= FORMAT_MIN => Ok(Self(format)),
+            _ => {
+                let detail =
+                    format!("{FORMAT_HEADER}: must be a format from {FORMAT_MIN} to {FORMAT_VERSION}");
+                Err(Problem::new(Code::ValidationError, detail))
+            }
+        }
+    }
+}
+
+impl SignaturePart for Format {
+    fn describe(_: &mut Signature) {}
+}
+
+impl SignaturePart for Digest {
+    fn describe(_: &mut Signature) {}
 }

@@ -6,80 +6,78 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::answer::{Answer, Created, Done};
-use super::body::{Body, Path, Query};
-use super::caller::Caller;
-use super::page::{self, Page, PageQuery};
+use super::answer::{Answer, Created, NoContent};
+use super::caller::{Caller, read_subject};
+use super::extract::{Body, Path, Query};
+use super::fields;
+use super::page::{Page, PageQuery, no_labels};
 use super::problem::{Code, Fault, Problem};
-use super::{subject, words};
-use portcullis_access::mint::{self, Grant, Membership, MintError, Wish};
+use portcullis_access::mint::{self, Grant, Membership, MintError, TokenRequest};
 use portcullis_access::token::{IssueError, LIFETIME_SECONDS_MAX, now};
 use portcullis_access::{Clusters, Contradiction, Limit, Role, TenantRef};
 use portcullis_store::tokens::{self, Minted};
 use portcullis_store::{Entry, StoreError, Time, Tx, clusters, identities, tenants};
 
-/// A token that somebody is to have.
+/// A token to mint.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct TokenNew {
-    /// Whom it is about. An owner names members of the tenant.
-    #[schema(schema_with = words::subject)]
+    /// Subject of the token. An owner may name members of the tenant.
+    #[schema(schema_with = fields::subject)]
     subject: String,
-    /// What that is to be.
+    /// Roles.
     #[schema(min_items = 1, max_items = 5)]
     roles: Vec<Role>,
-    /// Where, by id or slug; the roles of a tenant need it.
+    /// Tenant by id or slug; required for tenant roles.
     #[schema(min_length = 1, max_length = 36, nullable = false)]
     tenant: Option<String>,
-    /// The projects it is limited to, by id or slug.
+    /// Projects that the token is limited to, by id or slug.
     #[schema(max_items = 100, nullable = false)]
     projects: Option<Vec<Reference>>,
-    /// The cluster of a gate, by id or name: the role `service` needs it. Its token reads this cluster's part of the
-    /// snapshot and no other.
+    /// Cluster of a gate, by id or name; required for the role `service`. The token reads only this cluster's part of the
+    /// snapshot.
     #[schema(min_length = 1, max_length = 63, nullable = false)]
     cluster: Option<String>,
-    /// How long it lives, in seconds: an hour if it is absent, thirty days at most, and a day where an owner mints it.
+    /// Lifetime in seconds: one hour by default, at most thirty days, at most one day for owners.
     #[schema(minimum = 60, maximum = 2_592_000, nullable = false)]
     ttl_seconds: Option<i64>,
 }
 
-/// A thing by id or slug.
+/// A reference by id or slug.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(transparent)]
 #[schema(min_length = 1, max_length = 36)]
 pub struct Reference(String);
 
-/// A token that was minted. It is shown this once.
+/// A minted token. It is returned only once.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenMinted {
-    /// What to send as `Authorization: Bearer …`.
+    /// The token, for `Authorization: Bearer …`.
     token: String,
-    /// When it ends.
+    /// Expiry.
     expires_at: Time,
-    /// Its id, by which it is revoked.
+    /// Id of the token, for revocation.
     #[schema(format = "uuid")]
     jti: String,
 }
 
 /// Lists tokens that were minted here and have not ended: an administrator all, an owner those of its tenant, others their
-/// own.
 pub async fn list(
     State(api): State<Api>,
     caller: Caller,
     Query(query): Query<PageQuery>,
 ) -> Result<Answer<Page<Minted>>, Problem> {
-    let mut filling = query.window()?.filling();
+    let mut builder = query.window()?.builder();
     let own = (caller.scope().limit() == Some(Limit::OwnTokens)).then(|| caller.identity().name());
     let mut tx = api.read(&caller).await?;
-    while let Some((after, limit)) = filling.wants() {
+    while let Some((after, limit)) = builder.next_query() {
         let rows = tokens::list(&mut tx, own.as_deref(), after.as_deref(), limit).await?;
-        filling.take(rows, |row| &row.jti, |_| &page::UNLABELLED);
+        builder.add(rows, |row| &row.jti, no_labels);
     }
-    Ok(Answer::new(filling.page()))
+    Ok(Answer::new(builder.build()))
 }
 
-/// Mints a token.
 pub async fn mint(
     State(api): State<Api>,
     caller: Caller,
@@ -96,7 +94,7 @@ pub async fn mint(
     }
     let (wish, member) = wish(&api, &mut tx, new).await?;
     let grant = mint::grant(&scope, wish, member.as_ref()).map_err(refused)?;
-    let issued = api.door().issuers().own().issue(&grant, now()).map_err(unsigned)?;
+    let issued = api.authenticator().issuers().own().issue(&grant, now()).map_err(unsigned)?;
     let (jti, expires) = (issued.claims.jti, issued.claims.exp);
     tx.audit(recorded(&grant, &issued.claims.iss, &jti, expires));
     let row = Minted {
@@ -111,20 +109,20 @@ pub async fn mint(
         expires_at: Time(expires.saturating_mul(1000)),
         revoked: false,
     };
-    tokens::keep(&mut tx, &row).await?;
+    tokens::store(&mut tx, &row).await?;
     let token = TokenMinted { token: issued.token, expires_at: Time(expires.saturating_mul(1000)), jti };
     let location = format!("/api/v1/tokens/{}", token.jti);
     caller.commit(tx, Created::fixed_at(location, token)).await
 }
 
 /// The wish with its names resolved, and what the subject is in that tenant.
-async fn wish(api: &Api, tx: &mut Tx, new: TokenNew) -> Result<(Wish, Option<Membership>), Problem> {
+async fn wish(api: &Api, tx: &mut Tx, new: TokenNew) -> Result<(TokenRequest, Option<Membership>), Problem> {
     let TokenNew { subject, roles, tenant, projects, cluster, ttl_seconds } = new;
-    let name = subject::read(api, &subject, "/subject").map_err(|fault| Problem::invalid(vec![fault]))?;
-    let own = api.door().issuers().own().names().issuer();
+    let name = read_subject(api, &subject, "/subject").map_err(|fault| Problem::invalid(vec![fault]))?;
+    let own = api.authenticator().issuers().own().names().issuer();
     let Some(subject) = name.strip_prefix(own).and_then(|rest| rest.strip_prefix('#')).map(str::to_owned)
     else {
-        let detail = format!("is of another issuer; tokens of `{own}` are minted here");
+        let detail = format!("has another issuer; this server mints tokens of `{own}` only");
         return Err(Problem::meaning(Code::UnprocessableEntity, "/subject", detail));
     };
     let tenant = match tenant {
@@ -134,11 +132,7 @@ async fn wish(api: &Api, tx: &mut Tx, new: TokenNew) -> Result<(Wish, Option<Mem
     let projects = match (projects, &tenant) {
         (Some(projects), Some(tenant)) => Some(project_ids(tx, tenant, projects).await?),
         (Some(_), None) => {
-            return Err(Problem::meaning(
-                Code::UnprocessableEntity,
-                "/projects",
-                "are projects of no tenant",
-            ));
+            return Err(Problem::meaning(Code::UnprocessableEntity, "/projects", "need `tenant`"));
         }
         (None, _) => None,
     };
@@ -152,14 +146,12 @@ async fn wish(api: &Api, tx: &mut Tx, new: TokenNew) -> Result<(Wish, Option<Mem
     };
     let member = own.map(|standing| Membership { role: standing.role, projects: standing.projects });
     let ttl_seconds = ttl_seconds.unwrap_or(mint::TTL_SECONDS);
-    Ok((Wish { subject, roles, tenant, projects, clusters, ttl_seconds }, member))
+    Ok((TokenRequest { subject, roles, tenant, projects, clusters, ttl_seconds }, member))
 }
 
 async fn cluster_id(tx: &mut Tx, reference: &str) -> Result<String, Problem> {
     let found = clusters::get(tx, reference).await.map_err(|error| match error {
-        StoreError::NotFound(_) => {
-            Problem::meaning(Code::UnprocessableEntity, "/cluster", "there is no such cluster")
-        }
+        StoreError::NotFound(_) => Problem::meaning(Code::UnprocessableEntity, "/cluster", "does not exist"),
         error => error.into(),
     })?;
     Ok(found.id)
@@ -168,15 +160,15 @@ async fn cluster_id(tx: &mut Tx, reference: &str) -> Result<String, Problem> {
 async fn project_ids(
     tx: &mut Tx,
     tenant: &TenantRef,
-    wanted: Vec<Reference>,
+    references: Vec<Reference>,
 ) -> Result<Vec<String>, Problem> {
     let known = identities::projects(tx, &tenant.id).await?;
     let mut faults = Vec::new();
     let mut ids = Vec::new();
-    for (n, Reference(wanted)) in wanted.into_iter().enumerate() {
-        match known.iter().find(|(id, slug)| *id == wanted || *slug == wanted) {
+    for (n, Reference(reference)) in references.into_iter().enumerate() {
+        match known.iter().find(|(id, slug)| *id == reference || *slug == reference) {
             Some((id, _)) => ids.push(id.clone()),
-            None => faults.push(Fault::new(format!("/projects/{n}"), "is no project of the tenant")),
+            None => faults.push(Fault::new(format!("/projects/{n}"), "is not a project of the tenant")),
         }
     }
     if faults.is_empty() { Ok(ids) } else { Err(Problem::faults(Code::UnprocessableEntity, faults)) }
@@ -232,12 +224,11 @@ fn unsigned(error: IssueError) -> Problem {
 }
 
 /// Revokes a token. An administrator may revoke any, minted here or not; others what was minted here and is theirs to
-/// revoke, or the token that they show.
 pub async fn revoke(
     State(api): State<Api>,
     caller: Caller,
     Path(jti): Path<String>,
-) -> Result<Done, Problem> {
+) -> Result<NoContent, Problem> {
     let jti = uuid::Uuid::try_parse(&jti).map_err(|_| unknown())?.to_string();
     let mut tx = api.write(&caller).await?;
     let minted = tokens::find(&mut tx, &jti).await?;
@@ -254,7 +245,7 @@ pub async fn revoke(
     let end = minted.map(|minted| minted.expires_at.0 / 1000).or(who.expires.filter(|_| shown));
     identities::revoke(&mut tx, &jti, end.unwrap_or_else(|| now().saturating_add(LIFETIME_SECONDS_MAX)))
         .await?;
-    caller.commit(tx, Done).await
+    caller.commit(tx, NoContent).await
 }
 
 fn unknown() -> Problem {

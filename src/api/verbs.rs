@@ -24,7 +24,7 @@ pub fn routed(path: &str) -> String {
 pub fn rewrite(mut request: Request) -> Request {
     let path = request.uri().path();
     // A colon may be sent as `%3A` (RFC 3986, 2.1 and 6.2.2); some clients always do.
-    let plain = plain(path);
+    let plain = decode_colons(path);
     let led = if path.contains(MARK) {
         Some("/".to_owned())
     } else if request.method() == Method::POST || known(&plain) {
@@ -39,7 +39,7 @@ pub fn rewrite(mut request: Request) -> Request {
 }
 
 /// A path with the colons of its last segment as they are.
-fn plain(path: &str) -> String {
+fn decode_colons(path: &str) -> String {
     let (before, last) = path.rsplit_once('/').unwrap_or(("", path));
     format!("{before}/{}", last.replace("%3A", ":").replace("%3a", ":"))
 }

@@ -1,4 +1,4 @@
-//! `portcullis certs`: an authority and a leaf for development, and what to do with them next.
+//! `portcullis certs`: creates a CA and a server certificate for development.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -8,48 +8,42 @@ use std::time::Duration;
 use anyhow::bail;
 
 use super::{Exit, output};
-use portcullis_certs::develop::{Authority, Use};
+use portcullis_certs::develop::{CertificateAuthority, Use};
 
 const EXAMPLES: &str = "\
 Examples:
   portcullis certs                                             for the Service of the chart, and for loopback
   portcullis certs --name gate.example.com --ip 192.0.2.7      for a gate outside the cluster
 
-For development: the authority's key lies beside what it signed. In a cluster use cert-manager, or another issuer that
+For development only: the CA key is stored beside the certificates. In a cluster use cert-manager or another issuer that
 writes files.";
 
-/// The files, in the order of telling.
 const FILES: [&str; 4] = ["ca.pem", "ca-key.pem", "tls.pem", "tls-key.pem"];
 
-/// Flags of `certs`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Where they are written
+    /// Directory of the files
     #[arg(long, value_name = "DIR", default_value = "certs")]
     dir: PathBuf,
 
-    /// A DNS name of the gate; may be repeated. Without it the Service of the chart, and `localhost`
+    /// DNS name of the gate; may be repeated. By default the Service of the chart and `localhost`
     #[arg(long = "name", value_name = "DNS")]
     names: Vec<String>,
 
-    /// An address of the gate; may be repeated. Without it, and without --name, loopback
+    /// IP address of the gate; may be repeated. By default, without --name, the loopback addresses
     #[arg(long = "ip", value_name = "IP")]
     ips: Vec<IpAddr>,
 
-    /// For how many days the leaf is good
+    /// Validity of the server certificate in days
     #[arg(long, value_name = "N", default_value = "397", value_parser = clap::value_parser!(u32).range(1..=3649))]
     days: u32,
 
-    /// Replace what is there; whoever trusts the old authority has to be told of the new one
+    /// Replace existing files; clients that trust the old CA must be given the new one
     #[arg(long)]
     force: bool,
 }
 
-/// Makes and writes them.
-///
-/// # Errors
-/// Something is there already, or cannot be written.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     let Args { dir, names, ips, days, force } = args;
     let names = names_of(names, &ips)?;
@@ -58,20 +52,17 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     if let Some(there) = paths.iter().find(|path| path.exists())
         && !force
     {
-        bail!(
-            "`{}` is there already; use --force to replace it, or --dir for another place",
-            there.display()
-        );
+        bail!("`{}` exists; --force replaces it, --dir names another directory", there.display());
     }
-    let authority = Authority::new("Portcullis development authority")?;
-    let leaf = authority.issue_for(&names, Use::Server, Duration::from_hours(24 * u64::from(days)))?;
-    authority.write(ca, ca_key)?;
-    leaf.write(tls, tls_key)?;
-    output::print(&told(&paths, &names, leaf.pair()?.not_after))?;
-    Ok(Exit::Fine)
+    let issuer = CertificateAuthority::new("Portcullis development CA")?;
+    let certificate = issuer.issue_for(&names, Use::Server, Duration::from_hours(24 * u64::from(days)))?;
+    issuer.write(ca, ca_key)?;
+    certificate.write(tls, tls_key)?;
+    output::print(&summary(&paths, &names, certificate.pair()?.not_after))?;
+    Ok(Exit::Ok)
 }
 
-/// Whoever names something means exactly that.
+/// Explicit names replace all defaults.
 fn names_of(mut names: Vec<String>, ips: &[IpAddr]) -> anyhow::Result<Vec<String>> {
     if names.is_empty() && ips.is_empty() {
         let usual = ["portcullis.portcullis-system.svc", "localhost", "127.0.0.1", "::1"];
@@ -89,20 +80,20 @@ fn names_of(mut names: Vec<String>, ips: &[IpAddr]) -> anyhow::Result<Vec<String
     Ok(names)
 }
 
-fn told([ca, ca_key, tls, tls_key]: &[PathBuf; 4], names: &[String], not_after: i64) -> String {
+fn summary([ca, ca_key, tls, tls_key]: &[PathBuf; 4], names: &[String], not_after: i64) -> String {
     let until =
         jiff::Timestamp::from_second(not_after).map_or_else(|_| "?".to_owned(), |end| end.to_string());
     let mut text = String::new();
     let mut wrote = |path: &Path, what: &str| {
         let _ = writeln!(text, "wrote {}  {what}", path.display());
     };
-    wrote(ca, "the authority, for ten years");
-    wrote(ca_key, "its key, for its owner's eyes");
-    wrote(tls, &format!("the leaf for {}, until {until}", names.join(", ")));
-    wrote(tls_key, "its key, for its owner's eyes");
+    wrote(ca, "CA certificate, valid for ten years");
+    wrote(ca_key, "private key");
+    wrote(tls, &format!("server certificate for {}, valid until {until}", names.join(", ")));
+    wrote(tls_key, "private key");
     let _ = write!(
         text,
-        "\nServe with it, and register what vouches for it:\n  \
+        "\nServe with the certificate, and register its CA:\n  \
          portcullis serve --tls-cert {tls} --tls-key {tls_key} --tenancy FILE\n  \
          portcullis manifests --ca-bundle {ca} | kubectl apply --server-side -f -\n\
          The caBundle alone:\n  base64 < {ca} | tr -d '\\n'\n",

@@ -1,31 +1,22 @@
-//! The ledger's commands for people: each is a call or two of its API, so that nobody needs curl.
-//!
-//! A thing is named by the way to it, as the snapshot names it: `acme`, `acme/shop`, `acme/shop/frontend`.
+//! The commands of the ledger: each makes one or two calls of its API. A path names an object: `acme`, `acme/shop`,
+//! `acme/shop/frontend`.
 
-pub mod app;
 pub mod apply;
 pub mod catalog;
 pub mod client;
-pub mod cluster;
 pub mod evaluate;
-mod listener;
 pub mod path;
-pub mod problem;
-pub mod project;
-pub mod sandbox;
-pub mod seed;
-pub mod settings;
+pub mod platform;
+pub mod projects;
 pub mod show;
 pub mod tenant;
 
 use std::path::PathBuf;
 
 use super::{Exit, output};
-use client::Client;
-use problem::Refused;
+use client::{Client, Refused};
 use show::Format;
 
-/// Where the ledger is, and as whom to ask.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Ledger")]
 pub struct ApiArgs {
@@ -38,27 +29,24 @@ pub struct ApiArgs {
         default_value = "http://127.0.0.1:8080"
     )]
     pub api_url: String,
-    /// File with a token; without it PORTCULLIS_TOKEN, and on loopback a token of five minutes by the keys of this user
+    /// File with a token; by default PORTCULLIS_TOKEN, and on loopback a 5-minute token signed with this user's keys
     #[arg(long, global = true, env = "PORTCULLIS_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// PEM of the authority that issued the API's certificate
+    /// PEM file with the CA certificates that verify the API's certificate
     #[arg(long, global = true, env = "PORTCULLIS_API_CA", value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Name of the cluster whose tenants are meant
+    /// Name of the cluster
     #[arg(long, global = true, env = "PORTCULLIS_CLUSTER", value_name = "NAME", default_value = "default")]
     pub cluster: String,
-    /// Tenant, by slug or id, that a member of several means where a command names none
+    /// Tenant (slug or id) that a member of several tenants acts for
     #[arg(long, global = true, env = "PORTCULLIS_AS_TENANT", value_name = "TENANT")]
     pub as_tenant: Option<String>,
-    /// How to print
+    /// Output format
     #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
 
-/// Runs a command, and turns what the API refuses into exit code 1.
-///
-/// # Errors
-/// The API cannot be reached, or a word on the command line is no good.
+/// A request that the API rejects ends with exit code 1.
 pub fn run(api: &ApiArgs, work: impl FnOnce(&Client) -> anyhow::Result<Exit>) -> anyhow::Result<Exit> {
     let client = Client::new(api)?;
     match work(&client) {

@@ -1,7 +1,4 @@
-//! `portcullis manifests`: what registers the gate with a cluster, printed from the table that policies are held against,
-//! written to the cluster, or held against what is there.
-
-mod cluster;
+//! `portcullis manifests`: prints the webhook configurations, applies them to the cluster, or compares them with what is there.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -10,9 +7,8 @@ use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use serde_json::Value;
 
-use self::cluster::How;
 use super::{Exit, output, yaml};
-use portcullis_cluster::ClusterArgs;
+use portcullis_cluster::{Cluster, ClusterArgs, Need, registration as cluster_registration};
 use portcullis_policy::registration::{self, Client, Configuration, Drift, Hook, Settings};
 use portcullis_policy::set::Options;
 use portcullis_policy::source::Source;
@@ -28,43 +24,42 @@ Examples:
   portcullis manifests --check                        with the cluster
   portcullis manifests --check deploy/webhook.yaml    with a file";
 
-/// A file of configurations is some kilobytes; a wrong path must not be read to its end.
+/// The files are a few kilobytes; the limit stops a read of a wrong path.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Flags of `manifests`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Directory of policies whose `match` is held against what is registered; without it the library inside the binary
+    /// Directory of policies whose `match` is checked against the webhook rules; by default the embedded library
     #[arg(long, env = "PORTCULLIS_POLICIES", value_name = "DIR")]
     policies: Option<PathBuf>,
 
-    /// What the names of the webhooks end in
+    /// DNS suffix of the names of the webhooks
     #[arg(long, value_name = "DOMAIN", default_value = "portcullis.kubenova.io")]
     domain: String,
 
-    /// The gate's Service, with a port where that is not 443
+    /// Service of the gate, with a port unless it is 443
     #[arg(long, value_name = "NAMESPACE/NAME", default_value = "portcullis-system/portcullis")]
     service: String,
 
-    /// Where kube-apiserver finds a gate that has no Service; without path
+    /// URL of a gate that has no Service, without a path
     #[arg(long, value_name = "https://HOST:PORT", conflicts_with = "service")]
     url: Option<String>,
 
-    /// PEM certificates that vouch for the gate's; several while one follows the other. Without it no `caBundle` is
-    /// printed, for something else to write
+    /// PEM file with the CA certificates of the gate, several during a rotation. Without it `caBundle` is not printed, so
+    /// that another tool can write it
     #[arg(long, value_name = "FILE")]
     ca_bundle: Option<PathBuf>,
 
-    /// First token of a tenant namespace's name, as in the snapshot's settings
+    /// Prefix of tenant namespaces, as in the snapshot's settings
     #[arg(long, value_name = "PREFIX", default_value = "tn")]
     prefix: String,
 
-    /// What the name of every tenant's group ends in, and of no other group
+    /// Suffix of every tenant's group, and of no other group
     #[arg(long, value_name = "SUFFIX", default_value = "-devs", allow_hyphen_values = true)]
     tenant_suffix: String,
 
-    /// Who vela-core is
+    /// Username of vela-core
     #[arg(
         long,
         value_name = "USERNAME",
@@ -72,46 +67,43 @@ pub struct Args {
     )]
     vela_user: String,
 
-    /// Instead of the webhooks, ValidatingAdmissionPolicies for the plainest of the law: what is left when somebody has
-    /// removed the webhooks
+    /// Print ValidatingAdmissionPolicies with the basic rules, which still hold if someone removes the webhooks, instead of
+    /// the webhook configurations
     #[arg(long, requires = "tenancy", conflicts_with = "only")]
     backstop: bool,
 
-    /// The snapshot whose settings `--backstop` is made from
+    /// Snapshot whose settings `--backstop` uses
     #[arg(long, value_name = "FILE", requires = "backstop")]
     tenancy: Option<PathBuf>,
 
-    /// Only one of the two configurations
+    /// Print only one of the two configurations
     #[arg(long, value_enum, value_name = "WHICH")]
     only: Option<Which>,
 
-    /// How they are written
+    /// Output format
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "yaml")]
     output: Format,
 
-    /// Compare with the cluster, or with a file (`-` is standard input), instead of printing; exit code 1 and a list where
+    /// Compare with the cluster, or with a file (`-` is standard input), instead of printing; exit code 1 and a list if
     /// they differ
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     #[expect(clippy::option_option, reason = "--check without a file is the cluster")]
     check: Option<Option<PathBuf>>,
 
-    /// Write to the cluster instead of printing, by server-side apply as field manager `portcullis`; never over another
-    /// installation's
+    /// Apply to the cluster instead of printing, by server-side apply as field manager `portcullis`; never replaces another
+    /// installation
     #[arg(long, conflicts_with = "check")]
     apply: bool,
 
     #[command(flatten)]
-    how: How,
+    server_side: ApplyArgs,
 
     #[command(flatten)]
     cluster: ClusterArgs,
 }
 
-/// What is printed, applied or compared.
 enum Wanted {
-    /// The webhooks.
     Webhooks(Vec<Configuration>),
-    /// The backstop.
     Backstop(Vec<Value>),
 }
 
@@ -131,27 +123,22 @@ impl Wanted {
     }
 }
 
-/// One of the configurations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Which {
-    /// The one that may patch
+    /// The mutating webhook
     Mutating,
-    /// The one that decides
+    /// The validating webhook
     Validating,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// Documents separated by `---`
+    /// YAML documents separated by `---`
     Yaml,
-    /// One `List`
+    /// One JSON `List`
     Json,
 }
 
-/// Prints the configurations, or compares them.
-///
-/// # Errors
-/// A setting that cannot be registered, a file that cannot be read.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     let Args {
         policies,
@@ -168,7 +155,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         output,
         check,
         apply,
-        how,
+        server_side,
         cluster,
     } = args;
     let client = url.map_or_else(|| Client::service(&service), |url| Client::url(&url))?;
@@ -190,7 +177,9 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     };
     if apply {
         let ours = settings.client.to_string();
-        return cluster::ask(&cluster, async |cluster| cluster::apply(cluster, &wanted, &ours, how).await);
+        return with_cluster(&cluster, async |cluster| {
+            apply_to_cluster(cluster, &wanted, &ours, server_side).await
+        });
     }
     match check {
         None => match &wanted {
@@ -198,7 +187,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
             Wanted::Backstop(all) => print(all, output),
         },
         Some(None) => {
-            let found = cluster::ask(&cluster, async |cluster| cluster::read(cluster, &wanted).await)?;
+            let found = with_cluster(&cluster, async |cluster| read_from_cluster(cluster, &wanted).await)?;
             compare(&wanted, &found, "the cluster")
         }
         Some(Some(file)) => compare(&wanted, &read_documents(&file)?, &file.display().to_string()),
@@ -219,14 +208,14 @@ fn read_bundle(file: &Path) -> anyhow::Result<String> {
         .with_context(|| format!("cannot read `{}`, the file of --ca-bundle", file.display()))
 }
 
-/// A policy that does not compile is not asked what it waits for, so it is a problem here too.
+/// The matches of a policy that does not compile are unknown, so it is a problem here too.
 fn problems(policies: Option<&Path>) -> anyhow::Result<Vec<Problem>> {
     let source = policies.map_or(Source::Embedded, |dir| Source::Dir(dir.to_owned()));
     let set = source.read().and_then(|bundle| PolicySet::compile(&bundle, Options::default(), None));
     match set {
         Ok(set) => Ok(registration::check(&set)),
         Err(problems) => {
-            bail!("the policies do not load, and what they wait for cannot be known\n{problems}")
+            bail!("the policies do not compile, so their matches are unknown\n{problems}")
         }
     }
 }
@@ -246,7 +235,7 @@ fn print(configurations: &[impl serde::Serialize], format: Format) -> anyhow::Re
         }
         Format::Yaml => output::print(&serde_saphyr::to_string_multiple(configurations)?)?,
     }
-    Ok(Exit::Fine)
+    Ok(Exit::Ok)
 }
 
 fn read_documents(file: &Path) -> anyhow::Result<Vec<Value>> {
@@ -257,15 +246,15 @@ fn read_documents(file: &Path) -> anyhow::Result<Vec<Value>> {
 fn compare(wanted: &Wanted, documents: &[Value], place: &str) -> anyhow::Result<Exit> {
     let drifts = wanted.drift(documents);
     if drifts.is_empty() {
-        output::print(&format!("{place} says what the table says\n"))?;
-        return Ok(Exit::Fine);
+        output::print(&format!("{place} matches the expected configurations\n"))?;
+        return Ok(Exit::Ok);
     }
     for drift in &drifts {
         output::print(&format!("{drift}\n"))?;
     }
     let differences = output::count(drifts.len(), "difference");
     output::error(&format!(
-        "{differences} (- is there, + is what the table says); print anew what is registered"
+        "{differences} (- found, + expected); apply the output of `portcullis manifests`"
     ));
     Ok(Exit::Findings)
 }
@@ -279,4 +268,90 @@ fn read(file: &Path) -> anyhow::Result<String> {
     };
     read.with_context(|| format!("cannot read `{}`, the file of --check", file.display()))?;
     Ok(text)
+}
+
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct ApplyArgs {
+    /// Let the API server validate --apply without storing anything
+    #[arg(long, requires = "apply")]
+    dry_run: bool,
+
+    /// Take over fields that another field manager has set
+    #[arg(long, requires = "apply")]
+    force_conflicts: bool,
+}
+
+fn with_cluster<T>(
+    args: &ClusterArgs,
+    what: impl AsyncFnOnce(Cluster) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { what(args.connect().await?).await })
+}
+
+/// Checks ownership and permissions of every document before it writes the first one.
+async fn apply_to_cluster(
+    cluster: Cluster,
+    wanted: &Wanted,
+    ours: &str,
+    how: ApplyArgs,
+) -> anyhow::Result<Exit> {
+    let documents = wanted.documents()?;
+    let mut known = Vec::new();
+    for document in &documents {
+        let (kind, name) = named(document);
+        let found = cluster_registration::read(&cluster, kind, name).await?;
+        if let Some(other) =
+            found.as_ref().and_then(|found| cluster_registration::foreign_target(found, ours))
+        {
+            bail!(
+                "{kind} `{name}` calls {other} and not {ours}: another installation has this cluster, and nothing was \
+                 written. Give its --service or --url; or, if it is to go, delete the configuration first"
+            );
+        }
+        known.push(found);
+    }
+    let needs = documents.iter().zip(&known).flat_map(|(document, found)| {
+        let (kind, name) = named(document);
+        let need = |verb| Need::new(verb, cluster_registration::GROUP, cluster_registration::plural(kind));
+        [Some(need("patch").of(name)), found.is_none().then(|| need("create"))]
+    });
+    let needs: Vec<Need> = needs.flatten().collect();
+    cluster.check_permissions(&needs).await?;
+    let ApplyArgs { dry_run, force_conflicts: force } = how;
+    let how = cluster_registration::ApplyOptions { manager: cluster_registration::MANAGER, force, dry_run };
+    for (document, found) in documents.iter().zip(known) {
+        let (kind, name) = named(document);
+        let written = match cluster_registration::apply(&cluster, document, how).await {
+            Ok(written) => written,
+            Err(error) if !force && error.to_string().contains("answers 409") => {
+                bail!("{error}; --force-conflicts takes these fields over")
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let version = |object: &Value| object.pointer("/metadata/resourceVersion").cloned();
+        let word = match &found {
+            None => "created",
+            Some(found) if version(found) == version(&written) => "unchanged",
+            Some(_) => "updated",
+        };
+        let dry = if dry_run { " (dry run)" } else { "" };
+        output::print(&format!("{kind}/{name} {word}{dry}\n"))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// The current versions of the documents in the cluster.
+async fn read_from_cluster(cluster: Cluster, wanted: &Wanted) -> anyhow::Result<Vec<Value>> {
+    let mut found = Vec::new();
+    for document in wanted.documents()? {
+        let (kind, name) = named(&document);
+        found.extend(cluster_registration::read(&cluster, kind, name).await?);
+    }
+    Ok(found)
+}
+
+fn named(document: &Value) -> (&str, &str) {
+    let text = |pointer| document.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    (text("/kind"), text("/metadata/name"))
 }

@@ -1,39 +1,33 @@
-//! What is printed, and how: the only place of this program that writes to a terminal.
+//! What the commands print: styles, tables, JSON, notes, and policy problems with their source line.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 
-/// Headings and what matters in a line.
+use portcullis_policy::Problem;
+
 pub const STRONG: Style = Style::new().bold();
-/// What may be overlooked.
 pub const FAINT: Style = Style::new().dimmed();
-/// Good news.
 pub const GOOD: Style = AnsiColor::Green.on_default().bold();
-/// Bad news.
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
-/// News to think about.
 pub const CARE: Style = AnsiColor::Yellow.on_default().bold();
-/// Where something stands.
 pub const PLACE: Style = AnsiColor::Cyan.on_default();
 
-/// When to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Colour {
-    /// On a terminal, unless `NO_COLOR` is set.
+    /// On a terminal, unless `NO_COLOR` is set
     #[default]
     Auto,
-    /// Always.
+    /// Always
     Always,
-    /// Never.
+    /// Never
     Never,
 }
 
 impl Colour {
-    /// Decides for the rest of the process.
     pub fn choose(self) {
         let choice = match self {
             Self::Auto => anstream::ColorChoice::Auto,
@@ -44,20 +38,16 @@ impl Colour {
     }
 }
 
-/// Text for people, or JSON for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum TextOrJson {
-    /// For people.
+    /// Text for people
     #[default]
     Text,
-    /// One document.
+    /// One JSON document
     Json,
 }
 
-/// Writes to standard output. A reader that has gone is an error that ends the command quietly.
-///
-/// # Errors
-/// Standard output cannot be written.
+/// Fails with a broken pipe when the reader is gone; that error ends the command quietly.
 pub fn print(text: &str) -> anyhow::Result<()> {
     let mut out = anstream::stdout().lock();
     out.write_all(text.as_bytes())?;
@@ -65,35 +55,30 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Standard output for what is written piece by piece; whoever writes says when it is to be seen.
+/// Buffered standard output for reports that are written piece by piece; the caller flushes it.
 pub fn stream() -> impl std::io::Write {
     std::io::BufWriter::with_capacity(64 * 1024, anstream::stdout())
 }
 
-/// Writes a document and a line feed to standard output.
-///
-/// # Errors
-/// Standard output cannot be written.
 pub fn print_json(document: &impl serde::Serialize) -> anyhow::Result<()> {
     print(&format!("{}\n", serde_json::to_string_pretty(document)?))
 }
 
-/// Says on standard error what was assumed, so that nobody has to guess and no program reads it by mistake.
+/// Standard error, so that a program that reads standard output never parses a note.
 pub fn note(text: impl Display) {
     say(&format!("{FAINT}note: {text}{FAINT:#}\n"));
 }
 
-/// Says on standard error what went wrong.
 pub fn error(text: &str) {
     say(&format!("{BAD}error:{BAD:#} {text}\n"));
 }
 
-/// Writes to standard error; where nobody listens there is nobody to tell.
+/// A closed standard error cannot be reported anywhere.
 pub fn say(text: &str) {
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
 }
 
-/// A table without rules: columns in two spaces' distance, which a person reads and `awk` can.
+/// A table without lines: columns are two spaces apart, readable for people and `awk`.
 pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
@@ -104,12 +89,11 @@ pub fn table(header: &[&str]) -> Table {
     table
 }
 
-/// A table as lines without trailing spaces.
 pub fn lines(table: &Table) -> String {
     table.lines().fold(String::new(), |text, line| text + line.trim_end() + "\n")
 }
 
-/// `1 test`, `2 tests`.
+/// `1 test`, `2 tests`, `2 policies`.
 pub fn count(number: usize, thing: &str) -> String {
     if number == 1 {
         return format!("1 {thing}");
@@ -117,5 +101,76 @@ pub fn count(number: usize, thing: &str) -> String {
     match thing.strip_suffix('y') {
         Some(stem) => format!("{number} {stem}ies"),
         None => format!("{number} {thing}s"),
+    }
+}
+
+/// `shown` is the path that the user can open, `source` the text of the file if it is readable.
+pub fn problem(problem: &Problem, shown: &str, source: Option<&str>) -> String {
+    let mut text = format!("{BAD}error{BAD:#}{STRONG}: {}{STRONG:#}\n", problem.message);
+    let place = match (problem.line, problem.column) {
+        (0, _) => shown.to_owned(),
+        (line, 0) => format!("{shown}:{line}"),
+        (line, column) => format!("{shown}:{line}:{column}"),
+    };
+    let gutter = problem.line.to_string().len();
+    let _ = writeln!(text, "{:gutter$}{PLACE}-->{PLACE:#} {place}", "");
+    let index = usize::try_from(problem.line).unwrap_or_default().checked_sub(1);
+    let line = index.and_then(|index| source?.lines().nth(index));
+    if let Some(line) = line {
+        let bar = format!("{PLACE}|{PLACE:#}");
+        let _ = writeln!(text, "{:gutter$} {bar}", "");
+        let _ = writeln!(text, "{PLACE}{}{PLACE:#} {bar} {}", problem.line, line.replace('\t', TAB));
+        if problem.column > 0 {
+            let (start, length) = mark(line, problem.column);
+            let _ = writeln!(text, "{:gutter$} {bar} {:start$}{BAD}{}{BAD:#}", "", "", "^".repeat(length));
+        }
+    }
+    text
+}
+
+const TAB: &str = "    ";
+
+/// The column of the reported word and its length in characters, at least one.
+fn mark(line: &str, column: u32) -> (usize, usize) {
+    let at = usize::try_from(column).unwrap_or(1).saturating_sub(1);
+    let start = line.chars().take(at).map(|c| if c == '\t' { TAB.len() } else { 1 }).sum();
+    let of_word = |c: &char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+    (start, line.chars().skip(at).take_while(of_word).count().max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(line: u32, column: u32, expected: &str) {
+        let reported = Problem::at("a.rego", line, column, "`input.requst` is always undefined");
+        let shown = anstream::adapter::strip_str(&problem(
+            &reported,
+            "policies/a.rego",
+            Some("package a\n\tinput.requst.x == 1\n"),
+        ))
+        .to_string();
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn the_mark_stands_under_the_word() {
+        check(
+            2,
+            2,
+            "error: `input.requst` is always undefined\n --> policies/a.rego:2:2\n  |\n2 |     input.requst.x == 1\n  |     ^^^^^^^^^^^^^^\n",
+        );
+    }
+
+    #[test]
+    fn a_line_or_a_file_as_a_whole_has_no_mark() {
+        check(
+            1,
+            0,
+            "error: `input.requst` is always undefined\n --> policies/a.rego:1\n  |\n1 | package a\n",
+        );
+        check(0, 0, "error: `input.requst` is always undefined\n --> policies/a.rego\n");
+        check(99, 1, "error: `input.requst` is always undefined\n  --> policies/a.rego:99:1\n");
     }
 }

@@ -1,29 +1,27 @@
-//! `portcullis policy`: the workbench of those who write the law.
+//! `portcullis policy`: the tools of policy authors.
 
-pub mod builtins;
-pub mod check;
-pub mod eval;
-pub mod list;
-pub mod new;
-pub mod test;
+mod check;
+mod eval;
+mod list;
+mod new;
+mod test;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Subcommand;
 
-use super::{Exit, law, output};
+use super::{Exit, evaluator, output};
 
 const EXAMPLES: &str = "\
 The first five minutes:
-  portcullis policy new no-latest-tag                a policy with its tests, ready to change
-  portcullis policy test policies                    they pass
-  portcullis policy check policies                   what is wrong, where, and what is allowed
-  portcullis review --policies policies pod.yaml     the verdict on a manifest of yours
+  portcullis policy new no-latest-tag                create a policy with its tests
+  portcullis policy test policies                    run the tests
+  portcullis policy check policies                   report problems with file and line
+  portcullis review --policies policies pod.yaml     show the verdict on a manifest
   portcullis policy eval --policies policies --trace pod.yaml
-                                                     and how it came about";
+                                                     trace the rules of each policy";
 
-/// Words of `portcullis policy`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -33,24 +31,20 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a new policy with its tests
+    /// Create a policy with its tests
     New(new::Args),
-    /// Say what is wrong with policies and their tests
+    /// Report problems in policies and their tests
     Check(check::Args),
     /// Run the tests and cases of policies
     Test(test::Args),
-    /// Show what each policy says to one review, and why
+    /// Show what each policy finds in one review, and why
     Eval(eval::Args),
-    /// List policies and when they apply
+    /// List policies and what they match
     List(list::Args),
-    /// List the builtins that a policy may call, and those it may not
-    Builtins(builtins::Args),
+    /// List the builtins that a policy may call, and the forbidden ones
+    Builtins(list::BuiltinsArgs),
 }
 
-/// Runs a command.
-///
-/// # Errors
-/// See each of them.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     match args.command {
         Command::New(args) => new::run(args),
@@ -58,38 +52,31 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         Command::Test(args) => test::run(args),
         Command::Eval(args) => eval::run(args),
         Command::List(args) => list::run(args),
-        Command::Builtins(args) => builtins::run(args),
+        Command::Builtins(args) => list::builtins(args),
     }
 }
 
-/// The law that a command is about: the directory given, else `policies` where there is one, else the embedded library.
-///
-/// # Errors
-/// The directory cannot be read.
-fn files(dir: Option<&Path>) -> anyhow::Result<law::Files> {
+/// The policy files of DIR, else of `./policies`, else of the embedded library.
+fn files(dir: Option<&Path>) -> anyhow::Result<evaluator::PolicyFiles> {
     let here = Path::new("policies");
     let dir = dir.or_else(|| here.is_dir().then_some(here));
     if dir.is_none() {
-        output::note("no DIR, and no directory `policies` here: the embedded library");
+        output::note("no DIR and no directory `policies` here: the embedded library is used");
     }
-    law::Files::read(dir)
+    evaluator::PolicyFiles::read(dir)
 }
 
-/// A file of YAML cases.
 #[derive(Debug, Clone)]
 struct CaseFile {
-    /// The path by which a reader can open it.
+    /// The path that the user can open.
     name: String,
     text: String,
 }
 
-/// The files of cases: those of the law, which stand beside the policies, and those of further directories.
-///
-/// # Errors
-/// A directory cannot be read.
-fn case_files(law: &law::Files, further: &[PathBuf]) -> anyhow::Result<Vec<CaseFile>> {
+/// The case files beside the policies, and those of further directories.
+fn case_files(policies: &evaluator::PolicyFiles, further: &[PathBuf]) -> anyhow::Result<Vec<CaseFile>> {
     let mut found = Vec::new();
-    let mut add = |files: &law::Files| {
+    let mut add = |files: &evaluator::PolicyFiles| {
         for (path, bytes) in files.iter().filter(|(path, _)| !path.starts_with("params/")) {
             let yaml = Path::new(path)
                 .extension()
@@ -100,9 +87,10 @@ fn case_files(law: &law::Files, further: &[PathBuf]) -> anyhow::Result<Vec<CaseF
             }
         }
     };
-    add(law);
+    add(policies);
     for dir in further {
-        add(&law::Files::read(Some(dir)).with_context(|| format!("--cases `{}`", dir.display()))?);
+        add(&evaluator::PolicyFiles::read(Some(dir))
+            .with_context(|| format!("--cases `{}`", dir.display()))?);
     }
     Ok(found)
 }

@@ -1,10 +1,9 @@
-//! `portcullis review`: what would the gate say? Manifests or AdmissionReviews in, verdicts out.
+//! `portcullis review`: shows the gate's verdict on manifests or AdmissionReviews.
 
-pub mod ask;
+mod gate;
 pub mod read;
-pub mod report;
-pub mod show;
-pub mod who;
+mod report;
+pub mod users;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -14,13 +13,13 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use clap::ValueEnum;
 
-use self::ask::Door;
+use self::gate::GateClient;
 use self::report::Report;
-use super::{Exit, law, output};
-use portcullis_admission::World;
-use portcullis_admission::ask::request::{self, Request};
-use portcullis_admission::ask::{Document, kinds};
-use portcullis_admission::cases::{People, Person};
+use super::{Exit, evaluator, output};
+use portcullis_admission::PreparedSnapshot;
+use portcullis_admission::cases::{TestUsers, User};
+use portcullis_admission::review_builder::{self, ReviewBuilder};
+use portcullis_admission::{kinds, review_builder::Document};
 use portcullis_policy::Operation;
 use portcullis_policy::set::Options;
 use portcullis_tenancy::resource::Pattern;
@@ -35,94 +34,91 @@ Examples:
   portcullis review --policies policies --tenancy tenancy.yaml --output json manifests/
   portcullis review --server https://127.0.0.1:8443 --ca ca.pem review.json
 
---as takes a username, or a short name of the example world's cast: acme-dev, globex-dev, acme-sa,
+--as takes a username, or a short name of the example tenancy's test users: acme-dev, globex-dev, acme-sa,
 mgr, vela, root and others. The shape of --output json is in docs/cases.md.
 Exit code 1: something was denied or failed; 2: something was no review at all.";
 
-/// Words of `portcullis review`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Manifests or AdmissionReviews, YAML or JSON; directories are searched, `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Which call is asked; manifests go through both as a write does, an AdmissionReview to /validate
+    /// Which endpoint to evaluate; by default both for a manifest, as for a write, and /validate for an AdmissionReview
     #[arg(long, value_enum, value_name = "CALL")]
     endpoint: Option<Call>,
-    /// Ask a running gate instead
+    /// URL of a running gate that evaluates instead of this process
     #[arg(long, value_name = "URL", conflicts_with_all = ["policies", "full_input"])]
     server: Option<String>,
-    /// Certificates that vouch for --server, PEM
+    /// PEM file with the CA certificates that verify --server
     #[arg(long, value_name = "FILE", requires = "server")]
     ca: Option<PathBuf>,
-    /// How to print
+    /// Output format
     #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
     #[command(flatten)]
-    law: LawArgs,
+    policies: PolicyArgs,
     #[command(flatten)]
     request: RequestArgs,
 }
 
-/// Which law, in which world.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "The law and its world")]
-pub struct LawArgs {
-    /// Directory of policies; without it the embedded library is the law
+#[command(next_help_heading = "Policies and tenancy")]
+pub struct PolicyArgs {
+    /// Directory of policies; by default the embedded library
     #[arg(long, value_name = "DIR", env = "PORTCULLIS_POLICIES", hide_env_values = true)]
     pub policies: Option<PathBuf>,
-    /// Snapshot of tenants, projects and namespaces; without it the example world
+    /// Snapshot of tenants, projects and namespaces; by default the example tenancy
     #[arg(long, value_name = "FILE", env = "PORTCULLIS_TENANCY", hide_env_values = true)]
     pub tenancy: Option<PathBuf>,
-    /// Hand every policy the whole input instead of what it reads
+    /// Build the whole input for every policy instead of the fields that it reads
     #[arg(long)]
     pub full_input: bool,
 }
 
-/// What a manifest does not say about its request.
+/// The parts of a request that a manifest does not contain.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "The request that a manifest becomes")]
 pub struct RequestArgs {
-    /// Who asks: a username, or a short name of the cast; without it one of the namespace's tenant
+    /// Username of the request, or a test user of the example tenancy; by default a user of the namespace's tenant
     #[arg(long = "as", value_name = "USER")]
     user: Option<String>,
-    /// A group of --as; may be repeated
+    /// Group of --as; may be repeated
     #[arg(long = "as-group", value_name = "GROUP", requires = "user")]
     groups: Vec<String>,
-    /// What is done; without it CREATE, UPDATE for what --old holds, CONNECT for pods/exec and its like
+    /// Operation; by default CREATE, UPDATE for objects in --old, CONNECT for pods/exec and similar subresources
     #[arg(long, value_parser = operation, value_name = "CREATE|UPDATE|DELETE|CONNECT")]
     operation: Option<Operation>,
-    /// The resource in kubectl notation, for a subresource or a kind nobody knows: pods/exec, widgets.example.com
+    /// Resource in kubectl notation, for a subresource or an unknown kind: pods/exec, widgets.example.com
     #[arg(long, value_parser = resource, value_name = "NOTATION")]
     resource: Option<kinds::Resource>,
-    /// What is there before, for an UPDATE
+    /// The old objects of an UPDATE
     #[arg(long, value_name = "FILE")]
     old: Option<PathBuf>,
-    /// Namespace of objects that name none
+    /// Namespace of objects without one
     #[arg(long, short, value_name = "NAMESPACE")]
     namespace: Option<String>,
 }
 
-/// Which call of the webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Call {
     /// `POST /validate`
     Validate,
     /// `POST /mutate`
     Mutate,
-    /// `/mutate`, and `/validate` of what it made
+    /// `/mutate`, then `/validate` of the patched object
     Both,
 }
 
-/// How to print.
+/// Output format
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum Format {
-    /// For people
+    /// Text for people
     #[default]
     Text,
-    /// One array
+    /// One JSON array
     Json,
-    /// One object a line
+    /// One JSON object per line
     Ndjson,
 }
 
@@ -139,34 +135,28 @@ fn resource(notation: &str) -> Result<kinds::Resource, String> {
     Ok(kinds::parse(notation))
 }
 
-/// One question: a review, and what it is about.
+/// A review to evaluate, and the document that it came from.
 pub struct Question {
-    /// Where it came from.
     pub document: Document,
-    /// The AdmissionReview, as bytes.
     pub body: Bytes,
-    /// Whether the caller gave the whole review.
+    /// Whether the input was an AdmissionReview and not a manifest.
     pub whole: bool,
 }
 
-/// Asks and prints.
-///
-/// # Errors
-/// Input that is no object, a law or a world that does not load, a gate that cannot be reached.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
-    let Args { files, law, request, endpoint, server, ca, output } = args;
-    let world = Arc::new(world(&law, server.is_some())?);
-    let questions = questions(&files, &request, &world)?;
-    let door = match server {
-        Some(url) => Door::remote(&url, ca.as_deref())?,
-        None => Door::here(policies(&law)?, world),
+    let Args { files, policies, request, endpoint, server, ca, output } = args;
+    let tenancy = Arc::new(load_tenancy(&policies, server.is_some())?);
+    let questions = questions(&files, &request, &tenancy)?;
+    let gate = match server {
+        Some(url) => GateClient::remote(&url, ca.as_deref())?,
+        None => GateClient::local(compile_policies(&policies)?, tenancy),
     };
     let mut reports = Vec::new();
     for question in &questions {
         let call = endpoint.unwrap_or(if question.whole { Call::Validate } else { Call::Both });
-        let report = door.ask(question, call)?;
+        let report = gate.review(question, call)?;
         match output {
-            Format::Text => output::print(&show::block(&report))?,
+            Format::Text => output::print(&report::block(&report))?,
             Format::Ndjson => output::print(&format!("{}\n", serde_json::to_string(&report)?))?,
             Format::Json => {}
         }
@@ -174,7 +164,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     }
     match output {
         Format::Json => output::print_json(&reports)?,
-        Format::Text if reports.len() > 1 => output::print(&show::summary(&reports))?,
+        Format::Text if reports.len() > 1 => output::print(&report::summary(&reports))?,
         Format::Text | Format::Ndjson => {}
     }
     Ok(exit(&reports))
@@ -187,37 +177,32 @@ fn exit(reports: &[Report]) -> Exit {
     Exit::findings(reports.iter().any(|report| !report.allowed || report.verdict == "error"))
 }
 
-/// The world of the flags; said where it is the example's.
-///
-/// # Errors
-/// The file is no snapshot.
-pub fn world(args: &LawArgs, elsewhere: bool) -> anyhow::Result<World> {
+/// Prints a note if the example tenancy is used.
+pub fn load_tenancy(args: &PolicyArgs, elsewhere: bool) -> anyhow::Result<PreparedSnapshot> {
     if args.tenancy.is_none() && !elsewhere {
-        output::note("no --tenancy: the example world with the tenants acme, globex, initech and hooli");
+        output::note("no --tenancy: the example tenancy with the tenants acme, globex, initech and hooli");
     }
-    law::world(args.tenancy.as_deref())
+    evaluator::load_tenancy(args.tenancy.as_deref())
 }
 
-/// The law of the flags; said where it is the embedded library.
-///
-/// # Errors
-/// It does not load.
-pub fn policies(args: &LawArgs) -> anyhow::Result<portcullis_policy::PolicySet> {
-    let files = law::Files::read(args.policies.as_deref())?;
+/// Prints a note if the embedded library is used.
+pub fn compile_policies(args: &PolicyArgs) -> anyhow::Result<portcullis_policy::PolicySet> {
+    let files = evaluator::PolicyFiles::read(args.policies.as_deref())?;
     let set = files.compile(Options { full_input: args.full_input, ..Options::default() })?;
     if args.policies.is_none() {
         let count = output::count(set.policies.len(), "policy");
-        output::note(format!("no --policies: the embedded library is the law ({count})"));
+        output::note(format!("no --policies: the embedded library is used ({count})"));
     }
     Ok(set)
 }
 
-/// The reviews that files become; what was assumed on the way is said once.
-///
-/// # Errors
-/// Input that is no object, or no request.
-pub fn questions(files: &[PathBuf], args: &RequestArgs, world: &World) -> anyhow::Result<Vec<Question>> {
-    let people = law::people(None)?;
+/// Builds a review from each document, and prints each assumption once.
+pub fn questions(
+    files: &[PathBuf],
+    args: &RequestArgs,
+    tenancy: &PreparedSnapshot,
+) -> anyhow::Result<Vec<Question>> {
+    let people = evaluator::load_test_users(None)?;
     let old = args
         .old
         .as_ref()
@@ -225,7 +210,7 @@ pub fn questions(files: &[PathBuf], args: &RequestArgs, world: &World) -> anyhow
         .transpose()
         .context("--old")?
         .unwrap_or_default();
-    let wanted = request::Wanted {
+    let options = review_builder::RequestOptions {
         operation: args.operation,
         resource: args.resource.clone(),
         namespace: args.namespace.clone(),
@@ -242,10 +227,10 @@ pub fn questions(files: &[PathBuf], args: &RequestArgs, world: &World) -> anyhow
             questions.push(Question { document, body, whole: true });
             continue;
         }
-        let request = Request::of(&document, &wanted)?;
+        let request = ReviewBuilder::new(&document, &options)?;
         notes.extend(request.assumed.iter().cloned());
-        let person = person(args, &people, world, &request, &mut notes);
-        let body = serde_json::to_vec(&request.review(&person))?.into();
+        let person = person(args, &people, tenancy, &request, &mut notes);
+        let body = serde_json::to_vec(&request.build(&person))?.into();
         questions.push(Question { document, body, whole: false });
     }
     notes.into_iter().for_each(output::note);
@@ -254,15 +239,15 @@ pub fn questions(files: &[PathBuf], args: &RequestArgs, world: &World) -> anyhow
 
 fn person(
     args: &RequestArgs,
-    people: &People,
-    world: &World,
-    request: &Request,
+    people: &TestUsers,
+    tenancy: &PreparedSnapshot,
+    request: &ReviewBuilder,
     notes: &mut BTreeSet<String>,
-) -> Person {
+) -> User {
     if let Some(name) = &args.user {
-        return who::named(name, &args.groups, people);
+        return users::named(name, &args.groups, people);
     }
-    let who::Requester { person, assumed } = who::of_namespace(world, &request.namespace);
+    let users::Requester { person, assumed } = users::of_namespace(tenancy, &request.namespace);
     notes.extend(assumed);
     person
 }

@@ -1,101 +1,92 @@
-//! `portcullis scan`: what does the law say to what already exists?
+//! `portcullis scan`: audits existing resources against current or candidate policies.
 
+pub mod assumed_users;
 pub mod cluster;
-pub mod court;
-pub mod deliver;
-pub mod judge;
-mod pipe;
-mod progress;
-mod read;
+pub mod context;
+mod pipeline;
 mod report;
 pub mod source;
 pub mod tally;
-pub mod writer;
+pub mod upload;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::bail;
 
-use self::court::{LawArgs, court};
-use self::deliver::{Delivery, LedgerArgs};
-use self::judge::{Court, Judged};
-use self::progress::Progress;
+use self::context::{PolicyArgs, ScanContext, ScannedObject, scan_context};
+use self::pipeline::Progress;
 use self::report::{Format, Head, Report};
-use self::source::{Emit, Files, PassedOver, Piece, Place};
+use self::source::{Emit, Files, Location, PassedOver, Piece};
 use self::tally::Tally;
+use self::upload::{LedgerArgs, LedgerUpload};
 use super::ledger::client::Client;
 use super::{Exit, output};
 use portcullis_cluster::ClusterArgs;
 
-/// The source of what comes from a cluster.
+/// Source of the objects of a cluster.
 pub const CLUSTER: &str = "cluster";
 
 const EXAMPLES: &str = "\
 Examples:
-  portcullis scan manifests/                                    every object below a directory
-  kubectl get deploy,po,cm -A -o json | portcullis scan -       read item by item, of any length
+  portcullis scan manifests/                                    every object in a directory
+  kubectl get deploy,po,cm -A -o json | portcullis scan -       a list of any length
   portcullis scan --policies candidate --tenancy tenancy.yaml manifests/
-  portcullis scan --policies candidate --against policies manifests/   what would be newly denied?
-  portcullis scan --cluster --tenancy tenancy.yaml              what is in the tenants' namespaces
+  portcullis scan --policies candidate --baseline policies manifests/   what would be newly denied?
+  portcullis scan --cluster --tenancy tenancy.yaml              the tenants' namespaces
   portcullis scan --output sarif manifests/ > portcullis.sarif  for code scanning
   portcullis scan --output html manifests/ > report.html
-  portcullis scan --ledger --deliver manifests/                 the ledger's tenants, the result to the ledger
+  portcullis scan --ledger --upload manifests/                 the ledger's tenants, findings to the ledger
 
-Each object is judged as if whoever may write it created it today: a person of its tenant in a sandbox, the
-platform elsewhere. What is denied to the tenant and not to a controller hangs on who wrote it, which an object
-does not say: it is counted `by writer` and is no finding. --as judges all as written by one user.
+Each object is evaluated as if it was created today by a user who may write it: a user of its tenant in a sandbox, the
+platform elsewhere. A denial of the tenant that does not hold for a controller depends on the author, whom the object
+does not name: it is counted as `unattributed` and is no finding. --as evaluates every object as created by one user.
 
-Exit code 1: something is denied, with --against newly denied; 2: something could not be judged.";
+Exit code 1: an object is denied, with --baseline newly denied; 2: an object could not be evaluated.";
 
-/// Words of `portcullis scan`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Manifests, YAML, JSON or NDJSON; directories are searched, `-` is standard input
     #[arg(required_unless_present = "cluster", value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Leave out files and directories whose path or name is like this, and kinds of a cluster (`secrets`); may be repeated
+    /// Exclude files and directories whose path or name matches, and kinds of a cluster (`secrets`); may be repeated
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
-    /// Namespace of objects that name none
+    /// Namespace of objects without one
     #[arg(long, short, value_name = "NAMESPACE")]
     namespace: Option<String>,
-    /// How to print
+    /// Output format
     #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
     output: Format,
-    /// List at most so many findings, 0 for all; text lists 200 and html 5000 where this is not said. Numbers are whole
+    /// Maximum number of listed findings, 0 for all; by default 200 for text and 5000 for html. The totals always count all
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// List also what is denied or not by who wrote it
+    /// List unattributed findings too: a tenant may not write the object, a controller may, and the object does not name
+    /// its author
     #[arg(long)]
-    doubts: bool,
+    include_unattributed: bool,
     #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
-    law: LawArgs,
+    policies: PolicyArgs,
     #[command(flatten)]
     ledger: LedgerArgs,
 }
 
-/// A cluster instead of files.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Cluster")]
 struct SourceArgs {
-    /// Judge what is in the tenants' namespaces of a cluster, of every kind about which the law says something
+    /// Audit the tenants' namespaces of a cluster, for every kind that a policy matches
     #[arg(long, conflicts_with = "files")]
     cluster: bool,
-    /// Objects that the API server is asked for at a time
+    /// Objects per page of a list request
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000), requires = "cluster")]
     page: u32,
     #[command(flatten)]
     kube: ClusterArgs,
 }
 
-/// Judges what exists, prints what was found, and hands it to the ledger if asked.
-///
-/// # Errors
-/// A law or a world that does not load, a path that is not there, a ledger that does not answer.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     if args.ledger.wanted() {
         let api = args.ledger.api();
@@ -105,107 +96,110 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
 }
 
 fn scan(args: Args, client: Option<&Client>) -> anyhow::Result<Exit> {
-    let Args { files, exclude, namespace, output, limit, doubts, source, law, ledger } = args;
+    let Args { files, exclude, namespace, output, limit, include_unattributed, source, policies, ledger } =
+        args;
     let only_directories = files.iter().all(|path| path.is_dir());
     let files = Files::new(files, &exclude)?;
-    let reads = ledger.reads(law.tenancy.is_some())?;
-    if source.cluster && !reads && law.tenancy.is_none() {
-        bail!("--cluster: who the tenants are has to be known; give --tenancy or --ledger");
+    let reads = ledger.reads(policies.tenancy.is_some())?;
+    if source.cluster && !reads && policies.tenancy.is_none() {
+        bail!("--cluster needs a source of tenants: give --tenancy or --ledger");
     }
     let from_ledger = client.filter(|_| reads);
-    let (court, name) = court(&law, from_ledger, namespace)?;
+    let (context, assumed_user) = scan_context(&policies, from_ledger, namespace)?;
     let started = Instant::now();
     let head = Head {
-        law: &court.judge.law,
-        world: court.judge.world.snapshot.revision,
-        against: court.against.as_ref().map(|judge| judge.law.digest.clone()),
-        started: court.moment.now.clone(),
+        policies: &context.evaluator.policies,
+        tenancy: context.evaluator.tenancy.snapshot.revision,
+        baseline: context.baseline.as_ref().map(|evaluator| evaluator.policies.digest.clone()),
+        started: context.moment.now.clone(),
     };
-    let mut report = Report::begin(output, Box::new(output::stream()), head, limit, doubts)?;
-    let mut found = Found { tally: Tally::of(&court.judge.law), delivery: ledger.delivery() };
+    let mut report = Report::begin(output, Box::new(output::stream()), head, limit, include_unattributed)?;
+    let mut result = ScanResult { tally: Tally::of(&context.evaluator.policies), upload: ledger.upload() };
     let progress = Progress::begin();
     let passed = run_through(
-        &court,
-        pipe::all(),
+        &context,
+        pipeline::all(),
         |emit| {
             if source.cluster {
-                return cluster::read(&source.kube, source.page, &court, &|kind| files.excludes(kind), emit);
+                return cluster::read(
+                    &source.kube,
+                    source.page,
+                    &context,
+                    &|kind| files.excludes(kind),
+                    emit,
+                );
             }
             files.read(emit)
         },
         |one| {
-            found.take(&one, &court);
+            result.take(&one, &context);
             if let Ok(object) = &one {
                 report.object(object)?;
             }
-            progress.tell(&found.tally);
+            progress.tell(&result.tally);
             Ok(())
         },
     )?;
     progress.end();
-    let Found { mut tally, delivery } = found;
+    let ScanResult { mut tally, upload } = result;
     tally.passed = passed;
     if tally.total.objects + tally.unjudged_count == 0 {
         if source.cluster {
-            bail!("the cluster has no namespace of a tenant; is it the one that the snapshot is about?");
+            bail!(
+                "the cluster has no namespace of a tenant; check that the snapshot belongs to this cluster"
+            );
         }
-        // A file of comments and the empty list of an empty cluster are what kubectl takes as well.
+        // kubectl accepts a file of comments and an empty list too.
         if only_directories {
-            bail!("there is no object in what was given; a file holds Kubernetes manifests as YAML or JSON");
+            bail!("the directories contain no objects; expected Kubernetes manifests as YAML or JSON");
         }
     }
     report.end(&tally, started.elapsed())?;
     tally.assumed.iter().for_each(output::note);
-    told(&tally, &name);
-    if let (Some(delivery), Some(client)) = (delivery, client) {
-        delivery.send(client, &court)?;
+    print_skipped(&tally, &assumed_user);
+    if let (Some(upload), Some(client)) = (upload, client) {
+        upload.send(client, &context)?;
     }
-    let exit = Exit::findings(tally.bites(court.against.is_some()));
+    let exit = Exit::findings(tally.bites(context.baseline.is_some()));
     Ok(if tally.unjudged_count > 0 { Exit::Broken } else { exit })
 }
 
-/// One object or why there is none.
-pub type Outcome = Result<Judged, (Place, String)>;
+/// An evaluated object, or the place and the reason of a failure.
+pub type Outcome = Result<ScannedObject, (Location, String)>;
 
-/// Judges all that a source gives in so many threads, and hands it on in the source's order.
-///
-/// # Errors
-/// Those of the source and of `take`.
+/// Evaluates the objects of a source in `workers` threads; `take` receives the results in the order of the source.
 pub fn run_through<R: Send>(
-    court: &Court,
+    context: &ScanContext,
     workers: usize,
     read: impl FnOnce(Emit<'_>) -> anyhow::Result<R> + Send,
     mut take: impl FnMut(Outcome) -> anyhow::Result<()>,
 ) -> anyhow::Result<R> {
-    let judge = |piece: Piece| {
-        let judge = |read: read::Read| {
+    let evaluator = |piece: Piece| {
+        let evaluator = |read: source::ReadObject| {
             let (document, resource) = read?;
-            court.judge(&document, resource).map_err(|why| {
-                (Place { source: document.source.as_str().into(), line: document.number }, why)
+            context.evaluate(&document, resource).map_err(|why| {
+                (Location { source: document.source.as_str().into(), line: document.number }, why)
             })
         };
-        read::objects(piece).into_iter().map(judge).collect()
+        source::objects(piece).into_iter().map(evaluator).collect()
     };
-    pipe::run(workers, read, judge, |batch| batch.into_iter().try_for_each(&mut take))
+    pipeline::run(workers, read, evaluator, |batch| batch.into_iter().try_for_each(&mut take))
 }
 
-/// What comes of all objects together.
 #[derive(Debug)]
-pub struct Found {
-    /// The numbers.
+pub struct ScanResult {
     pub tally: Tally,
-    /// What the ledger is to have.
-    pub delivery: Option<Delivery>,
+    /// `None` unless the findings are uploaded.
+    pub upload: Option<LedgerUpload>,
 }
 
-impl Found {
-    /// Adds what came of one object.
-    pub fn take(&mut self, outcome: &Outcome, court: &Court) {
+impl ScanResult {
+    pub fn take(&mut self, outcome: &Outcome, context: &ScanContext) {
         match outcome {
             Ok(object) => {
                 self.tally.add(object);
-                if let Some(delivery) = &mut self.delivery {
-                    delivery.add(object, &court.judge.world);
+                if let Some(upload) = &mut self.upload {
+                    upload.add(object, &context.evaluator.tenancy);
                 }
             }
             Err((place, why)) => self.tally.unjudged(place, why),
@@ -213,8 +207,7 @@ impl Found {
     }
 }
 
-/// What was passed over, and as whom all was judged, where somebody was named.
-fn told(tally: &Tally, name: &str) {
+fn print_skipped(tally: &Tally, assumed_user: &str) {
     let PassedOver { other, excluded, hidden } = tally.passed;
     let parts = [
         (other, "file", "neither YAML nor JSON by name"),
@@ -222,9 +215,9 @@ fn told(tally: &Tally, name: &str) {
         (hidden, "directory", "a link or hidden"),
     ];
     for (number, thing, why) in parts.into_iter().filter(|(number, ..)| *number > 0) {
-        output::note(format!("passed over {}: {why}", output::count(number, thing)));
+        output::note(format!("skipped {}: {why}", output::count(number, thing)));
     }
-    if !name.is_empty() {
-        output::note(format!("all was judged as created by `{name}`"));
+    if !assumed_user.is_empty() {
+        output::note(format!("every object was evaluated as created by `{assumed_user}`"));
     }
 }

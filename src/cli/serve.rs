@@ -1,23 +1,15 @@
-//! `portcullis serve`: the composition root. Flags become rooms, rooms become tasks; nowhere else do all of them meet.
-//!
-//! [`roles`] says from the flags what is to run; [`gate`] makes the law, [`ledger`] brings the world, [`webhook`] and
-//! [`api`] are the two doors.
+//! `portcullis serve`: turns the flags into listeners and background tasks, and runs them until the drain ends.
 
 pub mod api;
 pub mod breakglass;
-pub mod certificates;
-mod chores;
-pub mod cluster;
-pub mod gate;
-pub mod law;
-pub mod ledger;
-pub mod registration;
-pub mod roles;
+mod certificates;
+mod cluster;
+mod ledger;
+mod listeners;
+mod policies;
+mod roles;
 mod scan;
-pub mod webhook;
-
-mod doors;
-mod told;
+mod webhook;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,9 +23,8 @@ use self::api::ApiArgs;
 use self::breakglass::BreakglassArgs;
 use self::certificates::CertificateArgs;
 use self::cluster::FollowArgs;
-use self::doors::{Doors, Ports};
-use self::gate::{LawArgs, Which};
-use self::law::Origin;
+use self::listeners::{Listeners, Ports};
+use self::policies::{LedgerPolicyFollower, Origin, PolicyArgs, PolicySource};
 use self::roles::{Plan, Role, Source, SourceArgs};
 use super::Exit;
 use portcullis_access::{AccessArgs, Issuers};
@@ -43,20 +34,19 @@ use portcullis_lifecycle::ready::Readiness;
 use portcullis_lifecycle::tasks::Tasks;
 use portcullis_policy::layers::Layers;
 use portcullis_server::{Pages, ServerArgs};
-use portcullis_store::mirror::Mirror;
+use portcullis_store::change_buffer::ChangeBuffer;
 use portcullis_store::reaper;
 use portcullis_telemetry::decisions::DecisionLog;
 use portcullis_telemetry::{TelemetryArgs, metrics};
 
-/// Flags of `serve`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What the process is to be
+    /// What the process serves
     #[arg(long, env = "PORTCULLIS_ROLE", value_name = "ROLE", default_value = "all")]
     pub role: Role,
 
-    /// Where to write `{"webhook": "ip:port", "admin": "ip:port", "api": "ip:port"}`, of what is served, once the process
-    /// is ready; removed when it drains
+    /// File that is written once the process is ready, with the addresses of its listeners as
+    /// `{"webhook": "ip:port", "admin": "ip:port", "api": "ip:port"}`; removed when the process drains
     #[arg(long, env = "PORTCULLIS_READY_FILE", value_name = "FILE")]
     ready_file: Option<PathBuf>,
 
@@ -64,7 +54,7 @@ pub struct Args {
     source: SourceArgs,
 
     #[command(flatten)]
-    law: LawArgs,
+    policies: PolicyArgs,
 
     #[command(flatten)]
     breakglass: BreakglassArgs,
@@ -88,27 +78,24 @@ pub struct Args {
     telemetry: TelemetryArgs,
 }
 
-/// Runs it to its end.
-///
-/// # Errors
-/// A flag, a file or a port that is no good, before anything is announced; or a task that died.
+/// Serves until a signal ends the process.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     portcullis_telemetry::log::init(&args.telemetry.log)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.enable_all().thread_name("portcullis").build()?;
-    let done = runtime.block_on(serve(args));
-    // Whatever still blocks is a task that ignores its stop; the process ends all the same.
+    let exit = runtime.block_on(serve(args));
+    // A task that ignores its cancellation must not keep the process alive.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    done
+    exit
 }
 
 async fn serve(args: Args) -> anyhow::Result<Exit> {
-    told::forget(args.ready_file.as_deref())?;
+    listeners::remove_stale_ready_file(args.ready_file.as_deref())?;
     let Args {
         role,
         ready_file,
         source,
-        law,
+        policies,
         breakglass,
         cluster,
         server,
@@ -117,7 +104,7 @@ async fn serve(args: Args) -> anyhow::Result<Exit> {
         access,
         telemetry,
     } = args;
-    let plan = planned(source, role, &cluster)?;
+    let plan = plan(source, role, &cluster)?;
     let handle = metrics::install();
     let readiness = Readiness::new();
     let (conductor, drain) = Conductor::new(server.drain_timing(), readiness.clone());
@@ -126,124 +113,127 @@ async fn serve(args: Args) -> anyhow::Result<Exit> {
     let ports = ports.map_err(anyhow::Error::new)?;
     let log = DecisionLog::start(&telemetry.decisions).map_err(anyhow::Error::new)?;
     let mut tasks = Tasks::new();
-    let (gate, layers) = gate::gate(&law, log.clone(), &readiness, &mut tasks)?;
-    breakglass::follow(breakglass, gate.worlds(), &readiness, &mut tasks)?;
-    let law_of = (&layers, law.state.as_deref());
-    cluster::follow(&cluster, &gate, law_of, certificates.bundle(), &readiness, &mut tasks).await?;
+    let (gate, layers) = policies::gate(&policies, log.clone(), &readiness, &mut tasks)?;
+    breakglass::follow(breakglass, gate.snapshots(), &readiness, &mut tasks)?;
+    let policy_layers = (&layers, policies.state.as_deref());
+    cluster::follow(&cluster, &gate, policy_layers, certificates.bundle(), &readiness, &mut tasks).await?;
     certificates.start(&ports, &readiness, &mut tasks);
-    told::follow_log(&log, &mut tasks);
+    listeners::reopen_decision_log_on_hangup(&log, &mut tasks);
 
     let opened = ledger::Opened::new(&plan.source)?;
-    let mirror = plan.api.then(|| Mirror::new(drain.closing()));
+    let buffer = plan.api.then(|| ChangeBuffer::new(drain.closing()));
     scan::follow(&cluster, &gate, opened.as_ref(), &mut tasks).await?;
-    let door = match (&opened, &mirror) {
-        (Some(opened), Some(mirror)) => {
-            ledger::watch_database(&opened.ledger, mirror, !plan.gate, &readiness, &mut tasks);
+    let api = match (&opened, &buffer) {
+        (Some(opened), Some(buffer)) => {
+            ledger::watch_database(&opened.ledger, buffer, !plan.gate, &readiness, &mut tasks);
             let reaped = opened.ledger.clone();
             tasks.spawn("reaper", |stop| reaper::run(reaped, stop));
             let issuers = issuers(access, &mut tasks)?;
             let (ledger, gate) = (opened.ledger.clone(), Some(Arc::clone(&gate)));
             Some(
-                api::api(api, ledger, issuers, gate, Some(layers.clone()), Some(mirror.clone()), &readiness)
+                api::api(api, ledger, issuers, gate, Some(layers.clone()), Some(buffer.clone()), &readiness)
                     .await?,
             )
         }
         _ => None,
     };
-    follow(plan, &gate, (law.law, layers), opened.as_ref(), mirror, &readiness, &mut tasks)?;
+    let ledger_policies = (policies.policy_source, layers);
+    follow_source(plan, &gate, ledger_policies, opened.as_ref(), buffer, &readiness, &mut tasks)?;
 
-    let doors = Doors { ports, api: door };
-    let addresses = doors.addresses();
-    addresses.tell();
+    let listeners = Listeners { ports, api };
+    let addresses = listeners.addresses();
+    addresses.log();
     if let Some(path) = ready_file {
         let readiness = readiness.clone();
-        tasks.spawn("ready file", |stop| told::announce(path, addresses, readiness, stop));
+        tasks.spawn("ready file", |stop| listeners::write_ready_file(path, addresses, readiness, stop));
     }
     let pages = pages(handle, &gate);
-    let work = doors.run(gate, law.max_inflight_per_tenant, pages, drain);
+    let work = listeners.run(gate, policies.max_inflight_per_tenant, pages, drain);
     let finished = conductor.conduct(Signals::os()?, tasks.died(), work).await.context("drain aborted")?;
     let drained = finished.output.map_err(anyhow::Error::new)?;
     tasks.stop(Duration::from_secs(1)).await;
-    told::close(log, drained).await;
+    listeners::flush_decision_log(log, drained).await;
     match finished.died {
         Some(died) => Err(died.into()),
-        None => Ok(Exit::Fine),
+        None => Ok(Exit::Ok),
     }
 }
 
-/// What this process is, before it reads a snapshot.
-fn planned(source: SourceArgs, role: Role, cluster: &FollowArgs) -> anyhow::Result<Plan> {
+fn plan(source: SourceArgs, role: Role, cluster: &FollowArgs) -> anyhow::Result<Plan> {
     let plan = source.plan(role)?;
     if role == Role::All && !plan.api {
-        tracing::info!("the ledger is elsewhere, so this is the gate alone; its API is not served");
+        tracing::info!(
+            "--tenancy or --ledger names another source, so this process serves the webhook only and no API"
+        );
     }
     cluster.expect_registered(plan.gate);
     Ok(plan)
 }
 
-/// What the port of the probes tells beside them.
 fn pages(handle: metrics::Handle, gate: &Gate) -> Pages {
-    let (law, started) = (gate.law.clone(), jiff::Timestamp::now());
+    let (policies, started) = (gate.policies.clone(), jiff::Timestamp::now());
     Pages {
         metrics: Arc::new(move || handle.render()),
-        version: Arc::new(move || json!({"policies": law.load().digest, "started": started.to_string()})),
+        version: Arc::new(
+            move || json!({"policies": policies.load().digest, "started": started.to_string()}),
+        ),
     }
 }
 
-/// Follows the source, into the gate's world and law, and where there is one, the mirror of the API.
-fn follow(
+/// Keeps the gate's snapshot and the ledger's policies current, and feeds the API's change buffer where there is one.
+fn follow_source(
     plan: Plan,
     gate: &Gate,
-    law: (Which, Layers),
+    policies: (PolicySource, Layers),
     opened: Option<&ledger::Opened>,
-    mirror: Option<Mirror>,
+    buffer: Option<ChangeBuffer>,
     readiness: &Readiness,
     tasks: &mut Tasks,
 ) -> anyhow::Result<()> {
-    // Without a webhook the world only answers what somebody asks the API: nobody waits for it.
-    let elsewhere = Readiness::new();
-    let readiness = if plan.gate { readiness } else { &elsewhere };
+    // Without a webhook only dry runs of the API need the snapshot, so it must not hold up the readiness of the process.
+    let separate = Readiness::new();
+    let readiness = if plan.gate { readiness } else { &separate };
     let condition = readiness.condition("tenancy", "no snapshot loaded yet");
     let (names, named) = watch::channel(None);
-    let enter = gate::enter(gate.worlds(), names);
-    let (cache, (which, layers)) = (plan.follow.cache.clone(), law);
+    let enter = policies::snapshot_callback(gate.snapshots(), names);
+    let (cache, (policy_source, layers)) = (plan.follow.cache.clone(), policies);
     let origin = match (plan.source, opened) {
         (Source::File(path), _) => {
-            gate::follow_file(&path, gate, condition, tasks);
+            policies::follow_file(&path, gate, condition, tasks);
             return Ok(());
         }
         (Source::Remote(remote), _) => {
-            let intake = ledger::intake(&plan.follow, enter, condition, tasks);
-            ledger::follow_remote(remote.clone(), &plan.follow, intake, readiness, tasks);
+            let applier = ledger::applier(&plan.follow, enter, condition, tasks);
+            ledger::follow_remote(remote.clone(), &plan.follow, applier, readiness, tasks);
             Origin::Remote(remote)
         }
         (Source::Database { .. }, Some(opened)) => {
-            let intake = ledger::intake(&plan.follow, enter, condition, tasks);
-            ledger::follow(opened, &plan.follow, intake, mirror, tasks)?;
+            let applier = ledger::applier(&plan.follow, enter, condition, tasks);
+            ledger::follow(opened, &plan.follow, applier, buffer, tasks)?;
             Origin::Database(opened.ledger.clone())
         }
         (Source::Database { .. }, None) => bail!("the ledger was not opened"),
     };
-    if which != Which::Own {
-        let condition = readiness.condition("ledger's law", "not known yet");
-        let follower = law::Follower { layers, origin, cache, named };
-        tasks.spawn("ledger's law", |stop| follower.run(condition, stop));
+    if policy_source != PolicySource::Local {
+        let condition = readiness.condition("ledger_policies", "not known yet");
+        let follower = LedgerPolicyFollower { layers, origin, cache, named };
+        tasks.spawn("ledger policies", |stop| follower.run(condition, stop));
     }
     Ok(())
 }
 
-/// Who is believed, and their keys followed.
+/// The trusted token issuers; their keys are refreshed in the background.
 fn issuers(access: AccessArgs, tasks: &mut Tasks) -> anyhow::Result<Arc<Issuers>> {
-    let (issuers, made) = access.open()?;
-    if let Some(file) = made {
-        tracing::info!(file = %file.display(), "made a first key to sign tokens with");
+    let (issuers, created) = access.open()?;
+    if let Some(file) = created {
+        tracing::info!(file = %file.display(), "created the first key that signs tokens");
     }
     let issuers = Arc::new(issuers);
-    let tended = Arc::clone(&issuers);
+    let refreshed = Arc::clone(&issuers);
     tasks.spawn("issuers", |stop| async move {
         tokio::select! {
             () = stop.cancelled() => {}
-            () = tended.tend() => {}
+            () = refreshed.tend() => {}
         }
         Ok::<_, std::convert::Infallible>(())
     });

@@ -16,9 +16,6 @@ pub fn as_kubectl() -> Options {
 }
 
 /// The documents of a text, as kubectl reads them: a quoted text may go on at any column.
-///
-/// # Errors
-/// What is wrong with the first document that does not read.
 pub fn documents(text: &str, options: &Options) -> Result<Vec<Json>, Error> {
     let read = |text: &str| serde_saphyr::from_multiple_with_options::<Json>(text, options.clone());
     let mut error = match read(text) {

@@ -1,4 +1,4 @@
-//! ConfigMaps that somebody has labelled for us, in one namespace.
+//! ConfigMaps of one namespace that a label selector matches.
 
 use std::collections::BTreeMap;
 
@@ -8,66 +8,62 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::Cluster;
 use super::error::Need;
-use super::follow::{Followed, News};
-use super::touch::Touch;
+use super::follow::{WatchUpdate, Watcher};
+use super::last_contact::LastContact;
 
-/// One of them, as it was last told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Labelled {
-    /// Its name.
+pub struct ConfigMapData {
     pub name: String,
-    /// Another after it was deleted and made anew.
+    /// Changes when the ConfigMap is deleted and created again.
     pub uid: String,
     /// Its `resourceVersion`.
     pub version: String,
-    /// Texts by key.
     pub data: BTreeMap<String, String>,
     /// Keys of `binaryData`.
     pub binary: Vec<String>,
 }
 
-/// All of them, by name.
-pub type All = BTreeMap<String, Labelled>;
+/// By name.
+pub type ConfigMaps = BTreeMap<String, ConfigMapData>;
 
-/// What [`follow`] needs of RBAC.
+/// Permissions of [`follow`].
 pub fn needs(namespace: &str) -> [Need; 2] {
     ["list", "watch"].map(|verb| Need::new(verb, "", "configmaps").within(namespace))
 }
 
-/// Follows the ConfigMaps of the cluster's own namespace that a label selector names, until told to stop. `tell` is given
-/// all of them whenever one of them is another.
+/// Calls `changed` with all matching ConfigMaps whenever one of them changes, until `stop` is cancelled.
 pub async fn follow(
     cluster: Cluster,
     selector: String,
-    touch: Touch,
-    mut tell: impl FnMut(All) + Send,
+    last_contact: LastContact,
+    mut changed: impl FnMut(ConfigMaps) + Send,
     stop: CancellationToken,
 ) {
     let [need, _] = needs(&cluster.namespace);
     let api = Api::namespaced(cluster.client, &cluster.namespace);
-    let followed = Followed { api, need, labels: selector, fields: String::new() };
-    let mut known = All::new();
-    let hear = move |news: News<ConfigMap>| {
-        touch.hear(&news);
-        match news {
-            News::All(all) => known = all.into_iter().map(labelled).collect(),
-            News::Is(one) => known.extend([labelled(one)]),
-            News::Gone(one) => drop(known.remove(&one.name_any())),
-            News::Heard | News::Lost(_) => return,
+    let watcher = Watcher { api, need, labels: selector, fields: String::new() };
+    let mut known = ConfigMaps::new();
+    let update = move |update: WatchUpdate<ConfigMap>| {
+        last_contact.observe(&update);
+        match update {
+            WatchUpdate::Listed(all) => known = all.into_iter().map(entry).collect(),
+            WatchUpdate::Applied(one) => known.extend([entry(one)]),
+            WatchUpdate::Deleted(one) => drop(known.remove(&one.name_any())),
+            WatchUpdate::Alive | WatchUpdate::Failed(_) => return,
         }
-        tell(known.clone());
+        changed(known.clone());
     };
-    followed.follow(stop, hear).await;
+    watcher.follow(stop, update).await;
 }
 
-fn labelled(map: ConfigMap) -> (String, Labelled) {
+fn entry(map: ConfigMap) -> (String, ConfigMapData) {
     let name = map.name_any();
-    let labelled = Labelled {
+    let data = ConfigMapData {
         uid: map.metadata.uid.unwrap_or_default(),
         version: map.metadata.resource_version.unwrap_or_default(),
         data: map.data.unwrap_or_default(),
         binary: map.binary_data.unwrap_or_default().into_keys().collect(),
         name: name.clone(),
     };
-    (name, labelled)
+    (name, data)
 }

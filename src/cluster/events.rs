@@ -1,4 +1,4 @@
-//! Events: what this replica has to say about somebody's object, where `kubectl describe` shows it.
+//! Kubernetes Events of this replica about a ConfigMap, which `kubectl describe` shows.
 
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Time};
@@ -6,52 +6,46 @@ use kube::Api;
 use kube::api::PostParams;
 
 use super::client::Cluster;
-use super::configmaps::Labelled;
+use super::configmaps::ConfigMapData;
 use super::error::{ClusterError, Need};
 
-/// Characters of a message; the API server takes 1024 bytes.
+/// The API server accepts 1024 bytes.
 const MESSAGE_CHARS_MAX: usize = 240;
 
-/// Who reports, in the words of the Events API.
 const CONTROLLER: &str = "portcullis.kubenova.io/gate";
 
-/// How much of a matter it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weight {
-    /// As it should be.
+pub enum EventType {
     Normal,
-    /// Somebody should look.
     Warning,
 }
 
-/// What is to be said of a ConfigMap.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
-    /// How much of a matter it is.
-    pub weight: Weight,
+pub struct EventMessage {
+    pub event_type: EventType,
     /// One word in CamelCase.
     pub reason: &'static str,
-    /// One sentence; what is too long is cut.
+    /// One sentence, cut at the maximum.
     pub message: String,
 }
 
-/// What [`tell`] needs of RBAC.
+/// Permission of [`publish`].
 pub fn need(namespace: &str) -> Need {
     Need::new("create", "", "events").within(namespace)
 }
 
-/// Says it, as this replica.
-///
-/// # Errors
-/// The API server does not take it.
-pub async fn tell(cluster: &Cluster, about: &Labelled, said: &Said) -> Result<(), ClusterError> {
+pub async fn publish(
+    cluster: &Cluster,
+    about: &ConfigMapData,
+    message: &EventMessage,
+) -> Result<(), ClusterError> {
     let api: Api<Event> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    let event = event(&cluster.namespace, about, said);
+    let event = event(&cluster.namespace, about, message);
     let sent = api.create(&PostParams::default(), &event).await;
     sent.map(drop).map_err(|error| need(&cluster.namespace).failed(&error))
 }
 
-fn event(namespace: &str, about: &Labelled, said: &Said) -> Event {
+fn event(namespace: &str, about: &ConfigMapData, message: &EventMessage) -> Event {
     let now = jiff::Timestamp::now();
     let replica = replica();
     let unique = uuid::Uuid::now_v7().simple();
@@ -70,9 +64,9 @@ fn event(namespace: &str, about: &Labelled, said: &Said) -> Event {
             resource_version: Some(about.version.clone()),
             ..ObjectReference::default()
         },
-        type_: Some(if said.weight == Weight::Normal { "Normal" } else { "Warning" }.to_owned()),
-        reason: Some(said.reason.to_owned()),
-        message: Some(said.message.chars().take(MESSAGE_CHARS_MAX).collect()),
+        type_: Some(if message.event_type == EventType::Normal { "Normal" } else { "Warning" }.to_owned()),
+        reason: Some(message.reason.to_owned()),
+        message: Some(message.message.chars().take(MESSAGE_CHARS_MAX).collect()),
         action: Some("Load".to_owned()),
         event_time: Some(MicroTime(now)),
         first_timestamp: Some(Time(now)),
@@ -85,7 +79,7 @@ fn event(namespace: &str, about: &Labelled, said: &Said) -> Event {
     }
 }
 
-/// The name of this replica: a Pod's host name is the Pod's name.
+/// The host name of a Pod is the Pod's name.
 fn replica() -> String {
     let name = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/etc/hostname").ok());
     name.map(|name| name.trim().to_owned())

@@ -1,7 +1,5 @@
-//! A list, and a watch from where it ended: what is there, and every change of it, for as long as somebody listens.
-//!
-//! Each line of a watch is a sign of life, the bookmarks of a quiet cluster too, so that whoever listens can say how old
-//! what he knows is.
+//! A list, then a watch from its version. Every line of a watch, bookmarks included, proves that the API server is
+//! reachable, so a caller knows how old its data is.
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
@@ -17,36 +15,31 @@ use tokio_util::sync::CancellationToken;
 use super::client::WATCH_SECONDS;
 use super::error::{ClusterError, Need};
 
-/// Objects of one answer to a list.
 const PAGE: u32 = 500;
 
-/// A watch that ends sooner is not begun again at once: something between us and the API server does not like it.
+/// A watch that ends sooner is not restarted at once: a proxy probably cut it off.
 const SHORT: Duration = Duration::from_secs(1);
 
-const PAUSE_MIN: Duration = Duration::from_millis(200);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
+const DELAY_MIN: Duration = Duration::from_millis(200);
+const DELAY_MAX: Duration = Duration::from_secs(5);
 
-/// What a follower is told.
 #[derive(Debug)]
-pub enum News<K> {
-    /// All there is; what is not among it is gone.
-    All(Vec<K>),
-    /// An object is new or another.
-    Is(K),
-    /// An object is gone; its last state.
-    Gone(K),
-    /// The API server is there, and nothing changed.
-    Heard,
-    /// It cannot be followed at the moment; what is known stays as it is.
-    Lost(ClusterError),
+pub enum WatchUpdate<K> {
+    /// All objects; objects that are missing from it were deleted.
+    Listed(Vec<K>),
+    Applied(K),
+    /// The last state of the object.
+    Deleted(K),
+    /// The API server answered and nothing changed.
+    Alive,
+    /// The watch failed; the known objects stay valid.
+    Failed(ClusterError),
 }
 
-/// What is followed.
 #[derive(Debug, Clone)]
-pub struct Followed<K> {
-    /// Where it is asked for.
+pub struct Watcher<K> {
     pub api: Api<K>,
-    /// The same in the words of RBAC; the verb is of no matter.
+    /// The permission of the list and of the watch; the verb is replaced.
     pub need: Need,
     /// Label selector; empty for all.
     pub labels: String,
@@ -54,57 +47,55 @@ pub struct Followed<K> {
     pub fields: String,
 }
 
-/// Why a watch ended.
-enum Ended {
-    /// The API server no longer knows the place from where it was to go on (410).
-    Forgotten,
-    /// As agreed, or cut off; it goes on where it was.
-    Again,
+enum WatchEnd {
+    /// The API server no longer has the version (410 Gone).
+    Expired,
+    /// Timed out or cut off; the watch continues at its version.
+    Closed,
     Failed(ClusterError),
 }
 
-impl<K: Clone + Debug + DeserializeOwned + Resource> Followed<K> {
-    /// Follows until told to stop.
-    pub async fn follow(self, stop: CancellationToken, mut tell: impl FnMut(News<K>) + Send) {
+impl<K: Clone + Debug + DeserializeOwned + Resource> Watcher<K> {
+    /// Runs until `stop` is cancelled.
+    pub async fn follow(self, stop: CancellationToken, mut update: impl FnMut(WatchUpdate<K>) + Send) {
         tokio::select! {
             () = stop.cancelled() => {}
-            () = self.run(&mut tell) => {}
+            () = self.run(&mut update) => {}
         }
     }
 
-    async fn run(&self, tell: &mut (impl FnMut(News<K>) + Send)) {
-        let (mut at, mut pauses) = (None, pauses());
+    async fn run(&self, update: &mut (impl FnMut(WatchUpdate<K>) + Send)) {
+        let (mut version, mut delays) = (None, delays());
         loop {
             let begun = Instant::now();
-            let ended = match at.as_mut() {
-                Some(version) => self.watch(version, tell).await,
+            let ended = match version.as_mut() {
+                Some(at) => self.watch(at, update).await,
                 None => match self.list().await {
-                    Ok((objects, version)) => {
-                        tell(News::All(objects));
-                        at = Some(version);
+                    Ok((objects, listed_at)) => {
+                        update(WatchUpdate::Listed(objects));
+                        version = Some(listed_at);
                         continue;
                     }
-                    Err(error) => Ended::Failed(error),
+                    Err(error) => WatchEnd::Failed(error),
                 },
             };
-            let stood = begun.elapsed() >= SHORT;
-            if stood {
-                pauses = self::pauses();
+            let lasted = begun.elapsed() >= SHORT;
+            if lasted {
+                delays = self::delays();
             }
             match ended {
-                Ended::Again if stood => continue,
-                Ended::Again => {}
-                Ended::Forgotten => {
-                    tracing::debug!(need = %self.need, "the watch is too far behind; listed anew");
-                    at = None;
+                WatchEnd::Closed if lasted => continue,
+                WatchEnd::Closed => {}
+                WatchEnd::Expired => {
+                    tracing::debug!(need = %self.need, "the watch version has expired; listing again");
+                    version = None;
                 }
-                Ended::Failed(error) => tell(News::Lost(error)),
+                WatchEnd::Failed(error) => update(WatchUpdate::Failed(error)),
             }
-            tokio::time::sleep(pauses.next().unwrap_or(PAUSE_MAX)).await;
+            tokio::time::sleep(delays.next().unwrap_or(DELAY_MAX)).await;
         }
     }
 
-    /// Everything, and the version at which it was so.
     async fn list(&self) -> Result<(Vec<K>, String), ClusterError> {
         let failed = |error: &kube::Error| Need { verb: "list", ..self.need.clone() }.failed(error);
         let mut params = ListParams::default().labels(&self.labels).fields(&self.fields).limit(PAGE);
@@ -119,11 +110,15 @@ impl<K: Clone + Debug + DeserializeOwned + Resource> Followed<K> {
         }
     }
 
-    /// Watches on from a version, which moves with what is heard.
-    async fn watch(&self, version: &mut String, tell: &mut (impl FnMut(News<K>) + Send)) -> Ended {
+    /// Watches from `version` and advances it.
+    async fn watch(
+        &self,
+        version: &mut String,
+        update: &mut (impl FnMut(WatchUpdate<K>) + Send),
+    ) -> WatchEnd {
         let failed = |error: &kube::Error| match error {
-            kube::Error::Api(status) if status.code == 410 => Ended::Forgotten,
-            other => Ended::Failed(Need { verb: "watch", ..self.need.clone() }.failed(other)),
+            kube::Error::Api(status) if status.code == 410 => WatchEnd::Expired,
+            other => WatchEnd::Failed(Need { verb: "watch", ..self.need.clone() }.failed(other)),
         };
         let params = WatchParams::default().labels(&self.labels).fields(&self.fields).timeout(WATCH_SECONDS);
         let lines = match self.api.watch(&params, version).await {
@@ -131,30 +126,32 @@ impl<K: Clone + Debug + DeserializeOwned + Resource> Followed<K> {
             Err(error) => return failed(&error),
         };
         let mut lines = std::pin::pin!(lines);
-        tell(News::Heard);
+        update(WatchUpdate::Alive);
         loop {
-            let (at, news) = match lines.try_next().await {
-                Ok(None) => return Ended::Again,
+            let (at, event) = match lines.try_next().await {
+                Ok(None) => return WatchEnd::Closed,
                 Ok(Some(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
-                    (object.meta().resource_version.clone(), News::Is(object))
+                    (object.meta().resource_version.clone(), WatchUpdate::Applied(object))
                 }
                 Ok(Some(WatchEvent::Deleted(object))) => {
-                    (object.meta().resource_version.clone(), News::Gone(object))
+                    (object.meta().resource_version.clone(), WatchUpdate::Deleted(object))
                 }
-                Ok(Some(WatchEvent::Bookmark(mark))) => (Some(mark.metadata.resource_version), News::Heard),
+                Ok(Some(WatchEvent::Bookmark(mark))) => {
+                    (Some(mark.metadata.resource_version), WatchUpdate::Alive)
+                }
                 Ok(Some(WatchEvent::Error(status))) => return failed(&kube::Error::Api(status)),
                 Err(error) => return failed(&error),
             };
             if let Some(at) = at {
                 *version = at;
             }
-            tell(news);
+            update(event);
         }
     }
 }
 
-/// How long to wait after a failure, and after the next; never all replicas at once.
-fn pauses() -> impl Iterator<Item = Duration> {
-    let builder = ExponentialBuilder::default().with_min_delay(PAUSE_MIN).with_max_delay(PAUSE_MAX);
+/// Exponential backoff with jitter, so that replicas do not retry at the same time.
+fn delays() -> impl Iterator<Item = Duration> {
+    let builder = ExponentialBuilder::default().with_min_delay(DELAY_MIN).with_max_delay(DELAY_MAX);
     builder.with_jitter().without_max_times().build()
 }

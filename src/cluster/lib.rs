@@ -1,26 +1,21 @@
-//! What we know of the cluster and what we write to it. Nothing here is on the path of a review.
+//! Reads from and writes to the Kubernetes API. Nothing here is on the path of a review.
 //!
-//! [`client`] finds the API server and says what is wrong when it cannot be asked, [`access`] asks which permissions are
-//! missing, [`follow`] lists and watches, [`list`] reads what there is of every kind once, [`touch`] says whether it can,
-//! [`turn`] says which replica does what one has to do. [`view`] is what is seen of the Namespaces, [`differ`] says where the
-//! ledger sees others, [`certificates`] keeps a Secret with a certificate of the gate's own making, [`probe`] looks whether the
-//! registration trusts what is served. [`configmaps`] are those that somebody has labelled for us, [`events`] what we say about
-//! them. [`registration`] reads and writes the webhook configurations, [`keep`] keeps their `caBundle`.
+//! [`follow`] lists and watches, [`last_contact`] reports whether that works, [`view`] holds the Namespaces, and [`diff`]
+//! compares them with the ledger. [`certificates`] and [`ca_bundle`] are the two controllers that write.
 
-pub mod access;
+pub mod ca_bundle;
 pub mod certificates;
 pub mod client;
 pub mod configmaps;
-pub mod differ;
+pub mod diff;
 pub mod error;
 pub mod events;
 pub mod follow;
-pub mod keep;
+pub mod last_contact;
+pub mod lease;
 pub mod list;
 pub mod probe;
 pub mod registration;
-pub mod touch;
-pub mod turn;
 pub mod view;
 
 pub use client::{Cluster, ClusterArgs};

@@ -1,4 +1,4 @@
-//! What there is of every kind, page by page, as the text in which it came: whoever wants objects reads them himself.
+//! Lists objects of every kind, page by page, as JSON text that the caller parses.
 
 use kube::api::ListParams;
 use kube::core::Request;
@@ -8,44 +8,36 @@ use serde_json::value::RawValue;
 use super::client::Cluster;
 use super::error::cause;
 
-/// How often a list is begun anew whose continuation the API server has forgotten.
-const AGAIN: usize = 5;
+/// How often a list whose continue token has expired is started again.
+const RESTARTS_MAX: usize = 5;
 
-/// A kind in a namespace, or Namespaces themselves, that can be listed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Listed {
-    /// Empty for the core.
+pub struct ListableResource {
+    /// Empty for the core group.
     pub group: String,
     /// `apps/v1`, `v1`
     pub api_version: String,
-    /// Plural.
     pub resource: String,
-    /// `Deployment`
     pub kind: String,
-    /// Whether it lies in a namespace.
     pub namespaced: bool,
 }
 
-/// One object of a page.
 #[derive(Debug, Clone, Copy)]
-pub struct Item<'a> {
-    /// Empty for what has none.
+pub struct ListedObject<'a> {
+    /// Empty for cluster-scoped objects.
     pub namespace: &'a str,
-    /// Its name.
     pub name: &'a str,
-    /// Its JSON, without kind and version.
+    /// Its JSON, without `kind` and `apiVersion`.
     pub text: &'a str,
 }
 
-/// Why something is not among what was listed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}: {why}")]
-pub struct NotListed {
-    /// `secrets`, `deployments.apps`, or a group.
+pub struct ListError {
+    /// A resource (`deployments.apps`), or a group version.
     pub what: String,
-    /// What the API server says.
     pub why: String,
-    /// Whether whoever asks may not; else it failed.
+    /// Whether RBAC is the reason.
     pub forbidden: bool,
 }
 
@@ -69,7 +61,7 @@ struct Object<'a> {
     metadata: Meta<'a>,
 }
 
-/// Names of objects need no escapes in JSON, so they can be read where they stand; what has one is none.
+/// Names of objects need no escapes in JSON, so they can be borrowed.
 #[derive(Deserialize)]
 struct Meta<'a> {
     #[serde(default, borrow)]
@@ -78,7 +70,7 @@ struct Meta<'a> {
     name: &'a str,
 }
 
-impl Listed {
+impl ListableResource {
     /// `deployments.apps`
     pub fn notation(&self) -> String {
         let dot = if self.group.is_empty() { "" } else { "." };
@@ -92,18 +84,15 @@ impl Listed {
 }
 
 impl Cluster {
-    /// Everything that can be listed, in order of group and name; of each group the version that the API server prefers.
-    /// A group whose own API server is away is in the second list.
-    ///
-    /// # Errors
-    /// The groups themselves cannot be asked for.
-    pub async fn listed(&self) -> Result<(Vec<Listed>, Vec<NotListed>), NotListed> {
-        let failed = |what: &str, error: &kube::Error| NotListed {
+    /// All resources with the verb `list`, in the preferred version of each group. Groups whose own API server does not
+    /// answer are in the second list.
+    pub async fn listable_resources(&self) -> Result<(Vec<ListableResource>, Vec<ListError>), ListError> {
+        let failed = |what: &str, error: &kube::Error| ListError {
             what: what.to_owned(),
             why: cause(error),
             forbidden: matches!(error, kube::Error::Api(status) if status.is_forbidden()),
         };
-        let (mut all, mut missing) = (Vec::new(), Vec::new());
+        let (mut all, mut failures) = (Vec::new(), Vec::new());
         let core = self.client.list_core_api_resources("v1").await.map_err(|error| failed("v1", &error))?;
         let groups = self.client.list_api_groups().await.map_err(|error| failed("the API groups", &error))?;
         let mut lists = vec![(String::new(), "v1".to_owned(), core)];
@@ -113,14 +102,14 @@ impl Cluster {
             };
             match self.client.list_api_group_resources(&version.group_version).await {
                 Ok(list) => lists.push((group.name, version.group_version, list)),
-                Err(error) => missing.push(failed(&version.group_version, &error)),
+                Err(error) => failures.push(failed(&version.group_version, &error)),
             }
         }
         for (group, version, list) in lists {
-            let fits = list.resources.into_iter().filter(|resource| {
+            let listable = list.resources.into_iter().filter(|resource| {
                 resource.verbs.iter().any(|verb| verb == "list") && !resource.name.contains('/')
             });
-            all.extend(fits.map(|resource| Listed {
+            all.extend(listable.map(|resource| ListableResource {
                 group: group.clone(),
                 api_version: version.clone(),
                 resource: resource.name,
@@ -129,43 +118,40 @@ impl Cluster {
             }));
         }
         all.sort();
-        Ok((all, missing))
+        Ok((all, failures))
     }
 
-    /// Lists a kind in all namespaces, `page` objects an answer, and gives each object once. Where the API server has
-    /// forgotten the place (410), it goes on from what the server offers, or begins anew and passes over what was given.
-    ///
-    /// # Errors
-    /// It may not or cannot be listed; the error of `give`, which ends it, is the inner one.
-    pub async fn each<E>(
+    /// Lists a resource in all namespaces and gives each object once. After 410 Gone it continues with the token that the
+    /// server offers, or starts again and skips the objects that were given. The inner error is that of `give`.
+    pub async fn list_each<E>(
         &self,
-        listed: &Listed,
+        resource: &ListableResource,
         page: u32,
-        mut give: impl FnMut(Item<'_>) -> Result<(), E>,
-    ) -> Result<Result<(), E>, NotListed> {
+        mut give: impl FnMut(ListedObject<'_>) -> Result<(), E>,
+    ) -> Result<Result<(), E>, ListError> {
         let mut params = ListParams::default().limit(page);
-        let (mut last, mut again) = (None::<(String, String)>, 0);
+        let (mut last, mut restarts) = (None::<(String, String)>, 0);
         loop {
-            let text = match self.page(listed, &params).await {
+            let text = match self.page(resource, &params).await {
                 Ok(text) => text,
-                Err(kube::Error::Api(status)) if status.code == 410 && again < AGAIN => {
-                    again += 1;
+                Err(kube::Error::Api(status)) if status.code == 410 && restarts < RESTARTS_MAX => {
+                    restarts += 1;
                     params.continue_token = status.metadata.and_then(|meta| meta.continue_);
                     continue;
                 }
-                Err(error) => return Err(not_listed(listed, &error)),
+                Err(error) => return Err(list_error(resource, &error)),
             };
-            let page: Page<'_> = serde_json::from_str(&text).map_err(|error| unread(listed, &error))?;
+            let page: Page<'_> = serde_json::from_str(&text).map_err(|error| unparsable(resource, &error))?;
             for raw in page.items.unwrap_or_default() {
                 let object: Object<'_> =
-                    serde_json::from_str(raw.get()).map_err(|error| unread(listed, &error))?;
+                    serde_json::from_str(raw.get()).map_err(|error| unparsable(resource, &error))?;
                 let Meta { namespace, name } = object.metadata;
-                // Lists come in the order of etcd's keys, so what is not behind the last one was given before.
+                // Lists come in the order of etcd's keys, so an object that is not after the last one was given before.
                 let key = (namespace, name);
-                if last.as_ref().is_some_and(|(space, last)| again > 0 && key <= (space, last)) {
+                if last.as_ref().is_some_and(|(space, last)| restarts > 0 && key <= (space, last)) {
                     continue;
                 }
-                if let Err(error) = give(Item { namespace, name, text: raw.get() }) {
+                if let Err(error) = give(ListedObject { namespace, name, text: raw.get() }) {
                     return Ok(Err(error));
                 }
                 last = Some((namespace.to_owned(), name.to_owned()));
@@ -177,25 +163,25 @@ impl Cluster {
         }
     }
 
-    async fn page(&self, listed: &Listed, params: &ListParams) -> Result<String, kube::Error> {
-        let request = Request::new(listed.path()).list(params).map_err(kube::Error::BuildRequest)?;
+    async fn page(&self, resource: &ListableResource, params: &ListParams) -> Result<String, kube::Error> {
+        let request = Request::new(resource.path()).list(params).map_err(kube::Error::BuildRequest)?;
         self.client.request_text(request).await
     }
 }
 
-fn not_listed(listed: &Listed, error: &kube::Error) -> NotListed {
+fn list_error(resource: &ListableResource, error: &kube::Error) -> ListError {
     let forbidden = matches!(error, kube::Error::Api(status) if status.is_forbidden());
     let why = match error {
-        _ if forbidden => format!("RBAC forbids what is needed; grant: list {}", listed.notation()),
+        _ if forbidden => format!("permissions are missing in RBAC; grant: list {}", resource.notation()),
         kube::Error::Api(status) => format!("the API server answers {}: {}", status.code, status.message),
         other => cause(other),
     };
-    NotListed { what: listed.notation(), why, forbidden }
+    ListError { what: resource.notation(), why, forbidden }
 }
 
-fn unread(listed: &Listed, error: &serde_json::Error) -> NotListed {
-    let why = format!("the API server's list cannot be read: {error}");
-    NotListed { what: listed.notation(), why, forbidden: false }
+fn unparsable(resource: &ListableResource, error: &serde_json::Error) -> ListError {
+    let why = format!("the list of the API server cannot be parsed: {error}");
+    ListError { what: resource.notation(), why, forbidden: false }
 }
 
 #[cfg(test)]

@@ -1,69 +1,64 @@
-//! Whether kube-apiserver can believe us: what is served is held against what the webhook configurations trust, by a
-//! handshake with our own listener as kube-apiserver would begin it.
-//!
-//! What it finds is told in readiness, in a metric and in the log, and it never makes the gate unready: all replicas would
-//! be unready together, calls that fail at the handshake would fail all the same, and where it is the probe that errs it
-//! would have stopped what worked.
-
-mod handshake;
-mod registered;
+//! Compares the certificate that the gate serves with the `caBundle` of the webhook configurations, by a TLS handshake with the
+//! gate's own listener. The result is in readiness, a metric and the log, and never makes the gate unready: all replicas would
+//! be unready together, and an error of the probe would stop a gate that works.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Uri;
+use jiff::Timestamp;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
+};
+use kube::Api;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
-use self::handshake::{Verdict, shake};
-use self::registered::{Client, Registered};
-use super::certificates::Bundle;
-use super::client::Cluster;
-use super::error::{ClusterError, Need};
-use portcullis_certs::managed::Trust;
+use crate::certificates::Bundle;
+use crate::client::Cluster;
+use crate::error::{ClusterError, Need};
+use portcullis_certs::managed::{Trust, roots};
 use portcullis_lifecycle::ready::Condition;
 use portcullis_telemetry::metrics;
 
-/// Who has just changed something looks again after this, when others have had a moment to follow.
+/// Delay after a change, so that other components can follow.
 const SETTLE: Duration = Duration::from_millis(500);
 
 const GROUP: &str = "admissionregistration.k8s.io";
 
-/// The two kinds, as metrics name them, and their plurals.
+/// Label of the metric, and plural.
 const KINDS: [(&str, &str); 2] =
     [("mutating", "mutatingwebhookconfigurations"), ("validating", "validatingwebhookconfigurations")];
 
-/// What is compared, and where to say what came of it.
 pub struct Probe {
-    /// Where the configurations are.
     pub cluster: Cluster,
-    /// The name of both.
+    /// Name of both configurations.
     pub name: String,
-    /// Our own listener.
     pub listener: SocketAddr,
-    /// How often.
     pub every: Duration,
-    /// Told what came of it.
     pub condition: Condition,
-    /// Told what is trusted.
     pub trust: watch::Sender<Trust>,
-    /// Something of ours changed, hence something may be wrong now.
+    /// A change triggers a check.
     pub bundles: watch::Receiver<Bundle>,
 }
 
-/// What is needed of RBAC.
 pub fn needs(name: &str) -> Vec<Need> {
     KINDS.map(|(_, plural)| Need::new("get", GROUP, plural).of(name)).into()
 }
 
 impl Probe {
-    /// Looks until told to stop.
-    ///
-    /// # Errors
-    /// Never; a task that ends is a task that died.
+    /// Runs until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
-        let _ = self.condition.good_but("not looked yet");
+        let _ = self.condition.good_but("not checked yet");
         tokio::select! {
             () = stop.cancelled() => Ok(()),
             never = self.work() => match never {},
@@ -73,9 +68,9 @@ impl Probe {
     async fn work(&mut self) -> Infallible {
         let mut bundles = self.bundles.clone();
         loop {
-            let well = self.look().await;
-            // Whoever mends something wants to see it.
-            let pause = if well { self.every } else { (self.every / 4).max(SETTLE) };
+            let trusted = self.check().await;
+            // An operator who repairs something sees the result sooner.
+            let pause = if trusted { self.every } else { (self.every / 4).max(SETTLE) };
             tokio::select! {
                 Ok(()) = bundles.changed() => tokio::time::sleep(SETTLE).await,
                 () = tokio::time::sleep(pause) => {}
@@ -83,91 +78,204 @@ impl Probe {
         }
     }
 
-    /// Whether all is well.
-    async fn look(&self) -> bool {
-        let registered = match registered::read(&self.cluster, &self.name).await {
-            Ok(registered) => registered,
+    async fn check(&self) -> bool {
+        let configurations = match read_configurations(&self.cluster, &self.name).await {
+            Ok(configurations) => configurations,
             Err(error) => {
-                let error = self.whole(error).await;
+                let error = self.with_all_missing_permissions(error).await;
                 self.trust.send_if_modified(|trust| std::mem::take(trust) != Trust::Unknown);
-                self.tell(vec![format!("cannot see what webhook configurations trust: {error}")]);
+                self.report(vec![format!("cannot read the caBundle of the webhook configurations: {error}")]);
                 return false;
             }
         };
-        let bundles = registered.iter().flat_map(|one| &one.clients).map(|client| client.bundle.clone());
+        let bundles = configurations.iter().flat_map(|one| &one.clients).map(|client| client.bundle.clone());
         let bundles: BTreeSet<String> = bundles.collect();
         let trust = Trust::Bundles(bundles.into_iter().collect());
         self.trust.send_if_modified(|known| {
-            let news = *known != trust;
+            let changed = *known != trust;
             *known = trust;
-            news
+            changed
         });
-        if registered.iter().all(|one| one.clients.is_empty()) {
-            // Before the first registration this is as it should be.
-            let _ = self
-                .condition
-                .good_but(format!("no webhook configuration `{}` is there; nobody calls", self.name));
+        if configurations.iter().all(|one| one.clients.is_empty()) {
+            // Expected before the webhook configurations are applied.
+            let _ = self.condition.good_but(format!(
+                "webhook configuration `{}` does not exist, so the API server sends no reviews",
+                self.name
+            ));
             return true;
         }
-        let mut flaws = Vec::new();
-        for one in &registered {
-            flaws.extend(self.compare(one).await);
+        let mut problems = Vec::new();
+        for one in &configurations {
+            problems.extend(self.compare(one).await);
         }
-        let well = flaws.is_empty();
-        self.tell(flaws);
-        well
+        let trusted = problems.is_empty();
+        self.report(problems);
+        trusted
     }
 
-    /// What is wrong with one configuration.
-    async fn compare(&self, registered: &Registered) -> Option<String> {
-        let Registered { kind, configuration, clients } = registered;
+    async fn compare(&self, configuration: &WebhookConfiguration) -> Option<String> {
+        let WebhookConfiguration { label, kind, clients } = configuration;
         if clients.is_empty() {
-            // What is nowhere registered has no value, and is no fault of a certificate.
+            // Without a configuration the metric has no value.
             return None;
         }
         let mut seen = BTreeSet::new();
-        let mut refused = None;
+        let mut problem = None;
         for client in clients {
             let Client { webhook, host, bundle } = client;
             if !seen.insert((host, bundle)) {
                 continue;
             }
-            match shake(self.listener, bundle, host).await {
-                Verdict::Trusted => {}
-                Verdict::Untrusted(why) => {
-                    refused.get_or_insert(format!(
-                        "{configuration} `{}` does not trust what is served: webhook `{webhook}`, as `{host}`: {why}",
+            match handshake(self.listener, bundle, host).await {
+                Handshake::Trusted => {}
+                Handshake::Untrusted(why) => {
+                    problem.get_or_insert(format!(
+                        "{kind} `{}` does not trust the served certificate: webhook `{webhook}`, as `{host}`: {why}",
                         self.name
                     ));
                 }
-                Verdict::Unknown(why) => {
-                    return Some(format!("cannot see what is served at {}: {why}", self.listener));
+                Handshake::Unknown(why) => {
+                    return Some(format!("cannot read the certificate served at {}: {why}", self.listener));
                 }
             }
         }
-        metrics::certificate_trusted(kind, refused.is_none());
-        refused
+        metrics::certificate_trusted(label, problem.is_none());
+        problem
     }
 
-    /// Where something is forbidden, everything that is.
-    async fn whole(&self, error: ClusterError) -> ClusterError {
+    async fn with_all_missing_permissions(&self, error: ClusterError) -> ClusterError {
         let ClusterError::Forbidden(_) = &error else { return error };
-        match self.cluster.may(&needs(&self.name)).await {
-            Err(whole @ ClusterError::Forbidden(_)) => whole,
+        match self.cluster.check_permissions(&needs(&self.name)).await {
+            Err(all @ ClusterError::Forbidden(_)) => all,
             _ => error,
         }
     }
 
-    fn tell(&self, flaws: Vec<String>) {
-        if flaws.is_empty() {
+    fn report(&self, problems: Vec<String>) {
+        if problems.is_empty() {
             if self.condition.good() {
-                tracing::info!(configurations = %self.name, "webhook configurations trust what is served");
+                tracing::info!(configurations = %self.name, "webhook configurations trust the served certificate");
             }
             return;
         }
-        let said = flaws.join("; ");
-        if self.condition.good_but(said.clone()) {
-            tracing::error!("{said}");
+        let message = problems.join("; ");
+        if self.condition.good_but(message.clone()) {
+            tracing::error!("{message}");
         }
     }
+}
+
+struct WebhookConfiguration {
+    /// Label of the metric.
+    label: &'static str,
+    kind: &'static str,
+    /// Empty where the configuration does not exist.
+    clients: Vec<Client>,
+}
+
+struct Client {
+    webhook: String,
+    /// The name that kube-apiserver verifies.
+    host: String,
+    /// PEM; empty where caBundle is absent.
+    bundle: String,
+}
+
+async fn read_configurations(
+    cluster: &Cluster,
+    name: &str,
+) -> Result<[WebhookConfiguration; 2], ClusterError> {
+    let [(mutating, mutating_plural), (validating, validating_plural)] = KINDS;
+    let api: Api<MutatingWebhookConfiguration> = Api::all(cluster.client.clone());
+    let failed = |plural, error: &kube::Error| Need::new("get", GROUP, plural).of(name).failed(error);
+    let found = api.get_opt(name).await.map_err(|error| failed(mutating_plural, &error))?;
+    let webhooks = found.and_then(|found| found.webhooks).unwrap_or_default();
+    let clients =
+        webhooks.into_iter().filter_map(|webhook| webhook_client(webhook.name, webhook.client_config));
+    let kind = "MutatingWebhookConfiguration";
+    let first = WebhookConfiguration { label: mutating, kind, clients: clients.collect() };
+    let api: Api<ValidatingWebhookConfiguration> = Api::all(cluster.client.clone());
+    let found = api.get_opt(name).await.map_err(|error| failed(validating_plural, &error))?;
+    let webhooks = found.and_then(|found| found.webhooks).unwrap_or_default();
+    let clients =
+        webhooks.into_iter().filter_map(|webhook| webhook_client(webhook.name, webhook.client_config));
+    let kind = "ValidatingWebhookConfiguration";
+    Ok([first, WebhookConfiguration { label: validating, kind, clients: clients.collect() }])
+}
+
+/// The API server ensures that a webhook has a Service or a URL.
+fn webhook_client(webhook: String, config: WebhookClientConfig) -> Option<Client> {
+    let bundle = config.ca_bundle.map(|bytes| bytes.0).unwrap_or_default();
+    let bundle = String::from_utf8_lossy(&bundle).into_owned();
+    let host = match (config.service, config.url) {
+        (Some(service), _) => format!("{}.{}.svc", service.name, service.namespace),
+        (None, Some(url)) => host(&url)?,
+        (None, None) => return None,
+    };
+    Some(Client { webhook, host, bundle })
+}
+
+fn host(url: &str) -> Option<String> {
+    let uri: Uri = url.parse().ok()?;
+    Some(uri.host()?.trim_matches(['[', ']']).to_owned())
+}
+
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
+
+enum Handshake {
+    Trusted,
+    Untrusted(String),
+    /// No handshake took place.
+    Unknown(String),
+}
+
+async fn handshake(listener: SocketAddr, bundle: &str, host: &str) -> Handshake {
+    if bundle.trim().is_empty() {
+        let why = "caBundle is empty, so kube-apiserver uses the CA certificates of its machine";
+        return Handshake::Untrusted(why.to_owned());
+    }
+    let config = match tls_config(bundle) {
+        Ok(config) => config,
+        Err(why) => return Handshake::Untrusted(format!("caBundle is invalid: {why}")),
+    };
+    let Ok(name) = ServerName::try_from(host.to_owned()) else {
+        return Handshake::Untrusted("the name is neither a DNS name nor an IP address".to_owned());
+    };
+    let result = timeout(HANDSHAKE_TIMEOUT, async {
+        let stream = TcpStream::connect(loopback(listener)).await?;
+        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+        // A listener that requires client certificates fails here, after the certificate was verified.
+        let _ = stream.shutdown().await;
+        Ok::<(), std::io::Error>(())
+    });
+    match result.await {
+        Ok(Ok(())) => Handshake::Trusted,
+        Ok(Err(error)) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::InvalidCertificate(why)) => Handshake::Untrusted(why.to_string()),
+            _ => Handshake::Unknown(error.to_string()),
+        },
+        Err(_) => Handshake::Unknown(format!("no TLS handshake within {HANDSHAKE_TIMEOUT:?}")),
+    }
+}
+
+fn tls_config(bundle: &str) -> Result<ClientConfig, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots(bundle, Timestamp::now())?)
+        .with_no_client_auth();
+    // As kube-apiserver does.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// A listener on all addresses is reached on loopback.
+fn loopback(listener: SocketAddr) -> SocketAddr {
+    let ip = match listener.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listener.port())
 }

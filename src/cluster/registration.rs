@@ -1,5 +1,5 @@
-//! Webhook configurations and admission policies in the cluster: read, and written by server-side apply. Documents go as they
-//! are: a type of ours would write its defaults too, and make us owner of what others own.
+//! Webhook configurations and admission policies in the cluster, written by server-side apply. They are untyped JSON: a typed
+//! object would also write its defaults, and the gate would own fields of others.
 
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
@@ -8,13 +8,12 @@ use serde_json::Value;
 use super::client::Cluster;
 use super::error::{ClusterError, Need};
 
-/// Who owns what `portcullis manifests --apply` writes.
+/// Field manager of `portcullis manifests --apply`.
 pub const MANAGER: &str = "portcullis";
 
-/// API group of all of them.
 pub const GROUP: &str = "admissionregistration.k8s.io";
 
-/// Kind and plural of what is written.
+/// Kind and plural.
 const KINDS: &[(&str, &str)] = &[
     ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations"),
     ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations"),
@@ -22,58 +21,51 @@ const KINDS: &[(&str, &str)] = &[
     ("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings"),
 ];
 
-/// How something is written.
 #[derive(Debug, Clone, Copy)]
-pub struct How {
-    /// The field manager, which owns what is written.
+pub struct ApplyOptions {
     pub manager: &'static str,
-    /// Take fields from other managers that want something else.
+    /// Take ownership of fields that other managers set to another value.
     pub force: bool,
-    /// Have it judged, and store nothing.
+    /// Validate only.
     pub dry_run: bool,
 }
 
-/// Plural of a kind; the kind itself where it is none of ours, which the API server then does not know.
+/// `unknown` for other kinds, which the API server then rejects.
 pub fn plural(kind: &str) -> &'static str {
     KINDS.iter().find(|(known, _)| *known == kind).map_or("unknown", |(_, plural)| plural)
 }
 
-/// Objects of one of the kinds.
 pub fn api(cluster: &Cluster, kind: &str) -> Api<DynamicObject> {
     let kind = GroupVersionKind::gvk(GROUP, "v1", kind);
     let resource = ApiResource::from_gvk_with_plural(&kind, plural(&kind.kind));
     Api::all_with(cluster.client.clone(), &resource)
 }
 
-/// One object as it is in the cluster, if it is.
-///
-/// # Errors
-/// The API server cannot be asked, or does not let us.
 pub async fn read(cluster: &Cluster, kind: &str, name: &str) -> Result<Option<Value>, ClusterError> {
     let need = Need::new("get", GROUP, plural(kind)).of(name);
     let found = api(cluster, kind).get_opt(name).await.map_err(|error| need.failed(&error))?;
     Ok(found.map(|object| document(kind, &object)))
 }
 
-/// Writes a document that has a kind of ours and a name; what came of it.
-///
-/// # Errors
-/// The API server cannot be asked, does not let us, or another manager owns a field with another value.
-pub async fn apply(cluster: &Cluster, document: &Value, how: How) -> Result<Value, ClusterError> {
+pub async fn apply(
+    cluster: &Cluster,
+    document: &Value,
+    options: ApplyOptions,
+) -> Result<Value, ClusterError> {
     let text = |pointer| document.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (kind, name) = (text("/kind"), text("/metadata/name"));
     let need = Need::new("patch", GROUP, plural(kind)).of(name);
     let params = PatchParams {
-        dry_run: how.dry_run,
-        force: how.force,
-        field_manager: Some(how.manager.to_owned()),
+        dry_run: options.dry_run,
+        force: options.force,
+        field_manager: Some(options.manager.to_owned()),
         ..PatchParams::default()
     };
     let written = api(cluster, kind).patch(name, &params, &Patch::Apply(document)).await;
     written.map(|object| self::document(kind, &object)).map_err(|error| need.failed(&error))
 }
 
-/// The object as a document; one of a list does not say of what kind it is.
+/// Objects of a list lack `kind` and `apiVersion`, so they are added.
 pub fn document(kind: &str, object: &DynamicObject) -> Value {
     let mut document = serde_json::to_value(object).unwrap_or_default();
     if let Some(fields) = document.as_object_mut() {
@@ -83,18 +75,17 @@ pub fn document(kind: &str, object: &DynamicObject) -> Value {
     document
 }
 
-/// Whom a webhook configuration calls other than `ours`, as people say it: a Service, or an address without its path.
-pub fn stranger(configuration: &Value, ours: &str) -> Option<String> {
-    webhooks(configuration).map(|webhook| called(&webhook["clientConfig"])).find(|called| called != ours)
+/// The first target of a webhook configuration that is not `ours`, in the form of [`target`].
+pub fn foreign_target(configuration: &Value, ours: &str) -> Option<String> {
+    webhooks(configuration).map(|webhook| target(&webhook["clientConfig"])).find(|target| target != ours)
 }
 
-/// The webhooks of a configuration.
 pub fn webhooks(configuration: &Value) -> impl Iterator<Item = &Value> {
     configuration.get("webhooks").and_then(Value::as_array).into_iter().flatten()
 }
 
 /// `NAMESPACE/NAME`, with `:PORT` where that is not 443, or `https://HOST:PORT`.
-fn called(client: &Value) -> String {
+fn target(client: &Value) -> String {
     let text = |pointer| client.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     if let Some(url) = client.get("url").and_then(Value::as_str) {
         let path = url.strip_prefix("https://").and_then(|rest| rest.find('/'));
@@ -112,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_called_is_told_without_path_and_usual_port() {
+    fn target_omits_path_and_default_port() {
         let service = |port: Value| json!({"service": {"namespace": "a", "name": "b", "port": port, "path": "/validate"}});
         for (client, expected) in [
             (service(json!(443)), "a/b"),
@@ -121,11 +112,11 @@ mod tests {
             (json!({"url": "https://10.0.0.1:8443/validate"}), "https://10.0.0.1:8443"),
             (json!({"url": "https://gate"}), "https://gate"),
         ] {
-            assert_eq!(called(&client), expected);
+            assert_eq!(target(&client), expected);
             let configuration = json!({"webhooks": [{"name": "x", "clientConfig": client}]});
-            assert_eq!(stranger(&configuration, expected), None);
-            assert_eq!(stranger(&configuration, "c/d").as_deref(), Some(expected));
+            assert_eq!(foreign_target(&configuration, expected), None);
+            assert_eq!(foreign_target(&configuration, "c/d").as_deref(), Some(expected));
         }
-        assert_eq!(stranger(&json!({}), "a/b"), None);
+        assert_eq!(foreign_target(&json!({}), "a/b"), None);
     }
 }

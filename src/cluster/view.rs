@@ -1,5 +1,4 @@
-//! The Namespaces of the cluster as the API server last told them: read by anybody at the cost of one load, written by one
-//! watch.
+//! The Namespaces of the cluster: one watch writes them, a reader pays one atomic load.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -12,107 +11,96 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::Cluster;
 use super::error::Need;
-use super::follow::{Followed, News};
-use super::touch::Touch;
+use super::follow::{WatchUpdate, Watcher};
+use super::last_contact::LastContact;
 use portcullis_telemetry::metrics;
 use portcullis_tenancy::snapshot::Map;
 
-/// Annotations that nobody judges by and that hold whole objects.
-const NOT_KEPT: &[&str] = &["kubectl.kubernetes.io/last-applied-configuration"];
+/// Annotations that no policy reads and that hold whole objects.
+const DROPPED_ANNOTATIONS: &[&str] = &["kubectl.kubernetes.io/last-applied-configuration"];
 
-/// What is seen of one Namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// Its labels.
+pub struct NamespaceMeta {
     pub labels: BTreeMap<String, String>,
-    /// Its annotations, less what `kubectl apply` keeps there for itself.
     pub annotations: BTreeMap<String, String>,
     /// `Active` or `Terminating`.
     pub phase: String,
-    /// Another after it was deleted and made anew.
+    /// Changes when the Namespace is deleted and created again.
     pub uid: String,
 }
 
-/// Namespaces by name; immutable.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Namespaces(pub Map<Seen>);
+pub struct Namespaces(pub Map<NamespaceMeta>);
 
-/// A handle on what is seen now; cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct View(Arc<ArcSwapOption<Namespaces>>);
 
 impl View {
-    /// What is seen now; `None` before the first list, and where nobody looks.
+    /// `None` before the first list and without `--watch-namespaces`.
     pub fn load(&self) -> Option<Arc<Namespaces>> {
         self.0.load_full()
     }
 
-    /// Takes what is seen from now on.
-    pub fn enter(&self, namespaces: Namespaces) {
+    pub fn store(&self, namespaces: Namespaces) {
         self.0.store(Some(Arc::new(namespaces)));
     }
 
-    fn take(&self, news: &News<core::Namespace>) {
-        let mut namespaces = self.load().map(|seen| Namespaces::clone(&seen)).unwrap_or_default();
-        match news {
-            News::All(all) => {
+    fn apply(&self, update: &WatchUpdate<core::Namespace>) {
+        let mut namespaces = self.load().map(|known| Namespaces::clone(&known)).unwrap_or_default();
+        match update {
+            WatchUpdate::Listed(all) => {
                 namespaces = Namespaces::default();
                 for namespace in all {
                     namespaces.put(namespace);
                 }
             }
-            News::Is(namespace) => namespaces.put(namespace),
-            News::Gone(namespace) => drop(namespaces.0.remove(&namespace.name_any())),
-            News::Heard | News::Lost(_) => return,
+            WatchUpdate::Applied(namespace) => namespaces.put(namespace),
+            WatchUpdate::Deleted(namespace) => drop(namespaces.0.remove(&namespace.name_any())),
+            WatchUpdate::Alive | WatchUpdate::Failed(_) => return,
         }
         metrics::cluster_namespaces(namespaces.0.len());
-        self.enter(namespaces);
+        self.store(namespaces);
     }
 }
 
 impl Namespaces {
-    /// What is seen of a namespace.
-    pub fn get(&self, name: &str) -> Option<&Seen> {
+    pub fn get(&self, name: &str) -> Option<&NamespaceMeta> {
         self.0.get(name)
     }
 
-    /// Adds one, or another state of it.
     pub fn put(&mut self, namespace: &core::Namespace) {
         let name: Arc<str> = namespace.name_any().into();
         let mut annotations = namespace.metadata.annotations.clone().unwrap_or_default();
-        annotations.retain(|key, _| !NOT_KEPT.contains(&key.as_str()));
-        let seen = Seen {
+        annotations.retain(|key, _| !DROPPED_ANNOTATIONS.contains(&key.as_str()));
+        let meta = NamespaceMeta {
             labels: namespace.metadata.labels.clone().unwrap_or_default(),
             annotations,
             phase: namespace.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default(),
             uid: namespace.metadata.uid.clone().unwrap_or_default(),
         };
-        let _ = self.0.insert(name, seen);
+        let _ = self.0.insert(name, meta);
     }
 }
 
-/// What [`follow`] needs of RBAC.
+/// Permissions of [`follow`].
 pub const NEEDS: [Need; 2] = [Need::new("list", "", "namespaces"), Need::new("watch", "", "namespaces")];
 
-/// Follows the Namespaces until told to stop.
-///
-/// # Errors
-/// Never; a task that ends is a task that died.
+/// Runs until `stop` is cancelled.
 pub async fn follow(
     cluster: Cluster,
     view: View,
-    touch: Touch,
+    last_contact: LastContact,
     stop: CancellationToken,
 ) -> Result<(), Infallible> {
     let [need, _] = NEEDS;
     let (labels, fields) = (String::new(), String::new());
-    let followed = Followed { api: Api::all(cluster.client), need, labels, fields };
-    let heard = touch.clone();
-    let tell = move |news| {
-        // Ready only once it is seen.
-        view.take(&news);
-        heard.hear(&news);
+    let watcher = Watcher { api: Api::all(cluster.client), need, labels, fields };
+    let contact = last_contact.clone();
+    let update = move |update| {
+        // Readiness follows once readers see the update.
+        view.apply(&update);
+        contact.observe(&update);
     };
-    tokio::join!(followed.follow(stop.clone(), tell), touch.wait_no_longer(stop));
+    tokio::join!(watcher.follow(stop.clone(), update), last_contact.limit_first_wait(stop));
     Ok(())
 }

@@ -1,14 +1,13 @@
-//! The end of the process: the first signal drains, the second aborts.
+//! Shutdown: the first signal drains, the second aborts.
 //!
 //! ```text
 //! signal ─► unready ──delay/2──► closing ──delay/2──► stopping ──≤ grace──► done
-//!           balancers look       every answer says     no accepts; what is
-//!           away                 `Connection: close`   in flight finishes
+//!           load balancers       every response says  no accepts; requests
+//!           stop sending         `Connection: close`  in flight finish
 //! ```
 //!
-//! kube-apiserver sticks to a connection until it is told to leave it, and does not replay a POST on a connection
-//! that is closed under it. So the second half of the delay moves the callers away with answers, which races with
-//! nothing; only what stayed idle all that time is closed from our side.
+//! kube-apiserver keeps a connection until the server closes it, and does not repeat a POST that was cut off. So the
+//! second half of the delay moves callers to other replicas by their responses.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -23,29 +22,27 @@ use tokio_util::sync::CancellationToken;
 use super::ready::Readiness;
 use super::tasks::Died;
 
-/// How long the drain waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// Between unready and the end of accepting.
+    /// Between the first signal and the end of accepting.
     pub delay: Duration,
-    /// For what is in flight after that.
+    /// For requests in flight after that.
     pub grace: Duration,
 }
 
-/// What listeners watch; all clones are one.
+/// The state of the drain, which listeners watch. Clones share it.
 #[derive(Clone)]
 pub struct Drain {
-    shared: Arc<Shared>,
+    state: Arc<DrainState>,
 }
 
-/// Leads the process through its drain; made together with the [`Drain`] that others watch.
+/// Runs the phases of the drain.
 pub struct Conductor {
     timing: Timing,
     readiness: Readiness,
     drain: Drain,
 }
 
-/// Where signals come from.
 pub enum Signals {
     /// SIGTERM and SIGINT of this process.
     Os {
@@ -54,25 +51,22 @@ pub enum Signals {
         /// From a terminal.
         interrupt: Signal,
     },
-    /// Handed in: by tests, and by whoever ends a server that it started itself.
+    /// Signals sent through a channel, in tests and for servers that the process starts itself.
     Manual(mpsc::Receiver<()>),
 }
 
-/// The work came to its end after a drain, or by itself.
 #[derive(Debug)]
 pub struct Finished<T> {
-    /// What the work returned.
     pub output: T,
-    /// The background task whose death began the drain: the process ends, but not well.
+    /// The background task whose end started the drain; the process then exits with an error.
     pub died: Option<Died>,
 }
 
-/// A second signal came before the drain was over; what was in flight is lost.
 #[derive(Debug, thiserror::Error)]
 #[error("a second signal aborted the drain")]
 pub struct Aborted;
 
-struct Shared {
+struct DrainState {
     closing: CancellationToken,
     stopping: CancellationToken,
     grace: Duration,
@@ -81,50 +75,48 @@ struct Shared {
 // === impl Drain ===
 
 impl Drain {
-    /// Nothing has begun. `grace` bounds what is in flight once [`Drain::stop`] is called.
+    /// `grace` bounds the requests in flight once [`Drain::stop`] is called.
     pub fn new(grace: Duration) -> Self {
         let (closing, stopping) = (CancellationToken::new(), CancellationToken::new());
-        Self { shared: Arc::new(Shared { closing, stopping, grace }) }
+        Self { state: Arc::new(DrainState { closing, stopping, grace }) }
     }
 
-    /// From here on callers are told to leave.
+    /// From now on every response says `Connection: close`.
     pub fn close(&self) {
-        self.shared.closing.cancel();
+        self.state.closing.cancel();
     }
 
-    /// From here on nothing is accepted. Implies [`Drain::close`].
+    /// From now on no connection is accepted. Implies [`Drain::close`].
     pub fn stop(&self) {
-        self.shared.closing.cancel();
-        self.shared.stopping.cancel();
+        self.state.closing.cancel();
+        self.state.stopping.cancel();
     }
 
-    /// Cancelled by [`Drain::close`]. A child, so that watching it contends with nobody.
+    /// Cancelled by [`Drain::close`]. A child token, so that waiters do not contend on one lock.
     pub fn closing(&self) -> CancellationToken {
-        self.shared.closing.child_token()
+        self.state.closing.child_token()
     }
 
-    /// Cancelled by [`Drain::stop`]. A child, so that watching it contends with nobody.
+    /// Cancelled by [`Drain::stop`]. A child token, so that waiters do not contend on one lock.
     pub fn stopping(&self) -> CancellationToken {
-        self.shared.stopping.child_token()
+        self.state.stopping.child_token()
     }
 
-    /// How long what is in flight may take after [`Drain::stop`].
     pub fn grace(&self) -> Duration {
-        self.shared.grace
+        self.state.grace
     }
 }
 
 // === impl Conductor ===
 
 impl Conductor {
-    /// The conductor and what it conducts.
     pub fn new(timing: Timing, readiness: Readiness) -> (Self, Drain) {
         let drain = Drain::new(timing.grace);
         (Self { timing, readiness, drain: drain.clone() }, drain)
     }
 
-    /// Runs `work` until it is over. A signal, or the death of a background task, begins the drain, which `work`
-    /// notices through its [`Drain`]; the next signal drops `work` where it stands.
+    /// Runs `work` to its end. A signal, or the end of a background task, starts the drain, which `work` observes
+    /// through its [`Drain`]; the next signal drops `work`.
     pub async fn conduct<T>(
         self,
         mut signals: Signals,
@@ -132,7 +124,7 @@ impl Conductor {
         work: impl Future<Output = T>,
     ) -> Result<Finished<T>, Aborted> {
         let mut work = std::pin::pin!(work);
-        // Biased: work that is done is done, whatever arrives at the same moment.
+        // Biased: finished work wins over a signal that arrives at the same moment.
         let died = tokio::select! {
             biased;
             output = &mut work => return Ok(Finished { output, died: None }),
@@ -140,7 +132,7 @@ impl Conductor {
             died = died => Some(died),
         };
         if let Some(died) = &died {
-            tracing::error!(error = %died, "a task is gone, and so the process ends");
+            tracing::error!(error = %died, "a background task ended; the process shuts down");
         }
         tracing::info!(delay = ?self.timing.delay, grace = ?self.timing.grace, "draining");
         tokio::select! {
@@ -151,7 +143,6 @@ impl Conductor {
         }
     }
 
-    /// Takes the phases in turn, then leaves the end to the work.
     async fn lead(&self) -> Infallible {
         self.readiness.drain();
         tokio::time::sleep(self.timing.delay / 2).await;
@@ -165,20 +156,18 @@ impl Conductor {
 // === impl Signals ===
 
 impl Signals {
-    /// Takes SIGTERM and SIGINT over from their defaults.
+    /// Replaces the default handlers of SIGTERM and SIGINT.
     pub fn os() -> io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
         Ok(Self::Os { terminate, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Signals that are sent by hand. Once every sender is gone, none comes any more.
     pub fn manual() -> (mpsc::Sender<()>, Self) {
-        // Two are all that mean anything: one drains, one aborts.
+        // Only two signals have a meaning: one drains, one aborts.
         let (sender, receiver) = mpsc::channel(2);
         (sender, Self::Manual(receiver))
     }
 
-    /// The next signal.
     pub async fn recv(&mut self) {
         let received = match self {
             Self::Os { terminate, interrupt } => tokio::select! {

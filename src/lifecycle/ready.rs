@@ -1,4 +1,4 @@
-//! Readiness: handles that must be dropped first, and named conditions that may go bad again.
+//! Readiness: work that must finish before the process is ready, and named conditions that can fail again later.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,18 +6,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use tokio::sync::watch;
 
-/// The readiness of the process; all clones are one.
+/// Readiness of the process. Clones share it.
 #[derive(Clone)]
-pub struct Readiness(Arc<Shared>);
+pub struct Readiness(Arc<ReadinessState>);
 
-/// Something that has to finish before the process is ready. Dropping it releases.
+/// Startup work that keeps the process unready until the handle is dropped.
 #[must_use = "dropping the handle says that the work is done"]
 pub struct Handle(Condition);
 
-/// Something that is good or bad, with a reason, and may change for ever; all clones are one.
+/// A named condition with a reason. Clones share it.
 #[derive(Clone)]
 pub struct Condition {
-    shared: Arc<Shared>,
+    shared: Arc<ReadinessState>,
     index: usize,
 }
 
@@ -27,29 +27,27 @@ pub struct Report {
     /// Every condition is good and no drain has begun.
     pub ready: bool,
     /// In the order in which they were registered; a drain comes last.
-    pub conditions: Vec<Entry>,
+    pub conditions: Vec<ConditionReport>,
 }
 
-/// One condition as it is told.
+/// One condition in the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Entry {
-    /// One word, such as `policies`.
+pub struct ConditionReport {
     pub name: Cow<'static, str>,
-    /// Whether this one stands in the way.
     pub ready: bool,
-    /// Why not; or, where it is good, what an operator should know all the same.
+    /// Why it is not ready, or a remark for the operator while it is.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct ReadinessState {
+    state: Mutex<Conditions>,
     ready: watch::Sender<bool>,
 }
 
 #[derive(Default)]
-struct State {
-    entries: Vec<Entry>,
+struct Conditions {
+    entries: Vec<ConditionReport>,
     draining: bool,
 }
 
@@ -62,20 +60,19 @@ impl Default for Readiness {
 }
 
 impl Readiness {
-    /// Nothing registered yet, hence ready: take the handles before anything is announced.
+    /// Without conditions the process is ready, so handles are taken before the listeners start.
     pub fn new() -> Self {
         let (ready, _) = watch::channel(true);
-        Self(Arc::new(Shared { state: Mutex::default(), ready }))
+        Self(Arc::new(ReadinessState { state: Mutex::default(), ready }))
     }
 
-    /// Registers work that must finish first.
     pub fn handle(&self, name: impl Into<Cow<'static, str>>) -> Handle {
         Handle(self.condition(name, "starting"))
     }
 
-    /// Registers a condition that is bad for this reason until somebody says otherwise.
+    /// Registers a condition that is not ready, for this reason, until `good` is called.
     pub fn condition(&self, name: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Condition {
-        let entry = Entry { name: name.into(), ready: false, reason: reason.into() };
+        let entry = ConditionReport { name: name.into(), ready: false, reason: reason.into() };
         let index = self.0.change(|state| {
             state.entries.push(entry);
             state.entries.len() - 1
@@ -83,29 +80,27 @@ impl Readiness {
         Condition { shared: self.0.clone(), index }
     }
 
-    /// From here on the process is not ready, whatever the conditions say.
+    /// From now on the process is not ready.
     pub fn drain(&self) {
         self.0.change(|state| state.draining = true);
     }
 
-    /// Whether traffic may come.
     pub fn is_ready(&self) -> bool {
         *self.0.ready.borrow()
     }
 
-    /// Returns once the process is ready; at once where it is.
+    /// Returns once the process is ready.
     pub async fn wait(&self) {
         // The sender lives in `self`, so waiting cannot fail.
         let _ = self.0.ready.subscribe().wait_for(|ready| *ready).await;
     }
 
-    /// What `/readyz` answers now.
     pub fn report(&self) -> Report {
         let state = self.0.lock();
         let mut conditions = state.entries.clone();
         if state.draining {
-            let reason = "draining: new connections belong elsewhere".to_owned();
-            conditions.push(Entry { name: "drain".into(), ready: false, reason });
+            let reason = "draining: new connections should go to other replicas".to_owned();
+            conditions.push(ConditionReport { name: "drain".into(), ready: false, reason });
         }
         Report { ready: state.is_ready(), conditions }
     }
@@ -114,17 +109,18 @@ impl Readiness {
 // === impl Condition ===
 
 impl Condition {
-    /// Good, and nothing to add. Like the others, returns whether that is news, so that it is logged once.
+    /// Ready, without a remark. Like the other setters it returns whether the condition changed, so that a change is
+    /// logged once.
     pub fn good(&self) -> bool {
         self.set(true, String::new())
     }
 
-    /// Good, but an operator should know this.
+    /// Ready, with a remark for the operator.
     pub fn good_but(&self, detail: impl Into<String>) -> bool {
         self.set(true, detail.into())
     }
 
-    /// Bad for this reason: not ready until it is good again.
+    /// Not ready, for this reason.
     pub fn bad(&self, reason: impl Into<String>) -> bool {
         self.set(false, reason.into())
     }
@@ -148,25 +144,25 @@ impl Drop for Handle {
     }
 }
 
-// === impl Shared ===
+// === impl ReadinessState ===
 
-impl Shared {
-    fn change<T>(&self, edit: impl FnOnce(&mut State) -> T) -> T {
+impl ReadinessState {
+    fn change<T>(&self, edit: impl FnOnce(&mut Conditions) -> T) -> T {
         let mut state = self.lock();
         let out = edit(&mut state);
         let now = state.is_ready();
-        // Sent while the lock is held: two changes cannot be published in the wrong order.
+        // Sent under the lock, so that two changes are published in order.
         self.ready.send_if_modified(|ready| std::mem::replace(ready, now) != now);
         out
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Every edit leaves the state whole, so a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, Conditions> {
+        // No edit can panic halfway, so a poisoned state is still valid.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl Conditions {
     fn is_ready(&self) -> bool {
         !self.draining && self.entries.iter().all(|entry| entry.ready)
     }
@@ -195,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drain_cannot_be_undone() {
+    fn drain_is_final() {
         let readiness = Readiness::new();
         let policies = readiness.condition("policies", "loading");
         readiness.drain();

@@ -1,5 +1,5 @@
-//! Background tasks with names. None is detached: each is told to stop and awaited, and a task that ends
-//! before it was told to is reported, because a gate whose reload loop is dead would lie to the operator.
+//! Named background tasks. Each task is stopped and awaited, and a task that ends early is reported: a gate whose
+//! reload task is gone would serve old policies without a sign of it.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// The tasks of one owner. Dropping it aborts them all.
+/// Tasks of one owner. Dropping it aborts them.
 #[derive(Default)]
 pub struct Tasks {
     set: JoinSet<Result<(), String>>,
@@ -17,40 +17,33 @@ pub struct Tasks {
     stop: CancellationToken,
 }
 
-/// A task that ended before it was told to.
+/// A task that ended before it was stopped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("task `{name}` {how}")]
 pub struct Died {
-    /// As given to [`Tasks::spawn`].
     pub name: &'static str,
-    /// Why.
     pub how: How,
 }
 
-/// How a task ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum How {
-    /// It came to its end, and should not have.
     #[error("returned")]
     Returned,
-    /// It gave up with an error, whose chain this is.
     #[error("failed: {0}")]
     Failed(String),
-    /// It panicked.
     #[error("panicked: {0}")]
     Panicked(String),
-    /// It did not stop when told to, within the time given, and was cut off.
+    /// It did not stop within the grace period and was aborted.
     #[error("did not stop in time")]
     Stuck,
 }
 
 impl Tasks {
-    /// No tasks yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Starts a task, which ends soon after its token is cancelled and not before.
+    /// Starts a task that runs until its token is cancelled.
     pub fn spawn<F, E>(&mut self, name: &'static str, task: impl FnOnce(CancellationToken) -> F)
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
@@ -62,7 +55,7 @@ impl Tasks {
         self.names.insert(handle.id(), name);
     }
 
-    /// Returns when a task is gone; never where there are none.
+    /// Returns when a task has ended; never if there are none.
     pub async fn died(&mut self) -> Died {
         match self.set.join_next_with_id().await {
             Some(ended) => self.name(ended),
@@ -70,8 +63,7 @@ impl Tasks {
         }
     }
 
-    /// Tells all to stop and awaits them; what is still there after `grace` is aborted. Returns those that did
-    /// not end well, in the order in which they ended.
+    /// Stops all tasks and waits up to `grace`; what is left is aborted. Returns those that failed.
     pub async fn stop(mut self, grace: Duration) -> Vec<Died> {
         self.stop.cancel();
         let mut bad = Vec::new();
@@ -110,7 +102,7 @@ fn how(error: JoinError) -> How {
     }
 }
 
-/// An error and its sources on one line: a task's error is logged far from where it was made.
+/// The error and its sources on one line, since the task's owner logs only text.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -129,7 +121,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_death_is_reported_with_its_name() {
+    async fn early_end_of_a_task_is_reported_by_name() {
         async fn check(how: How, task: impl Future<Output = Result<(), io::Error>> + Send + 'static) {
             let mut tasks = Tasks::new();
             tasks.spawn("steady", async |stop: CancellationToken| {
@@ -146,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_does_not_stop_is_cut_off_and_named() {
+    async fn stuck_task_is_aborted_and_reported() {
         let mut tasks = Tasks::new();
         tasks.spawn("stubborn", |_| std::future::pending::<Result<(), io::Error>>());
         let bad = tasks.stop(Duration::from_millis(5)).await;

@@ -1,7 +1,7 @@
-//! Notices that files changed: a watch on directories, with a slow poll behind it for file systems that tell of nothing.
+//! Notices changed files: a watch on directories, and a slow poll for file systems that send no events.
 //!
-//! What changed is for the caller to find out. Events differ between editors, `mv`, and the symlink swap of a ConfigMap
-//! mount; that there was one is all they have in common.
+//! The caller finds out what changed, because editors, `mv` and the symlink swap of a ConfigMap mount send different
+//! events.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-/// Who writes one file often writes the next at once; a change must decide within 50 ms, so this is a small part of it.
+/// Related files are often written together. A change must take effect within 50 ms; this delay is part of that.
 const SETTLE: Duration = Duration::from_millis(4);
 
-/// How often is looked although nobody told of a change.
+/// Interval of the poll without events.
 const POLL: Duration = Duration::from_secs(15);
 
 /// A watch on directories; dropping it ends it.
@@ -25,13 +25,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A watch on nothing yet. Where the system has none to give, [`Watch::changed`] polls.
+    /// Watches nothing yet. Where the system offers no watch, [`Watch::changed`] polls.
     pub fn new() -> Self {
         let (sender, changes) = mpsc::channel(1);
         let tell = move |event: notify::Result<notify::Event>| {
-            // Our own reading is an event too, and must not be the cause of the next.
+            // Reading a file is an event too and must not cause another read.
             if !matches!(event, Ok(notify::Event { kind: EventKind::Access(_), .. })) {
-                // Full means that a look is already due.
+                // A full channel means that a check is already pending.
                 let _ = sender.try_send(());
             }
         };
@@ -41,26 +41,26 @@ impl Watch {
         Self { watcher, followed: BTreeSet::new(), changes }
     }
 
-    /// Follows exactly these directories from now on. Those that are gone are let go.
+    /// Watches exactly these directories from now on.
     pub fn follow(&mut self, directories: impl IntoIterator<Item = PathBuf>) {
         let Some(watcher) = &mut self.watcher else { return };
-        let wanted: BTreeSet<PathBuf> = directories.into_iter().collect();
-        for gone in self.followed.difference(&wanted) {
+        let current: BTreeSet<PathBuf> = directories.into_iter().collect();
+        for gone in self.followed.difference(&current) {
             let _ = watcher.unwatch(gone);
         }
-        for directory in &wanted {
-            // Watching again is how a directory that was replaced under the same name is followed.
+        for directory in &current {
+            // A directory that was replaced under the same name must be watched again.
             if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
                 tracing::debug!(directory = %directory.display(), %error, "cannot watch");
             }
         }
-        self.followed = wanted;
+        self.followed = current;
     }
 
-    /// Returns when something may have changed, once whoever changes it has settled.
+    /// Returns when something may have changed and the writer has had time to finish.
     pub async fn changed(&mut self) {
         tokio::select! {
-            told = self.changes.recv() => match told {
+            event = self.changes.recv() => match event {
                 Some(()) => sleep(SETTLE).await,
                 None => sleep(POLL).await,
             },
@@ -76,7 +76,7 @@ impl Default for Watch {
     }
 }
 
-/// The directories to follow for a file: where it is named, and where symlinks lead, each on the way.
+/// The directories to watch for a file: its own, and that of the file which symlinks lead to.
 pub fn around(file: &Path) -> Vec<PathBuf> {
     let parent = |path: &Path| match path.parent() {
         Some(parent) if parent != Path::new("") => parent.to_path_buf(),

@@ -1,4 +1,4 @@
-//! A bundle: the files of a law in memory, read once, with a digest that names them.
+//! A bundle: the policy files of one source in memory, with a digest that is their revision.
 
 use std::collections::BTreeMap;
 
@@ -6,50 +6,48 @@ use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
 use portcullis_rego::Module;
-use portcullis_rego::problem::{Problem, Problems};
+use portcullis_rego::{Problem, Problems};
 use portcullis_tenancy::snapshot::Rule;
 
-/// A policy set that comes with the law.
+/// A policy set that comes with the bundle, `sets/<name>.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct BuiltIn {
-    /// What it is for.
+pub struct BundledSet {
     pub description: String,
-    /// What it sets.
     pub rules: Vec<Rule>,
 }
 
-/// What a source hands over: modules, their tests, and parameters.
 #[derive(Debug, Clone, Default)]
 pub struct Bundle {
-    /// Modules that are law or library, in order of path.
+    /// Policies and libraries, in order of path.
     pub modules: Vec<Module>,
-    /// `*_test.rego` modules: compiled by `policy test` and `policy check` only.
+    /// `*_test.rego`; only `policy test` and `policy check` compile them.
     pub tests: Vec<Module>,
     /// `data.params`: policy id → parameters.
     pub params: BTreeMap<String, Json>,
-    /// The file that each parameter document was read from, for errors.
+    /// Policy id → file of its parameters, for error locations.
     pub params_files: BTreeMap<String, Module>,
-    /// `sets/<name>.yaml`: policy sets that plans name.
-    pub sets: BTreeMap<String, BuiltIn>,
-    /// SHA-256 over paths and contents in order of path, lower-case hex; the revision of the law.
+    /// Policy sets that plans name.
+    pub sets: BTreeMap<String, BundledSet>,
+    /// SHA-256 over paths and contents in order of path, lower-case hex; the revision of the policies.
     pub digest: String,
-    /// Whether the parameters are known to fit their schemas, so that nothing need hold them against each other again.
-    pub fits: bool,
+    /// Whether the parameters are known to fit their schemas, so that compiling skips the check.
+    pub params_checked: bool,
 }
 
 const MODULE_BYTES_MAX: usize = 2_000_000;
 
 impl Bundle {
-    /// Reads files given as (path inside the bundle, contents). Files of other kinds (cases, README) are ignored.
+    /// Reads (path inside the bundle, contents). Other files, for example cases or a README, are ignored.
     ///
     /// # Errors
-    /// Every file that cannot be read as what its name says.
+    /// Every file that cannot be read.
     pub fn from_files<I>(files: I) -> Result<Self, Problems>
     where
         I: IntoIterator<Item = (String, Vec<u8>)>,
     {
-        let files: BTreeMap<String, Vec<u8>> = files.into_iter().filter(|(path, _)| is_law(path)).collect();
+        let files: BTreeMap<String, Vec<u8>> =
+            files.into_iter().filter(|(path, _)| is_policy_file(path)).collect();
         let mut bundle = Self { digest: digest(&files), ..Self::default() };
         let mut problems = Problems::default();
         for (path, bytes) in files {
@@ -64,7 +62,7 @@ impl Bundle {
         if bytes.len() > MODULE_BYTES_MAX {
             return Err(Problem::of(
                 path,
-                format!("is {} bytes; a file of a bundle has at most {MODULE_BYTES_MAX}", bytes.len()),
+                format!("has {} bytes; a policy file has at most {MODULE_BYTES_MAX}", bytes.len()),
             ));
         }
         let text = String::from_utf8(bytes).map_err(|error| {
@@ -81,7 +79,10 @@ impl Bundle {
                 if let Some(other) = self.params_files.insert(id.to_owned(), file) {
                     return Err(Problem::of(
                         path,
-                        format!("parameters of `{id}` are already given by {}", other.path),
+                        format!(
+                            "parameters of `{id}` are already set by {}; remove one of the files",
+                            other.path
+                        ),
                     ));
                 }
                 self.params.insert(id.to_owned(), value);
@@ -91,14 +92,9 @@ impl Bundle {
         }
         Ok(())
     }
-
-    /// The first eight hexadecimal digits of the digest, as audit annotations carry it.
-    pub fn short_digest(&self) -> &str {
-        self.digest.get(..8).unwrap_or(&self.digest)
-    }
 }
 
-fn is_law(path: &str) -> bool {
+fn is_policy_file(path: &str) -> bool {
     !hidden(path) && (has_extension(path, "rego") || params_id(path).is_some() || set_name(path).is_some())
 }
 
@@ -106,7 +102,7 @@ fn has_extension(path: &str, extension: &str) -> bool {
     std::path::Path::new(path).extension().is_some_and(|found| found == extension)
 }
 
-/// Editors' swap files and the `..data` of a ConfigMap mount are no law.
+/// Editors' swap files, and `..data` of a ConfigMap mount.
 fn hidden(path: &str) -> bool {
     path.split('/').any(|part| part.starts_with('.'))
 }
@@ -122,8 +118,8 @@ fn set_name(path: &str) -> Option<&str> {
     path.strip_prefix("sets/")?.strip_suffix(".yaml").filter(|name| !name.contains('/'))
 }
 
-fn parse_set(path: &str, text: &str) -> Result<BuiltIn, Problem> {
-    let set: BuiltIn = serde_saphyr::from_str(text).map_err(|error| misread(path, &error))?;
+fn parse_set(path: &str, text: &str) -> Result<BundledSet, Problem> {
+    let set: BundledSet = serde_saphyr::from_str(text).map_err(|error| yaml_problem(path, &error))?;
     let modes = set.rules.iter().filter_map(|rule| rule.mode.as_deref());
     match modes.into_iter().find(|mode| super::Mode::parse(mode).is_none()) {
         Some(mode) => {
@@ -133,20 +129,20 @@ fn parse_set(path: &str, text: &str) -> Result<BuiltIn, Problem> {
     }
 }
 
-fn misread(path: &str, error: &serde_saphyr::Error) -> Problem {
+fn yaml_problem(path: &str, error: &serde_saphyr::Error) -> Problem {
     let place = error.location();
     let (line, column) = place.map_or((0, 0), |p| (to_u32(p.line()), to_u32(p.column())));
     Problem::at(path, line, column, error.without_snippet().to_string())
 }
 
 fn parse_params(path: &str, text: &str) -> Result<Json, Problem> {
-    let value: Json = serde_saphyr::from_str(text).map_err(|error| misread(path, &error))?;
+    let value: Json = serde_saphyr::from_str(text).map_err(|error| yaml_problem(path, &error))?;
     if !value.is_object() {
         return Err(Problem::of(path, "parameters must be a map, for example `steps: [deploy]`"));
     }
     match super::params::long_list(&value) {
         Some(long) => {
-            let (line, column) = super::params::place_of(text, &long.steps);
+            let (line, column) = super::params::location_of(text, &long.steps);
             Err(Problem::at(path, line, column, long.to_string()))
         }
         None => Ok(value),

@@ -1,7 +1,7 @@
-//! What holds for a tenant: the bundle's parameters and modes, and over them the policy sets attached to it.
+//! The effective parameters and modes of a tenant: the bundle's, changed by the policy sets attached to it.
 //!
-//! A set of the plan or the platform replaces what is below it. A set of the tenant tightens or is without effect: the
-//! ledger refuses what does not, and should the value above it change later, the join still never goes beyond it.
+//! A set of the plan or the platform replaces values. A set of the tenant tightens them or has no effect: the ledger refuses
+//! a looser value, and if the platform's value changes later, combining them still never loosens it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,108 +15,102 @@ use super::set::PolicySet;
 use portcullis_rego::Value;
 use portcullis_tenancy::snapshot::{Origin, PolicySet as Attached, Rule};
 
-/// Tenants and projects whose law is remembered; beyond it the memory is emptied.
-const KNOWN_MAX: usize = 4096;
+/// Entries of the cache; a full cache is cleared.
+const CACHE_MAX: usize = 4096;
 
-/// Parameters and modes as they hold somewhere.
+/// The parameters and modes that are effective for one tenant and project.
 #[derive(Debug)]
 pub struct Effective {
-    /// No two of a process have the same; never 0.
+    /// Unique in the process; never 0.
     pub id: u64,
     /// `data.params`.
     pub params: Value,
-    modes: BTreeMap<String, Override>,
+    modes: BTreeMap<String, ModeOverride>,
     broken: BTreeMap<String, String>,
 }
 
-/// The next [`Effective::id`].
-static NEXT: AtomicU64 = AtomicU64::new(1);
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// What sets say of one policy's mode.
 #[derive(Debug, Clone, Copy, Default)]
-struct Override {
+struct ModeOverride {
     replaced: Option<Mode>,
     at_least: Option<Mode>,
 }
 
-/// A parameter or a mode, and where it comes from, for people.
+/// A parameter or a mode and its sources, for the API.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Sourced {
-    /// The value.
     pub value: Json,
-    /// `bundle`, or `plan`, `platform` or `tenant` with the name of the set: `tenant: strict`. All that had a part in
-    /// it, the lowest first.
+    /// `bundle`, or `plan`, `platform` or `tenant` with the name of the set, for example `tenant: strict`; the lowest first.
     pub from: Vec<String>,
 }
 
-/// What holds for one policy, explained.
+/// The effective parameters and mode of one policy, with their sources.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 pub struct Explained {
-    /// By name of the parameter.
     pub params: BTreeMap<String, Sourced>,
-    /// The mode that sets ask for; absent where the bundle's own holds.
+    /// Absent where no set changes the bundle's mode.
     pub mode: Option<Sourced>,
-    /// What was asked for and has no effect, each with the reason.
+    /// Values of the tenant that have no effect, each with the reason.
     pub without_effect: Vec<String>,
-    /// Values of the plan or the platform that do not fit the policy's schema, each with the reason. What would hold is
-    /// unknown then, so the policy fails.
+    /// Values of the plan or the platform that do not fit the policy's schema, each with the reason. They make the policy
+    /// fail, because its effective parameters are unknown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub broken: Vec<String>,
 }
 
-/// Remembers what holds, by the sets themselves.
+/// Effective values by attached sets and project.
 #[derive(Debug, Default)]
-pub struct Known(RwLock<HashMap<Key, Arc<Effective>>>);
+pub struct EffectiveCache(RwLock<HashMap<CacheKey, Arc<Effective>>>);
 
-type Key = (Arc<[Attached]>, Option<Arc<str>>);
+type CacheKey = (Arc<[Attached]>, Option<Arc<str>>);
 
 impl Effective {
-    /// The mode of a policy, of which the bundle says `own`.
+    /// The effective mode of a policy whose mode in the bundle is `own`.
     pub fn mode(&self, policy: &str, own: Mode) -> Mode {
         let Some(found) = self.modes.get(policy) else { return own };
         let replaced = found.replaced.unwrap_or(own);
         found.at_least.map_or(replaced, |least| least.max(replaced))
     }
 
-    /// Why a policy cannot be asked here: a set gives it a value that its schema does not know.
+    /// Why a policy cannot be evaluated: a set gives it a value that does not fit its schema.
     pub fn broken(&self, policy: &str) -> Option<&str> {
         self.broken.get(policy).map(String::as_str)
     }
 }
 
-impl Known {
-    /// What holds under these sets in a project; `None` where nothing is attached and the bundle's own holds.
+impl EffectiveCache {
+    /// `None` where no set is attached, so that the bundle's values are effective.
     pub fn get(
         &self,
-        law: &PolicySet,
+        policies: &PolicySet,
         sets: &Arc<[Attached]>,
         project: Option<&Arc<str>>,
     ) -> Option<Arc<Effective>> {
         if sets.is_empty() {
             return None;
         }
-        let key: Key = (Arc::clone(sets), project.cloned());
+        let key: CacheKey = (Arc::clone(sets), project.cloned());
         if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Some(Arc::clone(known));
         }
-        let made = Arc::new(effective(law, &law.expanded(sets), project.map(AsRef::as_ref)));
+        let computed = Arc::new(effective(policies, &policies.expanded(sets), project.map(AsRef::as_ref)));
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= KNOWN_MAX {
+        if all.len() >= CACHE_MAX {
             all.clear();
         }
-        Some(Arc::clone(all.entry(key).or_insert(made)))
+        Some(Arc::clone(all.entry(key).or_insert(computed)))
     }
 }
 
 impl PolicySet {
-    /// Sets of the plan with what the law says under their names; one that the law does not have says nothing, and is
-    /// told.
+    /// The sets with the rules that the bundle has under a plan's set name. An unknown name is logged and has no rules.
     pub fn expanded(&self, sets: &[Attached]) -> Vec<Attached> {
         let expand = |set: &Attached| match self.sets.get(&*set.name) {
             _ if set.origin != Origin::Plan || !set.rules.is_empty() => set.clone(),
             Some(known) => Attached { rules: known.rules.clone(), ..set.clone() },
             None => {
-                tracing::error!(set = %set.name, "a plan names a policy set that the law does not have");
+                tracing::error!(set = %set.name, "a plan names a policy set that the bundle does not have");
                 set.clone()
             }
         };
@@ -124,10 +118,10 @@ impl PolicySet {
     }
 }
 
-fn effective(law: &PolicySet, sets: &[Attached], project: Option<&str>) -> Effective {
-    let mut params = serde_json::to_value(&law.params).unwrap_or_default();
+fn effective(policies: &PolicySet, sets: &[Attached], project: Option<&str>) -> Effective {
+    let mut params = serde_json::to_value(&policies.params).unwrap_or_default();
     let (mut modes, mut broken) = (BTreeMap::new(), BTreeMap::new());
-    for policy in &law.policies {
+    for policy in &policies.policies {
         let id = &policy.manifest.id;
         let found = explain(&policy.manifest, params.get(id), sets, project);
         if !found.broken.is_empty() {
@@ -140,39 +134,39 @@ fn effective(law: &PolicySet, sets: &[Attached], project: Option<&str>) -> Effec
         {
             all.insert(id.clone(), changed.into());
         }
-        let said = said_of(&policy.manifest, sets, project)
-            .fold(Override::default(), |said, (set, rule)| fold(said, set, rule));
-        if said.replaced.is_some() || said.at_least.is_some() {
-            modes.insert(id.clone(), said);
+        let overrides = rules_of(&policy.manifest, sets, project)
+            .fold(ModeOverride::default(), |overrides, (set, rule)| override_mode(overrides, set, rule));
+        if overrides.replaced.is_some() || overrides.at_least.is_some() {
+            modes.insert(id.clone(), overrides);
         }
     }
-    Effective { id: NEXT.fetch_add(1, Ordering::Relaxed), params: Value::from(params), modes, broken }
+    Effective { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), params: Value::from(params), modes, broken }
 }
 
-fn fold(said: Override, set: &Attached, rule: &Rule) -> Override {
-    let Some(mode) = rule.mode.as_deref().and_then(Mode::parse) else { return said };
+fn override_mode(overrides: ModeOverride, set: &Attached, rule: &Rule) -> ModeOverride {
+    let Some(mode) = rule.mode.as_deref().and_then(Mode::parse) else { return overrides };
     match set.origin {
-        Origin::Tenant => Override { at_least: said.at_least.max(Some(mode)), ..said },
-        Origin::Plan | Origin::Platform => Override { replaced: Some(mode), ..said },
+        Origin::Tenant => ModeOverride { at_least: overrides.at_least.max(Some(mode)), ..overrides },
+        Origin::Plan | Origin::Platform => ModeOverride { replaced: Some(mode), ..overrides },
     }
 }
 
-/// Every rule about a policy that holds in a project, in the order in which they apply.
-fn said_of<'a>(
+/// Every rule about a policy that applies in a project, in order.
+fn rules_of<'a>(
     manifest: &'a Manifest,
     sets: &'a [Attached],
     project: Option<&'a str>,
 ) -> impl Iterator<Item = (&'a Attached, &'a Rule)> {
     let here = sets.iter().filter(move |set| set.holds_in(project));
     here.flat_map(move |set| {
-        // What is locked may be tightened by a tenant for itself, and is nobody's to loosen.
+        // A tenant can tighten a locked policy for itself; plans and the platform cannot change it.
         let free = !manifest.locked || set.origin == Origin::Tenant;
         let rules = set.rules.iter().filter(move |rule| free && *rule.policy == *manifest.id);
         rules.map(move |rule| (set, rule))
     })
 }
 
-/// What holds for one policy, whose parameters the bundle gives as `base`.
+/// The effective parameters and mode of one policy; `base` are its parameters in the bundle.
 pub fn explain(
     manifest: &Manifest,
     base: Option<&Json>,
@@ -184,7 +178,7 @@ pub fn explain(
     if let Some(base) = base.and_then(Json::as_object) {
         found.params.extend(base.iter().map(|(name, value)| (name.clone(), bundle(value))));
     }
-    for (set, rule) in said_of(manifest, sets, project) {
+    for (set, rule) in rules_of(manifest, sets, project) {
         let from = format!("{}: {}", set.origin.as_str(), set.name);
         for (name, own) in &rule.params {
             found.add(manifest, set.origin, name, own, &from);
@@ -207,10 +201,10 @@ pub fn explain(
 
 impl Explained {
     fn add(&mut self, manifest: &Manifest, origin: Origin, name: &str, own: &Json, from: &str) {
-        if let Some(why) = manifest.misfit(name, own) {
-            let told = format!("{from}: {}.{name}: {why}", manifest.id);
+        if let Some(why) = manifest.param_violation(name, own) {
+            let message = format!("{from}: {}.{name}: {why}", manifest.id);
             let list = if origin == Origin::Tenant { &mut self.without_effect } else { &mut self.broken };
-            return list.push(told);
+            return list.push(message);
         }
         if origin != Origin::Tenant {
             self.params.insert(name.to_owned(), Sourced { value: own.clone(), from: vec![from.to_owned()] });
@@ -228,9 +222,8 @@ impl Explained {
     }
 }
 
-/// Why a rule may not stand in a set of a tenant; one entry a parameter or mode: (JSON pointer inside the rule, why).
-///
-/// `before` is what holds without it.
+/// Why a tenant's set cannot have a rule: (JSON pointer inside the rule, reason) for each parameter or mode. `before` is what
+/// is effective without the rule.
 pub fn objections(
     manifest: &Manifest,
     before: &Explained,
@@ -258,7 +251,7 @@ pub fn objections(
 }
 
 impl Manifest {
-    /// How values of a parameter meet, as its schema says.
+    /// `combine` of a parameter's schema.
     pub fn combine(&self, name: &str) -> Combine {
         let schema = self.params_schema.as_deref();
         let property =
@@ -266,8 +259,8 @@ impl Manifest {
         property.and_then(Combine::parse).unwrap_or(Combine::PlatformOnly)
     }
 
-    /// Why a value cannot be that of a parameter, by the parameter's own schema.
-    pub fn misfit(&self, name: &str, value: &Json) -> Option<String> {
+    /// Why a value does not fit a parameter's schema, where it does not.
+    pub fn param_violation(&self, name: &str, value: &Json) -> Option<String> {
         let schema = self.params_schema.as_deref()?;
         let Some(property) = schema.get("properties").and_then(|all| all.get(name)) else {
             return Some(format!("policy `{}` has no parameter `{name}`", self.id));
@@ -280,8 +273,8 @@ impl Manifest {
         validator.validate(value).err().map(|error| error.to_string())
     }
 
-    /// The words of `combine` in its schema that mean nothing, by parameter.
-    pub fn unknown_combines(&self) -> Vec<(String, String)> {
+    /// Unknown values of `combine` in the schema, by parameter.
+    pub(crate) fn unknown_combines(&self) -> Vec<(String, String)> {
         let properties =
             self.params_schema.as_deref().and_then(|schema| schema.get("properties")?.as_object());
         let words = properties

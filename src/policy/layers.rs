@@ -1,8 +1,7 @@
-//! One law out of up to three bundles: the gate's own, which is the library or a directory, over it that of ConfigMaps, and
-//! over both the ledger's.
+//! Merges up to three layers into one bundle: the local policies (the library or a directory), the ConfigMaps', the ledger's.
 //!
-//! An upper layer replaces by package, by policy id and by file, parameters by policy id; what is `locked` below stays, with
-//! all that it refers to.
+//! An upper layer replaces by package, by policy id and by file, and parameters by policy id. It cannot replace a `locked`
+//! policy or what that policy refers to.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,115 +9,113 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use super::live::Reload;
-use super::{Bundle, Live, Manifest, Problem, Problems, metadata};
+use super::policy_cell::Reload;
+use super::{Bundle, Manifest, PolicyCell, Problem, Problems, metadata};
 use portcullis_rego::Module;
 use portcullis_rego::analysis;
 use portcullis_tenancy::snapshot::Rule;
 
-/// The layers of the law in force; cheap to clone. A new one of either compiles both aside and swaps, or is refused.
+/// The layers of the policies in force; cheap to clone. Setting a layer compiles the merged bundle and swaps it in, or is
+/// refused.
 #[derive(Clone)]
-pub struct Layers(Arc<Shared>);
+pub struct Layers(Arc<LayersState>);
 
-/// How the layers make one law.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Manner {
-    /// Each lies over those below.
+pub enum LayerMode {
+    /// Each layer overrides those below.
     #[default]
-    Layered,
-    /// The uppermost alone, where there is one.
-    Alone,
+    Merged,
+    /// The ledger's layer alone, where there is one.
+    LedgerOnly,
 }
 
-struct Shared {
-    live: Live,
-    manner: Manner,
-    all: Mutex<All>,
+struct LayersState {
+    policies: PolicyCell,
+    mode: LayerMode,
+    bundles: Mutex<LayerBundles>,
 }
 
-struct All {
+struct LayerBundles {
     base: Result<Bundle, Problems>,
-    between: Result<Option<Bundle>, Problems>,
-    upper: Option<Bundle>,
+    configmaps: Result<Option<Bundle>, Problems>,
+    ledger: Option<Bundle>,
 }
 
 impl Layers {
-    /// Over a law that was started with `base`.
-    pub fn new(live: Live, base: Result<Bundle, Problems>, manner: Manner) -> Self {
-        let all = All { base, between: Ok(None), upper: None };
-        Self(Arc::new(Shared { live, manner, all: Mutex::new(all) }))
+    /// Layers over `policies`, which was started with `base`.
+    pub fn new(policies: PolicyCell, base: Result<Bundle, Problems>, mode: LayerMode) -> Self {
+        let bundles = LayerBundles { base, configmaps: Ok(None), ledger: None };
+        Self(Arc::new(LayersState { policies, mode, bundles: Mutex::new(bundles) }))
     }
 
-    /// The law in force.
-    pub fn live(&self) -> &Live {
-        &self.0.live
+    pub fn policies(&self) -> &PolicyCell {
+        &self.0.policies
     }
 
-    /// Takes a new lower layer. Blocks while it compiles.
-    pub fn base(&self, base: Result<Bundle, Problems>) -> Reload {
-        self.change(|all| all.base = base)
+    /// Replaces the local layer. Blocks while it compiles.
+    pub(crate) fn set_base(&self, base: Result<Bundle, Problems>) -> Reload {
+        self.change(|bundles| bundles.base = base)
     }
 
-    /// Takes a new layer of ConfigMaps, or none. Blocks while it compiles.
-    pub fn between(&self, between: Result<Option<Bundle>, Problems>) -> Reload {
-        self.change(|all| all.between = between)
+    /// Replaces or removes the ConfigMaps' layer. Blocks while it compiles.
+    pub(crate) fn set_configmaps(&self, configmaps: Result<Option<Bundle>, Problems>) -> Reload {
+        self.change(|bundles| bundles.configmaps = configmaps)
     }
 
-    /// Takes a new upper layer, or none. Blocks while it compiles.
-    pub fn upper(&self, upper: Option<Bundle>) -> Reload {
-        self.change(|all| all.upper = upper)
+    /// Replaces or removes the ledger's layer. Blocks while it compiles.
+    pub fn set_ledger(&self, ledger: Option<Bundle>) -> Reload {
+        self.change(|bundles| bundles.ledger = ledger)
     }
 
-    fn change(&self, change: impl FnOnce(&mut All)) -> Reload {
-        let mut all = self.0.all.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut all);
-        self.0.live.reload(all.law(self.0.manner))
+    fn change(&self, change: impl FnOnce(&mut LayerBundles)) -> Reload {
+        let mut bundles = self.0.bundles.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut bundles);
+        self.0.policies.reload(bundles.merged(self.0.mode))
     }
 
-    /// What the law would be with this upper layer, without taking it.
+    /// The bundle that this ledger layer would lead to; nothing in force changes.
     ///
     /// # Errors
-    /// A lower layer cannot be read, or has locked what the upper one replaces.
-    pub fn with(&self, upper: &Bundle) -> Result<Bundle, Problems> {
-        let all = self.0.all.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.0.manner == Manner::Alone {
-            return Ok(upper.clone());
+    /// A lower layer cannot be read, or locks what `ledger` replaces.
+    pub fn with_ledger(&self, ledger: &Bundle) -> Result<Bundle, Problems> {
+        let bundles = self.0.bundles.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.0.mode == LayerMode::LedgerOnly {
+            return Ok(ledger.clone());
         }
-        let below = all.below()?;
-        over(&below, upper)
+        let below = bundles.below_ledger()?;
+        merge(&below, ledger)
     }
 }
 
-impl All {
-    fn law(&self, manner: Manner) -> Result<Bundle, Problems> {
-        if let (Manner::Alone, Some(upper)) = (manner, &self.upper) {
-            return Ok(upper.clone());
+impl LayerBundles {
+    fn merged(&self, mode: LayerMode) -> Result<Bundle, Problems> {
+        if let (LayerMode::LedgerOnly, Some(ledger)) = (mode, &self.ledger) {
+            return Ok(ledger.clone());
         }
-        let below = self.below()?;
-        match &self.upper {
-            Some(upper) => over(&below, upper),
+        let below = self.below_ledger()?;
+        match &self.ledger {
+            Some(ledger) => merge(&below, ledger),
             None => Ok(below.into_owned()),
         }
     }
 
-    /// What lies under the ledger's.
-    fn below(&self) -> Result<Cow<'_, Bundle>, Problems> {
+    fn below_ledger(&self) -> Result<Cow<'_, Bundle>, Problems> {
         let base = self.base.as_ref().map_err(Clone::clone)?;
-        match self.between.as_ref().map_err(Clone::clone)? {
-            Some(between) => over(base, between).map(Cow::Owned),
+        match self.configmaps.as_ref().map_err(Clone::clone)? {
+            Some(configmaps) => merge(base, configmaps).map(Cow::Owned),
             None => Ok(Cow::Borrowed(base)),
         }
     }
 }
 
-/// Lays one bundle over another.
+/// Merges `upper` over `base`.
 ///
 /// # Errors
-/// What is `locked` below and would be replaced, by file of the upper layer.
-pub fn over(base: &Bundle, upper: &Bundle) -> Result<Bundle, Problems> {
+/// What `base` locks and `upper` would replace, by file of `upper`.
+pub fn merge(base: &Bundle, upper: &Bundle) -> Result<Bundle, Problems> {
     let below: Vec<Parsed<'_>> = base.modules.iter().map(Parsed::of).collect();
     let above: Vec<Parsed<'_>> = upper.modules.iter().map(Parsed::of).collect();
-    locked(&below, &above, upper).into_result(())?;
+    check_locked(&below, &above, upper).into_result(())?;
     let mut dropped: BTreeSet<&[String]> = BTreeSet::new();
     for module in &below {
         if above.iter().any(|other| other.replaces(module)) {
@@ -136,23 +133,23 @@ pub fn over(base: &Bundle, upper: &Bundle) -> Result<Bundle, Problems> {
         all.sort_by(|a, b| a.path.cmp(&b.path));
         all
     };
-    let mut law = base.clone();
-    law.modules = join(&base.modules, &upper.modules);
-    law.tests = join(&base.tests, &upper.tests);
-    law.sets.extend(upper.sets.clone());
-    law.params.extend(upper.params.clone());
-    law.params_files.extend(upper.params_files.clone());
-    law.fits = base.fits && upper.fits;
-    law.digest = hex::encode(Sha256::digest(format!("{}\0{}", base.digest, upper.digest)));
-    Ok(law)
+    let mut merged = base.clone();
+    merged.modules = join(&base.modules, &upper.modules);
+    merged.tests = join(&base.tests, &upper.tests);
+    merged.sets.extend(upper.sets.clone());
+    merged.params.extend(upper.params.clone());
+    merged.params_files.extend(upper.params_files.clone());
+    merged.params_checked = base.params_checked && upper.params_checked;
+    merged.digest = hex::encode(Sha256::digest(format!("{}\0{}", base.digest, upper.digest)));
+    Ok(merged)
 }
 
-/// A module as the engine reads it: another spelling of a package is the same package.
+/// A module as the engine reads it, so that another spelling of a package is the same package.
 struct Parsed<'m> {
     module: &'m Module,
-    /// Empty where the text cannot be read, which refuses the law by itself.
+    /// Empty where the text cannot be parsed; compiling the bundle reports that.
     package: Vec<String>,
-    /// What it refers to, below `data`.
+    /// Paths below `data`.
     refers: Vec<Vec<String>>,
     policy: Option<Manifest>,
 }
@@ -170,7 +167,7 @@ impl<'m> Parsed<'m> {
         }
     }
 
-    /// Whether a module of an upper layer takes the place of one below: its package, its policy or its file.
+    /// Whether this module of an upper layer has the package, the policy id or the path of one below.
     fn replaces(&self, below: &Parsed<'_>) -> bool {
         let id = |parsed: &Parsed<'_>| parsed.policy.as_ref().map(|policy| policy.id.clone());
         (!self.package.is_empty() && self.package == below.package)
@@ -183,10 +180,8 @@ impl<'m> Parsed<'m> {
             && (self.package == other.package
                 || self.refers.iter().any(|path| path.iter().zip(&other.package).all(|(a, b)| a == b)))
     }
-}
 
-impl Parsed<'_> {
-    /// Whether it refers to the parameters of a policy; without a name in its text it may be any.
+    /// Whether it refers to the parameters of a policy. A reference without a constant id may be to any.
     fn reads_params(&self, id: &str) -> bool {
         self.refers.iter().any(|path| match path.as_slice() {
             [] => true,
@@ -195,9 +190,9 @@ impl Parsed<'_> {
     }
 }
 
-/// What an upper layer would change of locked policies: their files, packages and ids, their parameters and modes, and the
-/// modules that they refer to, or the package that such a module is of.
-fn locked(below: &[Parsed<'_>], above: &[Parsed<'_>], upper: &Bundle) -> Problems {
+/// Every file of the upper layer that would change a locked policy, its parameters or mode, or a module or parameters that
+/// it refers to.
+fn check_locked(below: &[Parsed<'_>], above: &[Parsed<'_>], upper: &Bundle) -> Problems {
     let mut problems = Problems::default();
     for holder in below {
         let Some(policy) = holder.policy.as_ref().filter(|policy| policy.locked) else { continue };
@@ -206,11 +201,11 @@ fn locked(below: &[Parsed<'_>], above: &[Parsed<'_>], upper: &Bundle) -> Problem
                 file,
                 format!(
                     "policy `{}` of {} is locked: a layer above may not replace it, its parameters and mode, or a module or parameters that it refers to",
-                    policy.id, policy.place.0
+                    policy.id, policy.location.0
                 ),
             ));
         };
-        let needs = needed(holder, below);
+        let needs = dependencies(holder, below);
         let replaced = above.iter().filter(|other| needs.iter().any(|needed| other.replaces(needed)));
         replaced.for_each(|other| problem(&other.module.path));
         let reads = |id: &str| needs.iter().any(|needed| needed.reads_params(id));
@@ -227,8 +222,8 @@ fn locked(below: &[Parsed<'_>], above: &[Parsed<'_>], upper: &Bundle) -> Problem
     problems
 }
 
-/// A module and all that it refers to, by way of others too.
-fn needed<'a, 'm>(holder: &'a Parsed<'m>, all: &'a [Parsed<'m>]) -> Vec<&'a Parsed<'m>> {
+/// A module and all that it refers to, transitively.
+fn dependencies<'a, 'm>(holder: &'a Parsed<'m>, all: &'a [Parsed<'m>]) -> Vec<&'a Parsed<'m>> {
     let mut found = vec![holder];
     let mut at = 0;
     while let Some(next) = found.get(at).copied() {

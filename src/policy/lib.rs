@@ -1,29 +1,26 @@
-//! The law: sources become a [`Bundle`], a bundle compiles into a [`PolicySet`], and a set answers which
-//! policies apply to a request and what they find.
-//!
-//! Nothing here knows HTTP, SQL or Kubernetes clients. Only [`engine`] names the Rego engine; the rest of the
-//! crate sees [`Value`].
+//! Policies: sources become a [`Bundle`], a bundle compiles into a [`PolicySet`], and a set selects the policies that match a
+//! request and evaluates them. The crate knows no HTTP and no SQL, and only the `rego` crate names the Rego engine.
 
 pub mod bundle;
-pub mod combine;
+mod combine;
 pub mod effective;
-pub mod finding;
+mod finding;
 pub mod layers;
-pub mod live;
 pub mod manifest;
 pub mod metadata;
-pub mod params;
+mod params;
+pub mod policy_cell;
 pub mod registration;
+pub mod rego_tests;
 pub mod select;
 pub mod set;
 pub mod source;
-pub mod testing;
-pub mod verdicts;
+pub mod verdict_cache;
 
 pub use bundle::Bundle;
 pub use finding::{Details, Finding};
-pub use live::Live;
 pub use manifest::{Manifest, Mode, OnError, Operation, Severity};
+pub use policy_cell::PolicyCell;
 pub use portcullis_rego::{Budget, Meter, Module, Object, Problem, Problems, Value};
 pub use select::{Plan, Query};
-pub use set::{Broken, Policy, PolicySet};
+pub use set::{BrokenPolicy, Policy, PolicySet};

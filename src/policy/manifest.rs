@@ -1,4 +1,4 @@
-//! What a policy's `# METADATA` says, checked: who it is, when it applies, and how hard it bites.
+//! The checked content of a policy's `# METADATA`: its id, when it applies, and what its findings lead to.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,64 +7,58 @@ use std::time::Duration;
 use portcullis_tenancy::resource::Pattern;
 use portcullis_tenancy::snapshot::Kind;
 
-/// Everything but the rules themselves.
 #[derive(Debug, Clone)]
 pub struct Manifest {
-    /// Unique in a set, `[a-z][a-z0-9-]{1,62}`; the name in messages, metrics and parameters.
+    /// Unique in a set, `[a-z][a-z0-9-]{1,62}`; names the policy in messages, metrics and parameters.
     pub id: String,
-    /// One line for people.
     pub title: String,
-    /// What it is for, in a few sentences.
     pub description: String,
-    /// How bad a violation is; told, not used to decide.
+    /// For reports; it does not change the verdict.
     pub severity: Severity,
-    /// What a finding of `deny` leads to, unless parameters say otherwise.
+    /// What a finding of `deny` leads to; parameters can override it.
     pub mode: Mode,
-    /// What the gate answers when the policy itself fails.
+    /// The answer when evaluating the policy fails.
     pub on_error: OnError,
-    /// Wall-clock bound of one evaluation; `None` takes the gate's own.
+    /// Wall-clock bound of one evaluation; `None` is the gate's own.
     pub budget: Option<Duration>,
-    /// When it applies; an entry is enough.
+    /// The policy applies where one entry matches.
     pub matches: Vec<Match>,
-    /// Whether Secret values reach it in the clear.
+    /// Whether the policy gets Secret values unmasked.
     pub reads_secrets: bool,
-    /// JSON Schema of its parameters, whose properties may say with `combine` how values meet.
+    /// JSON Schema of its parameters; `combine` of a property is [`Combine`](super::combine::Combine).
     pub params_schema: Option<Arc<serde_json::Value>>,
-    /// Where in METADATA it stands: line and column of the file, from 1.
-    pub params_schema_place: (u32, u32),
-    /// Whether a later layer may replace it under the same id.
+    /// Line and column in the file, from 1.
+    pub params_schema_location: (u32, u32),
+    /// Whether upper layers cannot replace it.
     pub locked: bool,
     /// File and line of the METADATA block.
-    pub place: (String, u32),
+    pub location: (String, u32),
 }
 
 /// One entry of `match`: all three lists must hold.
 #[derive(Debug, Clone)]
 pub struct Match {
-    /// Operations; never empty.
+    /// Never empty.
     pub operations: Vec<Operation>,
-    /// Resources in kubectl notation; never empty.
+    /// kubectl notation; never empty.
     pub resources: Vec<Pattern>,
-    /// Kinds of namespace; never empty (left out means all of them).
+    /// Never empty; all kinds where METADATA has none.
     pub namespaces: Vec<Kind>,
 }
 
-macro_rules! words {
+macro_rules! string_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name { $($(#[$vdoc])* $variant),+ }
 
         impl $name {
-            /// Every word, in order.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// The word as it is written.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }
 
-            /// The variant of a word; exact, no case folding.
             pub fn parse(word: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|known| known.as_str() == word)
             }
@@ -76,7 +70,7 @@ macro_rules! words {
     };
 }
 
-words! {
+string_enum! {
     /// `request.operation`; PATCH arrives as UPDATE.
     Operation {
         /// A new object, a Binding, an Eviction, a token.
@@ -90,7 +84,7 @@ words! {
     }
 }
 
-words! {
+string_enum! {
     /// What a finding of `deny` leads to, from the mildest.
     Mode {
         /// The policy is not evaluated.
@@ -104,26 +98,24 @@ words! {
     }
 }
 
-words! {
-    /// What the gate answers when a policy fails.
+string_enum! {
+    /// The answer when a policy fails.
     OnError {
-        /// An unknown is an error, and an error is a denial; the default.
+        /// The default.
         Deny = "deny",
-        /// The failure is counted and the policy is passed over.
+        /// The failure is counted and the policy is skipped.
         Allow = "allow",
     }
 }
 
-words! {
-    /// How bad a violation is.
+string_enum! {
     Severity {
-        /// Hygiene.
         Low = "low",
-        /// Trouble later.
+        /// Causes problems later.
         Medium = "medium",
-        /// A tenant could hurt itself or the platform.
+        /// A tenant can harm itself or the platform.
         High = "high",
-        /// A tenant could reach another.
+        /// A tenant can reach another tenant.
         Critical = "critical",
     }
 }

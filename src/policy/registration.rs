@@ -1,28 +1,24 @@
-//! What kube-apiserver is told to send: one table, from which the webhook configurations are printed and against which
-//! every policy's `match` is held.
+//! The table of webhooks. The webhook configurations are rendered from it, and [`check`] refuses a policy that matches what no
+//! webhook receives.
 //!
-//! It is static. A change of the policies never changes it, so the gate needs no right to write webhook configurations,
-//! and a policy that waits for what nobody sends is an error ([`check`]) rather than a silence.
+//! The table is static: policies never change it, so the gate needs no permission to write webhook configurations.
 
 mod backstop;
 mod check;
-mod conditions;
 mod drift;
-mod known;
-mod render;
 mod settings;
+mod webhooks;
 
 pub use backstop::backstop;
 pub use check::check;
-pub use conditions::Condition;
 pub use drift::{Drift, drift, drift_of_objects};
-pub use render::{Configuration, NAME, configurations};
 pub use settings::{Client, Settings, SettingsError};
+pub use webhooks::{Condition, Configuration, NAME, configurations};
 
 use super::manifest::Operation;
 use portcullis_tenancy::snapshot::Kind;
 
-/// Which configuration an entry stands in, and so which path is called.
+/// The configuration of a webhook, which decides its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hook {
     /// `MutatingWebhookConfiguration`, `/mutate`: may patch, and fails open.
@@ -31,48 +27,41 @@ pub enum Hook {
     Validating,
 }
 
-/// Which objects a rule is about, in the API server's sense: a Namespace is itself cluster-scoped.
+/// Scope of the objects, as the API server defines it: a Namespace is cluster-scoped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Without a namespace.
     Cluster,
-    /// In a namespace.
     Namespaced,
-    /// Either.
     Any,
 }
 
-/// One webhook.
 #[derive(Debug)]
-pub struct Entry {
-    /// What stands before the domain in its name.
+pub struct WebhookEntry {
+    /// First part of the webhook's name, before the domain.
     pub name: &'static str,
-    /// Where it is registered.
     pub hook: Hook,
-    /// API group: `*`, or empty for the core group.
+    /// API group; `*` for all, empty for the core group.
     pub group: &'static str,
-    /// Resources as webhook rules spell them: `*` is without subresources, `*/*` with all.
+    /// In the notation of webhook rules: `*` excludes subresources, `*/*` includes them.
     pub resources: &'static [&'static str],
-    /// Operations; all four are written `*`.
     pub operations: &'static [Operation],
-    /// Scope of its objects.
     pub scope: Scope,
-    /// All must hold, or it is not called.
+    /// Match conditions; kube-apiserver calls the webhook only when all are true.
     pub conditions: &'static [Condition],
-    /// Kinds of namespace whose reviews can come through it. Of kind `platform` only Namespace objects do, where a tenant
-    /// asks; of kind `cluster` what tenants and Vela write. Empty where the object's label decides, and not its place.
+    /// Namespace kinds that it covers: of `platform` only Namespace objects written by a tenant, of `cluster` what tenants
+    /// and Vela write. Empty where the object's label decides instead of its namespace.
     pub kinds: &'static [Kind],
 }
 
-/// A namespace kind that tenants live in, registered or not.
+/// Kinds of tenant namespaces, registered or not.
 const TENANTS: &[Kind] = &[Kind::App, Kind::Sandbox, Kind::Unregistered];
 
 const IN_TENANT_NAMESPACES: &[Condition] =
-    &[Condition::TenantNamespace, Condition::NotVirtualReview, Condition::NotUpkeep];
+    &[Condition::TenantNamespace, Condition::NotVirtualReview, Condition::NotClusterUpkeep];
 
-/// Every webhook there is, in the order of printing.
-pub const TABLE: &[Entry] = &[
-    Entry {
+/// Every webhook, in the order of the configurations.
+pub const TABLE: &[WebhookEntry] = &[
+    WebhookEntry {
         name: "defaults",
         hook: Hook::Mutating,
         group: "*",
@@ -82,17 +71,17 @@ pub const TABLE: &[Entry] = &[
         conditions: IN_TENANT_NAMESPACES,
         kinds: TENANTS,
     },
-    Entry {
+    WebhookEntry {
         name: "namespaces",
         hook: Hook::Validating,
         group: "",
         resources: &["namespaces", "namespaces/status", "namespaces/finalize"],
         operations: &[Operation::Create, Operation::Update, Operation::Delete],
         scope: Scope::Cluster,
-        conditions: &[Condition::TenantsNamespaceOrTenant],
+        conditions: &[Condition::TenantNamespaceOrTenant],
         kinds: &[Kind::App, Kind::Sandbox, Kind::Unregistered, Kind::Platform],
     },
-    Entry {
+    WebhookEntry {
         name: "tenant-writes",
         hook: Hook::Validating,
         group: "*",
@@ -102,18 +91,18 @@ pub const TABLE: &[Entry] = &[
         conditions: IN_TENANT_NAMESPACES,
         kinds: TENANTS,
     },
-    Entry {
+    WebhookEntry {
         name: "cluster-writes",
         hook: Hook::Validating,
         group: "*",
         resources: &["*/*"],
         operations: Operation::ALL,
         scope: Scope::Cluster,
-        conditions: &[Condition::TenantOrVela, Condition::NotVirtualReview, Condition::NotVelasTracker],
+        conditions: &[Condition::TenantOrVela, Condition::NotVirtualReview, Condition::NotVelaTracker],
         kinds: &[Kind::Cluster],
     },
-    // By any user: KubeVela writes as whoever it is told to be.
-    Entry {
+    // For every user, since KubeVela can impersonate any of them.
+    WebhookEntry {
         name: ELSEWHERE,
         hook: Hook::Validating,
         group: "*",
@@ -121,7 +110,7 @@ pub const TABLE: &[Entry] = &[
         operations: &[Operation::Create, Operation::Update],
         scope: Scope::Any,
         conditions: &[
-            Condition::MadeForATenantsApp,
+            Condition::CreatedForTenantApp,
             Condition::NotInTenantNamespace,
             Condition::NotVirtualReview,
             Condition::NoTracker,
@@ -130,12 +119,11 @@ pub const TABLE: &[Entry] = &[
     },
 ];
 
-/// An entry, and the one policy that is about what comes through it. No other may count on seeing what lies outside
-/// tenant namespaces, because only objects with that label are sent.
+/// Name of a webhook and of the only policy that depends on it. No other policy can rely on seeing objects outside tenant
+/// namespaces, because the webhook gets only objects with KubeVela's label.
 pub const ELSEWHERE: &str = "vela-elsewhere";
 
 impl Hook {
-    /// The path that kube-apiserver calls.
     pub const fn path(self) -> &'static str {
         match self {
             Self::Mutating => "/mutate",
@@ -143,7 +131,6 @@ impl Hook {
         }
     }
 
-    /// `kind` of the configuration.
     pub const fn kind(self) -> &'static str {
         match self {
             Self::Mutating => "MutatingWebhookConfiguration",
@@ -153,7 +140,6 @@ impl Hook {
 }
 
 impl Scope {
-    /// The word of a webhook rule.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Cluster => "Cluster",

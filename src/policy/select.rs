@@ -1,4 +1,4 @@
-//! Which policies apply to a request: an index, so that what does not match costs nothing.
+//! Selects the policies that match a request, by an index, so that a policy that does not match costs nothing.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -12,10 +12,9 @@ use portcullis_rego::reads::Reads;
 use portcullis_tenancy::resource::Pattern;
 use portcullis_tenancy::snapshot::Kind;
 
-/// What a policy's `match` is asked about.
+/// The properties of a request that `match` depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Query<'a> {
-    /// The operation.
     pub operation: Operation,
     /// API group; empty for the core group.
     pub group: &'a str,
@@ -23,32 +22,31 @@ pub struct Query<'a> {
     pub resource: &'a str,
     /// Subresource; empty for the object itself.
     pub subresource: &'a str,
-    /// Kind of the namespace.
     pub kind: Kind,
-    /// Where an object of this resource holds a pod template, for callers that keep a [`Plan::wanted`]: plans are shared
-    /// only by resources of one layout.
+    /// Path of the pod template in an object of this resource. It is part of the key because a [`Plan::projection`] depends on
+    /// it.
     pub layout: Option<&'static [&'static str]>,
 }
 
-/// What applies to a query.
+/// The policies that match a query, and what they need.
 #[derive(Debug)]
 pub struct Plan {
-    /// No two plans of a process have the same; never 0.
+    /// Unique in the process; never 0.
     pub id: u64,
-    /// Indexes of policies in order of id.
+    /// Indexes in order of id.
     pub policies: Vec<usize>,
-    /// Indexes of broken policies that would have applied.
+    /// Indexes of broken policies that match.
     pub broken: Vec<usize>,
-    /// What all of them can read of the input.
+    /// The union of what they read of the input.
     pub reads: Reads,
-    /// Whether the input is to be built whole, whatever they read.
+    /// Build the whole input, whatever they read.
     pub whole: bool,
-    /// Whether one of them patches.
+    /// Whether one of them defines `patch` or `merge`.
     pub patches: bool,
     /// Whether one of them can read `data.cluster`.
     pub cluster: bool,
-    /// What of a review is worth building for them; filled by the decoder on first use.
-    pub wanted: OnceLock<Arc<Wanted>>,
+    /// The fields of a review that the decoder builds for them; set by the decoder on first use.
+    pub projection: OnceLock<Arc<Projection>>,
 }
 
 impl Default for Plan {
@@ -62,14 +60,14 @@ impl Default for Plan {
             whole: false,
             patches: false,
             cluster: false,
-            wanted: OnceLock::new(),
+            projection: OnceLock::new(),
         }
     }
 }
 
-/// What a decoder builds of a request.
+/// The fields of a review that a decoder builds.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Wanted {
+pub struct Projection {
     /// Below `input.request`, without the objects.
     pub request: Reads,
     /// Below `input.request.object`.
@@ -78,8 +76,7 @@ pub struct Wanted {
     pub old_object: Reads,
 }
 
-impl Wanted {
-    /// Everything.
+impl Projection {
     pub fn everything() -> Arc<Self> {
         Arc::new(Self {
             request: Reads::everything(),
@@ -89,13 +86,13 @@ impl Wanted {
     }
 }
 
-/// An index over `match` blocks. Items are numbered by the caller.
+/// An index over `match` blocks. The caller numbers the items.
 #[derive(Debug, Default)]
 pub struct Index {
     buckets: HashMap<(Operation, Kind), Bucket>,
 }
 
-/// Patterns by how they are written: the first table is one look-up, the second holds those with a wildcard group.
+/// Exact patterns by name, and patterns with a wildcard by the suffix of their group.
 #[derive(Debug, Default)]
 struct Bucket {
     exact: HashMap<Box<str>, Vec<usize>>,
@@ -104,7 +101,6 @@ struct Bucket {
 }
 
 impl Index {
-    /// Adds an item under every entry of its `match`.
     pub fn add(&mut self, item: usize, matches: &[Match]) {
         for entry in matches {
             for operation in &entry.operations {
@@ -116,7 +112,7 @@ impl Index {
         }
     }
 
-    /// The items that apply, in order, each once.
+    /// The items that match, in order, each once.
     pub fn find(&self, query: &Query<'_>) -> Vec<usize> {
         let Some(bucket) = self.buckets.get(&(query.operation, query.kind)) else { return Vec::new() };
         let mut found = Vec::new();
@@ -128,7 +124,7 @@ impl Index {
         }
         let mut group = query.group;
         while !group.is_empty() {
-            // The pattern itself is asked again: the table only says whose suffix it is.
+            // The table knows only the suffix, so the pattern is matched again.
             if let Some(items) = bucket.suffix.get(group) {
                 found.extend(
                     items
@@ -169,7 +165,7 @@ impl Bucket {
 fn exact_key(group: &str, resource: &str, subresource: &str) -> String {
     let mut key = String::with_capacity(group.len() + resource.len() + subresource.len() + 2);
     key.push_str(resource);
-    // No name holds it, so two triples never read alike.
+    // No name contains NUL, so different triples have different keys.
     key.push('\0');
     key.push_str(group);
     key.push('\0');
@@ -177,16 +173,16 @@ fn exact_key(group: &str, resource: &str, subresource: &str) -> String {
     key
 }
 
-/// Resources by name whose plan is known, each under 1 KiB. A cluster serves some hundred, each with a few operations.
+/// Resource names with a plan, each under 1 KiB. A cluster serves a few hundred, each with a few operations.
 const NAMES_MAX: usize = 4096;
 
-/// Plans, at some 50 KiB where much of a Pod is read. There are as many as `match` blocks that differ.
+/// PlanCache of about 50 KiB. There are as many as different selections of policies.
 const PLANS_MAX: usize = 256;
 
-/// The longest name whose plan is kept: a resource, a group and a subresource at Kubernetes' bounds.
+/// The longest name that is cached: a resource, a group and a subresource at Kubernetes' bounds.
 const NAME_BYTES_MAX: usize = 512;
 
-/// What a plan is made of. Names that select the same share one, so an invented name costs no plan.
+/// Names that select the same policies share a plan, so invented resource names create no plans.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Selection {
     policies: Vec<usize>,
@@ -194,24 +190,22 @@ struct Selection {
     layout: Option<&'static [&'static str]>,
 }
 
-/// Plans by what they select, and names by their plan. Both are bounded, and names that are asked once are evicted
-/// before those that are asked again.
+/// Bounded caches of plans by selection and by resource name. Names that are used once are evicted first.
 #[derive(Debug)]
-pub struct Plans {
+pub(crate) struct PlanCache {
     names: Cache<Box<str>, Arc<Plan>>,
     plans: Cache<Selection, Arc<Plan>>,
 }
 
-impl Default for Plans {
+impl Default for PlanCache {
     fn default() -> Self {
         Self { names: Cache::new(NAMES_MAX), plans: Cache::new(PLANS_MAX) }
     }
 }
 
-impl Plans {
-    /// The plan of a query. `find` looks up the policies and the broken policies that match it, `make` makes a plan of
-    /// them.
-    pub fn get(
+impl PlanCache {
+    /// The plan of a query. `find` returns the indexes of the policies and of the broken policies that match.
+    pub(crate) fn get(
         &self,
         query: &Query<'_>,
         find: impl FnOnce() -> (Vec<usize>, Vec<usize>),

@@ -1,4 +1,4 @@
-//! A compiled law: every policy with its program, and the index that says which apply.
+//! A compiled policy set: every policy with its program, and the index that selects policies for a request.
 
 mod compile;
 mod lint;
@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Bundle;
-use super::bundle::BuiltIn;
-use super::effective::Known;
+use super::bundle::BundledSet;
+use super::effective::EffectiveCache;
 use super::finding::{self, Details, Finding};
 use super::manifest::{Manifest, Match, Mode, OnError};
 use super::params::Modes;
-use super::select::{Index, Plan, Plans, Query};
-use super::verdicts::VerdictCache;
-use portcullis_rego::problem::Problems;
+use super::select::{Index, Plan, PlanCache, Query};
+use super::verdict_cache::VerdictCache;
+use portcullis_rego::Problems;
 use portcullis_rego::reads::Reads;
 use portcullis_rego::{Compiled, EvalError, Meter, Value};
 use portcullis_telemetry::metrics::PolicyMetrics;
@@ -24,39 +24,37 @@ use portcullis_tenancy::snapshot::Kind;
 pub(crate) use lint::DATA_ROOTS;
 pub use lint::input_names;
 
-/// The rules a policy may define, in the order their indexes have in [`Policy::rules`].
+/// The rules that the gate evaluates, in the order of [`Policy::rules`].
 pub const RULES: [&str; 4] = ["deny", "warn", "patch", "merge"];
 
-/// One policy, ready to run.
+/// A compiled policy.
 #[derive(Debug)]
 pub struct Policy {
-    /// What its METADATA says.
     pub manifest: Manifest,
-    /// Its package, as `data.portcullis.…`.
+    /// With `data.` in front.
     pub package: String,
-    /// Which of [`RULES`] it defines, in that order.
+    /// The [`RULES`] that it defines, in that order.
     pub rules: Vec<&'static str>,
-    /// File and line where each of them begins, in the same order.
-    pub rule_places: Vec<(String, u32)>,
-    /// What it can read of the input.
+    /// File and line of each of `rules`.
+    rule_locations: Vec<(String, u32)>,
+    /// The paths of the input that it can read.
     pub reads: Arc<Reads>,
     /// Whether it can read `data.cluster`.
     pub reads_cluster: bool,
-    /// Its counters.
     pub metrics: PolicyMetrics,
-    /// When its patch was last asked for again on its own result.
-    pub asked_again: Paced,
+    /// Limits how often its patch is applied to its own result, to check that it is idempotent.
+    pub patch_recheck: Throttle,
     compiled: Arc<Compiled>,
     modes: Modes,
     key: String,
 }
 
-/// When something was last done, in milliseconds since the process began; what is done for the first time is due.
+/// Milliseconds since the process began when something was last done; 0 for never.
 #[derive(Debug, Default)]
-pub struct Paced(AtomicU64);
+pub struct Throttle(AtomicU64);
 
-impl Paced {
-    /// Whether it is due again, `pause_ms` after the last time; of several threads one is told so.
+impl Throttle {
+    /// Whether `pause_ms` have passed since the last time. Only one of several threads gets `true`.
     pub fn due(&self, now_ms: u64, pause_ms: u64) -> bool {
         let last = self.0.load(Ordering::Relaxed);
         let due = last == 0 || now_ms.saturating_sub(last) >= pause_ms;
@@ -64,65 +62,56 @@ impl Paced {
     }
 }
 
-/// A policy that does not load: what it answers, and for what.
+/// A policy that does not load, and answers requests that it matches by its `on_error`.
 #[derive(Debug, Clone)]
-pub struct Broken {
-    /// Its id where METADATA could be read, else its file.
+pub struct BrokenPolicy {
+    /// Its file where METADATA cannot be read.
     pub id: String,
-    /// What it answers for what its `match` covers.
     pub on_error: OnError,
-    /// What it covers; where METADATA cannot be read, everything in tenant namespaces.
+    /// Everything in tenant namespaces where METADATA cannot be read.
     pub matches: Vec<Match>,
-    /// What is wrong.
     pub problems: Problems,
 }
 
-/// Compiled policies, immutable.
 #[derive(Debug)]
 pub struct PolicySet {
     /// In order of id.
     pub policies: Vec<Policy>,
-    /// What did not load; empty but at a start without a last good set.
-    pub broken: Vec<Broken>,
+    /// Empty, except after a start without last good policies.
+    pub broken: Vec<BrokenPolicy>,
     /// The bundle's digest, lower-case hex.
     pub digest: String,
     /// `data.params`.
     pub params: Value,
     /// Policy sets that plans name.
-    pub sets: BTreeMap<String, BuiltIn>,
+    pub sets: BTreeMap<String, BundledSet>,
     index: Index,
     broken_index: Index,
     full_input: bool,
     analyses: compile::Analyses,
-    plans: Plans,
-    /// What holds for tenants with policy sets of their own.
-    pub effective: Known,
-    /// What was found for input that comes again.
-    pub verdicts: VerdictCache,
+    plans: PlanCache,
+    pub effective: EffectiveCache,
+    pub verdict_cache: VerdictCache,
 }
 
-/// How to compile.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// Every policy on the interpreter, as the differential test has it; slower, and never another verdict.
+    /// Run every policy on the interpreter; slower, with the same verdicts. For tests that compare the engines.
     pub interpreter: bool,
-    /// Hand every policy the whole input, whatever it reads.
+    /// Build the whole input for every policy, whatever it reads.
     pub full_input: bool,
 }
 
 impl PolicySet {
-    /// Compiles a bundle; any problem refuses it whole. Policies of `previous` whose sources are the same are kept.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it.
+    /// Compiles a bundle; any problem refuses all of it. Programs of `previous` whose sources are unchanged are reused.
     pub fn compile(bundle: &Bundle, options: Options, previous: Option<&Self>) -> Result<Self, Problems> {
-        let set = Self::compile_what_can_be(bundle, options, previous);
+        let set = Self::compile_partial(bundle, options, previous);
         let problems = Problems(set.broken.iter().flat_map(|broken| broken.problems.0.clone()).collect());
         problems.into_result(set)
     }
 
-    /// Compiles what can be; the rest is [`Broken`] and answers by its `on_error`. For a start without a last good set.
-    pub fn compile_what_can_be(bundle: &Bundle, options: Options, previous: Option<&Self>) -> Self {
+    /// Compiles the policies that load; the others are [`BrokenPolicy`]. For a start without last good policies.
+    pub fn compile_partial(bundle: &Bundle, options: Options, previous: Option<&Self>) -> Self {
         let compile::Compilation { mut policies, broken, analyses } = compile::run(bundle, options, previous);
         policies.sort_by(|a, b| a.manifest.id.cmp(&b.manifest.id));
         let (mut index, mut broken_index) = (Index::default(), Index::default());
@@ -139,13 +128,13 @@ impl PolicySet {
             broken_index,
             full_input: options.full_input,
             analyses,
-            plans: Plans::default(),
-            effective: Known::default(),
-            verdicts: VerdictCache::default(),
+            plans: PlanCache::default(),
+            effective: EffectiveCache::default(),
+            verdict_cache: VerdictCache::default(),
         }
     }
 
-    /// What applies to a request.
+    /// The plan for a request, from the cache.
     pub fn plan(&self, query: &Query<'_>) -> Arc<Plan> {
         let find = || (self.index.find(query), self.broken_index.find(query));
         self.plans.get(query, find, |policies, broken| {
@@ -164,34 +153,31 @@ impl PolicySet {
         plan.policies.iter().filter_map(|at| self.policies.get(*at))
     }
 
-    /// A policy by id.
     pub fn policy(&self, id: &str) -> Option<&Policy> {
         self.policies.iter().find(|policy| policy.manifest.id == id)
     }
 }
 
 impl Policy {
-    /// The mode for a tenant's namespace of a kind.
+    /// The mode in a tenant's namespace of a kind.
     pub fn mode(&self, tenant: Option<&str>, kind: Kind) -> Mode {
         self.modes.mode(self.manifest.mode, tenant, kind)
     }
 
-    /// Whether parameters override its mode for somebody.
+    /// Whether parameters override its mode for a tenant or a namespace kind.
     pub fn has_mode_overrides(&self) -> bool {
         !self.modes.is_empty()
     }
 
-    /// File and line where a rule of it begins.
-    pub fn place_of(&self, rule: &str) -> Option<&(String, u32)> {
-        self.rule_places.get(self.rules.iter().position(|name| *name == rule)?)
+    /// File and line of the rule.
+    pub fn rule_location(&self, rule: &str) -> Option<&(String, u32)> {
+        self.rule_locations.get(self.rules.iter().position(|name| *name == rule)?)
     }
 
-    /// Whether it defines `patch` or `merge`.
     pub fn patches(&self) -> bool {
         self.defines("patch") || self.defines("merge")
     }
 
-    /// Whether it defines a rule.
     pub fn defines(&self, rule: &str) -> bool {
         self.rules.contains(&rule)
     }
@@ -204,7 +190,7 @@ impl Policy {
     /// Findings of `deny` or `warn`; none where it does not define the rule.
     ///
     /// # Errors
-    /// The policy failed, or said something that is no finding.
+    /// Evaluation failed, or the value is not a set of findings.
     pub fn findings(
         &self,
         rule: &str,
@@ -215,15 +201,12 @@ impl Policy {
         let Some(value) = self.value(rule, input, data, meter)? else { return Ok(Vec::new()) };
         let mut findings = finding::findings(rule, &value).map_err(EvalError::Engine)?;
         if self.manifest.reads_secrets {
-            findings.iter_mut().filter_map(|finding| finding.details.as_mut()).for_each(Details::hide);
+            findings.iter_mut().filter_map(|finding| finding.details.as_mut()).for_each(Details::mask);
         }
         Ok(findings)
     }
 
-    /// The value of a rule as it is; an empty set where the policy does not define the rule.
-    ///
-    /// # Errors
-    /// The policy failed.
+    /// The value of a rule; an empty set where the policy does not define it.
     pub fn raw(
         &self,
         rule: &str,
@@ -237,7 +220,7 @@ impl Policy {
     /// Documents of `patch` or `merge`; none where it does not define the rule.
     ///
     /// # Errors
-    /// The policy failed, or said something that is no document.
+    /// Evaluation failed, or the value is not a set.
     pub fn documents(
         &self,
         rule: &str,
@@ -259,9 +242,12 @@ impl Policy {
         meter: &mut Meter,
     ) -> Result<Option<Value>, EvalError> {
         let Some(index) = self.rules.iter().position(|known| *known == rule) else { return Ok(None) };
-        // What is not known is an error: undefined, a rule that waits for a label would be silent.
+        // Without `data.cluster` a rule that tests a label would be undefined and not deny.
         if self.reads_cluster && !lint::has_cluster(data) {
-            return Err(EvalError::Data("what the cluster says of the namespace is not known".to_owned()));
+            return Err(EvalError::Data(
+                "`data.cluster` is unknown: the gate does not watch Namespaces, or has not listed them yet"
+                    .to_owned(),
+            ));
         }
         self.compiled.evaluate(index, input, data, self.manifest.budget, meter).map(Some)
     }

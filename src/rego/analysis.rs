@@ -1,83 +1,64 @@
-//! What a module says, read from its syntax tree: package, imports, rules, calls, and what it reads.
+//! Reads what a module declares and uses from its syntax tree: package, imports, rules, calls, and the paths of `input`
+//! and `data` that it reads.
 //!
-//! The tree is the engine's own, as JSON. The walk is closed: whatever node it meets, a use of `input` or `data`
-//! below it is a variable of that name, and a chain of constants after it is the longest thing it may claim to
-//! have understood.
+//! Every use of `input` or `data` counts, whatever node it stands in. Of what follows, only constant steps narrow it.
 
-mod compared;
-mod found;
 mod locals;
+mod result;
 
-use serde_json::Value as Json;
+use std::collections::BTreeSet;
 
-pub use self::found::{Analysis, Call, Compared, Form, Reference, Rule};
+use serde_json::{Map, Value as Json};
+
 use self::locals::Locals;
-use super::literals::{self, Given};
-use super::safety::{self, Flaw, Known};
-pub use super::tree::Step;
-use super::tree::{called, chain, names, place, span};
-use super::uses;
-use super::{appends, builtins, constants, findings, heads, imports};
-use crate::module::Module;
-use crate::problem::Problem;
+pub use self::result::{Analysis, Argument, Call, Comparison, Form, Reference, Rule, Use};
+use crate::parse::tree;
+use crate::source::{Module, Problem};
+pub use crate::syntax::{Flaw, Step};
+use crate::syntax::{
+    called, chain, declared, indexes, is_comprehension, location, names, pattern, span, statements,
+    variables, word,
+};
+pub use crate::unbound_variables::KnownNames;
+use crate::{builtins, lints, unbound_variables};
 
-/// Parses and walks a module.
-///
-/// # Errors
-/// A syntax error at its place.
 pub fn analyse(module: &Module) -> Result<Analysis, Problem> {
     let ast = &tree(module)?;
-    let mut walk = Walk { text: &module.text, found: Analysis::default(), locals: Locals::default() };
-    walk.found.package = names(ast.pointer("/package/refr").unwrap_or(&Json::Null)).unwrap_or_default();
-    walk.imports(ast.get("imports").unwrap_or(&Json::Null));
+    let mut analyser = Analyser { text: &module.text, found: Analysis::default(), locals: Locals::default() };
+    analyser.found.package = names(ast.pointer("/package/refr").unwrap_or(&Json::Null)).unwrap_or_default();
+    analyser.imports(ast.get("imports").unwrap_or(&Json::Null));
     for rule in ast.get("rules").and_then(Json::as_array).into_iter().flatten() {
-        walk.rule(rule);
+        analyser.rule(rule);
     }
-    let mut found = walk.found;
+    let mut found = analyser.found;
     let arity = |name: &str| {
         let own = found.rules.iter().find(|rule| rule.form == Form::Function && rule.path == [name]);
         own.map(|rule| rule.arity).or_else(|| builtins::arity(name))
     };
-    found.flaws = literals::check(&found.calls);
-    found.flaws.extend(constants::check(ast, &found));
-    found.flaws.extend(findings::check(ast));
-    found.flaws.extend(heads::check(ast));
-    let refers = |rule: &Json| !uses::of(rule, &module.text, &found.package, &found.imports).is_empty();
-    found.appends = appends::check(ast, &refers);
-    found.unbound = safety::check(ast, &module.text, &Known { names: &found.names(), arity: &arity });
+    found.flaws = builtins::check_arguments(&found.calls);
+    found.flaws.extend(lints::check_constants(ast, &found));
+    found.flaws.extend(lints::check_findings(ast));
+    found.flaws.extend(lints::check_heads(ast));
+    let refers = |rule: &Json| !uses_of(rule, &module.text, &found.package, &found.imports).is_empty();
+    found.appends = lints::check_appends(ast, &refers);
+    found.unbound =
+        unbound_variables::check(ast, &module.text, &KnownNames { names: &found.names(), arity: &arity });
     Ok(found)
 }
 
-/// Variables without a value, for whoever knows the names of the whole package and every function.
-///
-/// # Errors
-/// A syntax error at its place.
-pub fn unbound(module: &Module, known: &Known<'_>) -> Result<Vec<Flaw>, Problem> {
-    Ok(safety::check(&tree(module)?, &module.text, known))
+/// Unbound variables of a module, given the names of its package and all functions.
+pub fn unbound(module: &Module, known: &KnownNames<'_>) -> Result<Vec<Flaw>, Problem> {
+    Ok(unbound_variables::check(&tree(module)?, &module.text, known))
 }
 
-pub(super) fn tree(module: &Module) -> Result<Json, Problem> {
-    let mut engine = super::load(&[module]).map_err(|problem| problem.settled(&module.text))?;
-    let read = engine.get_modules().first().ok_or_else(|| Problem::of(&module.path, "is no module"))?;
-    // Not by way of the text that the engine would write: of a long module it is megabytes.
-    let mut ast =
-        serde_json::to_value(read.as_ref()).map_err(|error| Problem::of(&module.path, error.to_string()))?;
-    let (_, places) = heads::completed(&module.text);
-    if !places.is_empty() {
-        heads::as_before(&mut ast, &places);
-    }
-    imports::check(module, &ast).map_err(|problem| problem.settled(&module.text))?;
-    Ok(ast)
-}
-
-struct Walk<'a> {
+struct Analyser<'a> {
     text: &'a str,
     found: Analysis,
-    /// Of the rule that is walked.
+    /// The local names of the current rule.
     locals: Locals,
 }
 
-impl Walk<'_> {
+impl Analyser<'_> {
     fn imports(&mut self, imports: &Json) {
         for import in imports.as_array().into_iter().flatten() {
             let Some(path) = import.get("refr").and_then(names) else { continue };
@@ -124,8 +105,8 @@ impl Walk<'_> {
                 form,
                 default: rule.get("Default").is_some(),
                 arity: head.and_then(|head| head.get("args")).and_then(Json::as_array).map_or(0, Vec::len),
-                uses: uses::of(rule, self.text, &self.found.package, &self.found.imports),
-                place: place(rule),
+                uses: uses_of(rule, self.text, &self.found.package, &self.found.imports),
+                location: location(rule),
             });
         }
         self.locals = Locals::of(rule, self.text, &|root| self.leads_to_input(root));
@@ -144,7 +125,7 @@ impl Walk<'_> {
         match node {
             Json::Array(items) => items.iter().for_each(|item| self.node(item)),
             Json::Object(map) => {
-                self.compared(map);
+                self.add_comparisons(map);
                 if ["Var", "RefDot", "RefBrack"].iter().any(|kind| map.contains_key(*kind)) {
                     self.reference(node);
                 } else if let Some(call) = map.get("Call") {
@@ -161,17 +142,17 @@ impl Walk<'_> {
         }
     }
 
-    fn compared(&mut self, map: &serde_json::Map<String, Json>) {
-        for (reference, text) in compared::of(map) {
+    fn add_comparisons(&mut self, map: &serde_json::Map<String, Json>) {
+        for (reference, text) in comparisons(map) {
             let (Some(root), steps, _) = chain(reference) else { continue };
             let (root, steps) = self.locals.surely(root, &steps).unwrap_or_else(|| (root.to_owned(), steps));
             if let Some(path) = self.below_input(&root, steps) {
-                self.found.compared.push(Compared { path, text, place: place(reference) });
+                self.found.comparisons.push(Comparison { path, text, location: location(reference) });
             }
         }
     }
 
-    /// The path below `input` of a root and its steps, if that is where it leads.
+    /// The path below `input` of a root and its steps, if they lead there.
     fn below_input(&self, root: &str, steps: Vec<Step>) -> Option<Vec<Step>> {
         let imported = self.found.imports.iter().find(|(alias, _)| alias == root);
         let before = match imported {
@@ -181,12 +162,12 @@ impl Walk<'_> {
         Some(before.iter().cloned().map(Step::Name).chain(steps).collect())
     }
 
-    /// What a local name reads when it is followed by `steps`.
+    /// Adds the paths that a local name reads when `steps` follow it.
     fn through(&mut self, name: &str, steps: &[Step]) {
         for (root, path) in self.locals.reads(name, steps) {
             let imported = self.found.imports.iter().find(|(alias, _)| *alias == root);
             let before = imported.map_or(&[][..], |(_, path)| path.get(1..).unwrap_or_default());
-            self.found.through.push(before.iter().cloned().map(Step::Name).chain(path).collect());
+            self.found.through_locals.push(before.iter().cloned().map(Step::Name).chain(path).collect());
         }
     }
 
@@ -197,12 +178,12 @@ impl Walk<'_> {
         self.found.calls.push(Call {
             name: called(call).unwrap_or_default(),
             statement,
-            given: params.iter().map(Given::of).collect(),
+            arguments: params.iter().map(Argument::of).collect(),
             constant: params
                 .iter()
                 .map(|param| ["Number", "String", "RawString"].iter().any(|kind| param.get(*kind).is_some()))
                 .collect(),
-            place: place(call),
+            location: location(call),
         });
         self.reference(function);
         for param in params {
@@ -220,7 +201,7 @@ impl Walk<'_> {
         if let Some(path) =
             self.locals.surely(root, &steps).and_then(|(root, path)| self.below_input(&root, path))
         {
-            self.found.certain.push(Reference { path, place: place(node) });
+            self.found.certain_paths.push(Reference { path, location: location(node) });
         }
         let imported =
             self.found.imports.iter().find(|(alias, _)| alias == root).map(|(_, path)| path.clone());
@@ -228,14 +209,160 @@ impl Walk<'_> {
         let first = path.next();
         let steps: Vec<Step> = path.map(Step::Name).chain(steps).collect();
         match first.as_deref() {
-            Some("input") => self.found.input.push(Reference { path: steps, place: place(node) }),
+            Some("input") => self.found.input.push(Reference { path: steps, location: location(node) }),
             Some("data") => {
                 let constant = steps
                     .into_iter()
                     .map_while(|step| if let Step::Name(name) = step { Some(name) } else { None });
-                self.found.data.push(Reference { path: constant.collect(), place: place(node) });
+                self.found.data.push(Reference { path: constant.collect(), location: location(node) });
             }
             _ => {}
+        }
+    }
+}
+
+/// References that a node compares with string constants by `==`, `=` or `in`.
+fn comparisons(map: &Map<String, Json>) -> Vec<(&Json, String)> {
+    let equal = map.get("BoolExpr").filter(|node| node.get("op").and_then(Json::as_str) == Some("Eq"));
+    let equal = equal
+        .or_else(|| map.get("AssignExpr").filter(|node| node.get("op").and_then(Json::as_str) == Some("Eq")));
+    let mut found = Vec::new();
+    if let Some((left, right)) = equal.and_then(|node| Some((node.get("lhs")?, node.get("rhs")?))) {
+        for (one, other) in [(left, right), (right, left)] {
+            found.extend(text(other).filter(|_| is_reference(one)).map(|text| (one, text)));
+        }
+    }
+    let membership = map.get("Membership").filter(|node| node.get("key").is_none_or(Json::is_null));
+    if let Some((value, collection)) =
+        membership.and_then(|node| Some((node.get("value")?, node.get("collection")?)))
+    {
+        let items = ["/Set/items", "/Array/items"].iter().find_map(|at| collection.pointer(at)?.as_array());
+        let texts = items.into_iter().flatten().filter_map(text);
+        found.extend(texts.filter(|_| is_reference(value)).map(|text| (value, text)));
+    }
+    found
+}
+
+fn text(node: &Json) -> Option<String> {
+    let text = ["String", "RawString"].iter().find_map(|kind| node.get(kind)?.get("value")?.as_str());
+    text.map(str::to_owned)
+}
+
+fn is_reference(node: &Json) -> bool {
+    chain(node).0.is_some()
+}
+
+/// The rules and paths of `data` that a rule refers to. A name that an argument, `some`, `:=` or `every` declares is a
+/// variable. Nothing that the engine would look up may be missing: the check that no rule calls itself depends on it.
+fn uses_of(rule: &Json, text: &str, package: &[String], imports: &[(String, Vec<String>)]) -> Vec<Use> {
+    let mut collector = UseCollector { text, package, imports, found: Vec::new() };
+    collector.rule(rule);
+    collector.found
+}
+
+struct UseCollector<'a> {
+    text: &'a str,
+    package: &'a [String],
+    imports: &'a [(String, Vec<String>)],
+    found: Vec<Use>,
+}
+
+type DeclaredNames<'a> = BTreeSet<&'a str>;
+
+impl<'a> UseCollector<'a> {
+    fn rule(&mut self, rule: &'a Json) {
+        let Some(head) = rule.pointer("/Spec/head").and_then(Json::as_object) else {
+            return self.node(rule.pointer("/Default/value").unwrap_or(&Json::Null), &DeclaredNames::new());
+        };
+        let head = head.values().next().unwrap_or(&Json::Null);
+        let arguments: DeclaredNames<'a> =
+            head.get("args").into_iter().flat_map(variables).map(|name| name.text).collect();
+        let mut outputs = indexes(head.get("refr").unwrap_or(&Json::Null));
+        outputs.extend([head.get("key"), head.pointer("/assign/value")].into_iter().flatten());
+        let bodies = rule.pointer("/Spec/bodies").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+        if bodies.is_empty() {
+            outputs.iter().for_each(|output| self.node(output, &arguments));
+        }
+        for body in bodies {
+            let mut own = arguments.clone();
+            own.extend(declared(statements(body.get("query")), self.text).iter().map(|name| name.text));
+            outputs.iter().chain(&body.pointer("/assign/value")).for_each(|output| self.node(output, &own));
+            body.get("query").into_iter().for_each(|query| self.node(query, &own));
+        }
+    }
+
+    fn node(&mut self, node: &'a Json, own: &DeclaredNames<'a>) {
+        match node {
+            Json::Array(items) => items.iter().for_each(|item| self.node(item, own)),
+            Json::Object(map) => {
+                if ["Var", "RefDot", "RefBrack"].iter().any(|kind| map.contains_key(*kind)) {
+                    return self.reference(node, own, false);
+                }
+                if let Some(call) = map.get("Call") {
+                    call.get("fcn").into_iter().for_each(|function| self.reference(function, own, true));
+                    return call.get("params").into_iter().for_each(|params| self.node(params, own));
+                }
+                if let Some(some) = map.get("SomeIn") {
+                    return self.some_in(some, own);
+                }
+                let mut inner = own.clone();
+                if let Some(every) = map.get("Every") {
+                    every.get("domain").into_iter().for_each(|domain| self.node(domain, own));
+                    inner
+                        .extend(["key", "value"].iter().filter_map(|part| word(self.text, every.get(part)?)));
+                    return every.get("query").into_iter().for_each(|query| self.node(query, &inner));
+                }
+                let query = if is_comprehension(node) {
+                    map.values().next().and_then(|parts| parts.get("query"))
+                } else {
+                    map.contains_key("stmts").then_some(node)
+                };
+                inner.extend(declared(statements(query), self.text).iter().map(|name| name.text));
+                for (key, value) in map {
+                    // The target of a `with` is not read; after `as`, a function may replace another.
+                    match (key.as_str(), chain(value)) {
+                        ("refr", _) if map.contains_key("as") => {}
+                        ("as", (Some(_), _, _)) => self.reference(value, &inner, true),
+                        _ => self.node(value, &inner),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// DeclaredNames that `some … in` binds are not visible in the collection.
+    fn some_in(&mut self, some: &'a Json, own: &DeclaredNames<'a>) {
+        let mut taken = Vec::new();
+        for part in ["key", "value"].iter().filter_map(|part| some.get(part)) {
+            pattern(part, &mut taken, &mut Vec::new());
+            self.node(part, own);
+        }
+        let outside = own.iter().filter(|name| !taken.iter().any(|taken| taken.text == **name)).copied();
+        let outside: DeclaredNames<'a> = outside.collect();
+        some.get("collection").into_iter().for_each(|collection| self.node(collection, &outside));
+    }
+
+    fn reference(&mut self, node: &'a Json, own: &DeclaredNames<'a>, called: bool) {
+        let (root, steps, inner) = chain(node);
+        inner.into_iter().for_each(|expression| self.node(expression, own));
+        let Some(root) = root.filter(|root| !own.contains(root) && *root != "input") else { return };
+        let count = steps.len();
+        let constant =
+            steps.into_iter().map_while(|step| if let Step::Name(name) = step { Some(name) } else { None });
+        let constant: Vec<String> = constant.collect();
+        let open = constant.len() < count;
+        let imported = self.imports.iter().find(|(alias, _)| alias == root).map(|(_, path)| path.as_slice());
+        let own_rule = [&["data".to_owned()], self.package, &[root.to_owned()]].concat();
+        let before = match imported {
+            Some(path) => path,
+            None if root == "data" => own_rule.get(..1).unwrap_or_default(),
+            None => &own_rule,
+        };
+        if let Some((root, before)) = before.split_first().filter(|(root, _)| *root == "data") {
+            let _ = root;
+            let path = before.iter().cloned().chain(constant).collect();
+            self.found.push(Use { path, called, open, location: location(node) });
         }
     }
 }

@@ -1,33 +1,69 @@
 //! What evaluations may spend: processor time of one policy and of one review, within a deadline.
 //!
-//! The engine stops at a wall clock. On a loaded machine that clock also runs while the thread waits for a processor, so
-//! a stop is checked against the thread's processor time, and what has some left is evaluated again with twice the time.
+//! The engine stops at a wall clock, which on a loaded machine also runs while the thread waits for a processor. So a stop
+//! is checked against the thread's processor time, and a policy that has some left is evaluated again with twice the time.
 
 use std::time::{Duration, Instant};
 
+use regorus::Value;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{EvalError, Interrupted, Value};
+/// Why an evaluation failed. The words of [`EvalError::reason`] are the `reason` label of `portcullis_policy_errors_total`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EvalError {
+    #[error("stopped: {0}")]
+    Budget(String),
+    /// A builtin failed, two complete rules conflict, or another error of the engine.
+    #[error("{0}")]
+    Engine(String),
+    /// Data that the policy reads is missing.
+    #[error("{0}")]
+    Data(String),
+    #[error("panicked: {0}")]
+    Panic(String),
+}
 
-/// Below this the wall clock stands for processor time: reading the latter is a system call.
+impl EvalError {
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Budget(_) => "budget",
+            Self::Engine(_) => "evaluation",
+            Self::Data(_) => "data",
+            Self::Panic(_) => "panic",
+        }
+    }
+}
+
+pub(crate) enum Interrupted {
+    /// The wall-clock limit of this run has passed.
+    Clock,
+    Failed(EvalError),
+}
+
+impl From<EvalError> for Interrupted {
+    fn from(error: EvalError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Below this, wall-clock time counts as processor time: reading the latter is a system call.
 const EXACT_FROM: Duration = Duration::from_millis(1);
 
-/// How much evaluations may spend before they are stopped as an error.
+/// Limits on evaluations; beyond one, an evaluation is stopped with an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     /// Processor time of one policy in one review, all its rules together.
     pub time: Duration,
     /// Processor time of all policies of one review together.
     pub review: Duration,
-    /// Wall clock of one review, waiting included: what the caller waits for the answer.
+    /// Wall-clock time of one review, waiting included.
     pub deadline: Duration,
-    /// Instructions of one rule on the register machine. Its own default, 25,000, is less than a Pod of 500
-    /// containers needs.
+    /// Instructions of one rule on the register machine. Its default, 25,000, is too low for a Pod of 500 containers.
     pub instructions: usize,
 }
 
 impl Default for Budget {
-    /// A healthy policy needs microseconds, and the shorter of the two webhook calls waits 2 s.
+    /// A usual policy needs microseconds, and the shorter of the two webhook timeouts is 2 s.
     fn default() -> Self {
         Self {
             time: Duration::from_millis(50),
@@ -38,21 +74,20 @@ impl Default for Budget {
     }
 }
 
-/// Counts what one review spends. Stays on one thread.
+/// Counts the time that one review spends. Not for use across threads.
 #[derive(Debug)]
 pub struct Meter {
     budget: Budget,
     deadline: Instant,
-    /// The same moment on both clocks.
+    /// The last reading of both clocks.
     mark: (Instant, Duration),
     all: Duration,
-    /// By index of the policy.
+    /// Time spent, by index of the policy.
     spent: Vec<Duration>,
     current: usize,
 }
 
 impl Meter {
-    /// Starts to count.
     pub fn new(budget: Budget) -> Self {
         let now = Instant::now();
         Self {
@@ -65,40 +100,37 @@ impl Meter {
         }
     }
 
-    /// What is spent from here on counts for the policy of this index.
+    /// Time from here on counts for the policy at this index.
     pub fn enter(&mut self, policy: usize) {
         self.current = policy;
     }
 
-    /// That the review's time is not over.
-    ///
-    /// # Errors
-    /// The deadline has passed, or all policies together have spent the review's processor time.
+    /// Checks that the review has time left.
     pub fn check(&self) -> Result<(), EvalError> {
         if self.all >= self.budget.review {
             return Err(EvalError::Budget(format!(
-                "all policies together had their {:?} of processor time",
+                "all policies together used their {:?} of processor time",
                 self.budget.review
             )));
         }
         if self.left().is_zero() {
             return Err(EvalError::Budget(format!(
-                "the caller waits no longer than {}ms",
+                "the review's deadline of {}ms has passed",
                 self.budget.deadline.as_millis()
             )));
         }
         Ok(())
     }
 
-    /// Evaluates within what is left, of which `own` is the policy's own bound. `evaluate` takes the wall clock after
-    /// which it stops, and the instructions.
-    pub(super) fn run(
+    /// Evaluates within the time that is left; `own` is the policy's own limit. `evaluate` gets a wall-clock limit and the
+    /// number of instructions.
+    pub(crate) fn run(
         &mut self,
         own: Option<Duration>,
         evaluate: impl Fn(Duration, usize) -> Result<Value, Interrupted>,
     ) -> Result<Value, EvalError> {
         let time = own.map_or(self.budget.time, |own| own.min(self.budget.time));
-        // The engine looks at its clock now and then; what is left below an eighth counts as spent.
+        // The engine reads its clock only now and then; a rest below an eighth counts as spent.
         let nothing = time / 8;
         let mut wall = time;
         loop {
@@ -106,7 +138,7 @@ impl Meter {
             let left = time.saturating_sub(self.spent());
             if left <= nothing {
                 return Err(EvalError::Budget(format!(
-                    "it had its {time:?} of processor time (--policy-budget, budget_us)"
+                    "the policy used its {time:?} of processor time (--policy-budget, budget_us)"
                 )));
             }
             let started = Instant::now();
@@ -125,14 +157,14 @@ impl Meter {
         }
     }
 
-    /// Counts what was spent since `started`, exactly where it is worth it.
+    /// Counts the time since `started`, exactly if `wall` is at least [`EXACT_FROM`].
     fn count(&mut self, started: Instant, wall: Duration) {
         let spent = if wall < EXACT_FROM {
             wall
         } else {
             let (then, before) = self.mark;
             self.mark = (Instant::now(), processor_time());
-            // Less what the thread can have spent before `started`.
+            // Time between `then` and `started` was not spent on this evaluation.
             self.mark.1.saturating_sub(before).saturating_sub(started.duration_since(then))
         };
         self.all += spent;
@@ -153,10 +185,8 @@ impl Meter {
     }
 }
 
-/// Processor time of this thread.
-fn processor_time() -> Duration {
+pub(crate) fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
-    // Neither is ever negative.
     Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
 }
 
@@ -182,17 +212,17 @@ mod tests {
         assert!(receiver.recv_timeout(time).is_err());
     }
 
-    fn said(answer: Result<Value, EvalError>) -> String {
+    fn message(answer: Result<Value, EvalError>) -> String {
         answer.unwrap_err().to_string()
     }
 
     #[test]
-    fn waiting_for_a_processor_is_not_spending() {
+    fn waiting_for_a_processor_is_not_counted() {
         let mut meter = Meter::new(SMALL);
         let tries = std::cell::Cell::new(0);
         let answer = meter.run(None, |limit, _| {
             tries.set(tries.get() + 1);
-            // The thread sleeps past the engine's clock twice, as it does where others have the processors.
+            // The thread sleeps past the engine's clock twice, as on a loaded machine.
             if tries.get() < 3 {
                 sleep(limit);
                 return Err(Interrupted::Clock);
@@ -204,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_is_stopped_at_its_processor_time_over_all_its_rules() {
+    fn policy_is_stopped_at_its_processor_time() {
         let mut meter = Meter::new(SMALL);
         let half = |_, _| {
             spin(SMALL.time / 2);
@@ -213,8 +243,8 @@ mod tests {
         assert!(meter.run(None, half).is_ok());
         assert!(meter.run(None, half).is_ok());
         assert_eq!(
-            said(meter.run(None, half)),
-            "stopped: it had its 20ms of processor time (--policy-budget, budget_us)"
+            message(meter.run(None, half)),
+            "stopped: the policy used its 20ms of processor time (--policy-budget, budget_us)"
         );
         meter.enter(7);
         assert!(meter.run(None, half).is_ok(), "another policy has its own");
@@ -227,13 +257,13 @@ mod tests {
         });
         tries += 1;
         assert_eq!(
-            (said(runaway).as_str(), tries),
-            ("stopped: it had its 5ms of processor time (--policy-budget, budget_us)", 1)
+            (message(runaway).as_str(), tries),
+            ("stopped: the policy used its 5ms of processor time (--policy-budget, budget_us)", 1)
         );
     }
 
     #[test]
-    fn a_review_is_stopped_at_the_processor_time_of_all_policies() {
+    fn review_is_stopped_at_its_processor_time() {
         let mut meter = Meter::new(SMALL);
         let mut done = 0;
         let error = loop {
@@ -246,7 +276,7 @@ mod tests {
                 Err(error) => break error.to_string(),
             }
         };
-        assert_eq!(error, "stopped: all policies together had their 60ms of processor time");
+        assert_eq!(error, "stopped: all policies together used their 60ms of processor time");
         assert!((4..=5).contains(&done), "{done}");
     }
 
@@ -258,8 +288,8 @@ mod tests {
             sleep(limit);
             Err(Interrupted::Clock)
         });
-        assert_eq!(said(slept), "stopped: the caller waits no longer than 30ms");
+        assert_eq!(message(slept), "stopped: the review's deadline of 30ms has passed");
         let after = meter.run(None, |_, _| unreachable!("the deadline has passed"));
-        assert_eq!(said(after), "stopped: the caller waits no longer than 30ms");
+        assert_eq!(message(after), "stopped: the review's deadline of 30ms has passed");
     }
 }

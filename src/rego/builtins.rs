@@ -1,18 +1,21 @@
-//! The builtins a policy may call. Anything else is refused when the policy is loaded, on both engines alike.
+//! The builtins that a policy may call, and checks of calls when a policy is loaded, the same for both engines.
 //!
-//! Pure functions of their arguments only: no network, clock, environment or randomness, so that a replay gives
-//! the same verdict. What can exhaust memory on a tenant's number is refused unless its bounds are constants,
-//! because a budget is looked at between instructions and never inside a builtin.
+//! Only pure functions of their arguments are allowed: no network, clock, environment or randomness, so that a replay
+//! gives the same verdict. Builtins whose memory grows with a number need constant bounds, because a budget is checked
+//! between instructions and never inside a builtin.
 
-use super::analysis::{Analysis, Call, Form};
+use serde_json::Value as Json;
+
+use crate::analysis::{Analysis, Call, Form};
 use crate::did_you_mean::nearest;
-use crate::problem::Problem;
+use crate::source::{Problem, last_line};
+use crate::syntax::Flaw;
 
-/// How many arguments a function takes, by its path below `data`; `None`: it is none.
+/// How many arguments a function takes, by its path below `data`; `None` if it is no function.
 pub type Functions<'f> = &'f dyn Fn(&[String]) -> Option<usize>;
 
-/// What each takes: `s` a text, `n` a number, `a` an array, `o` an object, `t` a set, `@` an array or a set, `c` any of
-/// these but a number, `*` anything.
+/// Signatures: `s` string, `n` number, `a` array, `o` object, `t` set, `@` array or set, `c` any of these but a number,
+/// `*` anything.
 #[rustfmt::skip]
 const ALLOWED: &[(&str, &str)] = &[
     ("abs", "n"), ("array.concat", "aa"), ("array.reverse", "a"), ("array.slice", "ann"),
@@ -41,18 +44,17 @@ const ALLOWED: &[(&str, &str)] = &[
     ("upper", "s"), ("walk", "*"),
 ];
 
-/// Builtins that grow with the value of a number: allowed when the arguments at these places are constants.
+/// Builtins whose memory grows with a number: these arguments must be constants.
 const BOUNDED: &[(&str, &[usize])] =
     &[("bits.lsh", &[1]), ("numbers.range", &[0, 1]), ("numbers.range_step", &[0, 1, 2])];
 
-/// Builtins that answer a pattern that is none with undefined instead of an error: the pattern must be constant, so that
-/// its author sees what it does.
+/// Builtins that return undefined for an invalid pattern: this argument must be constant, so that it is checked at load.
 const PATTERNS: &[(&str, &[usize])] = &[("regex.replace", &[1])];
 
-/// Builtins that write a number as wide as a text says, `%4000000000d`: the text must be constant.
+/// Builtins that pad a number as wide as a string says, `%4000000000d`: this argument must be constant.
 const FORMATS: &[(&str, &[usize])] = &[("sprintf", &[0])];
 
-/// What the conditional ones take.
+/// Signatures of builtins with constant arguments.
 const SIGNATURES: &[(&str, &str)] = &[
     ("bits.lsh", "nn"),
     ("numbers.range", "nn"),
@@ -62,47 +64,45 @@ const SIGNATURES: &[(&str, &str)] = &[
 ];
 
 const REFUSED: &[(&str, &str)] = &[
-    ("http.send", "a review never waits for the network; put the facts into params or the snapshot"),
+    ("http.send", "a review never waits for the network; put the data into params or the snapshot"),
     ("net.lookup_ip_addr", "a review never waits for the network"),
     ("net.cidr_expand", "a short prefix exhausts memory; use net.cidr_contains"),
     ("regex.globs_match", "the engine does not have it; use regex.match or glob.match"),
-    ("opa.runtime", "the environment is no part of a verdict; use params"),
-    ("rand.intn", "a verdict is the same every time"),
-    ("uuid.rfc4122", "a verdict is the same every time"),
+    ("opa.runtime", "a verdict must not depend on the environment; use params"),
+    ("rand.intn", "a verdict must not be random"),
+    ("uuid.rfc4122", "a verdict must not be random"),
     ("time.now_ns", "a replay must give the same verdict; use input.now with time.parse_rfc3339_ns"),
     ("trace", "use print, or `portcullis policy eval`"),
 ];
 
-/// What a builtin takes, one letter an argument; `None`: as many as there are, or no builtin that may be called.
+/// The signature of a builtin, a letter per argument; `None` for any number of arguments or a builtin that is not allowed.
 pub fn signature(name: &str) -> Option<&'static str> {
     let known = ALLOWED.iter().chain(SIGNATURES).find(|(known, _)| *known == name);
     known.map(|(_, takes)| *takes).filter(|_| name != "print")
 }
 
-/// How many arguments a builtin takes.
 pub fn arity(name: &str) -> Option<usize> {
     signature(name).map(str::len)
 }
 
-/// Judges every call of a module. `functions` answers how many arguments a function of the bundle takes, by its path
-/// below `data`.
+/// Checks every call of a module.
 pub fn check(file: &str, module: &Analysis, functions: Functions<'_>) -> Vec<Problem> {
     module
         .calls
         .iter()
-        .filter_map(|call| judge(module, call, functions))
-        .map(|(call, message)| Problem::at(file, call.place.0, call.place.1, message))
+        .filter_map(|call| check_call(module, call, functions))
+        .map(|(call, message)| Problem::at(file, call.location.0, call.location.1, message))
         .collect()
 }
 
-fn judge<'a>(module: &Analysis, call: &'a Call, functions: Functions<'_>) -> Option<(&'a Call, String)> {
+fn check_call<'a>(module: &Analysis, call: &'a Call, functions: Functions<'_>) -> Option<(&'a Call, String)> {
     let name = call.name.as_str();
-    if let Some(arity) = takes(module, name, functions) {
+    if let Some(arity) = function_arity(module, name, functions) {
         return miscounted(call, arity);
     }
-    // `f()` is the value of the rule `f`.
+    // `f()` is the value of rule `f`.
     let value = module.rules.iter().any(|rule| rule.form == Form::Value && rule.name == name);
-    if call.given.is_empty() && value {
+    if call.arguments.is_empty() && value {
         return None;
     }
     if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
@@ -110,11 +110,14 @@ fn judge<'a>(module: &Analysis, call: &'a Call, functions: Functions<'_>) -> Opt
     }
     for (table, why) in [
         (BOUNDED, "its bounds must be constant numbers, or a tenant's number could exhaust memory"),
-        (FORMATS, "its format must be a constant text, or a width in a tenant's text could exhaust memory"),
-        (PATTERNS, "its pattern must be a constant text, or a pattern that is none would go unnoticed"),
+        (
+            FORMATS,
+            "its format must be a constant string, or a width in a tenant's string could exhaust memory",
+        ),
+        (PATTERNS, "its pattern must be a constant string, or an invalid pattern would go unnoticed"),
     ] {
-        if let Some((_, places)) = table.iter().find(|(known, _)| *known == name) {
-            let constant = places.iter().all(|place| call.constant.get(*place).copied().unwrap_or(false));
+        if let Some((_, indexes)) = table.iter().find(|(known, _)| *known == name) {
+            let constant = indexes.iter().all(|index| call.constant.get(*index).copied().unwrap_or(false));
             let inconstant = (!constant).then(|| (call, format!("builtin `{name}`: {why}")));
             return inconstant.or_else(|| miscounted(call, arity(name)?));
         }
@@ -133,24 +136,24 @@ fn judge<'a>(module: &Analysis, call: &'a Call, functions: Functions<'_>) -> Opt
     ))
 }
 
-/// A call with too few or too many arguments; as a statement it may name its answer as one more.
+/// A call with the wrong number of arguments; as a statement it may have one more, which takes the result.
 fn miscounted(call: &Call, arity: usize) -> Option<(&Call, String)> {
-    let given = call.given.len();
+    let given = call.arguments.len();
     if given == arity || (call.statement && given == arity + 1) {
         return (call.name == "walk" && given == arity).then(|| {
             (
                 call,
-                "`walk` answers many times, which the engine knows only as `walk(x, [path, value])`"
+                "`walk` has many results, which the engine supports only as `walk(x, [path, value])`"
                     .to_owned(),
             )
         });
     }
     let plural = if arity == 1 { "" } else { "s" };
-    Some((call, format!("`{}` takes {arity} argument{plural}, and is given {given}", call.name)))
+    Some((call, format!("`{}` takes {arity} argument{plural}, but got {given}", call.name)))
 }
 
-/// How many arguments a function of a module or of the bundle takes, by its name as it is written.
-pub fn takes(module: &Analysis, name: &str, functions: Functions<'_>) -> Option<usize> {
+/// How many arguments a function of the module or the bundle takes, by its name as written.
+pub fn function_arity(module: &Analysis, name: &str, functions: Functions<'_>) -> Option<usize> {
     let parts: Vec<String> = name.split('.').map(str::to_owned).collect();
     let (first, rest) = parts.split_first()?;
     let own = module.rules.iter().find(|rule| rule.form == Form::Function && rule.path == parts);
@@ -166,7 +169,7 @@ pub fn takes(module: &Analysis, name: &str, functions: Functions<'_>) -> Option<
     functions(&full)
 }
 
-/// Every builtin that may be called, in order, and the conditional ones.
+/// Every builtin that is allowed, with the condition if it has one.
 pub fn allowed() -> impl Iterator<Item = (&'static str, &'static str)> {
     let bounded = BOUNDED.iter().map(|(name, _)| (*name, "with constant bounds"));
     let patterns = PATTERNS.iter().map(|(name, _)| (*name, "with a constant pattern"));
@@ -174,9 +177,114 @@ pub fn allowed() -> impl Iterator<Item = (&'static str, &'static str)> {
     ALLOWED.iter().map(|(name, _)| (*name, "")).chain(bounded).chain(formats).chain(patterns)
 }
 
-/// Every builtin that is refused by name, and why.
+/// Every builtin that is refused by name, with the reason.
 pub fn refused() -> impl Iterator<Item = (&'static str, &'static str)> {
     REFUSED.iter().copied()
+}
+
+fn type_of_letter(letter: char) -> &'static str {
+    match letter {
+        's' => "a string",
+        'n' => "a number",
+        'b' => "a boolean",
+        'a' => "an array",
+        'o' => "an object",
+        't' => "a set",
+        '@' => "an array or a set",
+        _ => "a collection or a string",
+    }
+}
+
+/// Checks constant arguments of builtins: types, patterns, formats. Functions of policies are not checked here.
+pub(crate) fn check_arguments(calls: &[Call]) -> Vec<Flaw> {
+    calls
+        .iter()
+        .filter_map(|call| Some(Flaw { location: call.location, message: check_call_arguments(call)? }))
+        .collect()
+}
+
+fn check_call_arguments(call: &Call) -> Option<String> {
+    let name = call.name.as_str();
+    let takes = signature(name)?;
+    for (at, (letter, given)) in takes.chars().zip(&call.arguments).enumerate() {
+        if !given.fits(letter) {
+            let kind = given.kind.unwrap_or_default();
+            return Some(format!(
+                "argument {} of `{name}` must be {}, but is {kind}",
+                at + 1,
+                type_of_letter(letter)
+            ));
+        }
+    }
+    let text = |at: usize| call.arguments.get(at).and_then(|given| given.text.as_deref());
+    match name {
+        "sprintf" => format(text(0)?, call.arguments.get(1).and_then(|given| given.items)),
+        "regex.match" | "regex.split" | "regex.find_n" => pattern(text(0)?),
+        "regex.replace" => pattern(text(1)?),
+        "glob.match" => glob(text(0)?),
+        _ => None,
+    }
+}
+
+fn pattern(text: &str) -> Option<String> {
+    let refused = engine_error(&format!("regex.match({}, \"\")", Json::from(text)))?;
+    let hint = if text.contains("(?") { "; look-around is not supported" } else { "" };
+    Some(format!("`{text}` is not a valid regular expression: {refused}{hint}"))
+}
+
+fn glob(text: &str) -> Option<String> {
+    let refused = engine_error(&format!("glob.match({}, [], \"\")", Json::from(text)))?;
+    Some(format!("`{text}` is not a valid glob: {refused}"))
+}
+
+/// The engine's error for a query.
+fn engine_error(query: &str) -> Option<String> {
+    let mut engine = regorus::Engine::new();
+    engine.set_strict_builtin_errors(true);
+    let refused = engine.eval_query(query.to_owned(), false).err()?;
+    let message = last_line(&format!("{refused:#}"));
+    Some(message.trim_start_matches("error:").trim().to_owned())
+}
+
+const VERBS: &str = "svbcdoOxXeEfFgGq";
+
+fn format(text: &str, given: Option<usize>) -> Option<String> {
+    let (mut verbs, mut letters) = (0, text.chars());
+    while let Some(letter) = letters.next() {
+        if letter != '%' {
+            continue;
+        }
+        let mut verb = letters.next();
+        if verb == Some('%') {
+            continue;
+        }
+        if verb.is_some_and(|letter| letter == '.' || letter.is_numeric()) {
+            verb = letters.find(|letter| !letter.is_numeric());
+        }
+        if verb == Some('+') {
+            verb = letters.next().filter(|letter| *letter == 'v').or(Some('+'));
+        }
+        match verb {
+            Some('.') => {
+                return Some("sprintf takes a width or a precision, not both: `%5s` or `%.2f`".to_owned());
+            }
+            Some(verb) if VERBS.contains(verb) => verbs += 1,
+            Some(verb) => {
+                return Some(format!(
+                    "`%{verb}` is not a verb of sprintf; use %s, %d, %v, or %% for a percent sign"
+                ));
+            }
+            None => {
+                return Some(
+                    "the format of sprintf ends in the middle of a verb; write %% for a percent sign"
+                        .to_owned(),
+                );
+            }
+        }
+    }
+    let given = given.filter(|given| *given != verbs)?;
+    let plural = if verbs == 1 { "" } else { "s" };
+    Some(format!("the format of sprintf has {verbs} verb{plural}, but got {given}"))
 }
 
 #[cfg(test)]

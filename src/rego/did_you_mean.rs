@@ -1,7 +1,6 @@
-//! Which word somebody may have meant.
+//! Suggests the word that a misspelt one may mean.
 
-/// The nearest of `words` that is a slip away: one letter in four, two letters exchanged counting as one; case counts
-/// for nothing.
+/// The nearest of `words` within one edit per three letters, at most three. Case is ignored.
 pub fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     let most = (word.chars().count() / 3).clamp(1, 3);
     let near = words.into_iter().filter(|other| *other != word).map(|other| (distance(word, other), other));
@@ -10,8 +9,8 @@ pub fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Opti
         .map(|(_, word)| word)
 }
 
-/// Letters to change, insert, remove or exchange with their neighbour, in any case.
-pub fn distance(one: &str, other: &str) -> usize {
+/// How many letters must be changed, inserted, removed or swapped with a neighbour, ignoring case.
+fn distance(one: &str, other: &str) -> usize {
     strsim::osa_distance(&one.to_lowercase(), &other.to_lowercase())
 }
 
@@ -20,7 +19,7 @@ mod tests {
     use super::nearest;
 
     #[test]
-    fn a_slip_is_forgiven_and_another_word_is_not() {
+    fn typo_is_suggested_and_another_word_is_not() {
         let words = ["deny", "warn", "patch", "merge", "name", "namespace"];
         for (word, meant) in [
             ("denny", Some("deny")),

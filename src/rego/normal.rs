@@ -1,20 +1,17 @@
-//! The normal form: the module that OPA's compiler makes of what is written, before it is evaluated.
+//! Rewrites modules to the normal form that OPA's compiler makes of them, and corrects for differences of the engines.
 
-mod asked;
+mod body_lines;
 mod calls;
 mod definitions;
-mod inline;
+mod machine;
+mod messages;
+mod mocks;
 mod names;
-mod needs;
 mod operators;
 mod order;
 mod print;
-mod reached;
 mod read;
 mod references;
-mod roots;
-mod same;
-mod texts;
 mod tree;
 mod values;
 
@@ -22,41 +19,39 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-pub(super) use self::asked::ASKED;
-use self::names::{Globals, Redeclared};
-use self::needs::Needs;
-pub use self::reached::Reached;
-use self::tree::{Expr, Kind, Name, Place, Step};
-use super::{builtins, imports};
-use crate::module::Module;
-use crate::problem::Problem;
+pub(crate) use self::body_lines::BodyLine;
+pub(crate) use self::mocks::MOCK_REPORT;
+use self::names::{Dependencies, Globals, ResolveError};
+pub(crate) use self::tree::Target;
+use self::tree::{Expr, ExprKind, Location, Name, name_of, root};
+use super::{builtins, parse};
+use crate::source::{Module, Problem};
 
-/// A module in normal form.
-pub struct Normal {
-    /// The source that the engines read.
-    pub text: String,
-    /// Where each of its lines comes from.
-    places: Vec<Place>,
-    /// Of the register machine.
-    unanswered: Option<definitions::Unanswered>,
+pub(crate) struct NormalForm {
+    /// The source for the engines.
+    pub(crate) text: String,
+    /// The position in the modules of each of its lines.
+    locations: Vec<Location>,
+    /// What the register machine would evaluate differently from OPA.
+    unsupported: Option<definitions::Unsupported>,
 }
 
-impl Normal {
-    /// What the register machine would not answer as the language says; the interpreter does.
-    pub fn unanswered(&self, modules: &[&Module]) -> Option<String> {
-        let found = self.unanswered.as_ref()?;
-        let (module, (line, _)) = module_of(found.place, modules)?;
+impl NormalForm {
+    /// Why the policy must run on the interpreter, if the register machine would evaluate it differently from OPA.
+    pub(crate) fn unsupported(&self, modules: &[&Module]) -> Option<String> {
+        let found = self.unsupported.as_ref()?;
+        let (module, (line, _)) = module_of(found.location, modules)?;
         Some(format!("{}:{line}: {}", module.path, found.message))
     }
 
-    /// Where a line of the normal form comes from.
-    pub fn origin<'m>(&self, line: u32, modules: &[&'m Module]) -> Option<(&'m Module, Place)> {
-        let place = self.places.get(usize::try_from(line).ok()?.checked_sub(1)?)?;
-        module_of(*place, modules)
+    /// The module and position that a line of the normal form comes from.
+    pub(crate) fn origin<'m>(&self, line: u32, modules: &[&'m Module]) -> Option<(&'m Module, Location)> {
+        let location = self.locations.get(usize::try_from(line).ok()?.checked_sub(1)?)?;
+        module_of(*location, modules)
     }
 }
 
-/// Lines are counted through all modules, since the rules of one package stand in one of them.
+/// The first line of each module: lines are numbered through all modules, since the rules of a package move to one of them.
 fn bases<'m>(modules: impl Iterator<Item = &'m Module>) -> Vec<u32> {
     let mut base = 0_u32;
     let mut all = Vec::new();
@@ -69,107 +64,104 @@ fn bases<'m>(modules: impl Iterator<Item = &'m Module>) -> Vec<u32> {
     all
 }
 
-/// The lines of all modules before one.
-pub(super) fn base(at: usize, modules: &[&Module]) -> u32 {
+/// How many lines all modules before one have.
+pub(crate) fn base(at: usize, modules: &[&Module]) -> u32 {
     bases(modules.iter().copied()).get(at).copied().unwrap_or_default()
 }
 
-/// The module of a line that is counted through all of them, and its place there.
-fn module_of<'m>((line, column): Place, modules: &[&'m Module]) -> Option<(&'m Module, Place)> {
+/// Converts a line number through all modules to a module and its position there.
+fn module_of<'m>((line, column): Location, modules: &[&'m Module]) -> Option<(&'m Module, Location)> {
     let bases = bases(modules.iter().copied());
     let at = bases.partition_point(|base| *base < line.max(1)).checked_sub(1)?;
     Some((modules.get(at)?, (line.saturating_sub(*bases.get(at)?), column)))
 }
 
-/// A problem of a normal form as one of the module: at the place that the line comes from, with the names that the
-/// author gave.
-pub(super) fn settled(problem: Problem, modules: &[&Module], normal: &[Normal]) -> Problem {
+/// Converts a problem in a normal form to one in the module, with the author's names.
+pub(crate) fn in_source(problem: Problem, modules: &[&Module], normal: &[NormalForm]) -> Problem {
     let Some((module, normal)) = modules.iter().zip(normal).find(|(module, _)| module.path == problem.file)
     else {
         return problem;
     };
-    let (module, place) = normal.origin(problem.line, modules).unwrap_or((module, (0, 0)));
+    let (module, location) = normal.origin(problem.line, modules).unwrap_or((module, (0, 0)));
     let message = print::as_written(&problem.message);
-    Problem::at(&module.path, place.0, place.1, message).settled(&module.text)
+    Problem::at(&module.path, location.0, location.1, message).with_source_column(&module.text)
 }
 
-/// The lines of the bodies of a rule.
-pub type Bodies = Vec<Vec<Reached>>;
+pub(crate) type Bodies = Vec<Vec<BodyLine>>;
 
-/// The engine that a normal form is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    Machine,
-    Interpreter,
-    /// The interpreter, with reports of what tests put in place of `input` and `data`.
-    Tests,
+/// The normal forms of modules that are compiled together.
+pub(crate) struct NormalForms {
+    /// In the order of the modules; all rules of a package are in the first of its modules.
+    pub(crate) normal: Vec<NormalForm>,
+    /// The tests of all modules, for [`Target::Tests`].
+    pub(crate) tests: Vec<Test>,
+    /// The lines of the traced rule.
+    pub(crate) bodies: Bodies,
 }
 
-/// What is made of modules that are compiled together.
-pub struct Made {
-    /// Their normal forms, in their order; all rules of a package stand in the first of its modules.
-    pub normal: Vec<Normal>,
-    /// The tests of all modules, for which the target was [`Target::Tests`].
-    pub tests: Vec<Test>,
-    /// The lines of one rule.
-    pub bodies: Bodies,
-}
-
-/// A test.
 #[derive(Debug)]
 pub struct Test {
-    /// Which module it stands in.
+    /// The index of its module.
     pub module: usize,
-    /// The rule that is asked.
+    /// The rule to evaluate.
     pub rule: String,
-    /// What its author sees: `#01` behind the second of a name, as in OPA.
+    /// The name that is shown: with `#01` for the second test of a name, as in OPA.
     pub name: String,
-    /// Its line.
     pub line: u32,
 }
 
-/// The normal forms of modules that are compiled together, from their syntax trees; and the lines of the bodies of one
-/// rule, named with the index of its module, for which there are rules in that module then.
-///
-/// # Errors
-/// A construct that is not known, or lines that cannot be ordered, at their place.
-pub fn all(modules: &[(&Module, Json)], target: Target, of: Option<(usize, &str)>) -> Result<Made, Problem> {
+/// Makes the normal forms of modules that are compiled together. `of` names a rule to trace, by the index of its module;
+/// rules for its lines are added to that module.
+pub(crate) fn normal_forms(
+    modules: &[(&Module, Json)],
+    target: Target,
+    of: Option<(usize, &str)>,
+) -> Result<NormalForms, Problem> {
     let bases = bases(modules.iter().map(|(module, _)| *module));
     let mut read = Vec::with_capacity(modules.len());
     for ((module, ast), base) in modules.iter().zip(&bases) {
-        let one = read::module(ast, &module.text, *base).map_err(|what| Problem::of(&module.path, what))?;
+        let one = read::module(ast, &module.text, *base).map_err(|error| match error.location {
+            Some((line, column)) => {
+                Problem::at(&module.path, line.saturating_sub(*base), column, error.message)
+            }
+            None => Problem::of(&module.path, error.message),
+        })?;
         read.push(one);
     }
-    let tests = if target == Target::Tests || of.is_some() { apart(&mut read, &bases) } else { Vec::new() };
-    let known = Known::of(&read);
+    let tests = if target == Target::Tests || of.is_some() {
+        rename_duplicate_tests(&mut read, &bases)
+    } else {
+        Vec::new()
+    };
+    let bundle = BundleNames::of(&read);
     if target == Target::Tests {
-        refuse_mocks(&read, modules, &bases, &known.functions)?;
+        mocks::refuse_functions(&read, modules, &bases, &bundle.functions)?;
     }
-    let mut needs = Needs::default();
+    let mut dependencies = Dependencies::default();
     for ((one, (module, _)), base) in read.iter_mut().zip(modules).zip(&bases) {
-        let globals = known.globals(one);
-        known.take_out(one, &globals, target, *base).map_err(|wrong| {
-            let line = wrong.place.0.saturating_sub(*base);
-            Problem::at(&module.path, line, wrong.place.1, wrong.message)
+        let globals = bundle.globals(one);
+        bundle.hoist(one, &globals, target, *base).map_err(|wrong| {
+            let line = wrong.location.0.saturating_sub(*base);
+            Problem::at(&module.path, line, wrong.location.1, wrong.message)
         })?;
-        one.rules.iter().for_each(|rule| needs.add(&one.package, rule, &globals));
+        one.rules.iter().for_each(|rule| dependencies.add(&one.package, rule, &globals));
     }
     let mut bodies = Vec::new();
     if let Some((at, name)) = of
         && let Some(module) = read.get_mut(at)
     {
-        let (lines, rules) = reached::lines(&module.rules, name);
+        let (lines, rules) = body_lines::lines(&module.rules, name);
         module.rules.extend(rules);
         bodies = lines;
     }
-    gather(&mut read);
-    let normal = read.into_iter().map(|one| known.written(one, target, &needs)).collect();
-    Ok(Made { normal, tests, bodies })
+    gather_packages(&mut read);
+    let normal = read.into_iter().map(|one| bundle.finish(one, target, &dependencies)).collect();
+    Ok(NormalForms { normal, tests, bodies })
 }
 
-/// All rules of a package in the first of its modules: of a rule in several, the register machine knows the last, and the
-/// interpreter takes a name with dots and a function for a conflict (regorus 0.14.1, `interpreter.rs`, `rvm`).
-fn gather(modules: &mut [read::Module]) {
+/// Moves all rules of a package to the first of its modules: of a rule in several modules, the register machine uses the
+/// last, and the interpreter reports dotted names and functions as conflicts (regorus 0.14.1, `interpreter.rs`, `rvm`).
+fn gather_packages(modules: &mut [read::ParsedModule]) {
     for at in 1..modules.len() {
         let (before, rest) = modules.split_at_mut(at);
         let Some(module) = rest.first_mut() else { continue };
@@ -180,39 +172,8 @@ fn gather(modules: &mut [read::Module]) {
     }
 }
 
-/// `with f as …` for a function of a policy, which the interpreter heeds in some calls only (regorus 0.14.1,
-/// `interpreter.rs`): the test would pass or fail without a word.
-fn refuse_mocks(
-    read: &[read::Module],
-    modules: &[(&Module, Json)],
-    bases: &[u32],
-    functions: &BTreeMap<Vec<String>, usize>,
-) -> Result<(), Problem> {
-    for ((one, (module, _)), base) in read.iter().zip(modules).zip(bases) {
-        let function = |target: &Expr| {
-            let path = asked::names(target)?;
-            let imported = one
-                .imports
-                .iter()
-                .find(|(import, alias)| alias.as_ref().or_else(|| import.last()) == path.first());
-            let whole: Vec<String> = match (path.first().map(String::as_str), imported) {
-                (Some("data"), _) => path.iter().skip(1).cloned().collect(),
-                (_, Some((import, _))) => import.iter().skip(1).chain(path.iter().skip(1)).cloned().collect(),
-                _ => one.package.iter().chain(&path).cloned().collect(),
-            };
-            functions.contains_key(&whole).then_some(target.place)
-        };
-        let bodies = one.rules.iter().flat_map(|rule| &rule.branches).map(|branch| &branch.body);
-        if let Some((line, column)) = bodies.into_iter().find_map(|body| asked::target(body, &function)) {
-            let message = "`with` in place of a function of a policy is not supported here; give the function an input under which it has that value";
-            return Err(Problem::at(&module.path, line.saturating_sub(*base), column, message));
-        }
-    }
-    Ok(())
-}
-
-/// Tests of one name are tests of their own, as in OPA.
-fn apart(modules: &mut [read::Module], bases: &[u32]) -> Vec<Test> {
+/// Gives tests of the same name different names, as in OPA.
+fn rename_duplicate_tests(modules: &mut [read::ParsedModule], bases: &[u32]) -> Vec<Test> {
     let mut seen: BTreeMap<(Vec<String>, String), usize> = BTreeMap::new();
     let mut tests: Vec<Test> = Vec::new();
     for (at, (module, base)) in modules.iter_mut().zip(bases).enumerate() {
@@ -222,16 +183,16 @@ fn apart(modules: &mut [read::Module], bases: &[u32]) -> Vec<Test> {
                 continue;
             };
             let mut test =
-                Test { module: at, rule: root.clone(), name: root.clone(), line: rule.place.0 - base };
+                Test { module: at, rule: root.clone(), name: root.clone(), line: rule.location.0 - base };
             let count = seen.entry((module.package.clone(), root.clone())).or_default();
             match &mut rule.name.kind {
-                Kind::Name(Name::Written(name)) if *count > 0 => {
+                ExprKind::Name(Name::Written(name)) if *count > 0 => {
                     *name = format!("{root}__{count}");
                     test.rule.clone_from(name);
                     test.name = format!("{root}#{count:02}");
                 }
-                // Cases of one test.
-                Kind::Reference(..) if *count > 0 => continue,
+                // Another case of the same test.
+                ExprKind::Reference(..) if *count > 0 => continue,
                 _ => {}
             }
             *count += 1;
@@ -241,15 +202,14 @@ fn apart(modules: &mut [read::Module], bases: &[u32]) -> Vec<Test> {
     tests
 }
 
-struct Known {
+struct BundleNames {
     packages: Vec<Vec<String>>,
-    /// Rules by package and name.
     rules: Vec<(Vec<String>, String)>,
     functions: BTreeMap<Vec<String>, usize>,
 }
 
-impl Known {
-    fn of(modules: &[read::Module]) -> Self {
+impl BundleNames {
+    fn of(modules: &[read::ParsedModule]) -> Self {
         let rules = modules.iter().flat_map(|one| {
             let names = one.rules.iter().map(|rule| &rule.name).chain(one.defaults.iter().map(|d| &d.name));
             names.filter_map(root).map(|name| (one.package.clone(), name.to_owned()))
@@ -261,15 +221,14 @@ impl Known {
         }
     }
 
-    /// What the names of a module stand for.
-    fn globals(&self, module: &read::Module) -> Globals {
+    fn globals(&self, module: &read::ParsedModule) -> Globals {
         let mut globals: Globals =
             ["input", "data"].map(|root| (root.to_owned(), vec![root.to_owned()])).into();
         for (package, name) in self.rules.iter().filter(|(package, _)| *package == module.package) {
             let path = ["data"].into_iter().chain(package.iter().chain([name]).map(String::as_str));
             globals.insert(name.clone(), path.map(str::to_owned).collect());
         }
-        // `import rego.v1` and `future.keywords` name nothing.
+        // `import rego.v1` and `future.keywords` declare no name.
         let named = |path: &[String]| !matches!(path.first().map(String::as_str), Some("rego" | "future"));
         for (path, alias) in module.imports.iter().filter(|(path, _)| named(path)) {
             if let Some(name) = alias.as_ref().or_else(|| path.last()) {
@@ -279,17 +238,17 @@ impl Known {
         globals
     }
 
-    /// Looks up names, and takes calls and references out of where they stand.
-    fn take_out(
+    /// Resolves names, and hoists calls and references into lines of their own.
+    fn hoist(
         &self,
-        module: &mut read::Module,
+        module: &mut read::ParsedModule,
         globals: &Globals,
         target: Target,
         base: u32,
-    ) -> Result<(), Redeclared> {
+    ) -> Result<(), ResolveError> {
         let holds_rules = |expr: &Expr| {
             path(expr).is_some_and(|path| {
-                // The machine does not find `data.p[k].x`, but iterates over a package as over an object.
+                // The machine does not find `data.p[k].x`, but iterates over a package like over an object.
                 let above = |package: &Vec<String>| target != Target::Machine || package.len() > path.len();
                 self.packages.iter().any(|package| package.starts_with(&path) && above(package))
             })
@@ -301,23 +260,28 @@ impl Known {
             let own = self.functions.get(&global.collect::<Vec<_>>()).copied();
             own.or_else(|| builtins::arity(&path.join(".")))
         };
-        let own_scope = module.imports.iter().any(|(path, _)| imports::negates(path));
+        let own_scope = module.imports.iter().any(|(path, _)| parse::negates(path));
         for rule in &mut module.rules {
             names::resolve(rule, globals, &arity)?;
-            texts::mark(rule);
-            calls::take_out(rule, own_scope);
-            references::take_out(rule, target, &holds_rules, &is_package).map_err(unordered)?;
-            texts::require(rule, base);
+            messages::mark(rule);
+            calls::hoist(rule, own_scope);
+            references::hoist(rule, target, &holds_rules, &is_package).map_err(unordered)?;
+            messages::require(rule, base);
         }
         Ok(())
     }
 
-    /// Makes up for what an engine has otherwise, and writes the module.
-    fn written(&self, mut module: read::Module, target: Target, needs: &Needs) -> Normal {
-        let itself = |name: &str| needs.itself(&module.package, name);
-        let unanswered = definitions::join(&mut module.rules, &mut module.defaults, target, &itself);
+    /// Corrects for the differences of an engine, and prints the module.
+    fn finish(
+        &self,
+        mut module: read::ParsedModule,
+        target: Target,
+        dependencies: &Dependencies,
+    ) -> NormalForm {
+        let itself = |name: &str| dependencies.is_recursive(&module.package, name);
+        let unsupported = definitions::join(&mut module.rules, &mut module.defaults, target, &itself);
         if target == Target::Tests {
-            module.rules.iter_mut().for_each(asked::tell);
+            module.rules.iter_mut().for_each(mocks::report);
         }
         module.rules.iter_mut().for_each(values::objects);
         if target == Target::Machine {
@@ -330,17 +294,16 @@ impl Known {
                 builtins::arity(&path.join(".")).is_some() && !self.functions.contains_key(&own)
             };
             for rule in &mut module.rules {
-                inline::inline(rule, &builtin);
-                roots::load(rule);
+                machine::inline(rule, &builtin);
+                machine::load_input(rule);
             }
         }
         let printed = print::module(&module);
-        Normal { text: printed.text, places: printed.places, unanswered }
+        NormalForm { text: printed.text, locations: printed.locations, unsupported }
     }
 }
 
-/// How many arguments each function takes, by its path below `data`.
-fn functions(modules: &[read::Module]) -> BTreeMap<Vec<String>, usize> {
+fn functions(modules: &[read::ParsedModule]) -> BTreeMap<Vec<String>, usize> {
     let mut functions = BTreeMap::new();
     for module in modules {
         for rule in &module.rules {
@@ -353,36 +316,19 @@ fn functions(modules: &[read::Module]) -> BTreeMap<Vec<String>, usize> {
     functions
 }
 
-fn unordered(place: Place) -> Redeclared {
-    let message = "a variable of this line has no value before it, and this line gives it none";
-    Redeclared { place, message: message.to_owned() }
+fn unordered(location: Location) -> ResolveError {
+    let message = "this line uses a variable that has no value yet, and does not bind it";
+    ResolveError { location, message: message.to_owned() }
 }
 
-/// The name of a rule.
-fn root(name: &Expr) -> Option<&str> {
-    match &name.kind {
-        Kind::Name(Name::Written(name) | Name::Global(name)) => Some(name),
-        Kind::Reference(head, _) => root(head),
-        _ => None,
-    }
-}
-
-/// A reference below `data` as its path below it; `None` where a step is no name.
+/// The path of a reference below `data`; `None` if a step is not constant.
 fn path(expr: &Expr) -> Option<Vec<String>> {
     let (head, steps) = match &expr.kind {
-        Kind::Reference(head, steps) => (head.as_ref(), steps.as_slice()),
+        ExprKind::Reference(head, steps) => (head.as_ref(), steps.as_slice()),
         _ => (expr, &[][..]),
     };
-    if !matches!(&head.kind, Kind::Name(Name::Global(name)) if name == "data") {
+    if !matches!(&head.kind, ExprKind::Name(Name::Global(name)) if name == "data") {
         return None;
     }
     steps.iter().map(name_of).collect()
-}
-
-fn name_of(step: &Step) -> Option<String> {
-    match step {
-        Step::Field(name) => Some(name.clone()),
-        Step::Index(Expr { kind: Kind::Scalar(text), .. }) => serde_json::from_str(text).ok(),
-        Step::Index(_) => None,
-    }
 }

@@ -1,14 +1,14 @@
-//! What a policy can read of its input, as a trie that the decoder walks.
+//! The paths of its input that a policy can read, as a trie for the decoder.
 //!
-//! A trie never says less than the policy can see: the end of a reference means everything below it, and an
-//! unknown key means every key.
+//! A trie never holds less than the policy can read: the end of a reference stands for everything below it, an unknown
+//! key for every key.
 
 use std::collections::HashMap;
 
 use super::Value;
 use super::analysis::Step;
 
-/// A place in the input: what below it can be read.
+/// What can be read below one path of the input.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reads {
     all: bool,
@@ -17,27 +17,23 @@ pub struct Reads {
 }
 
 impl Reads {
-    /// Everything.
     pub fn everything() -> Self {
         Self { all: true, ..Self::default() }
     }
 
-    /// Nothing.
     pub fn nothing() -> Self {
         Self::default()
     }
 
-    /// Whether everything below is read.
     pub const fn is_everything(&self) -> bool {
         self.all
     }
 
-    /// Whether nothing below is read.
     pub fn is_nothing(&self) -> bool {
         !self.all && self.named.is_empty() && self.any.is_none()
     }
 
-    /// What is read below a key of an object, and the key as an engine value where it is known.
+    /// What is read below a key, and the key as an engine value if it is a known one.
     pub fn key(&self, key: &str) -> Option<(Option<&Value>, &Self)> {
         if self.all {
             return Some((None, self));
@@ -48,12 +44,11 @@ impl Reads {
         }
     }
 
-    /// What is read below every element of an array.
     pub fn element(&self) -> Option<&Self> {
         if self.all { Some(self) } else { self.any.as_deref() }
     }
 
-    /// What is read below a constant path; `None` where nothing is.
+    /// What is read below a constant path; `None` for nothing.
     pub fn at(&self, path: &[&str]) -> Option<&Self> {
         let Some((first, rest)) = path.split_first() else { return Some(self) };
         if self.all {
@@ -62,13 +57,13 @@ impl Reads {
         self.key(first).and_then(|(_, below)| below.at(rest))
     }
 
-    /// Whether a constant path, something below it or something above it is read.
+    /// Whether a constant path, or a path above or below it, is read.
     pub fn touches(&self, path: &[&str]) -> bool {
         self.at(path).is_some_and(|reads| !reads.is_nothing())
     }
 
-    /// The values that are read of a document, in an order that is always the same; what is absent, or below a null, is
-    /// undefined. `None` where something else stands in the place of an object.
+    /// The values of a document that are read, in a stable order. What is absent or below null is undefined. `None` if a value
+    /// that is no object stands where keys are read.
     pub fn values<'v>(&self, document: &'v Value, found: &mut Vec<&'v Value>) -> Option<()> {
         if self.all || self.any.is_some() {
             found.push(document);
@@ -85,12 +80,10 @@ impl Reads {
         Some(())
     }
 
-    /// Adds a path, and everything below it.
     pub fn add(&mut self, path: &[Step]) {
         self.graft(path, &Self::everything());
     }
 
-    /// Adds what `below` reads under a path.
     pub fn graft(&mut self, path: &[Step], below: &Self) {
         if self.all {
             return;
@@ -104,7 +97,7 @@ impl Reads {
                 }
             }
             Some((Step::Name(name), rest)) => {
-                // A key known by name is also one of the unknown keys, so it starts from what those read.
+                // A named key is also one of the unknown keys, so it starts with what those read.
                 let start = self.any.as_deref().cloned().unwrap_or_default();
                 let entry = self.named.entry(name.as_str().into());
                 entry.or_insert_with(|| (Value::from(name.as_str()), start)).1.graft(rest, below);
@@ -112,7 +105,6 @@ impl Reads {
         }
     }
 
-    /// Adds all that another reads.
     pub fn merge(&mut self, other: &Self) {
         if self.all {
             return;

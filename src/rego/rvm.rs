@@ -11,16 +11,16 @@ use regorus::rvm::program::Program;
 use regorus::rvm::vm::VmError;
 use regorus::utils::limits::ExecutionTimerConfig;
 
-use super::{EvalError, Interrupted, guard, light};
-use crate::problem::Problem;
+use crate::budget::{EvalError, Interrupted};
+use crate::source::{Problem, last_line};
+use crate::strict_builtins;
 
-/// Idle machines kept a policy. A machine is some 2 KiB; more than the worker threads are never in use at once.
+/// Idle machines per policy. A machine takes about 2 KiB; no more than the worker threads are in use at once.
 const IDLE_MAX: usize = 16;
 
-/// Instructions between looks at the clock: a look costs 25 ns, an instruction about 10.
+/// Instructions between readings of the clock: a reading takes 25 ns, an instruction about 10.
 const CLOCK_INTERVAL: NonZeroU32 = NonZeroU32::new(256).unwrap();
 
-/// One policy's program and its idle machines.
 pub struct Machine {
     program: Arc<Program>,
     idle: Mutex<Vec<RegoVM>>,
@@ -35,11 +35,8 @@ impl std::fmt::Debug for Machine {
 }
 
 impl Machine {
-    /// Compiles the entry points, in order.
-    ///
-    /// # Errors
-    /// What the compiler refuses, at its place.
-    pub fn new(mut engine: regorus::Engine, entries: &[String], file: &str) -> Result<Self, Problem> {
+    /// Compiles the entry points, in order. The error has the position in the source that the compiler refuses.
+    pub(crate) fn new(mut engine: regorus::Engine, entries: &[String], file: &str) -> Result<Self, Problem> {
         let problem = |text: String| Problem::from_engine(file, &text);
         let first = entries.first().map(String::as_str).unwrap_or_default();
         let policy =
@@ -48,9 +45,9 @@ impl Machine {
         let mut program =
             Compiler::compile_from_policy(&policy, &names).map_err(|error| problem(error.to_string()))?;
         let own = Arc::get_mut(&mut program).ok_or_else(|| problem("the program is shared".to_owned()))?;
-        guard::wrap(own).map_err(|name| problem(format!("builtin `{name}` has no guard")))?;
-        light::lighten(own);
-        // The policy's syntax trees end here: defaults are literals of the program, and nothing else asks for them.
+        strict_builtins::wrap(own).map_err(|name| problem(format!("builtin `{name}` has no guard")))?;
+        strip_unused(own);
+        // The syntax trees are dropped here: the program holds the values of defaults.
         Ok(Self { program, idle: Mutex::new(Vec::new()) })
     }
 
@@ -58,7 +55,7 @@ impl Machine {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.unwrap_or_else(|| {
             let mut machine = RegoVM::new();
-            // Off by default there: a failing builtin would be undefined, and a deny rule would never fire.
+            // Off by default: a failing builtin would be undefined, and a deny rule would not fire.
             machine.set_strict_builtin_errors(true);
             machine.load_program(Arc::clone(&self.program));
             machine
@@ -74,10 +71,7 @@ impl Machine {
     }
 
     /// Evaluates one entry point, until `wall` has passed. A machine whose run failed or panicked is thrown away.
-    ///
-    /// # Errors
-    /// Budget spent or evaluation failed.
-    pub(super) fn evaluate(
+    pub(crate) fn evaluate(
         &self,
         index: usize,
         input: &Value,
@@ -95,11 +89,11 @@ impl Machine {
         machine.set_input(input.clone());
         let value = machine.execute_entry_point_by_index(index).map_err(|error| match error {
             VmError::TimeLimitExceeded { .. } => Interrupted::Clock,
-            VmError::RegexSizeLimitExceeded { .. } => {
-                guard::take().map_or_else(|| EvalError::Budget(error.to_string()), EvalError::Engine).into()
-            }
+            VmError::RegexSizeLimitExceeded { .. } => strict_builtins::take_failure()
+                .map_or_else(|| EvalError::Budget(error.to_string()), EvalError::Engine)
+                .into(),
             VmError::InstructionLimitExceeded { limit, .. } => {
-                EvalError::Budget(format!("a rule had its {limit} instructions (--policy-instructions)"))
+                EvalError::Budget(format!("a rule used its {limit} instructions (--policy-instructions)"))
                     .into()
             }
             other => EvalError::Engine(last_line(&other.to_string())).into(),
@@ -109,13 +103,29 @@ impl Machine {
     }
 }
 
-/// The last line without the word `error:`.
-pub(super) fn sentence(text: &str) -> String {
-    let line = last_line(text);
-    line.strip_prefix("error:").map_or_else(|| line.clone(), |rest| rest.trim().to_owned())
-}
-
-/// The engine quotes source above its sentence; a denial message has room for the sentence.
-pub(super) fn last_line(text: &str) -> String {
-    text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("failed").to_owned()
+/// Removes what debuggers and listings alone need. The machine clones the description of a rule at each call, some ten
+/// allocations, and reads of it only what is kept here (regorus 0.14.1, `rvm/vm/rules.rs`). Sources and spans were two
+/// thirds of a program's memory.
+fn strip_unused(program: &mut Program) {
+    program.sources = Vec::new();
+    program.instruction_spans = Vec::new();
+    for rule in &mut program.rule_infos {
+        rule.name = String::new();
+        if let Some(function) = &mut rule.function_info {
+            function.param_names = Vec::new();
+        }
+        if rule.destructuring_blocks.iter().all(Option::is_none) {
+            rule.destructuring_blocks = Vec::new();
+        }
+        if rule.else_bodies.iter().flatten().all(|introduced_by_else| !introduced_by_else) {
+            rule.else_bodies = Vec::new();
+        }
+    }
+    // Only look-ups over rules and data alike need it. Without one, it is only searched for names of the gate's data that
+    // hide a package, and no package may have one (`set/lint.rs`).
+    if program.instruction_data.virtual_data_document_lookup_params.is_empty() {
+        program.rule_tree = Value::new_object();
+    }
+    program.instructions.shrink_to_fit();
+    program.literals.shrink_to_fit();
 }

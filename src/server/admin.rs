@@ -16,20 +16,18 @@ use super::limits::plain;
 use portcullis_lifecycle::ready::Readiness;
 use portcullis_telemetry::gzip;
 
-/// Pages of `/metrics` that are made or read at once: two Prometheus servers and two people. With 4,096 policies a page is
-/// 4 MiB, and a reader who does not read keeps it until the connection is closed.
-const SCRAPES: usize = 4;
+/// Responses of `/metrics` that exist at once. With 4,096 policies one has 4 MiB, and it is in memory until it is sent.
+const SCRAPES_MAX: usize = 4;
 
-/// What the pages show, where this room does not know it.
+/// Content that other components provide.
 #[derive(Clone)]
 pub struct Pages {
-    /// `/metrics`: Prometheus text.
+    /// `/metrics` in the Prometheus text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    /// `/version`: a JSON object, asked for each time because revisions change.
+    /// `/version`, a JSON object; called for each request, because revisions change.
     pub version: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
 }
 
-/// The pages as a service.
 #[derive(Clone)]
 pub(super) struct Admin {
     readiness: Readiness,
@@ -37,35 +35,38 @@ pub(super) struct Admin {
     scrapes: Arc<Semaphore>,
 }
 
-/// A page, and the permit to hold it.
-struct Page {
+/// A response of `/metrics`, which holds its permit until it is sent.
+struct MetricsPage {
     bytes: Vec<u8>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Admin {
     pub(super) fn new(readiness: Readiness, pages: Pages) -> Self {
-        Self { readiness, pages, scrapes: Arc::new(Semaphore::new(SCRAPES)) }
+        Self { readiness, pages, scrapes: Arc::new(Semaphore::new(SCRAPES_MAX)) }
     }
 
     async fn answer(self, request: Request<Bytes>) -> Response {
-        // The response of HEAD loses its body on the way out.
+        // hyper drops the body of a response to HEAD.
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here\n");
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are allowed\n");
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
         match request.uri().path() {
-            // Alive is whoever answers: a gate that waits for its tenancy must not be restarted for it.
+            // Independent of readiness: a restart does not help a gate that waits for its snapshot.
             "/livez" => plain(StatusCode::OK, "ok\n"),
             "/readyz" => {
                 let report = self.readiness.report();
                 let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
                 json(status, &report)
             }
-            "/metrics" => self.scrape(takes_gzip(request.headers())).await,
+            "/metrics" => self.scrape(accepts_gzip(request.headers())).await,
             "/version" => json(StatusCode::OK, &(self.pages.version)()),
-            _ => plain(StatusCode::NOT_FOUND, "there are /livez, /readyz, /metrics and /version here\n"),
+            _ => plain(
+                StatusCode::NOT_FOUND,
+                "not found; the paths are /livez, /readyz, /metrics and /version\n",
+            ),
         }
     }
 
@@ -73,19 +74,19 @@ impl Admin {
         let Ok(permit) = self.scrapes.clone().try_acquire_owned() else {
             return plain(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes at once; try again\n");
         };
-        // Away from the workers, who have reviews to answer: with thousands of policies it takes tens of milliseconds.
-        let made = tokio::task::spawn_blocking(move || {
+        // Off the runtime workers: with thousands of policies it takes tens of milliseconds.
+        let rendered = tokio::task::spawn_blocking(move || {
             let page = (self.pages.metrics)().into_bytes();
             if compressed { gzip::compress(&page) } else { Ok(page) }
         });
-        let Ok(Ok(bytes)) = made.await else {
-            return plain(StatusCode::INTERNAL_SERVER_ERROR, "the page cannot be made\n");
+        let Ok(Ok(bytes)) = rendered.await else {
+            return plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot render the metrics\n");
         };
         let mut response =
-            plain(StatusCode::OK, Body::from(Bytes::from_owner(Page { bytes, _permit: permit })));
+            plain(StatusCode::OK, Body::from(Bytes::from_owner(MetricsPage { bytes, _permit: permit })));
         let headers = response.headers_mut();
-        let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-        headers.insert(header::CONTENT_TYPE, kind);
+        let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+        headers.insert(header::CONTENT_TYPE, content_type);
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
         if compressed {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -94,13 +95,13 @@ impl Admin {
     }
 }
 
-impl AsRef<[u8]> for Page {
+impl AsRef<[u8]> for MetricsPage {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-fn takes_gzip(headers: &HeaderMap) -> bool {
+fn accepts_gzip(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::ACCEPT_ENCODING).iter();
     gzip::is_accepted(values.filter_map(|value| value.to_str().ok()))
 }
@@ -125,8 +126,8 @@ fn json(status: StatusCode, value: &impl serde::Serialize) -> Response {
         Ok(mut text) => {
             text.push('\n');
             let mut response = plain(status, text);
-            let kind = HeaderValue::from_static("application/json");
-            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            let content_type = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(header::CONTENT_TYPE, content_type);
             response
         }
         Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),

@@ -1,16 +1,18 @@
-//! One connection, from the end of its handshake to its close: requests within bounds, deadlines, the drain.
+//! One connection after its handshake: limits, timeouts, and the drain.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
@@ -19,92 +21,88 @@ use tokio::time::{Instant, sleep_until};
 use tower::{Service, ServiceExt as _};
 
 use super::args::Timeouts;
-use super::limits::{BodyLimits, Caller, Inflight, Rejection, plain, read_body};
-use super::pulse::{Open, Phase, Pulse, Watched, Watcher};
-use super::sending;
+use super::idle_timeout::{ConnectionActivity, IdleWatcher, Phase, RequestGuard, UnsentGuard, WatchedStream};
+use super::limits::{BodyLimits, Caller, InflightLimit, Rejection, UnsentResponse, plain, read_body};
 use portcullis_lifecycle::drain::Drain;
 use portcullis_telemetry::metrics;
 
-/// The head of an HTTP/1.1 request, and the largest piece of a body. kube-apiserver's heads are below 1 KiB.
+/// Limit of an HTTP/1.1 head and of one piece of a body. kube-apiserver's heads are below 1 KiB.
 const HTTP1_BUFFER: usize = 16 * 1024;
 
-/// All header fields of an HTTP/2 request.
 const HTTP2_HEADERS: u32 = 16 * 1024;
 
-/// Twice what Go opens before it takes another connection would be 500; one review at a time needs one.
+/// The default of Go's HTTP/2 server.
 const HTTP2_STREAMS: u32 = 250;
 
-/// What a stream may send that is not read yet; at a round trip of 1 ms this lets 64 MB through in a second. Only a body
-/// that waits for memory leaves it unread, of which an address has 72: its connection has room for all of them, so that
-/// they do not hold up the streams beside them.
+/// At a round trip of 1 ms this allows 64 MB per second. Only a body that waits for memory leaves its window unread, and an
+/// address has at most 72 of them: the connection window holds them all, so that they do not block other streams.
 const HTTP2_STREAM_WINDOW: u32 = 64 << 10;
 const HTTP2_WINDOW: u32 = 8 << 20;
 
-/// Streams that the peer reset before we took them up. Past this the connection is a rapid reset attack
-/// (CVE-2023-44487) and is closed.
+/// Streams that the client resets before they are accepted. More of them are a rapid reset attack (CVE-2023-44487), and
+/// the connection is closed.
 const HTTP2_RESETS: usize = 20;
 
-/// Streams that we reset for the peer's faults (CVE-2025-8671), likewise.
+/// Streams that the server resets because of client errors (CVE-2025-8671).
 const HTTP2_LOCAL_RESETS: usize = 100;
 
-/// Between asking an idle connection to end and ending it: a `GOAWAY` takes a round trip.
-const GOODBYE: Duration = Duration::from_secs(1);
+/// From `GOAWAY` on an idle connection to its close.
+const GOAWAY_GRACE: Duration = Duration::from_secs(1);
 
-/// Who is calling; an extension of each request.
+/// The client of a request; an extension of each request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
-    /// The other end of the connection.
     pub address: SocketAddr,
-    /// It showed a certificate that `--client-ca` vouches for.
+    /// It showed a certificate that `--client-ca` signed.
     pub verified: bool,
 }
 
-/// When the head of a request was here; an extension of each request. What a caller allows for its answer runs from then.
+/// When the head of a request was complete; an extension of each request. The timeout of the client counts from it.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival(pub std::time::Instant);
 
-/// The answer to a request that is not served, in the words of the listener.
-pub type Refuse = fn(&HeaderMap, Rejection) -> Response;
+/// Builds the response to a rejected request.
+pub type RejectionResponse = fn(&HeaderMap, Rejection) -> Response;
 
-/// What all connections of a listener share.
-pub(super) struct House {
-    pub(super) inflight: Inflight,
+/// State that all connections of a listener share.
+pub(super) struct ServerContext {
+    pub(super) inflight: InflightLimit,
     pub(super) bodies: BodyLimits,
     pub(super) timeouts: Timeouts,
     pub(super) drain: Drain,
-    /// Whether requests show in `portcullis_inflight_requests`: reviews do, probes do not.
-    pub(super) counted: bool,
-    refuse: Refuse,
+    /// Whether `portcullis_inflight_requests` counts its requests: reviews, but not probes.
+    pub(super) is_counted: bool,
+    rejection_response: RejectionResponse,
     http1: Builder<TokioExecutor>,
     http2: Builder<TokioExecutor>,
 }
 
-/// What all requests of a connection share, behind one reference.
+/// State that all requests of a connection share.
 struct Session {
-    house: Arc<House>,
+    server: Arc<ServerContext>,
     caller: Arc<Caller>,
-    pulse: Arc<Pulse>,
+    activity: Arc<ConnectionActivity>,
     peer: Peer,
     http2: bool,
     closing: tokio_util::sync::CancellationToken,
 }
 
-/// A place among the requests in flight.
-struct Place(Arc<Session>);
+/// A request in flight, until it is dropped.
+struct InflightGuard(Arc<Session>);
 
-// === impl House ===
+// === impl ServerContext ===
 
-impl House {
+impl ServerContext {
     pub(super) fn new(
-        inflight: Inflight,
+        inflight: InflightLimit,
         bodies: BodyLimits,
         timeouts: Timeouts,
         drain: Drain,
-        counted: bool,
-        refuse: Refuse,
+        is_counted: bool,
+        rejection_response: RejectionResponse,
     ) -> Arc<Self> {
-        // ALPN has already said which of the two it is, so neither guesses from the first bytes: the guess has no
-        // deadline, and a client that says nothing would sit in it for ever.
+        // ALPN determines the protocol. Detection from the first bytes has no timeout, so a silent client would keep its
+        // connection for ever.
         let mut http1 = Builder::new(TokioExecutor::new()).http1_only();
         http1.http1().header_read_timeout(None).max_buf_size(HTTP1_BUFFER);
         let mut http2 = Builder::new(TokioExecutor::new()).http2_only();
@@ -116,13 +114,12 @@ impl House {
             .initial_connection_window_size(HTTP2_WINDOW)
             .max_pending_accept_reset_streams(HTTP2_RESETS)
             .max_local_error_reset_streams(HTTP2_LOCAL_RESETS);
-        Arc::new(Self { inflight, bodies, timeouts, drain, counted, refuse, http1, http2 })
+        Arc::new(Self { inflight, bodies, timeouts, drain, is_counted, rejection_response, http1, http2 })
     }
 }
 
-/// Serves one connection to its end.
 pub(super) async fn serve<I, S>(
-    house: Arc<House>,
+    server: Arc<ServerContext>,
     caller: Arc<Caller>,
     io: I,
     peer: Peer,
@@ -133,60 +130,65 @@ pub(super) async fn serve<I, S>(
     S: Service<Request<Bytes>, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let pulse = Pulse::new(!http2);
-    let drain = &house.drain;
-    // `GOAWAY` races with nothing, so HTTP/2 is sent off as soon as callers should leave. An idle HTTP/1.1
-    // connection can only be closed, which races with the next request; until the listener stops, its answers
-    // say so instead.
-    let leave = if http2 { drain.closing() } else { drain.stopping() };
+    let activity = ConnectionActivity::new(!http2);
+    let drain = &server.drain;
+    // HTTP/2 gets a `GOAWAY` at the start of the drain. Closing an idle HTTP/1.1 connection races with its next request, so
+    // until the listener stops its responses only have `Connection: close`.
+    let end = if http2 { drain.closing() } else { drain.stopping() };
     let closing = drain.closing();
-    let session =
-        Arc::new(Session { house: house.clone(), caller, pulse: pulse.clone(), peer, http2, closing });
+    let session = Arc::new(Session {
+        server: server.clone(),
+        caller,
+        activity: activity.clone(),
+        peer,
+        http2,
+        closing,
+    });
     let handler = service_fn(move |request| handle(session.clone(), service.clone(), request));
-    let builder = if http2 { &house.http2 } else { &house.http1 };
-    let connection = builder.serve_connection(TokioIo::new(Watched::new(io, pulse.clone())), handler);
+    let builder = if http2 { &server.http2 } else { &server.http1 };
+    let connection =
+        builder.serve_connection(TokioIo::new(WatchedStream::new(io, activity.clone())), handler);
     let mut connection = std::pin::pin!(connection);
 
-    // Half a head timeout: a slow head is cut after at most one and a half of it, and a connection that is kept
-    // busy is woken for it once in 5 s, not once a request.
-    let tick = house.timeouts.head / 2;
+    // Half of the head timeout: a slow head is closed after at most 1.5 timeouts, and a busy connection wakes once in 5 s.
+    let tick = server.timeouts.head / 2;
     let mut clock = std::pin::pin!(sleep_until(Instant::now() + tick));
-    let mut watcher = Watcher::new(pulse);
-    let mut leaving = false;
-    let mut goodbye = None;
+    let mut watcher = IdleWatcher::new(activity);
+    let mut is_ending = false;
+    let mut goaway_sent = None;
     loop {
         tokio::select! {
             biased;
-            // A caller that breaks off is no event of ours: its handler is dropped, and that is all.
+            // If the client disconnects, its handlers are dropped.
             _ = connection.as_mut() => return,
             () = clock.as_mut() => clock.as_mut().reset(Instant::now() + tick),
-            () = leave.cancelled(), if !leaving => leaving = true,
+            () = end.cancelled(), if !is_ending => is_ending = true,
         }
-        if watcher.unread() >= house.timeouts.answer {
+        if watcher.unread_for() >= server.timeouts.response {
             return;
         }
-        let (phase, since) = watcher.look();
+        let (phase, since) = watcher.phase();
         match phase {
-            Phase::Head if since >= house.timeouts.head => return,
-            // Part of a request is here: its answer will say `Connection: close`.
-            Phase::Head => continue,
-            Phase::Idle if since >= house.timeouts.idle => {}
-            _ if leaving => {}
+            Phase::ReadingHead if since >= server.timeouts.head => return,
+            // The response to this request will have `Connection: close`.
+            Phase::ReadingHead => continue,
+            Phase::Idle if since >= server.timeouts.idle => {}
+            _ if is_ending => {}
             _ => continue,
         }
-        match goodbye {
+        match goaway_sent {
             None => {
                 connection.as_mut().graceful_shutdown();
-                goodbye = Some(Instant::now());
+                goaway_sent = Some(Instant::now());
             }
-            // Still there although it is idle: it does not read, or does not answer.
-            Some(asked) if phase == Phase::Idle && since.min(asked.elapsed()) >= GOODBYE => return,
+            // The client does not close its idle connection.
+            Some(sent) if phase == Phase::Idle && since.min(sent.elapsed()) >= GOAWAY_GRACE => return,
             Some(_) => {}
         }
     }
 }
 
-/// One request: its body is read, then it takes a place among those in flight, then it is served.
+/// Reads the body, counts the request as in flight, and calls the service.
 async fn handle<S>(
     session: Arc<Session>,
     service: S,
@@ -195,44 +197,46 @@ async fn handle<S>(
 where
     S: Service<Request<Bytes>, Response = Response, Error = Infallible>,
 {
-    let _open: Open = session.pulse.open();
+    let _request: RequestGuard = session.activity.request_started();
     let arrival = Arrival(std::time::Instant::now());
     let (mut head, body) = request.into_parts();
     let mut response = match admit(&session, &head.headers, body).await {
-        Ok((bytes, _place)) => {
+        Ok((bytes, _inflight)) => {
             head.extensions.insert(session.peer);
             head.extensions.insert(arrival);
-            guarded(service.oneshot(Request::from_parts(head, bytes))).await
+            catch_panic(service.oneshot(Request::from_parts(head, bytes))).await
         }
-        Err(rejection) => session.refuse(&head.headers, rejection),
+        Err(rejection) => session.reject(&head.headers, rejection),
     };
     if !session.http2 && session.closing.is_cancelled() {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     } else if session.http2 {
-        // A handler need not know the protocol to ask for the end of a connection.
+        // HTTP/2 does not allow the header that a handler may have set.
         response.headers_mut().remove(header::CONNECTION);
-        response = sending::counted(response, &session.caller, &session.pulse);
+        response = count_until_sent(response, &session.caller, &session.activity);
     }
     Ok(response)
 }
 
-/// The body of a request, and its place.
 async fn admit(
     session: &Arc<Session>,
     headers: &HeaderMap,
     body: Incoming,
-) -> Result<(Bytes, Place), Rejection> {
-    let house = &session.house;
-    let bytes = read_body(headers, body, &house.bodies, &session.caller).await?;
-    house.inflight.enter(&session.caller).inspect_err(|shed| metrics::shed(shed.reason()))?;
-    Ok((bytes, Place::new(session.clone())))
+) -> Result<(Bytes, InflightGuard), Rejection> {
+    let server = &session.server;
+    let bytes = read_body(headers, body, &server.bodies, &session.caller).await?;
+    server
+        .inflight
+        .acquire(&session.caller)
+        .inspect_err(|limit| metrics::request_rejected(limit.reason()))?;
+    Ok((bytes, InflightGuard::new(session.clone())))
 }
 
-/// A handler that panics answers 500 and takes nobody with it, not even the other requests of its connection.
-async fn guarded(future: impl Future<Output = Result<Response, Infallible>>) -> Response {
+/// A handler that panics answers 500; other requests of the connection go on.
+async fn catch_panic(future: impl Future<Output = Result<Response, Infallible>>) -> Response {
     let mut future = std::pin::pin!(future);
     let caught = std::future::poll_fn(|cx| {
-        // The future is not polled again after a panic, so nothing half done is seen.
+        // The future is not polled again after a panic, so its inconsistent state is not observed.
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
             Ok(Poll::Ready(Ok(response))) => Poll::Ready(Some(response)),
             Ok(Poll::Pending) => Poll::Pending,
@@ -240,47 +244,91 @@ async fn guarded(future: impl Future<Output = Result<Response, Infallible>>) -> 
         }
     });
     caught.await.unwrap_or_else(|| {
-        tracing::error!("a request handler panicked; the caller was answered 500");
-        plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error; nothing was judged\n")
+        tracing::error!("a request handler panicked; the response is 500");
+        plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error; the request was not evaluated\n")
     })
 }
 
 // === impl Session ===
 
 impl Session {
-    fn refuse(&self, headers: &HeaderMap, rejection: Rejection) -> Response {
-        let response = (self.house.refuse)(headers, rejection);
-        // What found no room is counted where it was refused, by its reason.
-        if self.house.counted && response.status() != StatusCode::SERVICE_UNAVAILABLE {
-            metrics::rejected(response.status().as_u16());
+    fn reject(&self, headers: &HeaderMap, rejection: Rejection) -> Response {
+        let response = (self.server.rejection_response)(headers, rejection);
+        // A reached limit is counted by its reason instead.
+        if self.server.is_counted && response.status() != StatusCode::SERVICE_UNAVAILABLE {
+            metrics::http_rejected(response.status().as_u16());
         }
         response
     }
 }
 
-/// The answer in plain text.
-pub(super) fn refuse_in_words(_: &HeaderMap, rejection: Rejection) -> Response {
+pub(super) fn plain_text_rejection(_: &HeaderMap, rejection: Rejection) -> Response {
     rejection.into_response()
 }
 
-// === impl Place ===
+// === impl InflightGuard ===
 
-impl Place {
-    /// The place was taken with [`Inflight::enter`].
+impl InflightGuard {
+    /// The caller has called [`InflightLimit::acquire`].
     fn new(session: Arc<Session>) -> Self {
-        if session.house.counted {
+        if session.server.is_counted {
             metrics::inflight(1);
         }
         Self(session)
     }
 }
 
-impl Drop for Place {
+impl Drop for InflightGuard {
     fn drop(&mut self) {
-        let house = &self.0.house;
-        house.inflight.leave(&self.0.caller);
-        if house.counted {
+        let server = &self.0.server;
+        server.inflight.release(&self.0.caller);
+        if server.is_counted {
             metrics::inflight(-1);
         }
+    }
+}
+
+/// Counts an HTTP/2 response until it is sent: a client with closed windows could otherwise accumulate any number of them.
+fn count_until_sent(
+    response: Response,
+    caller: &Arc<Caller>,
+    activity: &Arc<ConnectionActivity>,
+) -> Response {
+    if response.body().is_end_stream() {
+        return response;
+    }
+    let Some(address_count) = caller.count_unsent() else {
+        metrics::request_rejected("unread");
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        return response;
+    };
+    let unsent = (activity.response_ready(), address_count);
+    response.map(|body| Body::new(CountedBody { body, _unsent: unsent }))
+}
+
+/// The body of a response that is counted until it is sent.
+struct CountedBody {
+    body: Body,
+    _unsent: (UnsentGuard, UnsentResponse),
+}
+
+impl hyper::body::Body for CountedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

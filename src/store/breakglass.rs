@@ -1,4 +1,4 @@
-//! Break-glass documents: kept as they were signed, never changed but for the time they were closed.
+//! Break-glass documents, stored as they were signed; only the time of closing is added.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -11,27 +11,27 @@ use super::error::StoreError;
 use super::revision::parse;
 use super::{Part, Time, Tx};
 
-/// A document, and what became of it.
+/// A break-glass document and its state.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Breakglass {
-    /// UUID, as the document says it.
+    /// UUID of the document.
     #[schema(format = "uuid")]
     pub id: String,
-    /// As it was signed.
+    /// The signed document.
     #[schema(value_type = Object)]
     pub document: Value,
-    /// Over the document, base64.
+    /// Signature of the document, base64.
     pub signature: String,
-    /// Who delivered it.
+    /// Uploader.
     pub opened_by: String,
-    /// When it ends by itself.
+    /// Expiry.
     pub expires: Time,
-    /// When it was closed before that.
+    /// When it was closed before its expiry.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub closed_at: Option<Time>,
-    /// When it was delivered.
+    /// Time of the upload.
     pub created_at: Time,
 }
 
@@ -44,7 +44,6 @@ macro_rules! select {
     };
 }
 
-/// Documents in order of ids, after one of them.
 pub async fn list(tx: &mut Tx, after: Option<&str>, limit: i64) -> Result<Vec<Breakglass>, StoreError> {
     let rows = sqlx::query(select!("id > $1 ORDER BY id LIMIT $2"))
         .bind(after.unwrap_or_default().to_owned())
@@ -54,16 +53,12 @@ pub async fn list(tx: &mut Tx, after: Option<&str>, limit: i64) -> Result<Vec<Br
     rows.iter().map(read).collect()
 }
 
-/// A document.
 pub async fn get(tx: &mut Tx, id: &str) -> Result<Breakglass, StoreError> {
     let row = sqlx::query(select!("id = $1")).bind(id.to_owned()).fetch_optional(tx.sql()).await?;
     row.as_ref().map(read).transpose()?.ok_or(StoreError::NotFound("breakglass"))
 }
 
-/// Takes a document.
-///
-/// # Errors
-/// `Conflict` for one that was delivered before.
+/// Stores a document. `Conflict` where it was already uploaded.
 pub async fn open(
     tx: &mut Tx,
     id: &str,
@@ -84,16 +79,16 @@ pub async fn open(
     .bind(expires.0)
     .execute(tx.sql())
     .await?;
-    tx.touch(Part::Breakglass(id.to_owned()));
-    let made = get(tx, id).await?;
+    tx.mark_changed(Part::Breakglass(id.to_owned()));
+    let created = get(tx, id).await?;
     let reason = document.get("reason").and_then(Value::as_str).unwrap_or_default();
     tx.audit(
-        Entry::new("breakglass.use", "breakglass").of(id, id).after(json!(made.document)).because(reason),
+        Entry::new("breakglass.use", "breakglass").of(id, id).after(json!(created.document)).because(reason),
     );
-    Ok(made)
+    Ok(created)
 }
 
-/// Closes a document before its time; one that is closed stays so.
+/// Closes a document before its expiry; without effect on a closed one.
 pub async fn close(tx: &mut Tx, was: Breakglass) -> Result<Breakglass, StoreError> {
     if was.closed_at.is_some() {
         return Ok(was);
@@ -111,12 +106,12 @@ pub async fn close(tx: &mut Tx, was: Breakglass) -> Result<Breakglass, StoreErro
         return get(tx, &was.id).await;
     }
     tx.audit(Entry::new("breakglass.close", "breakglass").of(&was.id, &was.id));
-    tx.touch(Part::Breakglass(was.id.clone()));
+    tx.mark_changed(Part::Breakglass(was.id.clone()));
     get(tx, &was.id).await
 }
 
-/// Takes out what ended by itself; how many there were.
-pub(super) async fn end(tx: &mut Tx) -> Result<usize, StoreError> {
+/// Closes all expired documents and returns their number.
+pub(super) async fn expire(tx: &mut Tx) -> Result<usize, StoreError> {
     let now = tx.now();
     let rows = sqlx::query(
         "UPDATE breakglass SET closed_at = expires_at, updated_at = $1, version = version + 1 \
@@ -128,7 +123,7 @@ pub(super) async fn end(tx: &mut Tx) -> Result<usize, StoreError> {
     for row in &rows {
         let id: String = row.try_get("id")?;
         tx.audit(Entry::new("breakglass.expire", "breakglass").of(&id, &id));
-        tx.touch(Part::Breakglass(id));
+        tx.mark_changed(Part::Breakglass(id));
     }
     Ok(rows.len())
 }

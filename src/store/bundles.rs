@@ -1,4 +1,4 @@
-//! The laws that the ledger keeps: each upload a revision, the newest in force, none ever changed.
+//! Policy bundles in the ledger: each upload is an immutable revision, and the newest is in force.
 
 use std::collections::BTreeMap;
 
@@ -14,26 +14,26 @@ use super::error::StoreError;
 use super::revision::parse;
 use super::{Part, Time, Tx};
 
-/// A revision of the law.
+/// A revision of the policies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Revision {
-    /// Its number, from 1 on; the largest is in force.
+    /// Number, from 1; the largest is in force.
     pub revision: i64,
-    /// SHA-256 of its source, lower-case hex.
+    /// SHA-256 of its files, lower-case hex.
     pub sha256: String,
-    /// Who uploaded it.
+    /// Uploader.
     pub loaded_by: String,
-    /// What was said about it.
+    /// Note of the uploader.
     pub note: String,
-    /// When.
+    /// Creation time.
     pub created_at: Time,
 }
 
-/// The files of a bundle: path → text.
+/// Path → text.
 pub type Files = BTreeMap<String, String>;
 
-/// Revisions from the newest down, below one of them.
+/// From the newest down, below a revision.
 pub async fn list(tx: &mut Tx, below: Option<i64>, limit: i64) -> Result<Vec<Revision>, StoreError> {
     let rows = sqlx::query(
         "SELECT revision, sha256, loaded_by, note, created_at FROM policy_revisions \
@@ -46,7 +46,6 @@ pub async fn list(tx: &mut Tx, below: Option<i64>, limit: i64) -> Result<Vec<Rev
     rows.iter().map(read).collect()
 }
 
-/// A revision and its files.
 pub async fn get(tx: &mut Tx, revision: i64) -> Result<(Revision, Files), StoreError> {
     let row = sqlx::query(
         "SELECT revision, sha256, loaded_by, note, created_at, source FROM policy_revisions WHERE revision = $1",
@@ -55,11 +54,10 @@ pub async fn get(tx: &mut Tx, revision: i64) -> Result<(Revision, Files), StoreE
     .fetch_optional(tx.sql())
     .await?;
     let row = row.ok_or(StoreError::NotFound("policy"))?;
-    let files = parse("a law", &row.try_get::<String, _>("source")?)?;
+    let files = parse("a policy bundle", &row.try_get::<String, _>("source")?)?;
     Ok((read(&row)?, files))
 }
 
-/// The newest revision and its files, where there is one.
 pub async fn newest(tx: &mut Tx) -> Result<Option<(Revision, Files)>, StoreError> {
     let newest = list(tx, None, 1).await?.into_iter().next();
     match newest {
@@ -68,7 +66,7 @@ pub async fn newest(tx: &mut Tx) -> Result<Option<(Revision, Files)>, StoreError
     }
 }
 
-/// Makes these files the newest law. They were compiled and tested before.
+/// The caller has compiled and tested the files.
 pub async fn add(
     tx: &mut Tx,
     action: &'static str,
@@ -78,7 +76,7 @@ pub async fn add(
     let source = serde_json::to_string(files).unwrap_or_default();
     let sha256 = hex::encode(Sha256::digest(&source));
     let (now, by) = (tx.now(), tx.scope().actor().name.clone());
-    // Two uploads at once: the key refuses one of them, and nothing is lost.
+    // Of two concurrent uploads, the primary key rejects one.
     let row = sqlx::query(
         "INSERT INTO policy_revisions (revision, created_at, sha256, source, loaded_by, note) \
          SELECT COALESCE(MAX(revision), 0) + 1, $1, $2, $3, $4, $5 FROM policy_revisions \
@@ -91,11 +89,11 @@ pub async fn add(
     .bind(note.to_owned())
     .fetch_one(tx.sql())
     .await?;
-    let made = read(&row)?;
-    let name = made.revision.to_string();
-    tx.audit(Entry { resource_name: Some(name), ..Entry::new(action, "policy") }.after(json!(made)));
-    tx.touch(Part::Bundle);
-    Ok(made)
+    let created = read(&row)?;
+    let name = created.revision.to_string();
+    tx.audit(Entry { resource_name: Some(name), ..Entry::new(action, "policy") }.after(json!(created)));
+    tx.mark_changed(Part::Policies);
+    Ok(created)
 }
 
 fn read(row: &AnyRow) -> Result<Revision, StoreError> {

@@ -1,147 +1,103 @@
-//! What can go wrong with the ledger, in the words of whoever asked.
+//! Errors of the ledger, and how errors of the two databases map to them.
 
+use sqlx::error::{DatabaseError, ErrorKind};
 use thiserror::Error;
 
-use super::db;
-
-/// Why a statement, a transaction or a ledger failed. Nothing of it was kept: the transaction is gone.
+/// The transaction that failed has no effect.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// It is not there, or it is another tenant's, which is the same to whoever asks.
-    #[error("there is no such {0}")]
+    /// Also for objects of other tenants, so that their existence is not revealed.
+    #[error("{0} not found")]
     NotFound(&'static str),
-    /// Something else holds the place: a name that is taken, a state that forbids it.
     #[error("{detail}")]
     Conflict {
-        /// What collided: a constraint of the database, such as `tenants_slug`, or a word of the caller's.
+        /// A constraint of the database, such as `tenants_slug`, or a name that the caller chose.
         constraint: String,
-        /// One sentence for people.
         detail: String,
     },
-    /// It still has children.
     #[error("the {what} still has {children}")]
-    Dependents {
-        /// What was to be removed.
-        what: &'static str,
-        /// What is in the way, in words.
-        children: String,
-    },
-    /// It has changed since it was read.
-    #[error("it has changed since it was read")]
+    Dependents { what: &'static str, children: String },
+    #[error("the object has changed since it was read; read it again")]
     Stale,
-    /// Every place is taken.
-    #[error("no {what} is left")]
-    Exhausted {
-        /// Of what there is none left.
-        what: String,
-    },
-    /// A row refers to something that is not there.
-    #[error("it refers to something that does not exist, or is still referred to")]
+    #[error("no {what} is available")]
+    Exhausted { what: String },
+    #[error("a referenced object does not exist, or the object is still referenced")]
     Reference {
-        /// The constraint, where the database names it.
         constraint: Option<String>,
-        /// What the database said.
         #[source]
         source: sqlx::Error,
     },
-    /// A value that the ledger's own rules refuse; whoever called should have checked it before.
-    #[error("the ledger refuses a value ({constraint})")]
+    /// The caller should have validated the value.
+    #[error("the ledger rejects a value (constraint {constraint})")]
     Refused {
-        /// The constraint.
         constraint: String,
-        /// What the database said.
         #[source]
         source: sqlx::Error,
     },
-    /// With it the snapshot would not be one that gates read; the caller should have refused it before, with a better word.
-    #[error("with it gates could not read the ledger's document: {}", problems.first().map_or("", String::as_str))]
-    Unreadable {
-        /// What is wrong with the document, each by its path.
-        problems: Vec<String>,
-    },
-    /// The database is away, locked, full, or going down. Nothing was kept; the same may succeed later.
-    #[error("the ledger's database does not answer just now: {reason}")]
+    /// The caller should have rejected the change with a more specific error.
+    #[error("gates would reject the resulting snapshot: {}", problems.first().map_or("", String::as_str))]
+    Unreadable { problems: Vec<String> },
+    /// The database is down, locked or full; the request may succeed later.
+    #[error("the database of the ledger is unavailable: {reason}")]
     Unavailable {
-        /// In the driver's words, without addresses or credentials.
+        /// Without addresses and credentials.
         reason: String,
-        /// What the driver said.
         #[source]
         source: Option<sqlx::Error>,
     },
-    /// The schema is not there yet. Nothing was kept; the same may succeed once it is.
-    #[error("migrating: the ledger's schema is not complete yet")]
+    #[error("the schema of the ledger is being migrated; try again later")]
     Migrating,
-    /// The database was turned back: what this process has seen of the ledger is not in it. Nothing was kept.
+    /// The database lacks revisions that this process has seen.
     #[error(
-        "the database has the ledger at revision {found}, and revision {seen} was seen here: it was turned back. Restore a backup \
-         with `portcullis restore`, or if it is to stay as it is, run `portcullis restore --renew`"
+        "the database was rolled back: it is at revision {found}, but this process has seen revision {seen}. Restore a newer \
+         backup with `portcullis restore`, or accept the state with `portcullis restore --renew`"
     )]
-    TurnedBack {
-        /// The newest revision that this process has seen.
-        seen: u64,
-        /// What the database has.
-        found: u64,
-    },
-    /// The address of a database is none.
-    #[error("`{url}` is no address of a ledger: {problem}")]
+    RolledBack { seen: u64, found: u64 },
+    #[error("`{url}` is not a valid ledger address: {problem}")]
     Address {
-        /// As given, without a password.
+        /// Without the password.
         url: String,
-        /// What is wrong.
         problem: String,
     },
-    /// The database is older or newer than this program, or was changed by hand.
+    /// The schema is older or newer than this program, or was changed by hand.
     #[error("{0}")]
     Schema(String),
-    /// PostgreSQL's roles are not as they must be, and this login may not make them so.
-    #[error("{problem}; let an administrator of the database run:\n{sql}")]
-    Roles {
-        /// What is missing.
-        problem: String,
-        /// Statements that mend it.
-        sql: String,
-    },
-    /// A stored document does not read as what it must be.
-    #[error("the ledger holds a document that does not read: {what}")]
+    #[error("{problem}; a database administrator must run:\n{sql}")]
+    Roles { problem: String, sql: String },
+    #[error("the ledger holds an invalid document: {what}")]
     Document {
-        /// Which.
         what: String,
-        /// Why.
         #[source]
         source: serde_json::Error,
     },
-    /// A file of the embedded database cannot be made or kept to its owner.
     #[error("{path}: {source}")]
     File {
-        /// Which.
         path: String,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// A transaction that only reads was to change something.
-    #[error("a reading transaction was asked to change the ledger")]
+    #[error("a read-only transaction cannot change the ledger")]
     ReadOnly,
-    /// Anything else that the database refuses: a defect of this program, or of the schema it found.
-    #[error("the ledger's database refused a statement")]
+    /// A defect of this program, or of the schema.
+    #[error("the database of the ledger rejected a statement")]
     Database(#[source] sqlx::Error),
 }
 
 impl StoreError {
-    /// A conflict that the caller found itself, in its words.
     pub fn conflict(constraint: &str, detail: impl Into<String>) -> Self {
         Self::Conflict { constraint: constraint.to_owned(), detail: detail.into() }
     }
 
-    /// Whether asking again later may help.
-    pub const fn is_passing(&self) -> bool {
+    /// Whether a later attempt may succeed.
+    pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Migrating)
     }
 
-    /// A schema that this process may not bring up to date.
     pub fn unmigrated() -> Self {
-        Self::Schema("the ledger's schema is older than this program; run `portcullis migrate`".to_owned())
+        Self::Schema(
+            "the schema of the ledger is older than this program; run `portcullis migrate`".to_owned(),
+        )
     }
 
     pub(super) fn unavailable(reason: impl Into<String>) -> Self {
@@ -151,6 +107,152 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        db::faults::read(error)
+        classify(error)
+    }
+}
+
+/// Constraint of PostgreSQL, columns that SQLite names instead, and the message.
+const UNIQUE: &[(&str, &str, &str)] = &[
+    ("clusters_name", "clusters.name", "a cluster of this name already exists"),
+    ("plans_name", "plans.name", "a plan of this name already exists"),
+    ("tenants_slug", "tenants.slug", "a tenant of this name already exists"),
+    (
+        "tenant_clusters_pkey",
+        "tenant_clusters.tenant_id, tenant_clusters.cluster_id",
+        "the tenant is already on this cluster",
+    ),
+    (
+        "tenant_clusters_primary",
+        "tenant_clusters.tenant_id",
+        "the tenant already has another primary cluster",
+    ),
+    ("projects_slug", "projects.tenant_id, projects.slug", "the tenant already has a project of this name"),
+    ("apps_slug", "apps.project_id, apps.slug", "the project already has an app of this name"),
+    (
+        "app_revisions_revision",
+        "app_revisions.app_id, app_revisions.revision",
+        "the app was changed meanwhile",
+    ),
+    ("sandboxes_ordinal", "sandboxes.project_id, sandboxes.ordinal", "the sandbox number is taken"),
+    ("namespaces_name", "namespaces.cluster_id, namespaces.name", "the namespace is taken"),
+    ("namespaces_app", "namespaces.app_id", "the app already has a namespace"),
+    ("namespaces_sandbox", "namespaces.sandbox_id", "the sandbox already has a namespace"),
+    (
+        "catalog_items_slug_own",
+        "catalog_items.tenant_id, catalog_items.slug",
+        "the tenant already has a catalog item of this name",
+    ),
+    ("catalog_items_slug_global", "catalog_items.slug", "a global catalog item of this name already exists"),
+    (
+        "catalog_item_versions_version",
+        "catalog_item_versions.item_id, catalog_item_versions.version",
+        "the item already has this version, and versions cannot be changed",
+    ),
+    (
+        "policysets_name",
+        "policysets.tenant_id, policysets.name",
+        "the tenant already has a policy set of this name",
+    ),
+    ("memberships_subject", "memberships.tenant_id, memberships.subject", "the subject is already a member"),
+    (
+        "idempotency_keys_pkey",
+        "idempotency_keys.key, idempotency_keys.subject",
+        "a request with this idempotency key is in progress",
+    ),
+    ("settings_key_own", "settings.tenant_id, settings.key", "the setting already exists"),
+    ("settings_key_global", "settings.key", "the setting already exists"),
+];
+
+/// SQLSTATE classes of transient errors (connection, resources, operator intervention, system) and single codes (locks,
+/// deadlocks, serialization failures, a database that accepts no connections).
+const TRANSIENT_CLASSES: [&str; 4] = ["08", "53", "57", "58"];
+const TRANSIENT_CODES: [&str; 4] = ["40001", "40P01", "55P03", "55000"];
+
+/// SQLite: busy, locked, no memory, read-only, I/O, full, cannot open, protocol.
+const TRANSIENT_SQLITE: [i64; 8] = [5, 6, 7, 8, 10, 13, 14, 15];
+
+fn classify(error: sqlx::Error) -> StoreError {
+    let reason = match &error {
+        sqlx::Error::Database(db_error) if transient(&**db_error) => db_error.message().to_owned(),
+        sqlx::Error::Database(db_error) => {
+            return match Violation::of(&**db_error) {
+                Some(violation) => violation.into_error(error),
+                None => StoreError::Database(error),
+            };
+        }
+        sqlx::Error::Io(cause) => cause.kind().to_string(),
+        sqlx::Error::Tls(_) => "the TLS handshake failed".to_owned(),
+        sqlx::Error::PoolTimedOut => "no connection became free in time".to_owned(),
+        sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed => {
+            "the connection is closed".to_owned()
+        }
+        sqlx::Error::Protocol(_) => "the connection was interrupted".to_owned(),
+        _ => return StoreError::Database(error),
+    };
+    StoreError::Unavailable { reason, source: Some(error) }
+}
+
+/// Whether the connection must not be used any more.
+pub(crate) fn is_broken(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed => true,
+        sqlx::Error::Database(db_error) => db_error
+            .code()
+            .is_some_and(|code| code.len() == 5 && (code.starts_with("08") || code.starts_with("57P"))),
+        _ => false,
+    }
+}
+
+pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
+    const BUSY: i64 = 5;
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.and_then(|code| code.parse::<i64>().ok()).is_some_and(|code| code & 0xff == BUSY)
+}
+
+fn transient(db_error: &dyn DatabaseError) -> bool {
+    let Some(code) = db_error.code() else { return false };
+    if code.len() == 5 {
+        return TRANSIENT_CLASSES.iter().any(|class| code.starts_with(class))
+            || TRANSIENT_CODES.contains(&&*code);
+    }
+    code.parse::<i64>().is_ok_and(|code| TRANSIENT_SQLITE.contains(&(code & 0xff)))
+}
+
+struct Violation {
+    kind: ErrorKind,
+    name: String,
+}
+
+impl Violation {
+    fn of(db_error: &dyn DatabaseError) -> Option<Self> {
+        let kind = db_error.kind();
+        if matches!(kind, ErrorKind::Other) {
+            return None;
+        }
+        // SQLite puts the name after a colon: `UNIQUE constraint failed: tenants.slug`.
+        let after_colon = |message: &str| message.rsplit_once(": ").map_or("", |(_, name)| name).to_owned();
+        let name = db_error.constraint().map_or_else(|| after_colon(db_error.message()), str::to_owned);
+        Some(Self { kind, name })
+    }
+
+    fn into_error(self, source: sqlx::Error) -> StoreError {
+        let Self { kind, name } = self;
+        match kind {
+            ErrorKind::UniqueViolation => {
+                let known =
+                    UNIQUE.iter().find(|(constraint, columns, _)| *constraint == name || *columns == name);
+                let (constraint, detail) =
+                    known.map_or((name.as_str(), "it already exists"), |(name, _, detail)| (*name, *detail));
+                StoreError::conflict(constraint, detail)
+            }
+            ErrorKind::ForeignKeyViolation => {
+                StoreError::Reference { constraint: Some(name).filter(|name| !name.is_empty()), source }
+            }
+            _ => StoreError::Refused { constraint: name, source },
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Exceptions: leave from one policy, for some subjects and objects, until a day. Owners ask, administrators grant.
+//! Exceptions from one policy for some subjects and objects until a date. Owners request them, administrators approve them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -20,35 +20,35 @@ pub struct Exception {
     /// UUID.
     #[schema(format = "uuid")]
     pub id: String,
-    /// UUID of the tenant it is for; absent means every tenant.
+    /// UUID of the tenant; absent for all tenants.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub tenant_id: Option<String>,
     /// Id of the policy.
     pub policy: String,
-    /// Usernames and groups it is for; empty means everybody.
+    /// Usernames and groups; empty for all.
     pub subjects: Vec<String>,
-    /// Objects it is for.
+    /// Objects to which the exception applies.
     pub objects: Vec<Exempt>,
-    /// Why.
+    /// Reason.
     pub reason: String,
     /// `requested`, `active` or `expired`.
     pub state: String,
-    /// Who asked.
+    /// Requester.
     pub requested_by: String,
-    /// Who granted it.
+    /// Approver.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub approved_by: Option<String>,
-    /// When it ends.
+    /// Expiry.
     pub expires: Time,
-    /// Counts its changes.
+    /// Grows with each change.
     pub version: i64,
-    /// When it was asked for.
+    /// Creation time.
     pub created_at: Time,
 }
 
-/// Objects that an exception is for; an absent field is any.
+/// Objects to which an exception applies; an absent field matches any.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exempt {
@@ -66,20 +66,14 @@ pub struct Exempt {
     pub name: Option<String>,
 }
 
-/// What an exception is made of; every field was checked.
+/// Validated by the caller.
 #[derive(Debug, Clone)]
 pub struct New {
-    /// Id of the tenant it is for.
     pub tenant_id: Option<String>,
-    /// Id of the policy.
     pub policy: String,
-    /// Usernames and groups.
     pub subjects: Vec<String>,
-    /// Objects.
     pub objects: Vec<Exempt>,
-    /// Why.
     pub reason: String,
-    /// When it ends.
     pub expires: Time,
 }
 
@@ -93,7 +87,6 @@ macro_rules! select {
     };
 }
 
-/// Exceptions in order of ids, after one of them.
 pub async fn list(tx: &mut Tx, after: Option<&str>, limit: i64) -> Result<Vec<Exception>, StoreError> {
     let (tenant, now) = (tx.tenant(), tx.now());
     let select = Select::new(select!("1 = 1")).and("tenant_id = $?", tenant.as_deref());
@@ -102,7 +95,6 @@ pub async fn list(tx: &mut Tx, after: Option<&str>, limit: i64) -> Result<Vec<Ex
     rows.iter().map(|row| read(row, now)).collect()
 }
 
-/// An exception.
 pub async fn get(tx: &mut Tx, id: &str) -> Result<Exception, StoreError> {
     let (tenant, now) = (tx.tenant(), tx.now());
     let row = sqlx::query(select!("id = $1 AND ($2 IS NULL OR tenant_id = $2)"))
@@ -113,7 +105,7 @@ pub async fn get(tx: &mut Tx, id: &str) -> Result<Exception, StoreError> {
     row.map(|row| read(&row, now)).transpose()?.ok_or(StoreError::NotFound("exception"))
 }
 
-/// Asks for an exception; an administrator's takes effect at once.
+/// An exception that an administrator creates is active at once.
 pub async fn create(tx: &mut Tx, new: New) -> Result<Exception, StoreError> {
     let (id, now) = (new_id(), tx.now());
     let by = tx.scope().actor().name.clone();
@@ -135,18 +127,15 @@ pub async fn create(tx: &mut Tx, new: New) -> Result<Exception, StoreError> {
     .bind(new.expires.0)
     .execute(tx.sql())
     .await?;
-    let made = get(tx, &id).await?;
-    tx.audit(entry("exception.create", &made).after(json!(made)).because(&made.reason));
-    if made.state == "active" {
-        tx.touch(Part::Exception(id));
+    let created = get(tx, &id).await?;
+    tx.audit(entry("exception.create", &created).after(json!(created)).because(&created.reason));
+    if created.state == "active" {
+        tx.mark_changed(Part::Exception(id));
     }
-    Ok(made)
+    Ok(created)
 }
 
-/// Grants what was asked for.
-///
-/// # Errors
-/// `Conflict` for one that is granted already, or over.
+/// `Conflict` unless it is `requested`.
 pub async fn approve(tx: &mut Tx, was: Exception) -> Result<Exception, StoreError> {
     if was.state != "requested" {
         return Err(StoreError::conflict("exceptions_state", format!("the exception is {}", was.state)));
@@ -161,23 +150,22 @@ pub async fn approve(tx: &mut Tx, was: Exception) -> Result<Exception, StoreErro
     .bind(was.id.clone())
     .bind(was.version);
     match tx.change_one(statement).await {
-        Err(StoreError::Stale) => return Err(moved_on(tx, &was).await),
+        Err(StoreError::Stale) => return Err(state_conflict(tx, &was).await),
         done => done?,
     }
     let is = get(tx, &was.id).await?;
     tx.audit(entry("exception.approve", &is).before(json!(was)).after(json!(is)));
-    tx.touch(Part::Exception(was.id));
+    tx.mark_changed(Part::Exception(was.id));
     Ok(is)
 }
 
-/// Ends an exception.
 pub async fn remove(tx: &mut Tx, was: Exception) -> Result<(), StoreError> {
     let tenant = tx.tenant();
     let statement =
         "DELETE FROM exceptions WHERE id = $1 AND version = $2 AND ($3 IS NULL OR tenant_id = $3)";
     let statement = sqlx::query(statement).bind(was.id.clone()).bind(was.version).bind(tenant);
     match tx.change_one(statement).await {
-        Err(StoreError::Stale) => return Err(moved_on(tx, &was).await),
+        Err(StoreError::Stale) => return Err(state_conflict(tx, &was).await),
         done => done?,
     }
     tx.audit(entry("exception.delete", &was).before(json!(was)));
@@ -203,18 +191,16 @@ async fn release(tx: &mut Tx, was: Exception) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Why what was read could not be changed. An owner may not lock the row before it reads, so this is told afterwards.
-async fn moved_on(tx: &mut Tx, was: &Exception) -> StoreError {
+/// Explains why a change failed. An owner cannot lock the row before it reads, so the state is read afterwards.
+async fn state_conflict(tx: &mut Tx, was: &Exception) -> StoreError {
     match get(tx, &was.id).await {
-        Ok(is) => {
-            StoreError::conflict("exceptions_state", format!("the exception is {} meanwhile", is.state))
-        }
+        Ok(is) => StoreError::conflict("exceptions_state", format!("the exception is now {}", is.state)),
         Err(error) => error,
     }
 }
 
-/// Takes out what is over, as whoever serves the ledger may; how many there were.
-pub(super) async fn end(tx: &mut Tx) -> Result<usize, StoreError> {
+/// Ends all expired exceptions and returns their number.
+pub(super) async fn expire(tx: &mut Tx) -> Result<usize, StoreError> {
     let now = tx.now();
     let rows = sqlx::query(
         "UPDATE exceptions SET state = 'expired', updated_at = $1, version = version + 1 \
@@ -230,14 +216,14 @@ pub(super) async fn end(tx: &mut Tx) -> Result<usize, StoreError> {
             Some(tenant) => entry.tenant(&tenant),
             None => entry,
         });
-        tx.touch(Part::Exception(id));
+        tx.mark_changed(Part::Exception(id));
     }
     Ok(rows.len())
 }
 
-fn entry(action: &'static str, of: &Exception) -> Entry {
-    let entry = Entry::new(action, "exception").of(&of.id, &of.policy);
-    match &of.tenant_id {
+fn entry(action: &'static str, exception: &Exception) -> Entry {
+    let entry = Entry::new(action, "exception").of(&exception.id, &exception.policy);
+    match &exception.tenant_id {
         Some(tenant) => entry.tenant(tenant),
         None => entry,
     }

@@ -1,36 +1,26 @@
-//! The gate's end of the ledger: where the snapshot comes from, what becomes of it, and how fresh it is.
+//! Feeds of the snapshot: where it comes from, whether it is applied, and how fresh it is.
 //!
 //! ```text
 //!   file      a document, followed                        ┐
-//!   database  the ledger itself: LISTEN, or the file      ├─► intake ─► the gate's world, the API's mirror
-//!   remote    the API of another process, by long poll    ┘      │
-//!                                                                ├─► keeper: the last good one on disk
-//!                                                                └─► health: readiness, age
+//!   database  the ledger: LISTEN, or writes to the file   ├─► snapshot_applier ─► gate, change buffer of the API
+//!   remote    the API of another process, by long poll    ┘        │
+//!                                                                  ├─► last_good: the newest snapshot on disk
+//!                                                                  └─► health: readiness, age
 //! ```
 //!
-//! Whatever fails here, the snapshot in force stays in force. It is told, tried again, and never a reason to stop deciding.
+//! The snapshot in force stays in force whatever fails here. Failures are reported and tried again.
 
+mod backoff;
 pub mod database;
-
 pub mod file;
-
 pub mod health;
-
-pub mod intake;
-
-pub mod kept;
-
-pub mod keeper;
-
-pub mod measure;
-
-mod pace;
-
+pub mod last_good;
+pub mod listen;
 pub mod remote;
+pub mod snapshot_applier;
+pub mod token_expiry;
 
-pub mod token_end;
-
+pub use backoff::Backoff;
 pub use health::{Health, TroubleKind};
-pub use intake::{Enter, Intake, Offer, Refused};
-pub use kept::Kept;
-pub use pace::Pace;
+pub use last_good::LastGood;
+pub use snapshot_applier::{ApplyError, Comparison, OnSnapshot, SnapshotApplier};

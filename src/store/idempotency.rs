@@ -1,27 +1,23 @@
-//! Answers that are kept to be given again: `Idempotency-Key`.
+//! Stored responses for `Idempotency-Key`.
 
 use sqlx::Row as _;
 
 use super::{StoreError, Tx};
 
-/// How long an answer is kept, in milliseconds: a day.
-const KEPT: i64 = 24 * 60 * 60 * 1000;
+/// One day.
+const RETENTION_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// An answer under its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    /// Method and path of the request.
+pub struct StoredResponse {
+    /// Method and path.
     pub route: String,
-    /// SHA-256 of its body, hexadecimal.
+    /// SHA-256 of the body, hexadecimal.
     pub request_hash: String,
-    /// HTTP status of the answer.
     pub status: u16,
-    /// The answer, as the API writes it.
     pub response: String,
 }
 
-/// The answer that is kept under this key of this subject.
-pub async fn find(tx: &mut Tx, key: &str, subject: &str) -> Result<Option<Row>, StoreError> {
+pub async fn find(tx: &mut Tx, key: &str, subject: &str) -> Result<Option<StoredResponse>, StoreError> {
     let (tenant, now) = (tx.tenant(), tx.now());
     let row = sqlx::query(
         "SELECT route, request_hash, status, response FROM idempotency_keys \
@@ -34,7 +30,7 @@ pub async fn find(tx: &mut Tx, key: &str, subject: &str) -> Result<Option<Row>, 
     .fetch_optional(tx.sql())
     .await?;
     let read = |row: sqlx::any::AnyRow| {
-        Ok(Row {
+        Ok(StoredResponse {
             route: row.try_get("route")?,
             request_hash: row.try_get("request_hash")?,
             status: u16::try_from(row.try_get::<i64, _>("status")?).unwrap_or(500),
@@ -44,8 +40,13 @@ pub async fn find(tx: &mut Tx, key: &str, subject: &str) -> Result<Option<Row>, 
     row.map(read).transpose()
 }
 
-/// Keeps an answer; false where another is kept under this key already.
-pub async fn keep(tx: &mut Tx, key: &str, subject: &str, row: &Row) -> Result<bool, StoreError> {
+/// `false` where a response is already stored under this key.
+pub async fn store(
+    tx: &mut Tx,
+    key: &str,
+    subject: &str,
+    response: &StoredResponse,
+) -> Result<bool, StoreError> {
     let (tenant, now) = (tx.tenant(), tx.now());
     let done = sqlx::query(
         "INSERT INTO idempotency_keys \
@@ -60,17 +61,17 @@ pub async fn keep(tx: &mut Tx, key: &str, subject: &str, row: &Row) -> Result<bo
     .bind(subject)
     .bind(now)
     .bind(tenant)
-    .bind(&row.route)
-    .bind(&row.request_hash)
-    .bind(i64::from(row.status))
-    .bind(&row.response)
-    .bind(now.saturating_add(KEPT))
+    .bind(&response.route)
+    .bind(&response.request_hash)
+    .bind(i64::from(response.status))
+    .bind(&response.response)
+    .bind(now.saturating_add(RETENTION_MS))
     .execute(tx.sql())
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// Removes what is kept no longer; how many.
+/// Deletes expired responses.
 pub async fn purge(tx: &mut Tx) -> Result<u64, StoreError> {
     let now = tx.now();
     let done = sqlx::query("DELETE FROM idempotency_keys WHERE expires_at <= $1")

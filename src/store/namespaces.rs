@@ -1,43 +1,32 @@
-//! Namespaces: names that are composed once, kept, and never parsed. Each belongs to one app or one sandbox, which the
-//! database holds, and goes with it.
+//! Namespaces: names are composed once, stored and never parsed. Each belongs to one app or sandbox and is deleted with it.
 
 use super::error::StoreError;
 use super::projects::Project;
-use super::tenants::Tenant;
+use super::tenants::row::Tenant;
 use super::{Part, Tx, document, released};
 use portcullis_tenancy::name::{self, NameError};
 
-/// Whose namespace it is, by id.
+/// By id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner<'a> {
-    /// An app's.
     App(&'a str),
-    /// A sandbox's.
     Sandbox(&'a str),
 }
 
-/// The name of an app's namespace.
-///
-/// # Errors
-/// `Conflict` of `name.length` where it would be longer than 63 characters; it is never cut.
+/// Name of the namespace. `Conflict` (`name.length`) above 63 characters; names are never truncated.
 pub async fn of_app(tx: &mut Tx, tenant: &str, project: &str, app: &str) -> Result<String, StoreError> {
-    named(name::app(&prefix(tx).await?, tenant, project, app))
+    valid_name(name::app(&prefix(tx).await?, tenant, project, app))
 }
 
-/// The name of a sandbox's namespace.
-///
-/// # Errors
-/// As [`of_app`].
-pub async fn of_sandbox(
+pub(crate) async fn of_sandbox(
     tx: &mut Tx,
     tenant: &str,
     project: &str,
     ordinal: u16,
 ) -> Result<String, StoreError> {
-    named(name::sandbox(&prefix(tx).await?, tenant, project, ordinal))
+    valid_name(name::sandbox(&prefix(tx).await?, tenant, project, ordinal))
 }
 
-/// What every name begins with.
 async fn prefix(tx: &mut Tx) -> Result<String, StoreError> {
     let stored: Option<String> =
         sqlx::query_scalar("SELECT value FROM settings WHERE tenant_id IS NULL AND key = 'prefix'")
@@ -46,18 +35,15 @@ async fn prefix(tx: &mut Tx) -> Result<String, StoreError> {
     stored.map_or_else(|| Ok(name::PREFIX.to_owned()), |text| document("the setting `prefix`", &text))
 }
 
-fn named(name: Result<String, NameError>) -> Result<String, StoreError> {
+fn valid_name(name: Result<String, NameError>) -> Result<String, StoreError> {
     name.map_err(|error| match error {
         NameError::TooLong { .. } => StoreError::conflict("name.length", error.to_string()),
-        // Slugs and prefix were checked when they were written.
+        // Slugs and prefix are validated when they are written.
         _ => StoreError::conflict("name", error.to_string()),
     })
 }
 
-/// Writes down whose a name is.
-///
-/// # Errors
-/// `Conflict` where the name is taken, or the owner has a namespace already.
+/// `Conflict` where the name is taken or the owner already has a namespace.
 pub(super) async fn allocate(
     tx: &mut Tx,
     tenant: &Tenant,
@@ -86,12 +72,12 @@ pub(super) async fn allocate(
     .bind(sandbox)
     .execute(tx.sql())
     .await?;
-    tx.touch(Part::Namespace(name.to_owned()));
+    tx.mark_changed(Part::Namespace(name.to_owned()));
     Ok(())
 }
 
-/// Names of the tenant's namespaces in the projects that the scope reaches.
-pub async fn reached(tx: &mut Tx, tenant: &str) -> Result<Vec<String>, StoreError> {
+/// Names in the projects that the scope can see.
+pub async fn visible_names(tx: &mut Tx, tenant: &str) -> Result<Vec<String>, StoreError> {
     let all: Vec<(String, String)> =
         sqlx::query_as("SELECT name, project_id FROM namespaces WHERE tenant_id = $1")
             .bind(tenant.to_owned())
@@ -101,7 +87,7 @@ pub async fn reached(tx: &mut Tx, tenant: &str) -> Result<Vec<String>, StoreErro
     Ok(all.into_iter().filter(|(_, project)| scope.may_project(project)).map(|(name, _)| name).collect())
 }
 
-/// Whether a name is that of one of the tenant's app namespaces, in a project that the scope reaches.
+/// Whether it is an app namespace in a project that the scope can see.
 pub async fn is_app_of(tx: &mut Tx, tenant: &str, name: &str) -> Result<bool, StoreError> {
     let projects: Vec<String> = sqlx::query_scalar(
         "SELECT project_id FROM namespaces WHERE tenant_id = $1 AND name = $2 AND kind = 'app'",
@@ -113,7 +99,6 @@ pub async fn is_app_of(tx: &mut Tx, tenant: &str, name: &str) -> Result<bool, St
     Ok(projects.iter().any(|project| tx.scope().may_project(project)))
 }
 
-/// Whether a name is that of one of the tenant's sandboxes.
 pub async fn is_sandbox_of(tx: &mut Tx, tenant: &str, name: &str) -> Result<bool, StoreError> {
     let count: i64 = sqlx::query_scalar(
         "SELECT COUNT(*) FROM namespaces WHERE tenant_id = $1 AND name = $2 AND kind = 'sandbox'",

@@ -1,10 +1,10 @@
-//! Plans: what tenants get by default. Nobody changes them through the API.
+//! Plans: default quotas and limits of tenants. They cannot be changed through the API.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::tenants::Quantities;
-use super::{StoreError, Time, Tx, document};
+use crate::tenants::row::{Quantities, Tenant};
+use crate::{StoreError, Time, Tx, document};
 
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -12,22 +12,22 @@ use super::{StoreError, Time, Tx, document};
 pub struct Plan {
     /// UUID.
     pub id: String,
-    /// Name, unique.
+    /// Unique name.
     #[schema(example = "baseline")]
     pub name: String,
-    /// What it is for.
+    /// Description.
     pub description: String,
-    /// What a tenant may use in all.
+    /// Total resource quotas of a tenant.
     pub quotas: Quantities,
-    /// What one container may use.
+    /// Limits of one container.
     pub limits: Quantities,
-    /// Names of built-in policy sets that hold for its tenants.
+    /// Names of built-in policy sets that apply to its tenants.
     pub policysets: Vec<String>,
-    /// When it was made, RFC 3339.
+    /// Creation time, RFC 3339.
     pub created_at: Time,
-    /// When it was last changed, RFC 3339.
+    /// Time of the last change, RFC 3339.
     pub updated_at: Time,
-    /// What `ETag` says.
+    /// Value of `ETag`.
     pub version: i64,
 }
 
@@ -44,7 +44,6 @@ struct Row {
     version: i64,
 }
 
-/// Plans in order of ids, after one of them.
 pub async fn list(tx: &mut Tx, after: Option<&str>, limit: i64) -> Result<Vec<Plan>, StoreError> {
     let rows = sqlx::query_as::<_, Row>(
         "SELECT id, name, description, quotas, limits, policysets, created_at, updated_at, version FROM plans \
@@ -57,7 +56,7 @@ pub async fn list(tx: &mut Tx, after: Option<&str>, limit: i64) -> Result<Vec<Pl
     rows.into_iter().map(read).collect()
 }
 
-/// A plan by id or name.
+/// By id or name.
 pub async fn get(tx: &mut Tx, plan: &str) -> Result<Plan, StoreError> {
     let row = sqlx::query_as::<_, Row>(
         "SELECT id, name, description, quotas, limits, policysets, created_at, updated_at, version FROM plans \
@@ -81,4 +80,21 @@ fn read(row: Row) -> Result<Plan, StoreError> {
         updated_at: Time(row.updated_at),
         version: row.version,
     })
+}
+
+/// `Conflict` (`quota`) where one more object would exceed the quota of the tenant or, without one, of its plan. `resource`
+/// is the name in quotas, such as `apps`.
+pub async fn check_quota(tx: &mut Tx, tenant: &Tenant, resource: &str, count: i64) -> Result<(), StoreError> {
+    let plan = match (&tenant.plan, tenant.quotas.contains_key(resource)) {
+        (Some(plan), false) => get(tx, plan).await?.quotas.remove(resource),
+        _ => None,
+    };
+    let Some(amount) = tenant.quotas.get(resource).cloned().or(plan) else { return Ok(()) };
+    // Countable resources are integers; an invalid amount admits nothing.
+    let most: i64 = amount.trim_start_matches('+').parse().unwrap_or(0);
+    if count < most {
+        return Ok(());
+    }
+    let detail = format!("the quota of the tenant for {resource} is {amount}, and {count} are in use");
+    Err(StoreError::conflict("quota", detail))
 }

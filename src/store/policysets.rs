@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::audit::Entry;
 use super::error::StoreError;
 use super::revision::parse;
-use super::tenants::Tenant;
+use super::tenants::row::Tenant;
 use super::{Part, Time, Tx, new_id};
 use portcullis_access::Power;
 use portcullis_tenancy::snapshot::Rule;
@@ -21,31 +21,31 @@ pub struct PolicySet {
     /// UUID.
     #[schema(format = "uuid")]
     pub id: String,
-    /// Its name, one DNS label, unique in the tenant.
+    /// Name, one DNS label, unique in the tenant.
     pub name: String,
-    /// What it is for.
+    /// Description.
     pub description: String,
-    /// Who made it: what a `tenant` says may only tighten, a `platform` replaces.
+    /// Origin: a set of a `tenant` can only tighten, one of the `platform` replaces.
     #[schema(value_type = String)]
     pub origin: &'static str,
-    /// Mode of every rule that has none.
+    /// Mode of rules without a mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub mode: Option<String>,
-    /// What it sets.
+    /// Settings of policies.
     #[schema(value_type = Vec<Object>)]
     pub rules: Vec<Rule>,
-    /// Where it holds.
+    /// Where the set applies.
     pub attached_to: Vec<Attachment>,
-    /// Counts its changes.
+    /// Grows with each change.
     pub version: i64,
-    /// When it was made.
+    /// Creation time.
     pub created_at: Time,
-    /// When it last changed.
+    /// Time of the last change.
     pub updated_at: Time,
 }
 
-/// Where a policy set holds: in the whole tenant, or in one project of it.
+/// Where a policy set applies: the whole tenant, or one of its projects.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Attachment {
@@ -53,31 +53,25 @@ pub struct Attachment {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, max_length = 36)]
     pub tenant: Option<String>,
-    /// Slug of a project of it; absent means all.
+    /// Slug of a project of the tenant; absent for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, max_length = 36)]
     pub project: Option<String>,
 }
 
-/// What a policy set is made of; every field was checked.
+/// Validated by the caller.
 #[derive(Debug, Clone, PartialEq)]
 pub struct New {
-    /// Name.
     pub name: String,
-    /// What it is for.
     pub description: String,
-    /// Mode of every rule that has none.
     pub mode: Option<String>,
-    /// What it sets.
     pub rules: Vec<Rule>,
-    /// Where it holds; never empty.
     pub attached_to: Vec<Attachment>,
 }
 
 const COLUMNS: &str =
     "id, name, description, origin, mode, rules, attached_to, version, created_at, updated_at";
 
-/// Policy sets of a tenant in order of ids, after one of them.
 pub async fn list(
     tx: &mut Tx,
     tenant: &str,
@@ -95,7 +89,7 @@ pub async fn list(
     rows.iter().map(read).collect()
 }
 
-/// A policy set of a tenant by id or name.
+/// By id or name.
 pub async fn get(tx: &mut Tx, tenant: &str, set: &str) -> Result<PolicySet, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM policysets WHERE tenant_id = $1 AND (id = $2 OR name = $2)");
     let row = sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -106,10 +100,7 @@ pub async fn get(tx: &mut Tx, tenant: &str, set: &str) -> Result<PolicySet, Stor
     row.as_ref().map(read).transpose()?.ok_or(StoreError::NotFound("policy"))
 }
 
-/// Makes a policy set in a tenant that is locked.
-///
-/// # Errors
-/// `Conflict` where the tenant has one of this name.
+/// `Conflict` where the name is taken. The tenant must be locked, as for all changes.
 pub async fn create(tx: &mut Tx, tenant: &Tenant, new: &New) -> Result<PolicySet, StoreError> {
     let (id, now) = (new_id(), tx.now());
     let origin = if matches!(tx.scope().power(), Power::Admin) { "platform" } else { "tenant" };
@@ -130,11 +121,10 @@ pub async fn create(tx: &mut Tx, tenant: &Tenant, new: &New) -> Result<PolicySet
     .await?;
     let set = get(tx, &tenant.id, &id).await?;
     tx.audit(entry("policyset.create", tenant, &set).after(json!(set)));
-    tx.touch(Part::Tenant(tenant.name.clone()));
+    tx.mark_changed(Part::Tenant(tenant.name.clone()));
     Ok(set)
 }
 
-/// Replaces what a policy set of a tenant that is locked says.
 pub async fn replace(
     tx: &mut Tx,
     tenant: &Tenant,
@@ -158,16 +148,15 @@ pub async fn replace(
     tx.change_one(statement).await?;
     let is = get(tx, &tenant.id, &was.id).await?;
     tx.audit(entry("policyset.update", tenant, &is).before(json!(was)).after(json!(is)));
-    tx.touch(Part::Tenant(tenant.name.clone()));
+    tx.mark_changed(Part::Tenant(tenant.name.clone()));
     Ok(is)
 }
 
-/// Removes a policy set of a tenant that is locked.
 pub async fn remove(tx: &mut Tx, tenant: &Tenant, was: PolicySet) -> Result<(), StoreError> {
     let statement = sqlx::query("DELETE FROM policysets WHERE tenant_id = $1 AND id = $2 AND version = $3");
     tx.change_one(statement.bind(tenant.id.clone()).bind(was.id.clone()).bind(was.version)).await?;
     tx.audit(entry("policyset.delete", tenant, &was).before(json!(was)));
-    tx.touch(Part::Tenant(tenant.name.clone()));
+    tx.mark_changed(Part::Tenant(tenant.name.clone()));
     Ok(())
 }
 

@@ -1,7 +1,5 @@
-//! Ends what has a time and is over, exceptions and break-glass documents, and deletes sandboxes whose time is over, as anybody may who serves the ledger's API: any number of processes at once.
-//!
-//! Each is deleted in a transaction of its own that locks its tenant and looks again. So whoever comes second finds it gone,
-//! and what cannot be deleted now keeps nothing else from it. Until it is deleted, gates let nobody of its tenant write in it.
+//! Deletes expired sandboxes and ends expired exceptions and break-glass documents. Any number of processes may run it: each
+//! sandbox is deleted in a transaction of its own that locks the tenant and checks again. Until then gates deny writes in it.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -14,57 +12,46 @@ use super::sandboxes::{self, Sandbox};
 use super::{Ledger, breakglass, exceptions, projects, tenants};
 use portcullis_access::{Action, Denied, Identity, Scope, authorize};
 
-/// How often it is looked for what has expired.
-const ROUND: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_secs(10);
 
-/// At most so many in a round: a flood of them must not starve those who wait to write.
-const ROUND_MAX: i64 = 100;
+/// Per run, so that other writers are not starved.
+const BATCH_MAX: i64 = 100;
 
-/// Why the reaper failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReapError {
-    /// The ledger cannot be read or written just now.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The process may not do what it does.
     #[error(transparent)]
     Denied(#[from] Denied),
 }
 
-/// Something that has expired.
 struct Expired {
     id: String,
     tenant_id: String,
     project_id: String,
 }
 
-/// Deletes what expires, until told to stop.
-///
-/// # Errors
-/// Never; a task that ends is a task that died.
+/// Runs until `stop` is cancelled.
 pub async fn run(ledger: Ledger, stop: CancellationToken) -> Result<(), Infallible> {
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(ROUND) => {}
+            () = tokio::time::sleep(INTERVAL) => {}
         }
-        match round(&ledger).await {
+        match delete_expired_sandboxes(&ledger).await {
             Ok(0) => {}
-            Ok(count) => tracing::info!(count, "sandboxes whose time was over are deleted"),
-            // The database being away is told by those who need it more.
-            Err(error) => tracing::debug!(%error, "looking for expired sandboxes failed"),
+            Ok(count) => tracing::info!(count, "expired sandboxes deleted"),
+            // The feed already reports an unavailable database.
+            Err(error) => tracing::debug!(%error, "deleting expired sandboxes failed"),
         }
-        if let Err(error) = leave(&ledger).await {
-            tracing::debug!(%error, "looking for leave that is over failed");
+        if let Err(error) = end_expired_exemptions(&ledger).await {
+            tracing::debug!(%error, "ending expired exemptions failed");
         }
     }
 }
 
-/// Takes out leave from laws that is over; how many there were. Gates look at the time themselves, so nobody waits for this.
-///
-/// # Errors
-/// The ledger cannot be written.
-pub async fn leave(ledger: &Ledger) -> Result<usize, ReapError> {
+/// Number of ended exceptions and break-glass documents. Gates compare the expiry themselves.
+async fn end_expired_exemptions(ledger: &Ledger) -> Result<usize, ReapError> {
     let scope = authorize(&Identity::process("reaper"), Action::ExceptionsDelete, None, &request_id())?;
     let mut tx = ledger.read(&scope).await?;
     let now = tx.now();
@@ -78,16 +65,13 @@ pub async fn leave(ledger: &Ledger) -> Result<usize, ReapError> {
         return Ok(0);
     }
     let mut tx = ledger.write(&scope).await?;
-    let count = exceptions::end(&mut tx).await? + breakglass::end(&mut tx).await?;
+    let count = exceptions::expire(&mut tx).await? + breakglass::expire(&mut tx).await?;
     tx.commit().await?;
     Ok(count)
 }
 
-/// One round; how many were deleted.
-///
-/// # Errors
-/// The ledger cannot be read; what cannot be deleted is told and left for the next round.
-pub async fn round(ledger: &Ledger) -> Result<usize, ReapError> {
+/// Number of deleted sandboxes; one that cannot be deleted is logged and tried again in the next run.
+pub async fn delete_expired_sandboxes(ledger: &Ledger) -> Result<usize, ReapError> {
     let scope = authorize(&Identity::process("reaper"), Action::SandboxesDelete, None, &request_id())?;
     let mut tx = ledger.read(&scope).await?;
     let now = tx.now();
@@ -96,7 +80,7 @@ pub async fn round(ledger: &Ledger) -> Result<usize, ReapError> {
          ORDER BY expires_at, id LIMIT $2",
     )
     .bind(now)
-    .bind(ROUND_MAX)
+    .bind(BATCH_MAX)
     .fetch_all(tx.sql())
     .await
     .map_err(StoreError::from)?;
@@ -109,16 +93,16 @@ pub async fn round(ledger: &Ledger) -> Result<usize, ReapError> {
         match delete(ledger, &scope, &expired).await {
             Ok(true) => count += 1,
             Ok(false) => {}
-            Err(error) if error.is_passing() => return Err(error.into()),
+            Err(error) if error.is_transient() => return Err(error.into()),
             Err(error) => {
-                tracing::warn!(sandbox = expired.id, %error, "an expired sandbox cannot be deleted")
+                tracing::warn!(sandbox = expired.id, %error, "an expired sandbox could not be deleted")
             }
         }
     }
     Ok(count)
 }
 
-/// Deletes one, unless somebody else has, or has given it more time.
+/// `false` if another process deleted or extended it.
 async fn delete(ledger: &Ledger, scope: &Scope, expired: &Expired) -> Result<bool, StoreError> {
     let mut tx = ledger.write(scope).await?;
     let tenant = match tenants::change_anywhere(&mut tx, &expired.tenant_id).await {
@@ -139,7 +123,7 @@ async fn delete(ledger: &Ledger, scope: &Scope, expired: &Expired) -> Result<boo
         tx.rollback().await?;
         return Ok(false);
     }
-    sandboxes::remove(&mut tx, &sandbox, Some("its time was over")).await?;
+    sandboxes::remove(&mut tx, &sandbox, Some("expired")).await?;
     tx.commit().await?;
     Ok(true)
 }

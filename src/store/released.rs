@@ -1,25 +1,22 @@
-//! Keys that things had in the snapshot until they were deleted, by cluster.
-//!
-//! Two questions are answered from here: which gates must hear that a key is gone, because it was in the document of
-//! their cluster; and since when a name is free.
+//! Keys of deleted snapshot entries by cluster. They answer which gates must learn of a deletion, and when a name is free
+//! again.
 
 use std::collections::BTreeSet;
 
 use sqlx::AnyConnection;
 
 use super::error::StoreError;
-use super::part::Part;
+use super::revision::Part;
 use super::tx::Tx;
 use super::{Time, settings};
 use portcullis_tenancy::settings::NAME_REUSE;
 
-/// The cluster of what belonged to no tenant, and was in the document of every cluster.
+/// Cluster of entries that belong to no tenant and are in the document of every cluster.
 const EVERYWHERE: &str = "";
 
-/// Revisions for which keys are remembered: more than a mirror remembers changes, so a gate that takes a patch is told.
+/// Revisions for which keys are stored: more than the change buffer holds, so that a patch always names deletions.
 const REVISIONS: i64 = 4096;
 
-/// A part of the snapshot that a transaction deletes, of which tenant and on which cluster it was.
 #[derive(Debug, Clone)]
 pub(super) struct Released {
     tenant: String,
@@ -27,33 +24,30 @@ pub(super) struct Released {
     part: Part,
 }
 
-/// Where a key that a cluster's document does not have was, or is.
+/// Where a key is or was that the document of a cluster does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whereabouts {
-    /// It was in the document of this cluster at the revision that was asked for.
+    /// In the document of this cluster at the requested revision.
     Here,
-    /// It was not: it is another cluster's.
+    /// Only in the documents of other clusters.
     Elsewhere,
-    /// The ledger does not know any more.
+    /// No longer stored.
     Unknown,
 }
 
 impl Tx {
-    /// Names a part of the snapshot that this transaction deletes, of this tenant and on this cluster: so gates of no
-    /// other cluster hear of it, and its name is not free at once.
+    /// Marks a deleted part, so that only gates of its cluster learn of it and its name stays reserved for a while.
     pub(super) fn release(&mut self, tenant: &str, cluster: &str, part: Part) {
-        self.touch(part.clone());
+        self.mark_changed(part.clone());
         self.released().push(Released { tenant: tenant.to_owned(), cluster: cluster.to_owned(), part });
     }
 
-    /// The same of what belongs to no tenant.
     pub(super) fn release_everywhere(&mut self, part: Part) {
         self.release(EVERYWHERE, EVERYWHERE, part);
     }
 }
 
-/// Keeps what a commit deletes, whose revision is this one.
-pub(super) async fn keep(
+pub(super) async fn insert(
     on: &mut AnyConnection,
     released: Vec<Released>,
     revision: u64,
@@ -82,7 +76,7 @@ fn signed(revision: u64) -> i64 {
     i64::try_from(revision).unwrap_or(i64::MAX)
 }
 
-/// Kind and key of a part, as the document has them; of no part that is never deleted.
+/// Kind and key in the document; `None` for parts that are never deleted.
 fn key(part: &Part) -> Option<(&'static str, String)> {
     Some(match part {
         Part::Tenant(tenant) => ("tenants", tenant.clone()),
@@ -90,12 +84,11 @@ fn key(part: &Part) -> Option<(&'static str, String)> {
         Part::App(tenant, project, app) => ("apps", format!("{tenant}/{project}/{app}")),
         Part::Namespace(name) => ("namespaces", name.clone()),
         Part::Exception(id) => ("exceptions", id.clone()),
-        Part::Settings | Part::Breakglass(_) | Part::Bundle => return None,
+        Part::Settings | Part::Breakglass(_) | Part::Policies => return None,
     })
 }
 
-/// Where something is, or was at revision `since`, that is not in the document of the cluster with this id now. `table`
-/// is one of the document.
+/// Where an entry is, or was at revision `since`, that the document of the cluster does not have now.
 pub(super) async fn whereabouts(
     on: &mut AnyConnection,
     table: &str,
@@ -134,7 +127,7 @@ pub(super) async fn whereabouts(
         .bind(second)
         .bind(third),
         "namespaces" => sqlx::query("SELECT 1 FROM namespaces WHERE name = $1").bind(name),
-        // One that has ended is still there, and was in the document of its tenant's cluster alone.
+        // An ended exception still has its row; it was in the document of the clusters of its tenant only.
         "exceptions" => return exception(on, name, cluster).await,
         _ => return Ok(Whereabouts::Unknown),
     };
@@ -158,18 +151,17 @@ async fn exception(on: &mut AnyConnection, id: &str, cluster: &str) -> Result<Wh
     })
 }
 
-/// Since when the names of what was deleted are free.
+/// The setting `nameReuse`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reuse {
+pub(super) struct ReuseDelay {
     hours: i64,
 }
 
-impl Reuse {
-    /// As the setting `nameReuse` says.
+impl ReuseDelay {
     pub(super) async fn read(tx: &mut Tx) -> Result<Self, StoreError> {
         let value = settings::get(tx, NAME_REUSE).await?.value;
         let hours = value.get("hours").and_then(serde_json::Value::as_i64);
-        Ok(Self { hours: hours.unwrap_or(HOURS) })
+        Ok(Self { hours: hours.unwrap_or(DEFAULT_HOURS) })
     }
 
     const fn ms(self) -> i64 {
@@ -177,13 +169,10 @@ impl Reuse {
     }
 }
 
-/// Where the setting does not read as one.
-const HOURS: i64 = 24;
+/// Used where the setting is invalid.
+const DEFAULT_HOURS: i64 = 24;
 
-/// Refuses a name that something had which was deleted too short ago, on whichever cluster.
-///
-/// # Errors
-/// `Conflict` that says when it is free.
+/// `Conflict` where an object with this name was deleted too recently, on any cluster.
 pub(super) async fn check_free(tx: &mut Tx, part: &Part) -> Result<(), StoreError> {
     let Some((kind, name)) = key(part) else { return Ok(()) };
     let (own, now) = (tx.tenant(), tx.now());
@@ -195,29 +184,28 @@ pub(super) async fn check_free(tx: &mut Tx, part: &Part) -> Result<(), StoreErro
     .bind(own)
     .fetch_one(tx.sql())
     .await?;
-    // Most names were never given up, and the setting is not asked for.
+    // Most names were never used before, so the setting is not read.
     let Some(released) = released else { return Ok(()) };
-    let reuse = Reuse::read(tx).await?;
+    let reuse = ReuseDelay::read(tx).await?;
     let free = released.saturating_add(reuse.ms());
     if free <= now {
         return Ok(());
     }
     let what = kind.strip_suffix('s').unwrap_or(kind);
     let detail = format!(
-        "the {what} `{name}` was deleted, and its name is free again at {} (setting `{NAME_REUSE}`: {} hours)",
+        "the {what} `{name}` was deleted recently; its name can be used again at {} (setting `{NAME_REUSE}`: {} hours)",
         Time(free),
         reuse.hours
     );
     Err(StoreError::conflict("name.reuse", detail))
 }
 
-/// Those of a project's sandboxes' namespaces, from the first name to the last, that were deleted too short ago, with those
-/// that this very transaction has deleted.
-pub(super) async fn not_free(
+/// Sandbox namespaces between `first` and `last` that were deleted too recently, and those of this transaction.
+pub(super) async fn unavailable_names(
     tx: &mut Tx,
     first: &str,
     last: &str,
-    just_now: Vec<String>,
+    just_deleted: Vec<String>,
 ) -> Result<BTreeSet<String>, StoreError> {
     let own = tx.tenant();
     let mut released: Vec<(String, i64)> = sqlx::query_as(
@@ -230,19 +218,18 @@ pub(super) async fn not_free(
     .fetch_all(tx.sql())
     .await?;
     let now = tx.now();
-    released.extend(just_now.into_iter().map(|name| (name, now)));
+    released.extend(just_deleted.into_iter().map(|name| (name, now)));
     if released.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let reuse = Reuse::read(tx).await?;
+    let reuse = ReuseDelay::read(tx).await?;
     let taken = released.into_iter().filter(|(_, at)| at.saturating_add(reuse.ms()) > now);
     Ok(taken.map(|(name, _)| name).collect())
 }
 
-/// Forgets what nothing asks for any more: names that are free, and were given up before every change that a mirror
-/// remembers.
+/// Deletes keys whose names are free and that no change buffer needs any more.
 pub async fn purge(tx: &mut Tx) -> Result<u64, StoreError> {
-    let before = tx.now().saturating_sub(Reuse::read(tx).await?.ms());
+    let before = tx.now().saturating_sub(ReuseDelay::read(tx).await?.ms());
     let done = sqlx::query(
         "DELETE FROM released_keys WHERE released_at < $1 \
          AND revision < (SELECT revision FROM ledger WHERE id = 1) - $2",

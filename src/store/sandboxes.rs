@@ -1,30 +1,125 @@
-//! Sandboxes: numbered within their project, lowest free number first, and a number is free again when its namespace is
-//! gone from the cluster.
+//! Sandboxes, numbered within their project with the lowest free number. A number is free again when its namespace no longer
+//! exists in the cluster.
 
-mod row;
-
-pub use row::Sandbox;
-
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
-use self::row::Row;
-use super::audit::Entry;
-use super::error::StoreError;
-use super::namespaces::{self, Owner};
-use super::projects::Project;
-use super::tenants::Tenant;
-use super::{Part, Tx, released, settings};
-use portcullis_tenancy::name;
+use crate::audit::Entry;
+use crate::error::StoreError;
+use crate::namespaces::{self, Owner};
+use crate::projects::Project;
+use crate::tenants::row::Tenant;
+use crate::{Part, Time, Tx, released, settings};
+use portcullis_tenancy::name::SANDBOXES as ORDINALS;
 use portcullis_tenancy::settings::SANDBOXES;
 
-/// Sandboxes of a project in order of ids, after one of them.
+/// A sandbox.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Sandbox {
+    /// UUID.
+    pub id: String,
+    /// Number within the project, `sbx-001` to `sbx-999`.
+    #[schema(example = "sbx-001")]
+    pub name: String,
+    /// Display name; empty if none was given.
+    pub display_name: String,
+    /// UUID of its tenant.
+    pub tenant_id: String,
+    /// UUID of its project.
+    pub project_id: String,
+    /// UUID of its cluster.
+    pub cluster_id: String,
+    /// Its namespace.
+    #[schema(example = "tn-acme-shop-sbx-001")]
+    pub namespace: String,
+    /// Creator: `issuer#sub`.
+    pub created_by: String,
+    /// Time of automatic deletion, RFC 3339; absent if it does not expire.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub expires_at: Option<Time>,
+    /// `active`, or `deleting` while its namespace still exists.
+    #[schema(example = "active")]
+    pub state: String,
+    /// Creation time, RFC 3339.
+    pub created_at: Time,
+    /// Time of the last change, RFC 3339.
+    pub updated_at: Time,
+    /// Value of `ETag`; grows with each change.
+    pub version: i64,
+}
+
+/// Start of every statement that reads sandboxes.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT s.id, s.ordinal, s.display_name, s.tenant_id, s.project_id, s.cluster_id, s.created_by, s.expires_at, \
+             s.state, s.created_at, s.updated_at, s.version, n.name AS namespace \
+             FROM sandboxes s JOIN namespaces n ON n.sandbox_id = s.id WHERE ",
+            $rest
+        )
+    };
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct Row {
+    id: String,
+    ordinal: i64,
+    display_name: String,
+    tenant_id: String,
+    project_id: String,
+    cluster_id: String,
+    created_by: String,
+    expires_at: Option<i64>,
+    state: String,
+    created_at: i64,
+    updated_at: i64,
+    version: i64,
+    namespace: String,
+}
+
+impl Row {
+    fn read(self) -> Sandbox {
+        Sandbox {
+            id: self.id,
+            name: name(self.ordinal),
+            display_name: self.display_name,
+            tenant_id: self.tenant_id,
+            project_id: self.project_id,
+            cluster_id: self.cluster_id,
+            namespace: self.namespace,
+            created_by: self.created_by,
+            expires_at: self.expires_at.map(Time),
+            state: self.state,
+            created_at: Time(self.created_at),
+            updated_at: Time(self.updated_at),
+            version: self.version,
+        }
+    }
+}
+
+/// `sbx-001`
+pub fn name(ordinal: i64) -> String {
+    format!("sbx-{ordinal:03}")
+}
+
+/// `None` for an invalid name.
+fn ordinal(name: &str) -> Option<i64> {
+    let digits = name.strip_prefix("sbx-")?;
+    let digits = Some(digits).filter(|d| d.len() == 3 && d.bytes().all(|b| b.is_ascii_digit()))?;
+    let number: u16 = digits.parse().ok()?;
+    ORDINALS.contains(&number).then_some(number.into())
+}
+
 pub async fn list(
     tx: &mut Tx,
     project: &Project,
     after: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Sandbox>, StoreError> {
-    let rows = sqlx::query_as::<_, Row>(row::select!(
+    let rows = sqlx::query_as::<_, Row>(select!(
         "s.tenant_id = $1 AND s.project_id = $2 AND s.id > $3 ORDER BY s.id LIMIT $4"
     ))
     .bind(project.tenant_id.clone())
@@ -36,10 +131,10 @@ pub async fn list(
     Ok(rows.into_iter().map(Row::read).collect())
 }
 
-/// A sandbox of a project by id or name.
+/// By id or name.
 pub async fn get(tx: &mut Tx, project: &Project, sandbox: &str) -> Result<Sandbox, StoreError> {
-    let ordinal = row::ordinal(sandbox).unwrap_or_default();
-    let row = sqlx::query_as::<_, Row>(row::select!(
+    let ordinal = ordinal(sandbox).unwrap_or_default();
+    let row = sqlx::query_as::<_, Row>(select!(
         "s.tenant_id = $1 AND s.project_id = $2 AND (s.id = $3 OR s.ordinal = $4)"
     ))
     .bind(project.tenant_id.clone())
@@ -51,22 +146,18 @@ pub async fn get(tx: &mut Tx, project: &Project, sandbox: &str) -> Result<Sandbo
     row.map(Row::read).ok_or(StoreError::NotFound("sandbox"))
 }
 
-/// Whether developers make sandboxes; the setting `sandboxes` may leave that to owners.
-pub async fn open_to_developers(tx: &mut Tx) -> Result<bool, StoreError> {
+/// The setting `sandboxes`; otherwise only owners create sandboxes.
+pub async fn developers_may_create(tx: &mut Tx) -> Result<bool, StoreError> {
     let setting = settings::get(tx, SANDBOXES).await?;
     Ok(setting.value.get("developers").and_then(Value::as_bool).unwrap_or(true))
 }
 
-/// How many sandboxes a tenant has.
 pub async fn count(tx: &mut Tx, tenant: &str) -> Result<i64, StoreError> {
     let count = sqlx::query_scalar("SELECT COUNT(*) FROM sandboxes WHERE tenant_id = $1");
     Ok(count.bind(tenant.to_owned()).fetch_one(tx.sql()).await?)
 }
 
-/// Makes a sandbox with the lowest number that is free. `expires_at` is in unix milliseconds.
-///
-/// # Errors
-/// `Exhausted` after number 999.
+/// `Exhausted` when no number is free. `expires_at` is in Unix milliseconds.
 pub async fn create(
     tx: &mut Tx,
     (tenant, project): (&Tenant, &Project),
@@ -74,7 +165,7 @@ pub async fn create(
     expires_at: Option<i64>,
 ) -> Result<Sandbox, StoreError> {
     lock(tx, project).await?;
-    let ordinal = free(tx, tenant, project).await?;
+    let ordinal = lowest_free(tx, tenant, project).await?;
     let namespace = namespaces::of_sandbox(tx, &tenant.name, &project.name, ordinal).await?;
     let id = uuid::Uuid::now_v7().to_string();
     let (now, actor) = (tx.now(), tx.scope().actor().name.clone());
@@ -99,7 +190,7 @@ pub async fn create(
     Ok(sandbox)
 }
 
-/// Two makers of sandboxes in one project take turns, whatever else they have locked.
+/// Serializes the creation of sandboxes in one project.
 async fn lock(tx: &mut Tx, project: &Project) -> Result<(), StoreError> {
     sqlx::query("UPDATE projects SET version = version WHERE tenant_id = $1 AND id = $2")
         .bind(project.tenant_id.clone())
@@ -109,14 +200,13 @@ async fn lock(tx: &mut Tx, project: &Project) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The lowest number that is free. One that was deleted counts until its namespace has been seen to be gone, and then for
-/// as long as names of what was deleted do.
-async fn free(tx: &mut Tx, tenant: &Tenant, project: &Project) -> Result<u16, StoreError> {
-    let settled = settle(tx, project).await?;
-    let [first, last] = [name::SANDBOXES.start(), name::SANDBOXES.end()];
+/// The number of a deleted sandbox is taken until its namespace is gone and its name can be reused.
+async fn lowest_free(tx: &mut Tx, tenant: &Tenant, project: &Project) -> Result<u16, StoreError> {
+    let purged = purge_deleted(tx, project).await?;
+    let [first, last] = [ORDINALS.start(), ORDINALS.end()];
     let first = namespaces::of_sandbox(tx, &tenant.name, &project.name, *first).await?;
     let last = namespaces::of_sandbox(tx, &tenant.name, &project.name, *last).await?;
-    let released = released::not_free(tx, &first, &last, settled).await?;
+    let released = released::unavailable_names(tx, &first, &last, purged).await?;
     let stem = first.trim_end_matches(|c: char| c.is_ascii_digit());
     let released = |number: u16| released.contains(&format!("{stem}{number:03}"));
     let taken: Vec<i64> = sqlx::query_scalar(
@@ -126,14 +216,16 @@ async fn free(tx: &mut Tx, tenant: &Tenant, project: &Project) -> Result<u16, St
     .bind(project.id.clone())
     .fetch_all(tx.sql())
     .await?;
-    let mut numbers = name::SANDBOXES;
-    let free = numbers.find(|number| taken.binary_search(&i64::from(*number)).is_err() && !released(*number));
-    let what = "number for a sandbox (those of deleted ones are free again as the setting `nameReuse` says)";
-    free.ok_or_else(|| StoreError::Exhausted { what: what.to_owned() })
+    let mut numbers = ORDINALS;
+    let number =
+        numbers.find(|number| taken.binary_search(&i64::from(*number)).is_err() && !released(*number));
+    let what =
+        "sandbox number (numbers of deleted sandboxes become free again after the setting `nameReuse`)";
+    number.ok_or_else(|| StoreError::Exhausted { what: what.to_owned() })
 }
 
-/// Removes what was deleted and whose namespace is gone meanwhile; the names.
-async fn settle(tx: &mut Tx, project: &Project) -> Result<Vec<String>, StoreError> {
+/// Deletes rows whose namespace is gone from the cluster, and returns the names.
+async fn purge_deleted(tx: &mut Tx, project: &Project) -> Result<Vec<String>, StoreError> {
     let mut names = Vec::new();
     let gone: Vec<(String, String, String)> = sqlx::query_as(
         "SELECT s.id, n.name, n.cluster_id FROM sandboxes s JOIN namespaces n ON n.sandbox_id = s.id WHERE s.tenant_id = $1 \
@@ -155,8 +247,8 @@ async fn settle(tx: &mut Tx, project: &Project) -> Result<Vec<String>, StoreErro
     Ok(names)
 }
 
-/// Deletes a sandbox of a tenant that is locked. Where its namespace has been seen in the cluster, it stays as `deleting`
-/// until that is gone, so that nobody moves into what somebody else has left there.
+/// If its namespace was observed in the cluster, the row stays as `deleting` until the namespace is gone, so that no new
+/// sandbox receives its contents. The tenant must be locked.
 pub async fn remove(tx: &mut Tx, was: &Sandbox, reason: Option<&str>) -> Result<(), StoreError> {
     let now = tx.now();
     let observed: i64 = sqlx::query_scalar(
@@ -189,10 +281,25 @@ pub async fn remove(tx: &mut Tx, was: &Sandbox, reason: Option<&str>) -> Result<
         Some(reason) => entry.because(reason),
         None => entry,
     });
-    tx.touch(Part::Namespace(was.namespace.clone()));
+    tx.mark_changed(Part::Namespace(was.namespace.clone()));
     Ok(())
 }
 
 fn entry(action: &'static str, sandbox: &Sandbox) -> Entry {
     Entry::new(action, "sandbox").of(&sandbox.id, &sandbox.namespace).tenant(&sandbox.tenant_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sandbox_name_has_one_form() {
+        for number in [1, 42, 999] {
+            assert_eq!(ordinal(&name(number)), Some(number));
+        }
+        for none in ["sbx-1", "sbx-000", "sbx-1000", "sbx-+01", "sbx-00a", "001", "SBX-001", "sbx--01", ""] {
+            assert_eq!(ordinal(none), None, "{none}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Scans: what already exists, judged; the last few, with what was found.
+//! Results of the last scans of existing resources.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use super::error::StoreError;
 use super::revision::parse;
 use super::{Time, Tx, new_id};
 
-/// Scans that are kept; older ones go with the next.
-const KEPT: i64 = 20;
+/// Older scans are deleted when a new one is added.
+const RETAINED: i64 = 20;
 
 /// A scan.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -23,21 +23,21 @@ pub struct Scan {
     /// UUID.
     #[schema(format = "uuid")]
     pub id: String,
-    /// When it began.
+    /// Start time.
     pub started_at: Time,
-    /// Digest of the law it was made under.
-    pub law_revision: String,
-    /// Findings by policy. A tenant sees its own.
+    /// Digest of the policies that were evaluated.
+    pub policy_revision: String,
+    /// Findings by policy; a tenant sees only its own.
     pub counts: BTreeMap<String, i64>,
-    /// When it was delivered.
+    /// Time of the upload.
     pub created_at: Time,
 }
 
-/// One thing that was found.
+/// A finding of a scan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ScanFinding {
-    /// UUID of the tenant whose object it is.
+    /// UUID of the tenant of the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = "uuid", min_length = 36, max_length = 36)]
     pub tenant_id: Option<String>,
@@ -47,12 +47,11 @@ pub struct ScanFinding {
     /// `namespace/resource/name`.
     #[schema(min_length = 1, max_length = 600)]
     pub object: String,
-    /// The sentence.
+    /// Message of the policy.
     #[schema(min_length = 1, max_length = 1024)]
     pub message: String,
 }
 
-/// Scans from the newest down.
 pub async fn list(tx: &mut Tx) -> Result<Vec<Scan>, StoreError> {
     let rows = sqlx::query(
         "SELECT id, started_at, law_revision, counts, created_at FROM scans ORDER BY created_at DESC, id DESC LIMIT 50",
@@ -61,12 +60,11 @@ pub async fn list(tx: &mut Tx) -> Result<Vec<Scan>, StoreError> {
     .await?;
     let mut scans = Vec::with_capacity(rows.len());
     for row in &rows {
-        scans.push(own(tx, read(row)?).await?);
+        scans.push(with_visible_counts(tx, read(row)?).await?);
     }
     Ok(scans)
 }
 
-/// A scan, and what it found.
 pub async fn get(tx: &mut Tx, id: &str) -> Result<(Scan, Vec<ScanFinding>), StoreError> {
     let row = sqlx::query("SELECT id, started_at, law_revision, counts, created_at FROM scans WHERE id = $1")
         .bind(id.to_owned())
@@ -91,14 +89,14 @@ pub async fn get(tx: &mut Tx, id: &str) -> Result<(Scan, Vec<ScanFinding>), Stor
         })
     };
     let findings = rows.iter().map(finding).collect::<Result<_, _>>()?;
-    Ok((own(tx, scan).await?, findings))
+    Ok((with_visible_counts(tx, scan).await?, findings))
 }
 
-/// Keeps a scan, and forgets the oldest.
+/// Stores a scan and deletes the oldest.
 pub async fn add(
     tx: &mut Tx,
     started_at: Time,
-    law_revision: &str,
+    policy_revision: &str,
     findings: &[ScanFinding],
 ) -> Result<Scan, StoreError> {
     let (id, now) = (new_id(), tx.now());
@@ -112,7 +110,7 @@ pub async fn add(
     .bind(id.clone())
     .bind(now)
     .bind(started_at.0)
-    .bind(law_revision.to_owned())
+    .bind(policy_revision.to_owned())
     .bind(json!(counts).to_string())
     .execute(tx.sql())
     .await?;
@@ -134,15 +132,15 @@ pub async fn add(
     sqlx::query(
         "DELETE FROM scans WHERE id NOT IN (SELECT id FROM scans ORDER BY created_at DESC, id DESC LIMIT $1)",
     )
-    .bind(KEPT)
+    .bind(RETAINED)
     .execute(tx.sql())
     .await?;
-    tx.audit(Entry::new("scan.create", "scan").of(&id, law_revision).after(json!(counts)));
+    tx.audit(Entry::new("scan.create", "scan").of(&id, policy_revision).after(json!(counts)));
     Ok(get(tx, &id).await?.0)
 }
 
-/// With the counts that the scope may know: a tenant's are those of its own objects.
-async fn own(tx: &mut Tx, mut scan: Scan) -> Result<Scan, StoreError> {
+/// A tenant sees only the counts of its own objects.
+async fn with_visible_counts(tx: &mut Tx, mut scan: Scan) -> Result<Scan, StoreError> {
     let Some(tenant) = tx.tenant() else { return Ok(scan) };
     let rows = sqlx::query(
         "SELECT policy, COUNT(*) AS found FROM scan_findings WHERE scan_id = $1 AND tenant_id = $2 GROUP BY policy",
@@ -162,7 +160,7 @@ fn read(row: &AnyRow) -> Result<Scan, StoreError> {
     Ok(Scan {
         id: row.try_get("id")?,
         started_at: Time(row.try_get("started_at")?),
-        law_revision: row.try_get("law_revision")?,
+        policy_revision: row.try_get("law_revision")?,
         counts: parse("the counts of a scan", &row.try_get::<String, _>("counts")?)?,
         created_at: Time(row.try_get("created_at")?),
     })

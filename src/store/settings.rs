@@ -1,13 +1,13 @@
-//! Settings: what holds for all tenants, one row a key, every change kept.
+//! Settings for all tenants: one row per key, with a history of changes.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::audit::Entry as Deed;
-use super::{Part, StoreError, Time, Tx, document as read, new_id};
-use portcullis_tenancy::Entry;
-use portcullis_tenancy::settings::{self, Bystander, KEYS, OWN_KEYS};
+use super::audit::Entry as AuditEntry;
+use super::{Part, StoreError, Time, Tx, document as parse_document, new_id};
+use portcullis_tenancy::RegistryEntry;
+use portcullis_tenancy::settings::{self, KEYS, SERVICE_KEYS, TenantGroups};
 
 /// A setting.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -16,13 +16,13 @@ pub struct Setting {
     /// One of `prefix`, `labelPrefix`, `registries`, `identities`, `connect`, `workloadWrites`, `sandboxes`, `nameReuse`.
     #[schema(example = "registries")]
     pub key: String,
-    /// Its value, as the snapshot has it.
+    /// Value, as in the snapshot.
     #[schema(value_type = Value)]
     pub value: Value,
-    /// When it was last set, RFC 3339; null where nobody has, and the value is the default.
+    /// Time of the last change, RFC 3339; null if the value is the default.
     #[schema(required = true)]
     pub updated_at: Option<Time>,
-    /// What `ETag` says; 0 where nobody has set it.
+    /// Value of `ETag`; 0 if the setting was never set.
     pub version: i64,
 }
 
@@ -34,7 +34,7 @@ struct Row {
     version: i64,
 }
 
-/// Every setting, in the order of the document.
+/// In the order of the document.
 pub async fn all(tx: &mut Tx) -> Result<Vec<Setting>, StoreError> {
     let rows = sqlx::query_as::<_, Row>(
         "SELECT key, value, updated_at, version FROM settings WHERE tenant_id IS NULL ORDER BY key",
@@ -42,26 +42,25 @@ pub async fn all(tx: &mut Tx) -> Result<Vec<Setting>, StoreError> {
     .fetch_all(tx.sql())
     .await?;
     let mut defaults = settings::defaults();
-    defaults.extend(settings::own_defaults());
+    defaults.extend(settings::service_defaults());
     let setting = |key: &str| {
         let default = defaults.remove(key).unwrap_or(Value::Null);
         let Some(row) = rows.iter().find(|row| row.key == key) else {
             return Ok(Setting { key: key.to_owned(), value: default, updated_at: None, version: 0 });
         };
-        let (value, updated_at) = (read("a setting", &row.value)?, Some(Time(row.updated_at)));
+        let (value, updated_at) = (parse_document("a setting", &row.value)?, Some(Time(row.updated_at)));
         Ok(Setting { key: key.to_owned(), value, updated_at, version: row.version })
     };
-    KEYS.into_iter().chain(OWN_KEYS).map(setting).collect()
+    KEYS.into_iter().chain(SERVICE_KEYS).map(setting).collect()
 }
 
-/// A setting by key.
 pub async fn get(tx: &mut Tx, key: &str) -> Result<Setting, StoreError> {
     let found = all(tx).await?.into_iter().find(|setting| setting.key == key);
     found.ok_or(StoreError::NotFound("setting"))
 }
 
-/// Nothing outside of it is ever admitted.
-pub async fn ceiling(tx: &mut Tx) -> Result<Vec<Entry>, StoreError> {
+/// Registries outside of it are never admitted.
+pub async fn ceiling(tx: &mut Tx) -> Result<Vec<RegistryEntry>, StoreError> {
     let stored: Option<String> =
         sqlx::query_scalar("SELECT value FROM settings WHERE tenant_id IS NULL AND key = 'registries'")
             .fetch_optional(tx.sql())
@@ -69,52 +68,49 @@ pub async fn ceiling(tx: &mut Tx) -> Result<Vec<Entry>, StoreError> {
     ceiling_of(stored.as_deref())
 }
 
-/// The same of the stored setting `registries`, where there is one; without it, nothing.
-pub(super) fn ceiling_of(stored: Option<&str>) -> Result<Vec<Entry>, StoreError> {
+pub(super) fn ceiling_of(stored: Option<&str>) -> Result<Vec<RegistryEntry>, StoreError> {
     let Some(stored) = stored else { return Ok(Vec::new()) };
-    let stored: Value = read("the setting `registries`", stored)?;
+    let stored: Value = parse_document("the setting `registries`", stored)?;
     let list = stored.get("ceiling").and_then(Value::as_array).into_iter().flatten();
-    Ok(list.filter_map(|entry| Entry::parse(entry.as_str()?).ok()).collect())
+    Ok(list.filter_map(|entry| RegistryEntry::parse(entry.as_str()?).ok()).collect())
 }
 
-/// Whether a group is trusted as one of administrators: no tenant's people may be it.
+/// Whether the group belongs to administrators, so that no tenant may use it.
 pub async fn is_privileged(tx: &mut Tx, group: &str) -> Result<bool, StoreError> {
     let identities = get(tx, "identities").await?.value;
     let admin = |identity: &Value| identity["class"] == "admin" && identity["group"] == group;
     Ok(identities.as_array().into_iter().flatten().any(admin))
 }
 
-/// Holds off whoever would make a tenant, or anything inside of one, until the commit: what settings were checked
-/// against must still be so then. Those who do either lock one of these rows first.
-pub async fn alone(tx: &mut Tx) -> Result<(), StoreError> {
+/// Blocks changes of tenants until the commit, because settings were validated against them.
+pub async fn lock_tenants(tx: &mut Tx) -> Result<(), StoreError> {
     for statement in ["UPDATE clusters SET version = version", "UPDATE tenants SET version = version"] {
         sqlx::query(statement).execute(tx.sql()).await?;
     }
     Ok(())
 }
 
-/// Live tenants, as far as settings concern them.
-pub async fn bystanders(tx: &mut Tx) -> Result<Vec<Bystander>, StoreError> {
+pub async fn affected_tenants(tx: &mut Tx) -> Result<Vec<TenantGroups>, StoreError> {
     let rows: Vec<(String, String, String)> =
         sqlx::query_as("SELECT slug, id, dev_group FROM tenants WHERE deleted_at IS NULL ORDER BY slug")
             .fetch_all(tx.sql())
             .await?;
-    Ok(rows.into_iter().map(|(slug, id, group)| Bystander { slug, id, groups: vec![group] }).collect())
+    Ok(rows.into_iter().map(|(slug, id, group)| TenantGroups { slug, id, groups: vec![group] }).collect())
 }
 
-/// Whether anything is named by the prefix.
+/// Whether a namespace exists that uses the prefix.
 pub async fn any_namespace(tx: &mut Tx) -> Result<bool, StoreError> {
     let found: Option<String> =
         sqlx::query_scalar("SELECT name FROM namespaces LIMIT 1").fetch_optional(tx.sql()).await?;
     Ok(found.is_some())
 }
 
-/// The value of each key as the document of a snapshot has it.
+/// Value by key, as in the snapshot.
 pub fn document(settings: &[Setting]) -> Map<String, Value> {
     settings.iter().map(|setting| (setting.key.clone(), setting.value.clone())).collect()
 }
 
-/// Sets what was read as `was` in this transaction; the value was checked.
+/// Replaces the setting that was read as `was`; the value is validated by the caller.
 pub async fn put(tx: &mut Tx, was: Setting, value: Value) -> Result<Setting, StoreError> {
     let now = tx.now();
     let text = value.to_string();
@@ -142,8 +138,9 @@ pub async fn put(tx: &mut Tx, was: Setting, value: Value) -> Result<Setting, Sto
     .execute(tx.sql())
     .await?;
     let is = get(tx, &was.key).await?;
-    let deed = Deed { resource_name: Some(was.key.clone()), ..Deed::new("settings.update", "setting") };
-    tx.audit(deed.before(json!(was.value)).after(json!(is.value)));
-    tx.touch(Part::Settings);
+    let entry =
+        AuditEntry { resource_name: Some(was.key.clone()), ..AuditEntry::new("settings.update", "setting") };
+    tx.audit(entry.before(json!(was.value)).after(json!(is.value)));
+    tx.mark_changed(Part::Settings);
     Ok(is)
 }

@@ -1,4 +1,4 @@
-//! Times as the ledger keeps them and as the API shows them.
+//! Times in the ledger and the API.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-/// Unix milliseconds; RFC 3339 in UTC wherever people read it.
+/// Unix milliseconds; RFC 3339 in UTC in JSON and messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub i64);
 
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_read_as_it_is_written() {
+    fn time_round_trips() {
         let time = Time(1_769_860_800_123);
         let text = serde_json::to_value(time).unwrap();
         assert_eq!(text, "2026-01-31T12:00:00.123Z");

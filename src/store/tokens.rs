@@ -1,4 +1,4 @@
-//! Tokens that were minted here: whose they are and until when, never the tokens themselves.
+//! Tokens that this service issued: subject and expiry, never the tokens themselves.
 
 use serde::Serialize;
 use sqlx::Row as _;
@@ -7,43 +7,42 @@ use utoipa::ToSchema;
 
 use super::{StoreError, Time, Tx, document};
 
-/// A token that was minted here.
+/// A token that this service issued.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Token)]
 pub struct Minted {
-    /// Its id, by which it is revoked.
+    /// Token id, for revocation.
     #[schema(format = "uuid")]
     pub jti: String,
-    /// Whom it is about: `issuer#sub`.
+    /// Subject: `issuer#sub`.
     pub subject: String,
-    /// What that is.
+    /// Roles of the subject.
     pub roles: Vec<String>,
-    /// UUID of its tenant; absent for the roles that have none.
+    /// UUID of its tenant; absent for roles without a tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub tenant_id: Option<String>,
-    /// UUIDs of the projects it is limited to; absent where it is not limited.
+    /// UUIDs of the projects to which it is limited; absent if unlimited.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub projects: Option<Vec<String>>,
-    /// UUID of the cluster whose part of the snapshot it reads; absent for all but gates.
+    /// UUID of the cluster whose snapshot it reads; only for gates.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub cluster_id: Option<String>,
-    /// Who minted it.
+    /// Issuer of the token: `issuer#sub`.
     pub minted_by: String,
-    /// When it was minted, RFC 3339.
+    /// Creation time, RFC 3339.
     pub created_at: Time,
-    /// When it ends, RFC 3339.
+    /// Expiry, RFC 3339.
     pub expires_at: Time,
     /// Whether it was revoked.
     pub revoked: bool,
 }
 
-/// Keeps what was minted. Times are of the transaction, `expires_at` of the token.
-pub async fn keep(tx: &mut Tx, minted: &Minted) -> Result<(), StoreError> {
-    let list = |words: &[String]| serde_json::Value::from(words.to_vec()).to_string();
+pub async fn store(tx: &mut Tx, minted: &Minted) -> Result<(), StoreError> {
+    let list = |items: &[String]| serde_json::Value::from(items.to_vec()).to_string();
     sqlx::query(
         "INSERT INTO minted_tokens (jti, created_at, tenant_id, subject, roles, projects, minted_by, exp, \
          cluster_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -73,7 +72,7 @@ macro_rules! select {
     };
 }
 
-/// A token by its id, as far as the scope sees.
+/// By id, if the scope can see it.
 pub async fn find(tx: &mut Tx, jti: &str) -> Result<Option<Minted>, StoreError> {
     let own = tx.tenant();
     let row = sqlx::query(select!("m.jti = $1 AND ($2 IS NULL OR m.tenant_id = $2)"))
@@ -84,7 +83,7 @@ pub async fn find(tx: &mut Tx, jti: &str) -> Result<Option<Minted>, StoreError> 
     row.as_ref().map(read).transpose()
 }
 
-/// Tokens that have not ended, in the order of ids, after one of them; those of one subject where it is named.
+/// Tokens that have not expired, by id, after `after`; of one subject if given.
 pub async fn list(
     tx: &mut Tx,
     subject: Option<&str>,
@@ -106,7 +105,7 @@ pub async fn list(
     rows.iter().map(read).collect()
 }
 
-/// Forgets tokens that have ended; how many.
+/// Deletes expired tokens.
 pub async fn purge(tx: &mut Tx) -> Result<u64, StoreError> {
     let ended = tx.now() / 1000 - 60;
     let done = sqlx::query("DELETE FROM minted_tokens WHERE exp < $1").bind(ended).execute(tx.sql()).await?;

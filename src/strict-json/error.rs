@@ -1,73 +1,73 @@
-//! What is wrong with a text, and where.
+//! Errors with line and column, in serde_json's words.
 
 use super::{Kind, Reader, Text};
 
-/// What is wrong, and where. Small, because every step of the reader returns one or not.
+/// Why a text was rejected. Boxed, because every step of the reader returns a result.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(Box<Fault>);
 
 #[derive(Debug, thiserror::Error)]
-#[error("{what} at line {line} column {column}")]
+#[error("{message} at line {line} column {column}")]
 struct Fault {
-    what: String,
+    message: String,
     line: usize,
     column: usize,
-    /// Whether the text is JSON as far as it was read, and says what it must not.
-    meaning: bool,
+    /// The text is valid JSON so far, but its content is rejected.
+    semantic: bool,
 }
 
 impl Error {
-    /// Names the part of the text that does not mean what it must; what is no JSON has its line and column.
+    /// Prefixes a rejection with the field. Syntax errors have line and column only.
     #[must_use]
     pub fn within(mut self, part: &str) -> Self {
-        if self.0.meaning {
-            self.0.what = format!("{part}: {}", self.0.what);
+        if self.0.semantic {
+            self.0.message = format!("{part}: {}", self.0.message);
         }
         self
     }
 }
 
 impl Reader<'_> {
-    /// Something wrong with the character that comes next, or with its absence.
+    /// An error at the next character or at the end of the text.
     #[cold]
-    pub(super) fn fault(&self, what: &'static str) -> Error {
-        self.fault_before(what, self.at + 1)
+    pub(super) fn fault(&self, message: &'static str) -> Error {
+        self.fault_before(message, self.at + 1)
     }
 
-    /// Something wrong with what ends before a place.
+    /// An error at the character before `end`.
     #[cold]
-    pub(super) fn fault_before(&self, what: &str, end: usize) -> Error {
+    pub(super) fn fault_before(&self, message: &str, end: usize) -> Error {
         let bytes = self.text.as_bytes();
         let passed = bytes.get(..end).unwrap_or(bytes);
         let start = passed.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let line = passed.split(|byte| *byte == b'\n').count();
         let column = passed.len() - start;
-        Error(Box::new(Fault { what: what.to_owned(), line, column, meaning: false }))
+        Error(Box::new(Fault { message: message.to_owned(), line, column, semantic: false }))
     }
 
     #[cold]
-    pub(super) fn twice(&self, key: Text<'_>) -> Error {
+    pub(super) fn duplicate_key(&self, key: Text<'_>) -> Error {
         let short: String = key.read().chars().take(64).collect();
-        self.meaning(&format!("key `{}` stands twice in one object", short.escape_debug()), self.at)
+        self.semantic(&format!("duplicate key `{}` in one object", short.escape_debug()), self.at)
     }
 
-    /// The next value is not what is expected, which is said in words.
+    /// The next value has another type than `expected`.
     #[cold]
     pub fn unexpected(&mut self, expected: &str) -> Error {
-        match self.found() {
-            Ok(found) => self.meaning(&format!("invalid type: {found}, expected {expected}"), self.at),
+        match self.describe() {
+            Ok(found) => self.semantic(&format!("invalid type: {found}, expected {expected}"), self.at),
             Err(error) => error,
         }
     }
 
-    /// What was just read is JSON and cannot be part of a review.
+    /// Rejects the value that was just read.
     #[cold]
-    pub fn refuse(&self, what: &str) -> Error {
-        self.meaning(what, self.at)
+    pub fn refuse(&self, message: &str) -> Error {
+        self.semantic(message, self.at)
     }
 
-    fn found(&mut self) -> Result<String, Error> {
+    fn describe(&mut self) -> Result<String, Error> {
         let kind = self.kind()?;
         let start = self.at;
         self.skip()?;
@@ -83,9 +83,9 @@ impl Reader<'_> {
         })
     }
 
-    fn meaning(&self, what: &str, end: usize) -> Error {
-        let mut error = self.fault_before(what, end);
-        error.0.meaning = true;
+    fn semantic(&self, message: &str, end: usize) -> Error {
+        let mut error = self.fault_before(message, end);
+        error.0.semantic = true;
         error
     }
 }

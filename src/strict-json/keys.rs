@@ -1,41 +1,39 @@
-//! The keys of the objects that are open: each once in its object.
+//! Detects duplicate keys by a keyed hash of each key.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::sync::LazyLock;
 
-use super::text::blocks::{Blocks, padded};
-
-/// Up to here a linear look is cheaper than a table; few objects have more keys.
+/// The number of keys up to which a linear search is cheaper than a table.
 const FEW: usize = 64;
 
-/// Chosen at random in each process, so that nobody can prepare keys that collide.
+/// Random for each process, so that an attacker cannot prepare collisions.
 static SEEDS: LazyLock<[u64; 2]> = LazyLock::new(|| [0, 1].map(|n: u64| RandomState::new().hash_one(n)));
 
-/// Keys by 64 bits of a keyed hash: a false alarm is a denial once in an age, and a duplicate is never missed.
+/// The keys of the open objects, as 64-bit hashes. A duplicate is never missed; a collision rejects a valid text, which is
+/// very rare.
 pub(super) struct Keys {
     seeds: [u64; 2],
-    /// Those of an inner object stand behind those of the objects around it.
+    /// The hashes of an inner object come after those of the objects around it.
     hashes: Vec<u64>,
-    object: Object,
-    around: Vec<Object>,
-    /// Of objects with many keys: where their hashes start, and a table of them.
+    object: OpenObject,
+    around: Vec<OpenObject>,
+    /// For objects with many keys: the start of their hashes, and a table of them.
     tables: Vec<(usize, Table)>,
 }
 
-type Table = HashSet<u64, BuildHasherDefault<Hashed>>;
+type Table = HashSet<u64, BuildHasherDefault<IdentityHasher>>;
 
-/// An object that is open.
 #[derive(Clone, Copy, Default)]
-struct Object {
+struct OpenObject {
     start: usize,
-    /// Six bits of each hash, as a set. Most keys are new by them alone.
+    /// A set of six bits of each hash. It suffices to see that most keys are new.
     bits: u64,
 }
 
-/// A hash that grows by sixteen bytes at a time; the last are filled up with zeros, which no key holds.
+/// A hash that is updated by sixteen bytes at a time. The last block is padded with zeros, which no key contains.
 #[derive(Clone, Copy)]
-pub(super) struct Mixed {
+pub(super) struct KeyHasher {
     state: u64,
     seed: u64,
 }
@@ -45,7 +43,7 @@ impl Default for Keys {
         Self {
             seeds: *SEEDS,
             hashes: Vec::with_capacity(64),
-            object: Object::default(),
+            object: OpenObject::default(),
             around: Vec::with_capacity(16),
             tables: Vec::new(),
         }
@@ -53,36 +51,33 @@ impl Default for Keys {
 }
 
 impl Keys {
-    /// An object begins.
     #[inline]
-    pub(super) fn enter(&mut self) {
+    pub(super) fn open_object(&mut self) {
         self.around.push(self.object);
-        self.object = Object { start: self.hashes.len(), bits: 0 };
+        self.object = OpenObject { start: self.hashes.len(), bits: 0 };
     }
 
-    /// The innermost object ends.
     #[inline]
-    pub(super) fn leave(&mut self) {
+    pub(super) fn close_object(&mut self) {
         self.hashes.truncate(self.object.start);
-        // Those of outer objects stand before: there may be one for each level.
+        // Outer objects have tables too.
         while self.tables.last().is_some_and(|(start, _)| *start >= self.object.start) {
             self.tables.pop();
         }
         self.object = self.around.pop().unwrap_or_default();
     }
 
-    /// A hash of nothing yet.
     #[inline]
-    pub(super) fn mix(&self) -> Mixed {
+    pub(super) fn hasher(&self) -> KeyHasher {
         let [state, seed] = self.seeds;
-        Mixed { state, seed }
+        KeyHasher { state, seed }
     }
 
-    /// Whether a key is new to the innermost object.
+    /// Adds a key to the innermost object; false if it is a duplicate.
     #[inline]
-    pub(super) fn first(&mut self, hash: u64) -> bool {
+    pub(super) fn insert(&mut self, hash: u64) -> bool {
         let bit = 1 << (hash >> 58);
-        if self.object.bits & bit != 0 && !self.look(hash) {
+        if self.object.bits & bit != 0 && !self.is_new(hash) {
             return false;
         }
         self.object.bits |= bit;
@@ -91,7 +86,7 @@ impl Keys {
     }
 
     #[inline(never)]
-    fn look(&mut self, hash: u64) -> bool {
+    fn is_new(&mut self, hash: u64) -> bool {
         let start = self.object.start;
         let hashes = self.hashes.get(start..).unwrap_or_default();
         if hashes.len() <= FEW {
@@ -101,20 +96,18 @@ impl Keys {
             self.tables.push((start, Table::default()));
         }
         let Some((_, table)) = self.tables.last_mut() else { return false };
-        // Those that were new by their bits alone, or came before there was a table.
+        // The table lacks the hashes that were new by their bits.
         table.extend(hashes.iter().skip(table.len()));
         !table.contains(&hash)
     }
 }
 
-impl Mixed {
-    /// The hash, after the last block.
+impl KeyHasher {
     #[inline]
     pub(super) fn hash(self) -> u64 {
         self.state
     }
 
-    /// The hash of a whole key.
     pub(super) fn of(mut self, key: &[u8]) -> u64 {
         let (blocks, rest) = key.as_chunks::<16>();
         for block in blocks {
@@ -132,7 +125,28 @@ impl Mixed {
     }
 }
 
-impl Blocks for Mixed {
+/// Receives the bytes of a string, sixteen at a time.
+pub(super) trait Blocks {
+    fn next(&mut self, block: [u8; 16]);
+
+    /// The last `length` bytes, fewer than sixteen, at the start of a block.
+    fn last(&mut self, block: [u8; 16], length: usize);
+}
+
+impl Blocks for () {
+    fn next(&mut self, _: [u8; 16]) {}
+
+    fn last(&mut self, _: [u8; 16], _: usize) {}
+}
+
+/// The first sixteen bytes, padded with zeros.
+pub(super) fn padded(bytes: &[u8]) -> [u8; 16] {
+    let mut block = [0; 16];
+    block.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    block
+}
+
+impl Blocks for KeyHasher {
     #[inline(always)]
     fn next(&mut self, block: [u8; 16]) {
         self.add(u128::from_le_bytes(block));
@@ -144,23 +158,23 @@ impl Blocks for Mixed {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the halves are what is wanted")]
+#[expect(clippy::cast_possible_truncation, reason = "it returns both halves")]
 #[inline]
 const fn halves(bits: u128) -> [u64; 2] {
     [bits as u64, (bits >> 64) as u64]
 }
 
-/// What is hashed already.
+/// The identity: the keys of the table are hashes.
 #[derive(Default)]
-pub(super) struct Hashed(u64);
+pub(super) struct IdentityHasher(u64);
 
-impl Hasher for Hashed {
+impl Hasher for IdentityHasher {
     fn finish(&self) -> u64 {
         self.0
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        // Not asked by a set of u64.
+        // A set of u64 does not call this.
         self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
     }
 

@@ -1,72 +1,71 @@
-//! A JSON text, read once from front to back, where what is skipped is checked like what is kept.
+//! A pull parser for JSON that checks skipped values like the values that it reads.
 //!
-//! Skipping is most of what the gate does with a review, and no library checks what it skips; so this is our own. It
-//! must never fail open: no key twice in one object, because two readers of the same text could disagree about which
-//! value counts; nesting as deep as Kubernetes reads it and no deeper; no
-//! lone surrogate, no control character, no number that 64 bits cannot hold, nothing behind the end. The text is UTF-8
-//! before it comes here. Errors say what serde_json says, at the place where it says it: a test compares the two.
+//! It rejects duplicate keys, because two parsers may disagree on which value counts, and nesting that Kubernetes does not
+//! read. All other errors are those of serde_json, with its messages and positions; a test compares the two.
 
-#![expect(clippy::inline_always, reason = "a scan is one loop; left to the compiler it is a sixth slower")]
+#![expect(clippy::inline_always, reason = "without it the scan is a sixth slower")]
 
 mod error;
 mod keys;
-mod number;
-mod skip;
 mod text;
-mod walk;
+mod traverse;
 
 pub use error::Error;
-pub use number::Number;
 pub use text::Text;
 
 use keys::Keys;
 
-/// Objects and lists around a value, itself included. Kubernetes' decoder (`sigs.k8s.io/json`, after Go's `encoding/json`)
-/// reads 10,000; an object of a review stands in two more.
+/// The deepest nesting. Kubernetes' decoder `sigs.k8s.io/json` reads 10,000 levels, and an AdmissionReview adds two.
 const DEPTH_MAX: u16 = 10_002;
 
-/// Up to here nothing is counted: no object of a built-in kind is half as deep, and serde_json reads no deeper either.
+/// The nesting up to which [`Reader::deepest`] is not counted. serde_json's limit is the same.
 const SHALLOW: u16 = 127;
 
 const EOF_VALUE: &str = "EOF while parsing a value";
 const EOF_OBJECT: &str = "EOF while parsing an object";
 const EOF_LIST: &str = "EOF while parsing a list";
 
-/// A place in a text.
+/// A parser at a position in a text.
 pub struct Reader<'a> {
     text: &'a str,
     at: usize,
-    /// Objects and lists that are open.
+    /// The number of open objects and lists.
     depth: u16,
-    /// The most that were, where that is more than [`SHALLOW`].
+    /// The maximum of `depth`, where it exceeds [`SHALLOW`].
     deepest: u16,
     keys: Keys,
 }
 
-/// What a value is, by its first character.
+/// The type of a value, by its first character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// `null`
     Null,
-    /// `true` or `false`
     Bool,
-    /// A number.
     Number,
-    /// A string.
     Text,
-    /// A list.
     List,
-    /// An object.
     Object,
 }
 
+/// A number as in serde_json: an integer where it fits into 64 bits, else a float.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Number {
+    Unsigned(u64),
+    /// Always negative.
+    Signed(i64),
+    /// Has a fraction or an exponent, exceeds 64 bits, or is `-0`.
+    Float(f64),
+}
+
+/// The number of characters of an integer that always fits into 64 bits.
+const SHORT_INTEGER: usize = 18;
+
 impl<'a> Reader<'a> {
-    /// At the beginning of a text.
     pub fn new(text: &'a str) -> Self {
         Self { text, at: 0, depth: 0, deepest: 0, keys: Keys::default() }
     }
 
-    /// What comes next, which stays to be read.
+    /// The type of the next value, without reading it.
     pub fn kind(&mut self) -> Result<Kind, Error> {
         Ok(match self.peek(EOF_VALUE)? {
             b'"' => Kind::Text,
@@ -79,26 +78,26 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// How many objects and lists are open.
+    /// The number of open objects and lists.
     pub const fn depth(&self) -> u16 {
         self.depth
     }
 
-    /// The most objects and lists that were open; 0 where it were at most 127.
+    /// The maximum of [`Reader::depth`]; 0 where it is at most 127.
     pub const fn deepest(&self) -> u16 {
         self.deepest
     }
 
-    /// Where the next value begins, for [`Reader::again`].
-    pub fn place(&mut self) -> Result<usize, Error> {
+    /// The offset of the next value, for [`Reader::read_at`].
+    pub fn offset(&mut self) -> Result<usize, Error> {
         self.peek(EOF_VALUE)?;
         Ok(self.at)
     }
 
-    /// Reads a value that was passed before once more, and comes back.
-    pub fn again<T>(&mut self, place: usize, read: impl FnOnce(&mut Self) -> T) -> T {
+    /// Reads a value at an earlier offset and returns to the current position.
+    pub fn read_at<T>(&mut self, offset: usize, read: impl FnOnce(&mut Self) -> T) -> T {
         let (at, depth) = (self.at, self.depth);
-        self.at = place;
+        self.at = offset;
         let read = read(self);
         (self.at, self.depth) = (at, depth);
         read
@@ -106,17 +105,89 @@ impl<'a> Reader<'a> {
 
     /// Reads `null`.
     pub fn null(&mut self) -> Result<(), Error> {
-        self.word("null")
+        self.literal("null")
     }
 
     /// Reads `true` or `false`.
     pub fn boolean(&mut self) -> Result<bool, Error> {
         let value = self.peek(EOF_VALUE)? == b't';
-        self.word(if value { "true" } else { "false" })?;
+        self.literal(if value { "true" } else { "false" })?;
         Ok(value)
     }
 
-    /// That nothing follows.
+    /// Reads a number, which must come next.
+    pub fn number(&mut self) -> Result<Number, Error> {
+        let start = self.at;
+        let (raw, integer) = self.raw_number(start)?;
+        if integer {
+            if let Ok(value) = raw.parse() {
+                return Ok(Number::Unsigned(value));
+            }
+            // Only a float has a negative zero.
+            if let Some(value) = raw.parse().ok().filter(|value| *value != 0) {
+                return Ok(Number::Signed(value));
+            }
+        }
+        self.float(raw).map(Number::Float)
+    }
+
+    fn skip_number(&mut self) -> Result<(), Error> {
+        let (raw, integer) = self.raw_number(self.at)?;
+        if integer && raw.len() <= SHORT_INTEGER { Ok(()) } else { self.float(raw).map(drop) }
+    }
+
+    fn float(&self, raw: &str) -> Result<f64, Error> {
+        match raw.parse::<f64>() {
+            Ok(value) if value.is_finite() => Ok(value),
+            _ => Err(self.fault_before("number out of range", self.at)),
+        }
+    }
+
+    /// The text of a number, and whether it is an integer.
+    fn raw_number(&mut self, start: usize) -> Result<(&'a str, bool), Error> {
+        let mut integer = true;
+        if self.byte() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.byte() == Some(b'0') {
+            self.at += 1;
+            if self.byte().is_some_and(|byte| byte.is_ascii_digit()) {
+                return Err(self.fault("invalid number"));
+            }
+        } else {
+            self.digits()?;
+        }
+        if self.byte() == Some(b'.') {
+            integer = false;
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.byte() {
+            integer = false;
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.byte() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok((self.text.get(start..self.at).unwrap_or_default(), integer))
+    }
+
+    /// Scans one or more digits.
+    fn digits(&mut self) -> Result<(), Error> {
+        match self.byte() {
+            Some(b'0'..=b'9') => self.at += 1,
+            Some(_) => return Err(self.fault("invalid number")),
+            None => return Err(self.fault(EOF_VALUE)),
+        }
+        while let Some(b'0'..=b'9') = self.byte() {
+            self.at += 1;
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// Something other than white space follows.
     pub fn end(&mut self) -> Result<(), Error> {
         while let Some(byte) = self.byte() {
             if !is_blank(byte) {
@@ -127,8 +198,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn word(&mut self, word: &str) -> Result<(), Error> {
-        for letter in word.bytes() {
+    fn literal(&mut self, literal: &str) -> Result<(), Error> {
+        for letter in literal.bytes() {
             match self.byte() {
                 Some(byte) if byte == letter => self.at += 1,
                 Some(_) => return Err(self.fault("expected ident")),
@@ -143,17 +214,17 @@ impl<'a> Reader<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// The next character that is no blank.
+    /// The next character that is not white space.
     #[inline]
     fn peek(&mut self, eof: &'static str) -> Result<u8, Error> {
         match self.byte() {
             Some(byte) if byte > b' ' => Ok(byte),
-            _ => self.pass_blanks(eof),
+            _ => self.skip_blanks(eof),
         }
     }
 
     #[cold]
-    fn pass_blanks(&mut self, eof: &'static str) -> Result<u8, Error> {
+    fn skip_blanks(&mut self, eof: &'static str) -> Result<u8, Error> {
         while let Some(byte) = self.byte() {
             if !is_blank(byte) {
                 return Ok(byte);

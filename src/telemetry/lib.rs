@@ -1,32 +1,21 @@
-//! Telling what happened: the operational log, the metrics, the decision log, and the mask that keeps secrets out of it.
+//! The operational log, the metrics, the decision log, and the masking of secrets in it.
 //!
-//! Global are only what a process has once: the subscriber of the operational log ([`log::init`]) and the counters
-//! ([`metrics`]). The decision log is a value, made by [`decisions::DecisionLog::start`] and handed to whom it concerns.
-//! Order at start: `log::init` first, so that every later failure is told; `metrics::install`; then the decision log.
-//! Nothing here waits on the path of a review: counters are atomics, the decision log is a bounded queue.
-
-pub mod words;
-
-pub mod metrics;
-
-pub mod log;
+//! The subscriber ([`log::init`]) and the metrics are global; the decision log is a value. Call `log::init` first, so that
+//! later errors are logged. A review waits for none of them.
 
 pub mod decisions;
-
+pub mod escape;
 pub mod gzip;
-
+pub mod labels;
+pub mod log;
 pub mod mask;
+pub mod metrics;
 
-pub mod visible;
-
-/// The flags of this room: the operational log's and the decision log's.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TelemetryArgs {
-    /// Format and filter of the operational log.
     #[command(flatten)]
     pub log: log::LogArgs,
 
-    /// Where decisions are written, how many of the plain allows, and whether with their objects.
     #[command(flatten)]
     pub decisions: decisions::DecisionArgs,
 }
@@ -42,8 +31,8 @@ mod tests {
     }
 
     fn error(arguments: &[&str]) -> String {
-        let words = std::iter::once("x").chain(arguments.iter().copied());
-        Command::try_parse_from(words).err().map(|error| error.to_string()).unwrap_or_default()
+        let command_line = std::iter::once("x").chain(arguments.iter().copied());
+        Command::try_parse_from(command_line).err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     #[test]
@@ -57,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_names_its_flag() {
+    fn invalid_value_names_its_flag() {
         for (flag, value) in [
             ("--decision-log-sample", "1.5"),
             ("--decision-log-sample", "NaN"),

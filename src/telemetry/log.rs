@@ -1,6 +1,6 @@
-//! The operational log: what the process does, on stderr, as text or as JSON lines. The rules are in `docs/logging.md`.
+//! The operational log on stderr, as text or as JSON lines; see `docs/logging.md`.
 //!
-//! Reviews do not write here (the decision log tells them), so the synchronous write to stderr is not on their path.
+//! Writes are synchronous; reviews are logged in the decision log instead.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -10,61 +10,53 @@ use std::sync::Mutex;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// The flags of the operational log.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Logging")]
 pub struct LogArgs {
-    /// How the operational log is written to stderr
+    /// Format of the operational log on stderr
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text", env = "PORTCULLIS_LOG_FORMAT")]
     pub log_format: Format,
 
-    /// What the operational log tells: a level, or directives such as `info,portcullis::policy=debug`
+    /// Filter of the operational log: a level, or directives such as `info,portcullis_policy=debug`
     #[arg(long, value_name = "FILTER", default_value = "info", env = "PORTCULLIS_LOG")]
     pub log_level: Filter,
 }
 
-/// How a line of the operational log looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// One line for people, coloured on a terminal
+    /// Plain text, coloured on a terminal
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
-/// Checked filter directives of `tracing`: a level, or `target=level` joined by commas.
+/// Directives of `tracing`: a level, or `target=level` joined by commas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter(String);
 
-/// Why the operational log could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The directives of `--log-level` do not parse.
     #[error(
-        "`{filter}` is not a log filter; give a level such as `info`, or directives such as `info,portcullis=debug`"
+        "`{filter}` is not a log filter; set a level such as `info`, or directives such as `info,portcullis_policy=debug`"
     )]
     Filter {
-        /// What was given.
         filter: String,
-        /// What the parser says.
         #[source]
         source: tracing_subscriber::filter::ParseError,
     },
-    /// Another subscriber is installed already.
-    #[error("the operational log cannot start, because this process logs elsewhere already")]
-    Taken(#[source] tracing_subscriber::util::TryInitError),
+    #[error("cannot start the operational log: another tracing subscriber is installed")]
+    AlreadyInstalled(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Sends `tracing` events of this process to stderr from now on. The first successful call counts; later ones do nothing,
-/// so that many tests of one process may call it.
+/// Sends `tracing` events of this process to stderr. Calls after the first successful one do nothing, because tests of one
+/// process share the subscriber.
 pub fn init(args: &LogArgs) -> Result<(), LogError> {
-    static DONE: Mutex<bool> = Mutex::new(false);
-    let mut done = DONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if *done {
+    static INITIALIZED: Mutex<bool> = Mutex::new(false);
+    let mut initialized = INITIALIZED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if *initialized {
         return Ok(());
     }
-    // A line that cannot be written is lost. To complain of it on stderr, which is what cannot be written, is a panic, and a
-    // full disk below the log would end the gate.
+    // With internal errors on, a failed write to stderr panics, and a full disk would end the process.
     let builder = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .log_internal_errors(false)
@@ -79,8 +71,8 @@ pub fn init(args: &LogArgs) -> Result<(), LogError> {
             .finish()
             .try_init(),
     }
-    .map_err(LogError::Taken)?;
-    *done = true;
+    .map_err(LogError::AlreadyInstalled)?;
+    *initialized = true;
     Ok(())
 }
 
@@ -114,15 +106,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn initialising_twice_is_fine() {
+    fn second_initialization_succeeds() {
         let args = LogArgs { log_format: Format::Json, log_level: Filter("warn".to_owned()) };
         init(&args).unwrap();
         init(&args).unwrap();
     }
 
     #[test]
-    fn a_filter_is_checked_where_it_is_given() {
-        assert!("info,portcullis::policy=debug".parse::<Filter>().is_ok());
+    fn invalid_filter_is_rejected_by_the_parser() {
+        assert!("info,portcullis_policy=debug".parse::<Filter>().is_ok());
         let error = "portcullis=loud".parse::<Filter>().unwrap_err().to_string();
         assert!(error.starts_with("`portcullis=loud` is not a log filter"), "{error}");
     }

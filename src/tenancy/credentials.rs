@@ -1,9 +1,9 @@
-//! Texts that are credentials whatever they are kept under: one list, for what is refused and for what is masked.
+//! Finds credentials in text; used to refuse and to mask them.
 
-/// How a private key begins, of whatever kind it is.
+/// Start of a private key of any kind.
 const KEY_BLOCK: &str = "PRIVATE KEY-----";
 
-/// Beginnings of tokens that their issuers made to be found, with how many word characters follow at least.
+/// Prefixes of tokens, and the least number of word characters that follow.
 const TOKENS: [(&str, usize, &str); 13] = [
     ("AKIA", 16, "an AWS access key"),
     ("ASIA", 16, "an AWS access key"),
@@ -20,7 +20,7 @@ const TOKENS: [(&str, usize, &str); 13] = [
     ("sk_live_", 24, "a Stripe key"),
 ];
 
-/// Names of parameters whose values are credentials, without punctuation.
+/// Names of parameters that hold credentials, without punctuation.
 const PARAMETERS: [&str; 15] = [
     "accesstoken",
     "apikey",
@@ -39,14 +39,13 @@ const PARAMETERS: [&str; 15] = [
     "token",
 ];
 
-/// Characters of such a value, at least: `?token=1` is an example.
+/// Shortest value of such a parameter; `?token=1` is an example.
 const VALUE_MIN: usize = 6;
 
-/// Characters of a bearer token, at least.
 const BEARER_MIN: usize = 16;
 
-/// What a text gives away, in words; nothing where it does not look like a credential.
-pub fn betrayed_by(text: &str) -> Option<&'static str> {
+/// The kind of credential that a text contains, if any.
+pub fn find_credential(text: &str) -> Option<&'static str> {
     if text.contains(KEY_BLOCK) {
         return Some("a private key");
     }
@@ -78,14 +77,15 @@ fn holds_parameter(text: &str) -> bool {
             return false;
         }
         let value = text.get(at + 1..).unwrap_or_default();
-        // What is filled in later, or is visibly masked, is no value: `${TOKEN}`, `$(TOKEN)`, `{{ .token }}`, `<token>`, `***`.
+        // Placeholders and masked values are no credentials: `${TOKEN}`, `$(TOKEN)`, `{{ .token }}`, `<token>`,
+        // `***`.
         let filled = value.starts_with(['$', '{', '<', '*', '%']);
         let plain = |c: &char| c.is_ascii_graphic() && !matches!(c, '&' | ';' | '#' | '"' | '\'');
         !filled && value.chars().take_while(plain).take(VALUE_MIN).count() == VALUE_MIN
     })
 }
 
-/// Whether the beginning stands at the beginning of a word, with so many word characters after it.
+/// Whether `begin` starts a word and enough word characters follow.
 fn holds_token(text: &str, begin: &str, least: usize) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     text.match_indices(begin).any(|(at, _)| {
@@ -96,7 +96,7 @@ fn holds_token(text: &str, begin: &str, least: usize) -> bool {
     })
 }
 
-/// `scheme://user:password@host`, and over HTTP a user alone, who is a token there; but `git`, whom all know.
+/// `scheme://user:password@host`; over HTTP also a user alone, which is a token, except `git`.
 fn holds_userinfo(word: &str) -> bool {
     word.match_indices("://").any(|(at, separator)| {
         let scheme = word.get(..at).unwrap_or_default();
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_a_credential_and_what_is_not() {
+    fn credentials_are_found_and_examples_are_not() {
         let token = |begin: &str, n: usize| format!("{begin}{}", "A".repeat(n));
         for text in [
             "-----BEGIN EC PRIVATE KEY-----",
@@ -135,10 +135,10 @@ mod tests {
             "--api-key=abcdef123456",
             "Authorization: Bearer abcdefghijklmnopqrstu",
         ] {
-            assert!(betrayed_by(text).is_some(), "{text}");
+            assert!(find_credential(text).is_some(), "{text}");
         }
         // Quadratic work on it would take minutes.
-        assert_eq!(betrayed_by(&"?a=".repeat(256 * 1024)), None);
+        assert_eq!(find_credential(&"?a=".repeat(256 * 1024)), None);
         for text in [
             "",
             "AKIA",
@@ -159,7 +159,7 @@ mod tests {
             "token=abcdef123456 stands in no query",
             "Bearer tokens",
         ] {
-            assert_eq!(betrayed_by(text), None, "{text}");
+            assert_eq!(find_credential(text), None, "{text}");
         }
     }
 }

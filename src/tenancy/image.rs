@@ -1,24 +1,23 @@
-//! Image references, read once and normalised, so that no law compares raw text.
+//! Image references, parsed once and normalised, so that no policy compares raw text.
 //!
-//! `registry.example.com.evil.io/x`, `nginx:1/2` and `registry.example.com:5000` all fool a prefix comparison; the
-//! parts of a parsed reference do not. Runs for every image of every review, hence no regex and no intermediate copies.
+//! `registry.example.com.evil.io/x`, `nginx:1/2` and `registry.example.com:5000` all pass a prefix comparison.
+//! Parsing runs for every image of every review, hence no regex and no intermediate copies.
 
 mod entry;
 mod grammar;
-mod strict;
 
-pub use entry::{Entry, EntryError};
+pub use entry::{EntryError, RegistryEntry};
 
 use grammar::Parts;
 
-/// An image reference as text and in parts. Where `valid` is false, every part but `raw` and `reason` is empty.
+/// If `valid` is false, every field except `raw` and `reason` is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// As it stands in the object, any length.
+    /// As in the object, any length.
     pub raw: String,
-    /// The grammar of distribution/reference holds. Says nothing about safety: a law asks `ok`.
+    /// The text matches the grammar of distribution/reference. Policies check `ok`, not this.
     pub valid: bool,
-    /// Valid, and every runtime reads it as we do: registry present, lower case, dialable, no local image id.
+    /// Valid, and every runtime reads it the same way: registry present, lower case, reachable, no local image id.
     pub ok: bool,
     /// Why not `ok`, one word of the vocabulary of `images.jsonl` (`invalid-format`, `empty-registry`, …); empty when `ok`.
     pub reason: String,
@@ -28,7 +27,7 @@ pub struct Image {
     pub repository: String,
     /// Tag, at most 128 bytes; `latest` where neither tag nor digest is written; empty with a digest alone.
     pub tag: String,
-    /// The tag `latest` is ours, not the author's.
+    /// The tag `latest` was filled in.
     pub tag_defaulted: bool,
     /// `sha256:` with 64 or `sha512:` with 128 lower-case hex digits, or empty.
     pub digest: String,
@@ -37,7 +36,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// Reads a reference of any length; never fails, since a malformed one is a fact that laws judge (`ok`, `reason`).
+    /// Parses a reference of any length. Never fails: policies check `ok` and `reason`.
     pub fn parse(raw: &str) -> Self {
         match grammar::read(raw) {
             Ok(parts) => Self::of(raw, &parts),
@@ -57,7 +56,7 @@ impl Image {
     }
 
     fn of(raw: &str, parts: &Parts<'_>) -> Self {
-        let reason = strict::objection(parts).unwrap_or_default();
+        let reason = grammar::objection(parts).unwrap_or_default();
         let tag_defaulted = parts.tag.is_none() && parts.digest.is_none();
         let tag = if tag_defaulted { "latest" } else { parts.tag.unwrap_or_default() };
         let digest = parts.digest.unwrap_or_default();

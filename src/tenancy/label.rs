@@ -33,7 +33,7 @@ struct Requirement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Test {
     In(Vec<String>),
-    /// Holds where the key is absent, as in Kubernetes.
+    /// Matches if the key is absent, as in Kubernetes.
     NotIn(Vec<String>),
     Exists,
     Absent,
@@ -42,42 +42,22 @@ enum Test {
 /// Why a text is no selector. Texts are quoted and cut.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SelectorError {
-    /// Over 1024 bytes.
     #[error("label selector has {length} characters (allowed: at most {SELECTOR_LENGTH_MAX})")]
-    TooLong {
-        /// Length in bytes.
-        length: usize,
-    },
-    /// More requirements than one list is asked for.
+    TooLong { length: usize },
     #[error("label selector has {count} requirements (allowed: at most {REQUIREMENTS_MAX})")]
-    TooMany {
-        /// How many.
-        count: usize,
-    },
-    /// Something that is none of the forms.
+    TooMany { count: usize },
     #[error(
         "label selector holds {found} (allowed: `key`, `!key`, `key=value`, `key!=value`, `key in (a,b)`, `key notin (a,b)`, joined by commas)"
     )]
-    Requirement {
-        /// The requirement.
-        found: String,
-    },
-    /// A key outside the grammar.
+    Requirement { found: String },
     #[error(
         "label selector has the key {found} (allowed: letters, digits and inner `-`, `_`, `.`, at most 63, after a DNS subdomain and `/` if any)"
     )]
-    Key {
-        /// The key.
-        found: String,
-    },
-    /// A value outside the grammar.
+    Key { found: String },
     #[error(
         "label selector has the value {found} (allowed: letters, digits and inner `-`, `_`, `.`, at most 63)"
     )]
-    Value {
-        /// The value.
-        found: String,
-    },
+    Value { found: String },
 }
 
 /// Whether `text` is a label's key.
@@ -110,7 +90,6 @@ impl Selector {
         parts.into_iter().map(requirement).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether every requirement holds.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.0.iter().all(|Requirement { key, test }| match (test, labels.get(key)) {
             (Test::In(values), Some(value)) => values.contains(value),
@@ -121,7 +100,6 @@ impl Selector {
         })
     }
 
-    /// Whether it holds for everything.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -148,18 +126,21 @@ fn requirement(text: &str) -> Result<Requirement, SelectorError> {
         let (head, list) = list.split_once('(').ok_or_else(odd)?;
         let (name, operator) = head.trim_end().split_once(char::is_whitespace).ok_or_else(odd)?;
         let values = list.split(',').map(|value| self::value(value.trim())).collect::<Result<_, _>>()?;
-        let wanted = match operator.trim() {
+        let test = match operator.trim() {
             "in" => Test::In(values),
             "notin" => Test::NotIn(values),
             _ => return Err(odd()),
         };
-        return Ok(Requirement { key: key(name)?, test: wanted });
+        return Ok(Requirement { key: key(name)?, test });
     }
-    if let Some((name, wanted)) = text.split_once("!=") {
-        return Ok(Requirement { key: key(name.trim())?, test: Test::NotIn(vec![value(wanted.trim())?]) });
+    if let Some((name, value_text)) = text.split_once("!=") {
+        return Ok(Requirement {
+            key: key(name.trim())?,
+            test: Test::NotIn(vec![value(value_text.trim())?]),
+        });
     }
-    if let Some((name, wanted)) = text.split_once("==").or_else(|| text.split_once('=')) {
-        return Ok(Requirement { key: key(name.trim())?, test: Test::In(vec![value(wanted.trim())?]) });
+    if let Some((name, value_text)) = text.split_once("==").or_else(|| text.split_once('=')) {
+        return Ok(Requirement { key: key(name.trim())?, test: Test::In(vec![value(value_text.trim())?]) });
     }
     match text.strip_prefix('!') {
         Some(name) => Ok(Requirement { key: key(name.trim())?, test: Test::Absent }),

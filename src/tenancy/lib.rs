@@ -1,7 +1,7 @@
-//! The words of the domain: slugs, namespace names, image references, requesters, and the snapshot of the ledger.
+//! The domain: slugs, namespace names, image references, requesters, and the snapshot of the ledger.
 //!
-//! This room knows serde and its formats and nothing else of ours; every other room may use its words. Text that ends
-//! in a policy's input is an `Arc<str>`, so that a review shares it with the snapshot instead of copying it.
+//! Depends on serde and its formats only. Text that ends in a policy's input is an `Arc<str>`, so that a review
+//! shares it with the snapshot.
 
 pub mod breakglass;
 pub mod credentials;
@@ -20,7 +20,7 @@ pub mod snapshot;
 pub mod source;
 mod text;
 
-pub use image::{Entry, EntryError, Image};
+pub use image::{EntryError, Image, RegistryEntry};
 pub use label::{Selector, SelectorError};
 pub use name::NameError;
 pub use requester::{Class, Requester, classify};

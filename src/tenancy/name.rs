@@ -6,22 +6,19 @@ use super::text::quoted;
 /// Longest namespace name: Kubernetes allows one DNS label.
 pub const LENGTH_MAX: usize = 63;
 
-/// First token of every name where the settings say nothing.
+/// Default namespace prefix.
 pub const PREFIX: &str = "tn";
 
-/// Sandbox numbers, both ends included; written with three digits.
+/// Sandbox numbers; written with three digits.
 pub const SANDBOXES: std::ops::RangeInclusive<u16> = 1..=999;
 
 /// Longest namespace prefix, in bytes.
 const PREFIX_MAX: usize = 10;
 
-/// Why no name can be composed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// One of the slugs is none.
     #[error(transparent)]
     Slug(#[from] SlugError),
-    /// The prefix would not keep names apart.
     #[error(
         "prefix {prefix} is no namespace prefix (allowed: a lower-case letter, then up to 9 lower-case letters and digits, not `kube`)"
     )]
@@ -29,22 +26,13 @@ pub enum NameError {
         /// The prefix, quoted.
         prefix: String,
     },
-    /// The number has no three digits, or is 000.
     #[error("sandbox number {number} is out of range (allowed: 1 to 999)")]
-    Sandbox {
-        /// The number.
-        number: u16,
-    },
-    /// Kubernetes would refuse the name. It is never truncated: two apps must not share a namespace.
+    Sandbox { number: u16 },
+    /// A name is never truncated: two apps must not share a namespace.
     #[error(
         "namespace name `{name}` has {length} characters (allowed: at most {LENGTH_MAX}); choose shorter slugs"
     )]
-    TooLong {
-        /// The whole name.
-        name: String,
-        /// Its length.
-        length: usize,
-    },
+    TooLong { name: String, length: usize },
 }
 
 /// `<prefix>-<tenant>-<project>-app-<app>`, the one namespace of an app; at most 63 characters.

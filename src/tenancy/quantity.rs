@@ -12,7 +12,6 @@ pub const RESOURCE_PATTERN: &str = r"^[a-z0-9]([-a-z0-9._]*[a-z0-9])?(/[a-z0-9](
 /// Longest name of a resource, in bytes.
 pub const RESOURCE_LENGTH_MAX: usize = 128;
 
-/// Most resources in one list.
 pub const RESOURCES_MAX: usize = 64;
 
 #[cfg(test)]

@@ -1,54 +1,47 @@
-//! What the webhook configurations in the cluster can see: tenants' people by the end of a group's name, and KubeVela by
-//! one username. A snapshot with others would leave their writes unseen, so it is refused.
+//! Which requesters the registered webhooks match: tenants' groups by their suffix, and KubeVela by one username. A
+//! snapshot with others would leave their writes unchecked, so it is refused.
 
 use std::sync::OnceLock;
 
 use super::text::quoted;
 
-/// The settings by which match conditions tell who asks; an empty text restricts nothing.
+/// The settings of the match conditions; an empty text matches everything.
 #[derive(Debug)]
 pub struct Registered {
-    /// What the name of every tenant's group ends in.
+    /// Suffix of every tenant's group.
     pub tenant_suffix: String,
-    /// The username of vela-core.
     pub vela: String,
 }
 
 static REGISTERED: OnceLock<Registered> = OnceLock::new();
 
-/// Holds every snapshot of this process to what is registered. The first call counts.
+/// Checks every snapshot of this process against what is registered. Only the first call counts.
 pub fn expect(registered: Registered) {
     let _ = REGISTERED.set(registered);
 }
 
-/// What is registered for this process; `None` outside `serve`, where no snapshot decides requests of a cluster.
+/// `None` outside `serve`, where no snapshot decides requests of a cluster.
 pub(super) fn get() -> Option<&'static Registered> {
     REGISTERED.get()
 }
 
 impl Registered {
-    /// Why a tenant's group is not seen, and what would be.
-    pub(super) fn unseen_group(&self, group: &str) -> Option<(String, String)> {
+    /// Why no webhook matches a tenant's group, and what is allowed.
+    pub(super) fn unmatched_group(&self, group: &str) -> Option<(String, String)> {
         (!group.ends_with(&self.tenant_suffix)).then(|| {
             (
-                format!(
-                    "{} is no group that the webhooks `namespaces` and `cluster-writes` are called for",
-                    quoted(group)
-                ),
-                format!(
-                    "a group that ends in {}, as --webhook-tenant-suffix says",
-                    quoted(&self.tenant_suffix)
-                ),
+                format!("{} is not matched by the webhooks `namespaces` and `cluster-writes`", quoted(group)),
+                format!("a group that ends in {} (--webhook-tenant-suffix)", quoted(&self.tenant_suffix)),
             )
         })
     }
 
-    /// The same of an identity of class `vela`.
-    pub(super) fn unseen_vela(&self, username: &str) -> Option<(String, String)> {
+    /// Why no webhook matches an identity of class `vela`, and what is allowed.
+    pub(super) fn unmatched_vela(&self, username: &str) -> Option<(String, String)> {
         (!self.vela.is_empty() && username != self.vela).then(|| {
             (
-                format!("{} is not whom the webhook `cluster-writes` is called for", quoted(username)),
-                format!("{}, as --webhook-vela-user says", quoted(&self.vela)),
+                format!("{} is not matched by the webhook `cluster-writes`", quoted(username)),
+                format!("{} (--webhook-vela-user)", quoted(&self.vela)),
             )
         })
     }
@@ -59,19 +52,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_webhook_is_called_for_is_named() {
+    fn requesters_that_no_webhook_matches_are_refused() {
         let registered = Registered { tenant_suffix: "-devs".to_owned(), vela: "vela".to_owned() };
-        assert_eq!(registered.unseen_group("acme-devs"), None);
-        let (found, allowed) = registered.unseen_group("acme-people").unwrap();
-        assert_eq!(
-            found,
-            "`acme-people` is no group that the webhooks `namespaces` and `cluster-writes` are called for"
-        );
-        assert_eq!(allowed, "a group that ends in `-devs`, as --webhook-tenant-suffix says");
-        assert_eq!(registered.unseen_vela("vela"), None);
-        assert!(registered.unseen_vela("other").is_some());
-        let anybody = Registered { tenant_suffix: String::new(), vela: String::new() };
-        assert_eq!(anybody.unseen_group("acme-people"), None);
-        assert_eq!(anybody.unseen_vela("other"), None);
+        assert_eq!(registered.unmatched_group("acme-devs"), None);
+        let (found, allowed) = registered.unmatched_group("acme-people").unwrap();
+        assert_eq!(found, "`acme-people` is not matched by the webhooks `namespaces` and `cluster-writes`");
+        assert_eq!(allowed, "a group that ends in `-devs` (--webhook-tenant-suffix)");
+        assert_eq!(registered.unmatched_vela("vela"), None);
+        assert!(registered.unmatched_vela("other").is_some());
+        let unrestricted = Registered { tenant_suffix: String::new(), vela: String::new() };
+        assert_eq!(unrestricted.unmatched_group("acme-people"), None);
+        assert_eq!(unrestricted.unmatched_vela("other"), None);
     }
 }

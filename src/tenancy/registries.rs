@@ -1,14 +1,13 @@
-//! What a tenant may pull from: granted inside the ceiling by administrators, narrowed by its owners.
+//! Registries that a tenant may pull from: administrators grant them inside the ceiling, owners narrow them.
 //!
-//! A grant is checked when it is written, but the ceiling above it and the grant above a narrowing may shrink later. So
-//! what is in force is always met anew, and nobody has to hunt through tenants before cutting a registry off.
+//! Ceiling and grant may shrink after a grant was checked, so the registries in force are computed at each use.
 
-use super::image::Entry;
+use super::image::RegistryEntry;
 use super::snapshot::Registries;
 
-/// What both lists admit: of two entries that overlap the narrower, at path boundaries; in the order of `list`.
-pub fn meet(list: &[Entry], with: &[Entry]) -> Vec<Entry> {
-    let mut met: Vec<Entry> = Vec::with_capacity(list.len());
+/// What both lists admit: of two overlapping entries the narrower, at path boundaries, in the order of `list`.
+pub fn meet(list: &[RegistryEntry], with: &[RegistryEntry]) -> Vec<RegistryEntry> {
+    let mut met: Vec<RegistryEntry> = Vec::with_capacity(list.len());
     for entry in list {
         let narrower = with.iter().filter_map(|other| match () {
             () if entry.is_within(other) => Some(entry),
@@ -24,12 +23,12 @@ pub fn meet(list: &[Entry], with: &[Entry]) -> Vec<Entry> {
     met
 }
 
-/// What is in force: the grant, met with the ceiling and with what the owners narrowed it to. Without a grant there is
-/// no registry policy, and a narrowing cannot make one.
+/// The registries in force: the grant, limited by the ceiling and by what the owners narrowed it to. Without a grant
+/// there is no registry policy.
 pub fn effective(
-    ceiling: &[Entry],
+    ceiling: &[RegistryEntry],
     granted: Option<&Registries>,
-    narrowed: Option<&[Entry]>,
+    narrowed: Option<&[RegistryEntry]>,
 ) -> Option<Registries> {
     let granted = match (granted?, narrowed) {
         (Registries::Inherit, None) => return Some(Registries::Inherit),
@@ -44,8 +43,8 @@ pub fn effective(
 mod tests {
     use super::*;
 
-    fn entries(text: &str) -> Vec<Entry> {
-        text.split_whitespace().map(|entry| Entry::parse(entry).unwrap()).collect()
+    fn entries(text: &str) -> Vec<RegistryEntry> {
+        text.split_whitespace().map(|entry| RegistryEntry::parse(entry).unwrap()).collect()
     }
 
     #[track_caller]
@@ -61,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_force() {
+    fn effective_registries_are_grant_narrowing_and_ceiling() {
         let ceiling = "docker.io/library ghcr.io registry.example.com:5000/a";
         check(ceiling, None, None, None);
         check(ceiling, None, Some("ghcr.io"), None);
@@ -74,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ceiling_that_fell_cuts_what_was_granted_before() {
+    fn lower_ceiling_limits_existing_grants() {
         check("docker.io/library", Some("docker.io ghcr.io"), None, Some("docker.io/library"));
         check("", Some("docker.io"), None, Some(""));
         check("ghcr.io/acme/web", Some("ghcr.io"), Some("ghcr.io/acme"), Some("ghcr.io/acme/web"));

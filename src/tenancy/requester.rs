@@ -1,15 +1,15 @@
-//! Who is asking: from username and groups to a class, by exact comparison and nothing else.
+//! Classifies a requester by exact comparison of username and groups.
 //!
-//! A trusted class is an allow-list; whoever is on none of its lines is a tenant or unknown, which in a tenant
-//! namespace is the same.
+//! Trusted classes are allow-lists; any other requester is a tenant's or unknown, and unknown has no rights in tenant
+//! namespaces.
 
 use std::sync::Arc;
 
 use super::resource::Pattern;
 use super::snapshot::{Identity, Snapshot};
 
-/// Control plane components that have no group of their own, so that the name alone decides: whoever can obtain one of
-/// these from the cluster's CA owns the cluster already.
+/// Control plane components without a group of their own. A user who can obtain one of these names from the cluster's
+/// CA owns the cluster already.
 pub const BUILT_IN: [&str; 3] =
     ["system:apiserver", "system:kube-controller-manager", "system:kube-scheduler"];
 
@@ -17,33 +17,29 @@ pub(super) const NODE: &str = "system:node:";
 pub(super) const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 const SERVICE_ACCOUNTS: &str = "system:serviceaccounts:";
 
-/// What a requester is to the laws.
+/// The class of a requester, which policies check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// Manager or agent.
     Platform,
-    /// KubeVela's controller, a deputy.
+    /// KubeVela's controller, which acts for others.
     Vela,
-    /// Capsule's controller, a deputy.
+    /// Capsule's controller, which acts for others.
     Capsule,
     /// Service accounts of kube-system, scheduler, API server, controller manager.
     System,
-    /// A kubelet.
     Node,
     /// A configured controller, for what its `writes` list.
     Controller,
-    /// An administrator.
     Admin,
     /// Of one or more tenants, or a service account of a tenant namespace.
     Tenant,
-    /// Anybody else; trusted with nothing in tenant namespaces.
+    /// No rights in tenant namespaces.
     Unknown,
 }
 
 /// Who is asking.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Requester {
-    /// The one class that the laws go by.
     pub class: Class,
     /// `settings.identities[].name` of the identity that matched, else empty.
     pub name: Arc<str>,
@@ -58,11 +54,11 @@ pub struct Requester {
     pub service_account: Option<(String, String)>,
 }
 
-/// Classifies by what the API server authenticated: `username` of any length, `groups` in any order.
+/// Classifies what the API server authenticated.
 ///
-/// First match wins: the control plane; a configured username; an administrator's group; a node; tenants. A configured
-/// identity in kube-system is system, the wider of the two, and keeps its name. For a service account of a tenant
-/// namespace nothing but an administrator's group is heard.
+/// The first match wins: control plane, configured username, group of administrators, node, tenants. A configured
+/// identity in kube-system is `System` and keeps its name. A service account of a tenant namespace can only be an
+/// administrator or that tenant's.
 pub fn classify(snapshot: &Snapshot, username: &str, groups: &[impl AsRef<str>]) -> Requester {
     let member = |group: &str| groups.iter().any(|own| own.as_ref() == group);
     let account = service_account(username);
@@ -72,7 +68,7 @@ pub fn classify(snapshot: &Snapshot, username: &str, groups: &[impl AsRef<str>])
             tenant_account(snapshot, namespace, &member)
         }
         None if username.is_empty() || username.starts_with(SERVICE_ACCOUNT) => {
-            Requester::plain(Class::Unknown) // not a name that the API server gives to anybody
+            Requester::plain(Class::Unknown) // the API server never sets such a name
         }
         _ => tenant_member(snapshot, groups),
     });
@@ -112,7 +108,7 @@ fn trusted(
     is_node.then(|| Requester::plain(Class::Node))
 }
 
-/// A service account of a tenant namespace: that tenant's, whatever other groups it was given by impersonation.
+/// A service account of a tenant namespace belongs to that tenant, whatever groups impersonation adds.
 fn tenant_account(snapshot: &Snapshot, namespace: &str, member: &dyn Fn(&str) -> bool) -> Requester {
     if !member(&[SERVICE_ACCOUNTS, namespace].concat()) {
         return Requester::plain(Class::Unknown);

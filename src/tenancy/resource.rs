@@ -32,45 +32,22 @@ enum Subresource {
 /// Why a text is no pattern. Texts are quoted and cut.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// Nothing at all.
     #[error("resource pattern is empty (allowed: for example `pods`, `deployments.apps/status`, `*/*`)")]
     Empty,
-    /// Over 400 bytes.
     #[error("resource pattern has {length} characters (allowed: at most {LENGTH_MAX})")]
-    TooLong {
-        /// Length in bytes.
-        length: usize,
-    },
-    /// The part before the first dot.
+    TooLong { length: usize },
     #[error(
         "resource pattern {pattern} has the resource {found} (allowed: a plural name in lower case such as `pods`, or `*` alone)"
     )]
-    Resource {
-        /// The pattern.
-        pattern: String,
-        /// The part.
-        found: String,
-    },
-    /// The part after the first dot.
+    Resource { pattern: String, found: String },
     #[error(
         "resource pattern {pattern} has the group {found} (allowed: an API group such as `apps` or `cert-manager.io`, without a version; none for the core group)"
     )]
-    Group {
-        /// The pattern.
-        pattern: String,
-        /// The part.
-        found: String,
-    },
-    /// The part after the slash.
+    Group { pattern: String, found: String },
     #[error(
         "resource pattern {pattern} has the subresource {found} (allowed: one name in lower case such as `status`, or `*`)"
     )]
-    Subresource {
-        /// The pattern.
-        pattern: String,
-        /// The part.
-        found: String,
-    },
+    Subresource { pattern: String, found: String },
 }
 
 impl Pattern {
@@ -114,8 +91,8 @@ impl Pattern {
 }
 
 impl Pattern {
-    /// Whether who may write the set may write this: what [`Pattern::matches`], and of a whole group or of everything also
-    /// status and finalizers, which belong to the controller that reconciles or restores its kinds.
+    /// Whether a writer of the set may write this: what [`Pattern::matches`], and for a whole group or everything
+    /// also `status` and `finalizers`, which belong to the controller that reconciles the kind.
     pub fn covers(&self, group: &str, resource: &str, subresource: &str) -> bool {
         let own = self.resource.is_none()
             && matches!(subresource, "status" | "finalizers")
@@ -186,7 +163,7 @@ impl Group {
     }
 }
 
-/// `deployments.v1.apps` is kubectl notation too, but a rule that holds for one version is evaded through another.
+/// `deployments.v1.apps` is kubectl notation too, but a rule for one version is evaded through another.
 fn is_version(label: &str) -> bool {
     let Some(rest) = label.strip_prefix('v') else { return false };
     rest.starts_with(|c: char| c.is_ascii_digit())

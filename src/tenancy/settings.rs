@@ -1,64 +1,57 @@
-//! Settings as the ledger keeps them: one value a key, together the `settings` of a snapshot.
+//! Settings in the ledger: one value per key, together the `settings` of a snapshot.
 //!
-//! Whatever a gate would refuse in a snapshot must be refused here, or one wrong value would stop every later change from
-//! reaching the gates. So what settings mean is asked of the snapshot's own check, and nothing is judged twice.
+//! A value that a gate refuses would stop every later change, so settings are checked by the snapshot's own check.
 
 use serde_json::{Map, Value, json};
 
-use super::image::Entry;
+use super::image::RegistryEntry;
 use super::name::check_prefix;
 use super::resource::Pattern;
 use super::snapshot::{Snapshot, SnapshotError, schema};
 use super::text::{is_dns_label, is_dns_subdomain, quoted};
 
-/// Every key of the document, in its order.
+/// Every key, in the order of the document.
 pub const KEYS: [&str; 6] =
     ["prefix", "labelPrefix", "registries", "identities", "connect", "workloadWrites"];
 
-/// Who makes sandboxes: `{"developers": true}`, or with false the owners alone. The service's own: gates hear nothing of
-/// it.
+/// Who creates sandboxes: `{"developers": true}`; with false only owners. Not part of the snapshot.
 pub const SANDBOXES: &str = "sandboxes";
 
-/// How long the names of what was deleted stay taken: `{"hours": 24}`. The service's own, too.
+/// How long the names of deleted things stay reserved: `{"hours": 24}`. Not part of the snapshot.
 pub const NAME_REUSE: &str = "nameReuse";
 
-/// Keys of the service, of which gates hear nothing.
-pub const OWN_KEYS: [&str; 2] = [SANDBOXES, NAME_REUSE];
+/// Keys that are not part of the snapshot.
+pub const SERVICE_KEYS: [&str; 2] = [SANDBOXES, NAME_REUSE];
 
-/// The longest that [`NAME_REUSE`] holds a name: a year.
+/// A year.
 const REUSE_HOURS_MAX: i64 = 366 * 24;
 
 /// Longest username or group, in bytes.
 const NAME_MAX: usize = 256;
 
-/// One thing that is wrong with a value.
+/// A problem of one value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Objection {
+pub struct SettingError {
     /// JSON pointer into the value; empty for the whole.
     pub pointer: String,
-    /// What is wrong, in a sentence.
     pub detail: String,
 }
 
 /// What a tenant has to do with settings: no identity may be trusted by a group of its people.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bystander {
-    /// Its slug.
+pub struct TenantGroups {
     pub slug: String,
-    /// Its UUID.
     pub id: String,
-    /// Groups of its people.
     pub groups: Vec<String>,
 }
 
-/// The value of every key where nobody has set one: what a snapshot without it means, but for the identities. A ledger
-/// begins with those who may do anything to the cluster anyhow; an empty list, written down, is nobody.
+/// Default values. A new ledger trusts the cluster's own administrators; an explicit empty list trusts none.
 pub fn defaults() -> Map<String, Value> {
     let identities = json!([
         { "name": "masters", "class": "admin", "group": "system:masters" },
         { "name": "cluster-admins", "class": "admin", "group": "kubeadm:cluster-admins" },
     ]);
-    let mut settings = match judge(&Map::new(), &[]) {
+    let mut settings = match check(&Map::new(), &[]) {
         Ok(snapshot) => snapshot.settings_document().as_object().cloned().unwrap_or_default(),
         Err(_) => Map::new(),
     };
@@ -66,8 +59,7 @@ pub fn defaults() -> Map<String, Value> {
     settings
 }
 
-/// The values of [`OWN_KEYS`] where there are no others.
-pub fn own_defaults() -> Map<String, Value> {
+pub fn service_defaults() -> Map<String, Value> {
     let defaults = [(SANDBOXES, json!({ "developers": true })), (NAME_REUSE, json!({ "hours": 24 }))];
     defaults.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
@@ -96,11 +88,11 @@ pub fn schema_of(key: &str) -> Option<Value> {
     Some(json!({ "allOf": [value], "$defs": defs }))
 }
 
-/// What does not match its grammar, in a value that has the shape of [`schema_of`].
-pub fn grammar(key: &str, value: &Value) -> Vec<Objection> {
+/// Syntax errors in a value that matches [`schema_of`].
+pub fn grammar(key: &str, value: &Value) -> Vec<SettingError> {
     let mut found = Vec::new();
     let mut check = |pointer: String, problem: Option<String>| {
-        found.extend(problem.map(|detail| Objection { pointer, detail }));
+        found.extend(problem.map(|detail| SettingError { pointer, detail }));
     };
     let text = value.as_str().unwrap_or_default();
     match key {
@@ -109,7 +101,7 @@ pub fn grammar(key: &str, value: &Value) -> Vec<Objection> {
         "registries" => {
             for list in ["ceiling", "platform"] {
                 for (index, entry) in strings(&value[list]) {
-                    let problem = Entry::parse(entry).err().map(|error| error.to_string());
+                    let problem = RegistryEntry::parse(entry).err().map(|error| error.to_string());
                     check(format!("/{list}/{index}"), problem);
                 }
             }
@@ -133,27 +125,27 @@ pub fn grammar(key: &str, value: &Value) -> Vec<Objection> {
     found
 }
 
-/// What cannot be true of these settings as a whole, said of the value of `key`.
-pub fn meaning(key: &str, settings: &Map<String, Value>, tenants: &[Bystander]) -> Vec<Objection> {
-    let problems = match judge(settings, tenants) {
+/// Semantic errors of the settings as a whole, reported at the value of `key`.
+pub fn meaning(key: &str, settings: &Map<String, Value>, tenants: &[TenantGroups]) -> Vec<SettingError> {
+    let problems = match check(settings, tenants) {
         Ok(_) => return Vec::new(),
         Err(SnapshotError::Invalid { problems, .. }) => problems,
-        Err(other) => return vec![Objection { pointer: String::new(), detail: other.to_string() }],
+        Err(other) => return vec![SettingError { pointer: String::new(), detail: other.to_string() }],
     };
     let own = format!("settings.{key}");
     let objection = |problem: super::snapshot::Problem| match problem.path.strip_prefix(&own) {
         Some(rest) => {
             let detail = problem.to_string();
             let detail = detail.split_once(": ").map_or(detail.as_str(), |(_, said)| said).to_owned();
-            Objection { pointer: pointer(rest), detail }
+            SettingError { pointer: pointer(rest), detail }
         }
-        // Another key or a tenant stands in the way; the whole sentence says which.
-        None => Objection { pointer: String::new(), detail: problem.to_string() },
+        // The problem is at another key or at a tenant; the message says which.
+        None => SettingError { pointer: String::new(), detail: problem.to_string() },
     };
     problems.into_iter().map(objection).collect()
 }
 
-fn judge(settings: &Map<String, Value>, tenants: &[Bystander]) -> Result<Snapshot, SnapshotError> {
+fn check(settings: &Map<String, Value>, tenants: &[TenantGroups]) -> Result<Snapshot, SnapshotError> {
     let tenants: Map<String, Value> = tenants
         .iter()
         .map(|tenant| {
@@ -162,7 +154,7 @@ fn judge(settings: &Map<String, Value>, tenants: &[Bystander]) -> Result<Snapsho
         })
         .collect();
     let mut settings = settings.clone();
-    OWN_KEYS.iter().for_each(|key| drop(settings.remove(*key)));
+    SERVICE_KEYS.iter().for_each(|key| drop(settings.remove(*key)));
     let ledger = "00000000-0000-7000-8000-000000000000";
     let document = json!({ "ledger": ledger, "revision": 0, "settings": settings, "tenants": tenants });
     Snapshot::parse("settings.json", document.to_string().as_bytes())

@@ -1,8 +1,7 @@
 //! Slugs: the short names of tenants, projects and apps.
 //!
-//! The three grammars together give a composed namespace name one reading: a tenant holds no hyphen, so it is the first
-//! token after the prefix, and neither tenant nor project holds the tokens `app` and `sbx`, so the first such token
-//! ends the project.
+//! The grammars make a namespace name unambiguous: a tenant has no hyphen, and neither tenant nor project contains
+//! the tokens `app` and `sbx`, so the first such token ends the project.
 
 use super::text::quoted;
 
@@ -15,44 +14,26 @@ pub const RESERVED: [&str; 2] = ["app", "sbx"];
 /// Why a text is no slug. `what` is `tenant`, `project` or `app`; `slug` is quoted and cut.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SlugError {
-    /// Nothing at all.
     #[error("{what} slug is empty (allowed: 1 to {LENGTH_MAX} characters)")]
-    Empty {
-        /// Which kind of slug.
-        what: &'static str,
-    },
-    /// Over 20 bytes.
+    Empty { what: &'static str },
     #[error("{what} slug {slug} has {length} characters (allowed: 1 to {LENGTH_MAX})")]
-    TooLong {
-        /// Which kind of slug.
-        what: &'static str,
-        /// The slug.
-        slug: String,
-        /// Its length in bytes.
-        length: usize,
-    },
+    TooLong { what: &'static str, slug: String, length: usize },
     /// A character outside the grammar of this kind, or in a place where it may not stand.
     #[error("{what} slug {slug} {place} {found} (allowed: {allowed})")]
     Character {
-        /// Which kind of slug.
         what: &'static str,
-        /// The slug.
         slug: String,
         /// `holds`, `begins with` or `ends with`.
         place: &'static str,
         /// The first offending character, quoted.
         found: String,
-        /// The grammar in words.
         allowed: &'static str,
     },
-    /// A tenant or project holds a token that divides namespace names.
     #[error(
         "{what} slug {slug} holds the token `{token}`, which divides namespace names; choose another word"
     )]
     Reserved {
-        /// Which kind of slug.
         what: &'static str,
-        /// The slug.
         slug: String,
         /// `app` or `sbx`.
         token: &'static str,

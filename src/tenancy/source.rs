@@ -1,6 +1,5 @@
-//! Where an app comes from: the six kinds of source, by the words of the ledger.
+//! The six kinds of app source.
 
-/// A kind of source. An app has exactly one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SourceKind {
     /// A chart of a Helm repository over HTTPS.
@@ -9,9 +8,8 @@ pub enum SourceKind {
     HelmOci,
     /// A directory of a Git repository.
     GitRepo,
-    /// One container image.
     ContainerImage,
-    /// A Kubernetes object as it stands.
+    /// A Kubernetes object.
     KubeManifest,
     /// A definition of KubeVela with its parameters.
     VelaTemplate,
@@ -28,7 +26,7 @@ impl SourceKind {
         Self::VelaTemplate,
     ];
 
-    /// The member of a source that has it, and the word in the ledger: `helmHttp`, `containerImage`, ….
+    /// The member of a source, and the word in the ledger: `helmHttp`, `containerImage`, ….
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::HelmHttp => "helmHttp",
@@ -40,7 +38,6 @@ impl SourceKind {
         }
     }
 
-    /// The kind with this word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }

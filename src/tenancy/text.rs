@@ -1,10 +1,10 @@
-//! How this room repeats text that somebody else wrote.
+//! Quoting of foreign text in messages, and checks of UUIDs and DNS names.
 
-/// Longest piece of foreign text in one of our sentences, in characters; the rest becomes `…`.
+/// Longest foreign text in a message, in characters; the rest becomes `…`.
 const SHOWN_CHARS_MAX: usize = 80;
 
-/// `text` in backticks, bounded and with control, bidi and other invisible characters escaped: errors reach terminals
-/// and logs, and a slug of a megabyte or one with an escape sequence must not rule them.
+/// `text` in backticks, cut, with control, bidi and invisible characters escaped, because errors reach terminals and
+/// logs.
 pub(super) fn quoted(text: &str) -> String {
     let mut shown = String::from("`");
     for (count, c) in text.chars().enumerate() {
@@ -21,8 +21,8 @@ pub(super) fn quoted(text: &str) -> String {
     shown
 }
 
-/// Whether `text` is a UUID as the ledger writes it: lower case, hyphens at 8, 13, 18 and 23. Labels are compared as
-/// text, so a second spelling of the same id would be another id.
+/// Whether `text` is a UUID as the ledger writes it: lower case, hyphens at 8, 13, 18 and 23. Ids are compared as
+/// text, so one spelling is allowed.
 pub fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn one_spelling_of_a_uuid() {
+    fn only_lower_case_hyphenated_uuids_are_accepted() {
         assert!(is_uuid("018f2b7c-0000-7000-8000-00000000000a"));
         for bad in
             ["", "018F2B7C-0000-7000-8000-00000000000A", "018f2b7c00007000800000000000000a", "{018f2b7c}"]

@@ -6,9 +6,9 @@ mod controllers;
 mod disclosure;
 pub mod generate;
 
-use portcullis_admission::{Endpoint, Facts, Verdict, World, decide, review, wanted};
+use portcullis_admission::{Endpoint, PreparedSnapshot, ReviewContext, Verdict, decide, projection, review};
 use portcullis_policy::set::Options;
-use portcullis_policy::source::embedded;
+use portcullis_policy::source::{embedded_files, read_embedded};
 use portcullis_policy::{Bundle, PolicySet};
 use proptest::prelude::*;
 
@@ -16,7 +16,7 @@ use crate::support::{cases, law, root, world};
 
 /// The library, compiled in some way.
 fn compiled(options: Options) -> PolicySet {
-    PolicySet::compile(&embedded::read().unwrap(), options, None)
+    PolicySet::compile(&read_embedded().unwrap(), options, None)
         .unwrap_or_else(|problems| panic!("{problems}"))
 }
 
@@ -31,13 +31,19 @@ fn ways() -> [(&'static str, PolicySet); 4] {
 }
 
 /// Judges a body; `Err` where it is no review.
-pub fn judge(law: &PolicySet, world: &World, endpoint: Endpoint, body: &[u8]) -> Result<Verdict, String> {
-    let review = review::decode(body.to_vec().into(), endpoint, &|header| wanted::wanted(law, world, header))
-        .map_err(|error| error.to_string())?;
-    Ok(match Facts::gather(world, &review, "0".into(), "2026-01-01T00:00:00Z".into()) {
-        Ok(facts) => decide(
+pub fn judge(
+    law: &PolicySet,
+    world: &PreparedSnapshot,
+    endpoint: Endpoint,
+    body: &[u8],
+) -> Result<Verdict, String> {
+    let review =
+        review::decode(body.to_vec().into(), endpoint, &|header| projection::projection(law, world, header))
+            .map_err(|error| error.to_string())?;
+    Ok(match ReviewContext::gather(world, &review, "0".into(), "2026-01-01T00:00:00Z".into()) {
+        Ok(context) => decide(
             law,
-            &facts,
+            &context,
             &review,
             portcullis_policy::Budget {
                 time: std::time::Duration::from_secs(5),
@@ -69,7 +75,12 @@ fn essence(verdict: &Result<Verdict, String>) -> String {
     )
 }
 
-fn apart(ways: &[(&str, PolicySet)], world: &World, endpoint: Endpoint, body: &[u8]) -> Option<String> {
+fn apart(
+    ways: &[(&str, PolicySet)],
+    world: &PreparedSnapshot,
+    endpoint: Endpoint,
+    body: &[u8],
+) -> Option<String> {
     let verdicts: Vec<(&str, String)> =
         ways.iter().map(|(way, law)| (*way, essence(&judge(law, world, endpoint, body)))).collect();
     let (first, expected) = verdicts.first()?;
@@ -115,7 +126,7 @@ fn generated_objects_are_judged_the_same_in_every_way() {
 
 /// A law of one policy, for Pods in sandboxes.
 pub fn policy(id: &str, rules: &str, options: Options) -> PolicySet {
-    let files = embedded::files().into_iter().filter(|(path, _)| path.contains("lib/"));
+    let files = embedded_files().into_iter().filter(|(path, _)| path.contains("lib/"));
     let bundle =
         Bundle::from_files(files.chain([(format!("{id}.rego"), source(id, rules).into_bytes())])).unwrap();
     PolicySet::compile(&bundle, options, None).unwrap_or_else(|problems| panic!("{problems}\n{rules}"))

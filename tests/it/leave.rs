@@ -85,11 +85,11 @@ const OPEN: &[&str] = &[
     "open",
     "--key",
     "glass.key",
-    "--person",
+    "--user",
     "alice@acme.io",
     "--namespace",
     SANDBOX,
-    "--law",
+    "--policy",
     "suspended-tenant",
     "--reason",
     "INC-7: the shop is down",
@@ -142,7 +142,7 @@ fn break_glass_by_a_file_needs_nothing_else_of_ours() {
     // What cannot be read closes nothing, and opens nothing.
     let good = std::fs::read(&file).unwrap();
     std::fs::write(&file, "breakglass: [").unwrap();
-    soon("it is refused", || gate.get("/readyz").1.contains("break-glass documents is refused"));
+    soon("it is refused", || gate.get("/readyz").1.contains("break-glass documents is rejected"));
     decides(&gate, "still open", "");
     std::fs::write(&file, good).unwrap();
     let listed: Value = serde_json::from_str(&run(&stage, &["list", "-o", "json", "--file", &file])).unwrap();
@@ -158,10 +158,10 @@ fn bad_words_of_breakglass_are_told() {
         (&["key", "glass.key"][..], "cannot write `glass.key`"),
         (
             &[OPEN, &["--file", "x", "--ttl", "9h"]].concat(),
-            "`expires` is not within eight hours after `notBefore`",
+            "`expires` must be after `notBefore`, by at most 8h",
         ),
         (&["close", "nobody", "--file", "x"], "`x` holds no break-glass document `nobody`"),
-        (&["open", "--file", "x"], "--person <USER>"),
+        (&["open", "--file", "x"], "--user <USER>"),
     ] {
         let done = command(&stage, words);
         let said = String::from_utf8_lossy(&done.stderr).into_owned();

@@ -53,7 +53,7 @@ fn the_files_are_what_is_printed() {
 #[test]
 fn drift_is_shown_and_ends_in_one() {
     let (code, out, _) = run(&["manifests", "--check", root().join("deploy/webhook.yaml").to_str().unwrap()]);
-    assert_eq!((code, out.contains("says what the table says")), (0, true), "{out}");
+    assert_eq!((code, out.contains("matches the expected configurations")), (0, true), "{out}");
     let (_dir, file) =
         scratch("webhook.yaml", &printed(&[]).replace("failurePolicy: Fail", "failurePolicy: Ignore"));
     let (code, out, err) = run(&["manifests", "--check", file.to_str().unwrap()]);
@@ -101,7 +101,7 @@ fn a_policy_that_waits_for_what_nobody_sends_is_named() {
     let (dir, _) = scratch("waits.rego", law);
     let (code, _, err) = run(&["manifests", "--policies", dir.path().to_str().unwrap()]);
     assert_eq!(code, 1, "{err}");
-    assert!(err.contains("waits.rego:1") && err.contains("`pods/log`, which never arrives"), "{err}");
+    assert!(err.contains("waits.rego:1") && err.contains("`pods/log`, which no webhook receives"), "{err}");
 }
 
 #[test]

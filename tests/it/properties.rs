@@ -4,9 +4,9 @@ mod decoded; // what is read and remembered
 
 use portcullis_admission::cases::{Answer, Word};
 use portcullis_admission::verdict::{Failure, Named};
-use portcullis_admission::{Endpoint, Verdict, World, response, review};
-use portcullis_policy::select::Wanted;
-use portcullis_policy::source::embedded;
+use portcullis_admission::{Endpoint, PreparedSnapshot, Verdict, response, review};
+use portcullis_policy::select::Projection;
+use portcullis_policy::source::embedded_files;
 use portcullis_policy::{Bundle, Details, Finding, PolicySet, Value};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -29,7 +29,12 @@ fn bodies() -> Vec<Vec<u8>> {
 }
 
 /// What becomes of a body: an answer that echoes the uid, or an error. `Err` says what else came.
-fn answered(law: &PolicySet, world: &World, endpoint: Endpoint, body: &[u8]) -> Result<(), String> {
+fn answered(
+    law: &PolicySet,
+    world: &PreparedSnapshot,
+    endpoint: Endpoint,
+    body: &[u8],
+) -> Result<(), String> {
     let verdict = match judge(law, world, endpoint, body) {
         Ok(verdict) => verdict,
         Err(error) if error.is_empty() => return Err("an error without a sentence".to_owned()),
@@ -103,14 +108,14 @@ fn mutated_reviews_are_answered_or_refused() {
         let answered = answered(&law, &world, endpoint, &body);
         prop_assert!(answered.is_ok(), "{:?}: {}", answered, String::from_utf8_lossy(&body));
         // Everything built or nothing: the same bodies are reviews.
-        let whole = review::decode(body.clone().into(), endpoint, &|_| Wanted::everything()).map(drop).map_err(drop);
+        let whole = review::decode(body.clone().into(), endpoint, &|_| Projection::everything()).map(drop).map_err(drop);
         let nothing = review::decode(body.clone().into(), endpoint, &|_| std::sync::Arc::default()).map(drop).map_err(drop);
         prop_assert_eq!(whole, nothing, "{}", String::from_utf8_lossy(&body));
     });
 }
 
 /// Asks for a patch, applies it, asks again: nothing may be left to do.
-fn second_mutation(law: &PolicySet, world: &World, body: &[u8]) -> Result<(), String> {
+fn second_mutation(law: &PolicySet, world: &PreparedSnapshot, body: &[u8]) -> Result<(), String> {
     let first = Answer::read(&answer(law, world, Endpoint::Mutate, body))?;
     if first.patch().is_empty() {
         return Ok(());
@@ -128,7 +133,7 @@ fn second_mutation(law: &PolicySet, world: &World, body: &[u8]) -> Result<(), St
 fn a_second_mutation_of_any_case_is_empty() {
     let (law, world) = (law(), world());
     let reviews = bodies().into_iter().filter(|body| {
-        review::decode(body.clone().into(), Endpoint::Mutate, &|_| Wanted::everything()).is_ok()
+        review::decode(body.clone().into(), Endpoint::Mutate, &|_| Projection::everything()).is_ok()
     });
     let wrong: Vec<String> = reviews
         .filter_map(|body| {
@@ -191,7 +196,7 @@ fn another_validating_policy_never_turns_a_denial_into_an_allowance() {
     proptest!(config(12), |(rules in rules(), at in any::<Index>())| {
         // Before, between and after the library, in order of id.
         let id = ["aaa-first", "namespace-more", "zzz-last"][at.index(3)];
-        let files = embedded::files().into_iter().chain([(format!("{id}.rego"), source(id, &rules).into_bytes())]);
+        let files = embedded_files().into_iter().chain([(format!("{id}.rego"), source(id, &rules).into_bytes())]);
         let more = PolicySet::compile(&Bundle::from_files(files).unwrap(), portcullis_policy::set::Options::default(), Some(&law)).unwrap_or_else(|problems| panic!("{problems}"));
         for (body, before) in &denied {
             let after = judge(&more, &world, Endpoint::Validate, body).unwrap();

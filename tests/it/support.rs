@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use portcullis_certs::develop::{Authority, Use};
+use portcullis_certs::develop::{CertificateAuthority, Use};
 use tempfile::TempDir;
 use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
@@ -43,7 +43,7 @@ pub struct Gate {
     /// `ip:port` of the ledger's API; empty where there is none.
     pub api: String,
     /// Who issued its certificate.
-    pub authority: Authority,
+    pub authority: CertificateAuthority,
     agent: Agent,
     log: Mutex<(mpsc::Receiver<String>, Vec<String>)>,
 }
@@ -64,7 +64,8 @@ impl Default for Options<'_> {
 impl Gate {
     pub fn start(options: &Options<'_>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::copy(root().join("tests/cases/world.yaml"), dir.path().join("tenancy.yaml")).unwrap();
+        std::fs::copy(root().join("tests/cases/example-tenancy.yaml"), dir.path().join("tenancy.yaml"))
+            .unwrap();
         let tenancy = dir.path().join("tenancy.yaml").display().to_string();
         let mut words: Vec<&str> = vec!["--role", "gate"];
         if !options.extra.contains(&"--tenancy") {
@@ -87,7 +88,7 @@ impl Gate {
     /// The same, begun by this command.
     pub fn serve_as(mut command: Command, dir: TempDir, words: &[String], wait_ready: bool) -> Self {
         let path = |name: &str| dir.path().join(name);
-        let authority = Authority::new("test").unwrap();
+        let authority = CertificateAuthority::new("test").unwrap();
         authority
             .issue(&["127.0.0.1".into(), "localhost".into()], Use::Server)
             .unwrap()
@@ -131,7 +132,8 @@ impl Gate {
                 (self.webhook, self.admin, self.api) = (address("webhook"), address("admin"), address("api"));
                 return Some(());
             }
-            let plain = self.told().into_iter().find(|line| line.contains("bound"))?;
+            let plain =
+                self.told().into_iter().find(|line| line.contains("listening") && line.contains("admin="))?;
             let field = |name: &str| {
                 plain
                     .split_whitespace()
@@ -240,8 +242,9 @@ pub fn wait<T>(patience: Duration, mut what: impl FnMut() -> Option<T>) -> T {
 }
 
 /// The cast of the cases.
-pub fn people() -> portcullis_admission::cases::People {
-    serde_saphyr::from_str(&std::fs::read_to_string(root().join("tests/cases/people.yaml")).unwrap()).unwrap()
+pub fn people() -> portcullis_admission::cases::TestUsers {
+    serde_saphyr::from_str(&std::fs::read_to_string(root().join("tests/cases/test-users.yaml")).unwrap())
+        .unwrap()
 }
 
 /// Every case of a directory, and of all below it.
@@ -275,30 +278,30 @@ pub fn cases(dir: &Path) -> Vec<portcullis_admission::cases::Case> {
 
 /// The embedded law, the world of the cases.
 pub fn law() -> portcullis_policy::PolicySet {
-    let bundle = portcullis_policy::source::embedded::read().unwrap();
+    let bundle = portcullis_policy::source::read_embedded().unwrap();
     portcullis_policy::PolicySet::compile(&bundle, portcullis_policy::set::Options::default(), None)
         .unwrap_or_else(|problems| panic!("{problems}"))
 }
 
-pub fn world() -> portcullis_admission::World {
-    let text = std::fs::read(root().join("tests/cases/world.yaml")).unwrap();
-    let snapshot = portcullis_tenancy::snapshot::Snapshot::parse("world.yaml", &text).unwrap();
-    portcullis_admission::World::new(std::sync::Arc::new(snapshot))
+pub fn world() -> portcullis_admission::PreparedSnapshot {
+    let text = std::fs::read(root().join("tests/cases/example-tenancy.yaml")).unwrap();
+    let snapshot = portcullis_tenancy::snapshot::Snapshot::parse("example-tenancy.yaml", &text).unwrap();
+    portcullis_admission::PreparedSnapshot::new(std::sync::Arc::new(snapshot))
 }
 
 /// A verdict as the API server would get it, by the library.
 pub fn answer(
     law: &portcullis_policy::PolicySet,
-    world: &portcullis_admission::World,
+    world: &portcullis_admission::PreparedSnapshot,
     endpoint: portcullis_admission::Endpoint,
     body: &[u8],
 ) -> Vec<u8> {
-    use portcullis_admission::{decide, facts::Facts, response, review, wanted::wanted};
+    use portcullis_admission::{context::ReviewContext, decide, projection::projection, response, review};
     let review =
-        review::decode(body.to_vec().into(), endpoint, &|header| wanted(law, world, header)).unwrap();
-    let facts = Facts::gather(world, &review, "0".into(), "2026-01-01T00:00:00Z".into());
-    let verdict = match facts {
-        Ok(facts) => decide(law, &facts, &review, portcullis_policy::Budget::default()),
+        review::decode(body.to_vec().into(), endpoint, &|header| projection(law, world, header)).unwrap();
+    let context = ReviewContext::gather(world, &review, "0".into(), "2026-01-01T00:00:00Z".into());
+    let verdict = match context {
+        Ok(context) => decide(law, &context, &review, portcullis_policy::Budget::default()),
         Err(error) => portcullis_admission::Verdict::failed(&review, "0".into(), "shape", error.to_string()),
     };
     response::encode(&verdict)

@@ -19,7 +19,7 @@ const ABSENT: &[(&str, &[&str], &[&str])] = &[
     (
         "policy",
         &["std::fs"],
-        &["src/policy/source.rs", "src/policy/source/dir.rs", "src/policy/source/kept.rs"],
+        &["src/policy/source.rs", "src/policy/source/dir.rs", "src/policy/source/last_good.rs"],
     ),
     ("access", &["std::net"], &[]),
     ("tenancy", &["std::fs"], &[]),

@@ -32,12 +32,12 @@ ask("PUT", app, {"spec": {"source": {"containerImage": {"image": "docker.io/libr
 exempt = {"policy": "registry-allowlist", "objects": [{"namespace": "tn-acme-shop-app-frontend", "resource": "pods"}]}
 exception = ask("POST", "/api/v1/exceptions", {**exempt, "reason": "a test", "expires": later(24)})
 found = {"policy": "registry-allowlist", "object": "tn-acme-shop-app-frontend/pods/x", "message": "no"}
-scan = ask("POST", "/api/v1/scans", {"startedAt": later(-1), "lawRevision": "0" * 64, "findings": [found]})
+scan = ask("POST", "/api/v1/scans", {"startedAt": later(-1), "policyRevision": "0" * 64, "findings": [found]})
 document = {
     "id": "0198c5f2-7a4e-7c31-b1f5-4a3a7c1d2e9f",
-    "people": ["ada"],
+    "users": ["ada"],
     "namespaces": ["tn-acme-shop-app-frontend"],
-    "laws": ["registry-allowlist"],
+    "policies": ["registry-allowlist"],
     "reason": "a test",
     "notBefore": later(-1),
     "expires": later(4),

@@ -55,7 +55,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- else if .Values.api.enabled -}}
 https://{{ include "portcullis.name" . }}-api.{{ .Release.Namespace }}.svc
 {{- else -}}
-{{- fail "tenancy.source is ledger: ledger.url says where, or api.enabled serves one beside the gates" -}}
+{{- fail "tenancy.source is ledger: set ledger.url, or api.enabled to run the API in this release" -}}
 {{- end -}}
 {{- end -}}
 
@@ -89,20 +89,20 @@ https://{{ include "portcullis.name" . }}-api.{{ .Release.Namespace }}.svc
 {{- end -}}
 
 {{- /* Whether the gate looks if the registration trusts what it serves. */ -}}
-{{- define "portcullis.probes" -}}
-{{ or (eq .Values.tls.mode "selfManaged") .Values.tls.probe }}
+{{- define "portcullis.verifiesCaBundle" -}}
+{{ or (eq .Values.tls.mode "selfManaged") .Values.tls.verifyCaBundle }}
 {{- end -}}
 
 {{- /* Whether the gate asks anything of the API server. */ -}}
-{{- define "portcullis.asks" -}}
-{{- $own := or (eq (include "portcullis.probes" .) "true") (ne .Values.scan.every "") -}}
+{{- define "portcullis.callsApiServer" -}}
+{{- $own := or (eq (include "portcullis.verifiesCaBundle" .) "true") (ne .Values.scan.every "") -}}
 {{- with .Values.cluster -}}
-{{ ternary "true" "false" (or $own .watchNamespaces .keepRegistration (not (empty .policyConfigMaps))) }}
+{{ ternary "true" "false" (or $own .watchNamespaces .manageCaBundle (not (empty .policyConfigMaps))) }}
 {{- end -}}
 {{- end -}}
 
 {{- /* Behind the Service `kubernetes`, as a network policy sees it: its endpoints. */ -}}
-{{- define "portcullis.toControlPlane" -}}
+{{- define "portcullis.egressToApiServer" -}}
 - ports: [{port: 443, protocol: TCP}, {port: 6443, protocol: TCP}]
   {{- with .Values.networkPolicy.controlPlaneCIDRs }}
   to:
@@ -131,10 +131,10 @@ https://{{ include "portcullis.name" . }}-api.{{ .Release.Namespace }}.svc
 {{- end -}}
 
 {{- /* An open port lets every Pod play an API server: ask what the policies say, and spend the gate's time. */ -}}
-{{- define "portcullis.checkCallers" -}}
+{{- define "portcullis.requireCallerRestriction" -}}
 {{- $addresses := and .Values.networkPolicy.enabled .Values.networkPolicy.controlPlaneCIDRs -}}
 {{- $certificates := and .Values.clientAuth.enabled (eq .Values.clientAuth.mode "required") -}}
 {{- if not (or $addresses $certificates .Values.webhook.allowAnyCaller) -}}
-{{- fail "every Pod could call the webhook port: set networkPolicy.controlPlaneCIDRs to the addresses of the API servers, or clientAuth.enabled with clientAuth.mode required, or accept it with webhook.allowAnyCaller=true (docs/operations.md, Who may call)" -}}
+{{- fail "every Pod can call the webhook port: set networkPolicy.controlPlaneCIDRs to the addresses of the API servers, or clientAuth.enabled with clientAuth.mode required, or accept it with webhook.allowAnyCaller=true (docs/operations.md, Who may call)" -}}
 {{- end -}}
 {{- end -}}

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::*;
-use crate::fixtures::{Office, granted, wish};
+use crate::fixtures::{TestIssuer, granted, request};
 use crate::keys::{self, Keys};
 use crate::token::Names;
 
@@ -12,18 +12,19 @@ const ISSUER: &str = "https://id.example.com";
 /// Ourselves, and a further issuer with a file of keys.
 struct Place {
     dir: tempfile::TempDir,
-    own: Office,
-    other: Office,
+    own: TestIssuer,
+    other: TestIssuer,
 }
 
 impl Place {
     fn new() -> Self {
-        let place = Self { dir: tempfile::tempdir().unwrap(), own: Office::new(), other: Office::new() };
+        let place =
+            Self { dir: tempfile::tempdir().unwrap(), own: TestIssuer::new(), other: TestIssuer::new() };
         place.publish(&place.other);
         place
     }
 
-    fn publish(&self, office: &Office) {
+    fn publish(&self, office: &TestIssuer) {
         let set = office.tokens.keys().now().jwks();
         std::fs::write(self.dir.path().join("jwks.json"), set.to_string()).unwrap();
     }
@@ -43,7 +44,7 @@ impl Place {
     }
 }
 
-fn foreign(office: &Office, issuer: &str) -> String {
+fn foreign(office: &TestIssuer, issuer: &str) -> String {
     let claims = json!({"iss": issuer, "aud": "portcullis", "sub": "alice", "exp": now() + 60});
     office.signed(&office.header(), &claims.to_string())
 }
@@ -52,12 +53,12 @@ fn foreign(office: &Office, issuer: &str) -> String {
 async fn each_issuer_is_believed_by_its_own_keys() {
     let place = Place::new();
     let issuers = place.issuers();
-    let own = place.own.tokens.issue(&granted(wish()), now()).unwrap().token;
+    let own = place.own.tokens.issue(&granted(request()), now()).unwrap().token;
     assert_eq!(issuers.identify(&own).await.unwrap().name(), "ledger#alice");
     let alice = issuers.identify(&foreign(&place.other, ISSUER)).await.unwrap();
     assert_eq!((alice.name().as_str(), alice.roles.len()), ("https://id.example.com#alice", 0));
     // Each with the other's keys.
-    let ours_by_other = place.other.tokens.issue(&granted(wish()), now()).unwrap().token;
+    let ours_by_other = place.other.tokens.issue(&granted(request()), now()).unwrap().token;
     assert_eq!(issuers.identify(&ours_by_other).await, Err(TokenError::UnknownKey));
     assert_eq!(issuers.identify(&foreign(&place.own, ISSUER)).await, Err(TokenError::UnknownKey));
     for unknown in ["https://id.example.com/", "https://evil.example.com", "portcullis", ""] {
@@ -67,7 +68,7 @@ async fn each_issuer_is_believed_by_its_own_keys() {
 }
 
 #[tokio::test]
-async fn an_issuer_twice_would_choose_the_easier_key() {
+async fn repeated_issuer_is_refused() {
     let place = Place::new();
     let office = place.other.header();
     let text = format!(
@@ -79,10 +80,10 @@ async fn an_issuer_twice_would_choose_the_easier_key() {
 }
 
 #[tokio::test]
-async fn a_rotated_key_is_looked_for_and_not_too_often() {
+async fn rotated_key_is_fetched_with_a_rate_limit() {
     let place = Place::new();
     let issuers = place.issuers();
-    let new = Office::new();
+    let new = TestIssuer::new();
     let token = foreign(&new, ISSUER);
     assert_eq!(issuers.identify(&token).await, Err(TokenError::UnknownKey));
     place.publish(&new);
@@ -97,7 +98,7 @@ async fn a_rotated_key_is_looked_for_and_not_too_often() {
 async fn who_goes_away_while_keys_are_read_ends_nothing() {
     let place = Place::new();
     let issuers = place.issuers();
-    let new = Office::new();
+    let new = TestIssuer::new();
     place.publish(&new);
     let token = foreign(&new, ISSUER);
     let gone = tokio::time::timeout(Duration::ZERO, issuers.identify(&token)).await;
@@ -115,7 +116,7 @@ async fn who_goes_away_while_keys_are_read_ends_nothing() {
 async fn keys_are_followed_while_the_server_runs() {
     let place = Place::new();
     let issuers = place.issuers();
-    let token = place.own.tokens.issue(&granted(wish()), now()).unwrap().token;
+    let token = place.own.tokens.issue(&granted(request()), now()).unwrap().token;
     let changed = async {
         // A broken file first: nothing ends by it, and what follows is read all the same.
         let broken = place.own.dir.path().join("broken.pem");
@@ -123,7 +124,7 @@ async fn keys_are_followed_while_the_server_runs() {
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert!(issuers.identify(&token).await.is_ok());
         std::fs::remove_file(broken).unwrap();
-        keys::make(place.own.dir.path(), jiff::Timestamp::UNIX_EPOCH).unwrap();
+        keys::create(place.own.dir.path(), jiff::Timestamp::UNIX_EPOCH).unwrap();
         std::fs::remove_file(place.own.tokens.keys().now().signing(now()).unwrap().path()).unwrap();
         for _ in 0..200 {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -25,18 +25,18 @@ fn signs(keys: &Keys, now: i64) -> String {
 }
 
 #[test]
-fn the_first_start_makes_one_key_for_its_owners_eyes() {
+fn first_start_creates_one_private_key_file() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().join("data/keys");
-    let (keys, made) = Keys::open_or_make(&home).unwrap();
+    let (keys, made) = Keys::open_or_create(&home).unwrap();
     let made = made.unwrap();
     assert_eq!((mode(&made), mode(&home)), (0o600, 0o700));
     assert_eq!(fs::read_dir(&home).unwrap().count(), 1);
-    let (again, nothing) = Keys::open_or_make(&home).unwrap();
+    let (again, nothing) = Keys::open_or_create(&home).unwrap();
     assert_eq!((kids(&again), nothing), (kids(&keys), None));
     // And an empty directory that is there already.
     let empty = tempfile::tempdir().unwrap();
-    assert!(Keys::open_or_make(empty.path()).unwrap().1.is_some());
+    assert!(Keys::open_or_create(empty.path()).unwrap().1.is_some());
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn ids_are_the_thumbprints_of_the_standards() {
     // RFC 8037, appendix A: the key of RFC 8032's first test, and its thumbprint.
     let public = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
     let x = URL_SAFE_NO_PAD.encode(hex::decode(public).unwrap());
-    assert_eq!(key::thumbprint(&x), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    assert_eq!(thumbprint(&x), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     let key = Key::parse(Path::new("a.pem"), OPENSSL.as_bytes()).unwrap();
     assert_eq!(key.kid(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     assert_eq!(
@@ -54,12 +54,12 @@ fn ids_are_the_thumbprints_of_the_standards() {
 }
 
 #[test]
-fn the_newest_signs_once_everybody_knows_it() {
+fn newest_key_signs_once_it_has_settled() {
     let dir = tempfile::tempdir().unwrap();
-    make(dir.path(), at(NOW - 9000)).unwrap();
+    create(dir.path(), at(NOW - 9000)).unwrap();
     let keys = Keys::open(dir.path()).unwrap();
     let old = signs(&keys, NOW);
-    make(dir.path(), at(NOW)).unwrap();
+    create(dir.path(), at(NOW)).unwrap();
     assert!(keys.reload().unwrap() && !keys.reload().unwrap());
     let new = kids(&keys).into_iter().find(|kid| *kid != old).unwrap();
     assert_eq!(kids(&keys), [old.clone(), new.clone()]);
@@ -70,21 +70,21 @@ fn the_newest_signs_once_everybody_knows_it() {
 }
 
 #[test]
-fn a_name_without_a_time_is_older_than_any_with_one() {
+fn file_without_a_time_counts_as_oldest() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("zzz.pem"), OPENSSL).unwrap();
     let keys = Keys::open(dir.path()).unwrap();
     let nameless = signs(&keys, NOW);
-    make(dir.path(), at(0)).unwrap();
+    create(dir.path(), at(0)).unwrap();
     keys.reload().unwrap();
     assert_ne!(signs(&keys, NOW), nameless);
 }
 
 #[test]
-fn a_renamed_file_is_the_same_key_and_a_removed_one_is_gone() {
+fn renamed_file_is_the_same_key() {
     let dir = tempfile::tempdir().unwrap();
-    let first = make(dir.path(), at(NOW - 9000)).unwrap();
-    let second = make(dir.path(), at(NOW - 8000)).unwrap();
+    let first = create(dir.path(), at(NOW - 9000)).unwrap();
+    let second = create(dir.path(), at(NOW - 8000)).unwrap();
     let keys = Keys::open(dir.path()).unwrap();
     let before = kids(&keys);
     fs::rename(&first, dir.path().join("a.pem")).unwrap();
@@ -96,10 +96,10 @@ fn a_renamed_file_is_the_same_key_and_a_removed_one_is_gone() {
 }
 
 #[test]
-fn a_secret_mounted_by_the_kubelet_is_read_through_its_links() {
+fn mounted_secret_is_read_through_symlinks() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("..2026_01_01");
-    make(&data, at(NOW)).unwrap();
+    create(&data, at(NOW)).unwrap();
     std::os::unix::fs::symlink("..2026_01_01", dir.path().join("..data")).unwrap();
     std::os::unix::fs::symlink("..data/key.pem", dir.path().join("key.pem")).unwrap();
     let made = fs::read_dir(&data).unwrap().next().unwrap().unwrap().path();
@@ -108,9 +108,9 @@ fn a_secret_mounted_by_the_kubelet_is_read_through_its_links() {
 }
 
 #[test]
-fn what_is_broken_changes_nothing_and_is_named() {
+fn broken_file_is_reported_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    make(dir.path(), at(NOW)).unwrap();
+    create(dir.path(), at(NOW)).unwrap();
     let keys = Keys::open(dir.path()).unwrap();
     let before = kids(&keys);
     let p256 = rcgen::KeyPair::generate().unwrap().serialize_pem();
@@ -136,9 +136,9 @@ fn what_is_broken_changes_nothing_and_is_named() {
 }
 
 #[test]
-fn a_file_that_everybody_may_write_holds_anybodys_key() {
+fn world_writable_key_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let path = make(dir.path(), at(NOW)).unwrap();
+    let path = create(dir.path(), at(NOW)).unwrap();
     for (mode, good) in [(0o666, false), (0o602, false), (0o644, true), (0o440, true)] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         assert_eq!(Keys::open(dir.path()).is_ok(), good, "{mode:o}");
@@ -148,7 +148,7 @@ fn a_file_that_everybody_may_write_holds_anybodys_key() {
 #[test]
 fn in_a_directory_of_everybodys_a_file_has_to_be_its_owners() {
     let dir = tempfile::tempdir().unwrap();
-    let path = make(dir.path(), at(NOW)).unwrap();
+    let path = create(dir.path(), at(NOW)).unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
     assert!(Keys::open(dir.path()).is_ok());
     let mine = fs::metadata(&path).unwrap().uid();
@@ -159,9 +159,9 @@ fn in_a_directory_of_everybodys_a_file_has_to_be_its_owners() {
 }
 
 #[test]
-fn an_emptied_or_vanished_directory_keeps_the_keys_of_before() {
+fn empty_or_missing_directory_leaves_the_keys() {
     let dir = tempfile::tempdir().unwrap();
-    let path = make(dir.path(), at(NOW)).unwrap();
+    let path = create(dir.path(), at(NOW)).unwrap();
     let keys = Keys::open(dir.path()).unwrap();
     fs::remove_file(path).unwrap();
     assert!(matches!(keys.reload(), Err(KeyError::Empty(_))));
@@ -180,7 +180,7 @@ fn too_many_keys_are_a_mistake() {
 }
 
 #[test]
-fn nothing_that_is_shown_holds_a_private_half() {
+fn debug_and_jwks_contain_no_private_key() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("a.pem"), OPENSSL).unwrap();
     let set = Keys::open(dir.path()).unwrap().now();

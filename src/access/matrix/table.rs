@@ -27,7 +27,7 @@ macro_rules! table {
         $action:ident $name:literal $method:ident $path:literal $(or $alias:literal)?
         [$admin:ident $owner:ident $dev:ident $reader:ident $service:ident]
     )*) => {
-        /// What can be asked of the ledger, one for each route.
+        /// Actions of the API, one per route.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Action {
             $(#[doc = $what] $action,)*
@@ -67,7 +67,7 @@ macro_rules! alias {
 }
 
 table! {
-    /// Version of the program, and of the law in force
+    /// Version of the program and of the policies in force
     Version "version.get" Get "/api/v1/version" [open open open open open]
     /// What this server can do
     Features "features.get" Get "/api/v1/features" [open open open open open]
@@ -80,7 +80,7 @@ table! {
     /// Who the caller is
     Me "me.get" Get "/api/v1/me" [yes yes yes yes no]
 
-    /// Lists tokens that have not ended
+    /// Lists tokens that have not expired
     TokensList "token.list" Get "/api/v1/tokens" [yes OwnTenant OwnTokens OwnTokens no]
     /// Mints a token
     TokensMint "token.mint" Post "/api/v1/tokens" [yes Mint no no no]
@@ -100,7 +100,7 @@ table! {
 
     /// Lists tenants of a cluster
     TenantsList "tenant.list" Get "/api/v1/clusters/{c}/tenants" [yes OwnTenant OwnTenant OwnTenant no]
-    /// Makes a tenant
+    /// Creates a tenant
     TenantsCreate "tenant.create" Post "/api/v1/clusters/{c}/tenants" [yes no no no no]
     /// Shows a tenant
     TenantsGet "tenant.get" Get "/api/v1/clusters/{c}/tenants/{t}" [yes yes yes yes no]
@@ -116,9 +116,9 @@ table! {
     TenantsLimits "tenant.update.limits" Put "/api/v1/clusters/{c}/tenants/{t}/limits" [yes no no no no]
     /// Replaces the network policies
     TenantsNetworkPolicies "tenant.update.networkPolicies" Put "/api/v1/clusters/{c}/tenants/{t}/network-policies" [yes no no no no]
-    /// Stops a tenant's writes
+    /// Suspends a tenant: its writes are denied
     TenantsSuspend "tenant.suspend" Post "/api/v1/clusters/{c}/tenants/{t}:suspend" [yes no no no no]
-    /// Lets a suspended tenant write again
+    /// Resumes a suspended tenant
     TenantsResume "tenant.resume" Post "/api/v1/clusters/{c}/tenants/{t}:resume" [yes no no no no]
     /// Namespaces, quotas and plan of a tenant
     TenantsSummary "tenant.summary" Get "/api/v1/clusters/{c}/tenants/{t}/summary" [yes yes yes yes no]
@@ -127,9 +127,9 @@ table! {
 
     /// Lists members
     MembersList "member.list" Get "/api/v1/clusters/{c}/tenants/{t}/members" [yes yes yes yes no]
-    /// Makes somebody a member, or something else than before
+    /// Adds a member, or changes its role
     MembersPut "member.put" Put "/api/v1/clusters/{c}/tenants/{t}/members/{subject}" [yes UpToOwnRole no no no]
-    /// Ends a membership
+    /// Removes a member
     MembersDelete "member.delete" Delete "/api/v1/clusters/{c}/tenants/{t}/members/{subject}" [yes UpToOwnRole no no no]
 
     /// Lists plans
@@ -139,7 +139,7 @@ table! {
 
     /// Lists projects
     ProjectsList "project.list" Get "/api/v1/clusters/{c}/tenants/{t}/projects" [yes yes OwnProjects OwnProjects no]
-    /// Makes a project
+    /// Creates a project
     ProjectsCreate "project.create" Post "/api/v1/clusters/{c}/tenants/{t}/projects" [yes yes no no no]
     /// Shows a project
     ProjectsGet "project.get" Get "/api/v1/clusters/{c}/tenants/{t}/projects/{p}" [yes yes OwnProjects OwnProjects no]
@@ -152,7 +152,7 @@ table! {
 
     /// Lists apps
     AppsList "app.list" Get "/api/v1/clusters/{c}/tenants/{t}/projects/{p}/apps" [yes yes OwnProjects OwnProjects no]
-    /// Makes an app and its namespace
+    /// Creates an app and its namespace
     AppsCreate "app.create" Post "/api/v1/clusters/{c}/tenants/{t}/projects/{p}/apps" [yes yes OwnProjects no no]
     /// Shows an app
     AppsGet "app.get" Get "/api/v1/clusters/{c}/tenants/{t}/projects/{p}/apps/{a}" [yes yes OwnProjects OwnProjects no]
@@ -162,14 +162,14 @@ table! {
     AppsDelete "app.delete" Delete "/api/v1/clusters/{c}/tenants/{t}/projects/{p}/apps/{a}" [yes yes OwnProjects no no]
     /// Lists an app's revisions
     AppsRevisions "app.revisions" Get "/api/v1/clusters/{c}/tenants/{t}/projects/{p}/apps/{a}/revisions" [yes yes OwnProjects OwnProjects no]
-    /// What differs between two revisions
+    /// Compares two revisions
     AppsDiff "app.diff" Get "/api/v1/clusters/{c}/tenants/{t}/projects/{p}/apps/{a}/diff/{x}/{y}" [yes yes OwnProjects OwnProjects no]
-    /// Makes an older revision the newest
+    /// Restores an older revision
     AppsRollback "app.rollback" Post "/api/v1/clusters/{c}/tenants/{t}/projects/{p}/apps/{a}:rollback" [yes yes OwnProjects no no]
 
     /// Lists sandboxes
     SandboxesList "sandbox.list" Get "/api/v1/clusters/{c}/tenants/{t}/projects/{p}/sandboxes" [yes yes OwnProjects OwnProjects no]
-    /// Makes a sandbox
+    /// Creates a sandbox
     SandboxesCreate "sandbox.create" Post "/api/v1/clusters/{c}/tenants/{t}/projects/{p}/sandboxes" or "/api/v1/clusters/{c}/tenants/{t}/projects/{p}/sandbox" [yes yes SandboxSetting no no]
     /// Shows a sandbox
     SandboxesGet "sandbox.get" Get "/api/v1/clusters/{c}/tenants/{t}/projects/{p}/sandboxes/{s}" [yes yes OwnProjects OwnProjects no]
@@ -182,9 +182,9 @@ table! {
     CatalogCreate "catalog.create" Post "/api/v1/catalog" [yes TenantItems no no no]
     /// Shows an item; a tenant's own shadows the global one
     CatalogGet "catalog.get" Get "/api/v1/catalog/{slug}" [yes OwnTenant OwnTenant OwnTenant no]
-    /// Replaces what is said of an item
+    /// Replaces the description of an item
     CatalogReplace "catalog.update" Put "/api/v1/catalog/{slug}" [yes TenantItems no no no]
-    /// Takes an item from the catalog, with `?force=true` one that apps refer to
+    /// Removes an item from the catalog, with `?force=true` one that apps refer to
     CatalogDelete "catalog.delete" Delete "/api/v1/catalog/{slug}" [yes TenantItems no no no]
     /// Lists versions of an item
     CatalogVersions "catalog.versions" Get "/api/v1/catalog/{slug}/versions" [yes OwnTenant OwnTenant OwnTenant no]
@@ -195,7 +195,7 @@ table! {
 
     /// Lists policy sets
     PolicySetsList "policyset.list" Get "/api/v1/clusters/{c}/tenants/{t}/policysets" [yes yes yes yes no]
-    /// Makes a policy set
+    /// Creates a policy set
     PolicySetsCreate "policyset.create" Post "/api/v1/clusters/{c}/tenants/{t}/policysets" [yes Tighten no no no]
     /// Shows a policy set, by id or name
     PolicySetsGet "policyset.get" Get "/api/v1/clusters/{c}/tenants/{t}/policysets/{id}" [yes yes yes yes no]
@@ -210,40 +210,40 @@ table! {
     PoliciesList "policy.list" Get "/api/v1/policies" [yes OwnTenant OwnTenant OwnTenant no]
     /// Shows a policy in force
     PoliciesGet "policy.get" Get "/api/v1/policies/{id}" [yes OwnTenant OwnTenant OwnTenant no]
-    /// Uploads a law; it is compiled and tested first
+    /// Uploads a policy revision; it is compiled and tested first
     RevisionsUpload "policy.upload" Post "/api/v1/policies/revisions" [yes no no no no]
-    /// Lists revisions of the law
+    /// Lists revisions of the policies
     RevisionsList "policy.revisions" Get "/api/v1/policies/revisions" [yes no no no no]
-    /// Shows a revision of the law
+    /// Shows a revision of the policies
     RevisionsGet "policy.revision" Get "/api/v1/policies/revisions/{n}" [yes no no no yes]
-    /// What differs between two revisions of the law
+    /// Compares two revisions of the policies
     RevisionsDiff "policy.diff" Get "/api/v1/policies/revisions/{n}/diff/{m}" [yes no no no no]
-    /// Makes an older law the newest
+    /// Activates an older revision of the policies
     RevisionsRollback "policy.rollback" Post "/api/v1/policies/revisions/{n}:rollback" [yes no no no no]
-    /// What the gate would say, without effect
+    /// Evaluates a request without effect
     PoliciesEvaluate "policy.evaluate" Post "/api/v1/policies/evaluate" [yes OwnTenant OwnProjects no no]
 
     /// Lists exceptions
     ExceptionsList "exception.list" Get "/api/v1/exceptions" [yes OwnTenant no no no]
-    /// Makes an exception
+    /// Creates an exception
     ExceptionsCreate "exception.create" Post "/api/v1/exceptions" [yes Request no no no]
     /// Shows an exception
     ExceptionsGet "exception.get" Get "/api/v1/exceptions/{id}" [yes OwnTenant no no no]
-    /// Ends an exception
+    /// Deletes an exception
     ExceptionsDelete "exception.delete" Delete "/api/v1/exceptions/{id}" [yes OwnRequest no no no]
-    /// Grants what was asked for
+    /// Approves a request
     ExceptionsApprove "exception.approve" Post "/api/v1/exceptions/{id}:approve" [yes no no no no]
 
     /// Lists break-glass documents
     BreakglassList "breakglass.list" Get "/api/v1/breakglass" [yes no no no no]
-    /// Delivers a signed break-glass document
+    /// Opens a signed break-glass document
     BreakglassOpen "breakglass.use" Post "/api/v1/breakglass" [yes no no no no]
     /// Closes a break-glass document
     BreakglassClose "breakglass.close" Post "/api/v1/breakglass/{id}:close" [yes no no no no]
 
     /// Lists scans
     ScansList "scan.list" Get "/api/v1/scans" [yes OwnTenant no no no]
-    /// Delivers a scan
+    /// Uploads a scan
     ScansCreate "scan.create" Post "/api/v1/scans" [yes no no no no]
     /// Shows a scan
     ScansGet "scan.get" Get "/api/v1/scans/{id}" [yes OwnTenant no no no]
@@ -257,6 +257,6 @@ table! {
 
     /// Reads the audit log
     AuditList "audit.list" Get "/api/v1/audit" [yes OwnTenant no no no]
-    /// The snapshot that gates decide by
+    /// The snapshot for gates
     Snapshot "snapshot.get" Get "/api/v1/snapshot" [yes no no no yes]
 }

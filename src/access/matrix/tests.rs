@@ -18,7 +18,7 @@ fn each_action_and_each_route_stand_once() {
 }
 
 #[test]
-fn an_admin_may_everything_and_a_gate_two_things() {
+fn admin_may_everything_and_gate_two_actions() {
     assert!(RULES.iter().all(|rule| matches!(rule.may(Role::Admin), May::Yes | May::Open)));
     let gate: Vec<&str> = RULES
         .iter()
@@ -49,7 +49,7 @@ fn who_reads_writes_nothing_but_the_end_of_its_own_tokens() {
 }
 
 #[test]
-fn a_weaker_role_never_may_what_a_stronger_may_not() {
+fn weaker_role_has_no_extra_rights() {
     for rule in RULES {
         let ladder = [Role::Admin, Role::TenantOwner, Role::ProjectDev, Role::ReadOnly];
         for (stronger, weaker) in ladder.iter().zip(&ladder[1..]) {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::fixtures::{ACME, BLOG, SHOP, acme, globex, minted, wish};
+use crate::fixtures::{ACME, BLOG, SHOP, acme, globex, minted, request};
 use crate::scope::{Denied, authorize};
 
 fn owner() -> Identity {
@@ -14,23 +14,23 @@ fn member(role: Role) -> Membership {
     Membership { role, projects: None }
 }
 
-fn reader() -> Wish {
-    Wish { roles: vec![Role::ReadOnly], ..wish() }
+fn reader() -> TokenRequest {
+    TokenRequest { roles: vec![Role::ReadOnly], ..request() }
 }
 
-/// An owner's wish for somebody who is an owner too.
-fn asked(wish: Wish) -> Result<Grant, MintError> {
-    minted(&owner(), wish, Some(&member(Role::TenantOwner)))
+/// An owner's request for somebody who is an owner too.
+fn asked(request: TokenRequest) -> Result<Grant, MintError> {
+    minted(&owner(), request, Some(&member(Role::TenantOwner)))
 }
 
 #[test]
-fn an_admin_mints_anything_that_goes_together_and_in_a_tenant_for_its_members() {
-    let of = |role: Role| Wish {
+fn admin_mints_any_valid_token_and_tenant_tokens_for_members() {
+    let of = |role: Role| TokenRequest {
         roles: vec![role],
         tenant: role.in_tenant().then(acme),
         ttl_seconds: LIFETIME_SECONDS_MAX,
         clusters: (role == Role::Service).then(|| Clusters::One(SHOP.into())),
-        ..wish()
+        ..request()
     };
     for role in Role::ALL {
         let own = role.in_tenant().then(|| member(role));
@@ -45,7 +45,7 @@ fn an_admin_mints_anything_that_goes_together_and_in_a_tenant_for_its_members() 
 }
 
 #[test]
-fn a_membership_covers_what_is_no_more_than_it() {
+fn membership_covers_equal_and_lower_requests() {
     use Role::{ProjectDev as Dev, ReadOnly as Reader, TenantOwner as Owner};
     let limited = |ids: &[&str]| Some(ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>());
     let covers = |role, own: Option<Vec<String>>, wanted: &[Role], named: Option<Vec<String>>| {
@@ -59,30 +59,30 @@ fn a_membership_covers_what_is_no_more_than_it() {
 }
 
 #[test]
-fn an_owner_gives_what_it_has_where_it_has_it() {
+fn owner_mints_up_to_its_role_in_its_tenant() {
     for role in [Role::TenantOwner, Role::ProjectDev, Role::ReadOnly] {
-        let grant = asked(Wish { roles: vec![role], ..wish() }).unwrap();
+        let grant = asked(TokenRequest { roles: vec![role], ..request() }).unwrap();
         assert_eq!((grant.minted_by(), grant.tenant().unwrap().id.as_str()), ("ledger#olga", ACME));
     }
     for role in [Role::Admin, Role::Service] {
-        assert_eq!(asked(Wish { roles: vec![role], ..wish() }), Err(MintError::TooMuch(role)));
-        let beside = Wish { roles: vec![Role::ReadOnly, role], ..wish() };
+        assert_eq!(asked(TokenRequest { roles: vec![role], ..request() }), Err(MintError::TooMuch(role)));
+        let beside = TokenRequest { roles: vec![Role::ReadOnly, role], ..request() };
         assert_eq!(asked(beside), Err(MintError::TooMuch(role)));
     }
     for tenant in [None, Some(globex()), Some(TenantRef { id: globex().id, slug: "acme".into() })] {
-        assert_eq!(asked(Wish { tenant, ..wish() }), Err(MintError::NotYours));
+        assert_eq!(asked(TokenRequest { tenant, ..request() }), Err(MintError::NotYours));
     }
     // Whatever the ledger may say of the subject.
-    let admin = Wish { roles: vec![Role::Admin], ..wish() };
+    let admin = TokenRequest { roles: vec![Role::Admin], ..request() };
     assert_eq!(minted(&owner(), admin, Some(&member(Role::Admin))), Err(MintError::TooMuch(Role::Admin)));
-    let service = Wish { roles: vec![Role::Service], tenant: None, ..wish() };
+    let service = TokenRequest { roles: vec![Role::Service], tenant: None, ..request() };
     assert_eq!(asked(service), Err(MintError::NotYours));
 }
 
 #[test]
-fn a_gate_has_one_cluster_and_all_of_them_by_the_keys_alone() {
-    let gate = |clusters| Wish { roles: vec![Role::Service], tenant: None, clusters, ..wish() };
-    let refused = |who: &Identity, wish| minted(who, wish, None).map(drop).unwrap_err();
+fn gate_token_for_all_clusters_needs_the_keys() {
+    let gate = |clusters| TokenRequest { roles: vec![Role::Service], tenant: None, clusters, ..request() };
+    let refused = |who: &Identity, request| minted(who, request, None).map(drop).unwrap_err();
     let one = Some(Clusters::One(SHOP.into()));
     assert_eq!(minted(&admin(), gate(one.clone()), None).unwrap().clusters(), one.as_ref());
     assert_eq!(refused(&admin(), gate(None)), Contradiction::NoCluster.into());
@@ -91,12 +91,12 @@ fn a_gate_has_one_cluster_and_all_of_them_by_the_keys_alone() {
     let keys = Identity::process("token");
     assert!(minted(&keys, gate(Some(Clusters::All)), None).is_ok());
     assert_eq!(refused(&keys, gate(None)), Contradiction::NoCluster.into());
-    let admin_of_one = Wish { roles: vec![Role::Admin], ..gate(one) };
+    let admin_of_one = TokenRequest { roles: vec![Role::Admin], ..gate(one) };
     assert_eq!(refused(&keys, admin_of_one), Contradiction::ClusterOf(Role::Admin).into());
 }
 
 #[test]
-fn nobody_else_mints() {
+fn other_roles_cannot_mint() {
     for role in [Role::ProjectDev, Role::ReadOnly] {
         let who = Identity::known("ledger", "dev").member(acme(), role, None);
         let denied = authorize(&who, Action::TokensMint, Some("acme"), "r").unwrap_err();
@@ -104,17 +104,17 @@ fn nobody_else_mints() {
     }
     // A scope that was given for something else grants nothing.
     let scope = authorize(&admin(), Action::Me, None, "r").unwrap();
-    assert_eq!(grant(&scope, wish(), None), Err(MintError::NotYours));
+    assert_eq!(grant(&scope, request(), None), Err(MintError::NotYours));
     let scope = authorize(&owner(), Action::MembersPut, Some("acme"), "r").unwrap();
     assert_eq!(grant(&scope, reader(), Some(&member(Role::ReadOnly))), Err(MintError::NotYours));
 }
 
 #[test]
-fn the_subject_is_a_member_and_gets_no_more_than_it_is() {
+fn minted_token_is_limited_to_the_membership() {
     assert_eq!(minted(&owner(), reader(), None), Err(MintError::NoMember));
     let dev = member(Role::ProjectDev);
     assert!(minted(&owner(), reader(), Some(&dev)).is_ok());
-    assert_eq!(minted(&owner(), wish(), Some(&dev)), Err(MintError::TooMuch(Role::TenantOwner)));
+    assert_eq!(minted(&owner(), request(), Some(&dev)), Err(MintError::TooMuch(Role::TenantOwner)));
     for strange in [Role::Service, Role::Admin] {
         let covered = minted(&owner(), reader(), Some(&member(strange))).is_ok();
         assert_eq!(covered, strange == Role::Admin);
@@ -122,12 +122,12 @@ fn the_subject_is_a_member_and_gets_no_more_than_it_is() {
 }
 
 #[test]
-fn a_member_of_some_projects_gets_a_token_for_those() {
+fn projects_are_limited_to_the_membership() {
     let some = Membership { role: Role::ProjectDev, projects: Some(vec![SHOP.into()]) };
     let projects = |ids: Option<&[&str]>| {
         let projects = ids.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect());
-        let wish = Wish { roles: vec![Role::ProjectDev], projects, ..wish() };
-        minted(&owner(), wish, Some(&some)).map(|_| ())
+        let request = TokenRequest { roles: vec![Role::ProjectDev], projects, ..request() };
+        minted(&owner(), request, Some(&some)).map(|_| ())
     };
     assert_eq!(projects(Some(&[SHOP])), Ok(()));
     assert_eq!(projects(Some(&[])), Ok(()));
@@ -138,7 +138,7 @@ fn a_member_of_some_projects_gets_a_token_for_those() {
 #[test]
 fn tokens_live_within_bounds() {
     let lives = |who: &Identity, ttl_seconds| {
-        minted(who, Wish { ttl_seconds, ..wish() }, Some(&member(Role::TenantOwner))).map(|_| ())
+        minted(who, TokenRequest { ttl_seconds, ..request() }, Some(&member(Role::TenantOwner))).map(|_| ())
     };
     let day = OWNER_TTL_SECONDS_MAX;
     let month = LIFETIME_SECONDS_MAX;
@@ -157,29 +157,29 @@ fn tokens_live_within_bounds() {
 fn wishes_that_are_none() {
     let named = |id: &str, slug: &str| Some(TenantRef { id: id.into(), slug: slug.into() });
     let id = |n: usize| format!("0190a0a0-0000-7000-8000-{n:012}");
-    let dev = || Wish { roles: vec![Role::ProjectDev], ..wish() };
-    let of = |projects| Wish { projects: Some(projects), ..dev() };
+    let dev = || TokenRequest { roles: vec![Role::ProjectDev], ..request() };
+    let of = |projects| TokenRequest { projects: Some(projects), ..dev() };
     let cases = [
-        (Wish { roles: vec![], ..wish() }, MintError::NoRole),
-        (Wish { subject: String::new(), ..wish() }, SubjectError::Length.into()),
-        (Wish { subject: "a\tb".into(), ..wish() }, SubjectError::Character.into()),
-        (Wish { tenant: None, ..wish() }, Contradiction::NoTenant(Role::TenantOwner).into()),
-        (Wish { roles: vec![Role::Admin], ..wish() }, Contradiction::Bound(Role::Admin).into()),
+        (TokenRequest { roles: vec![], ..request() }, MintError::NoRole),
+        (TokenRequest { subject: String::new(), ..request() }, SubjectError::Length.into()),
+        (TokenRequest { subject: "a\tb".into(), ..request() }, SubjectError::Character.into()),
+        (TokenRequest { tenant: None, ..request() }, Contradiction::NoTenant(Role::TenantOwner).into()),
+        (TokenRequest { roles: vec![Role::Admin], ..request() }, Contradiction::Bound(Role::Admin).into()),
         (
-            Wish { roles: vec![Role::Admin, Role::Service], tenant: None, ..wish() },
+            TokenRequest { roles: vec![Role::Admin, Role::Service], tenant: None, ..request() },
             Contradiction::NotAlone(Role::Admin).into(),
         ),
-        (Wish { projects: Some(vec![id(1)]), ..wish() }, Contradiction::OwnerOfSome.into()),
+        (TokenRequest { projects: Some(vec![id(1)]), ..request() }, Contradiction::OwnerOfSome.into()),
         (of(vec!["shop".into()]), MintError::Ids),
         (of(vec![id(1), id(2), id(1)]), MintError::Ids),
         (of((0..=PROJECTS_MAX).map(id).collect()), MintError::Ids),
-        (Wish { tenant: named("acme", "acme"), ..wish() }, MintError::Ids),
-        (Wish { tenant: named(ACME, ""), ..wish() }, MintError::Ids),
-        (Wish { tenant: named(ACME, "ac-me"), ..wish() }, MintError::Ids),
-        (Wish { tenant: named(ACME, ACME), ..wish() }, MintError::Ids),
+        (TokenRequest { tenant: named("acme", "acme"), ..request() }, MintError::Ids),
+        (TokenRequest { tenant: named(ACME, ""), ..request() }, MintError::Ids),
+        (TokenRequest { tenant: named(ACME, "ac-me"), ..request() }, MintError::Ids),
+        (TokenRequest { tenant: named(ACME, ACME), ..request() }, MintError::Ids),
     ];
-    for (wish, why) in cases {
-        assert_eq!(minted(&admin(), wish.clone(), None), Err(why), "{wish:?}");
+    for (request, why) in cases {
+        assert_eq!(minted(&admin(), request.clone(), None), Err(why), "{request:?}");
     }
     let most = of((0..PROJECTS_MAX).map(id).collect());
     assert!(minted(&admin(), most, Some(&member(Role::ProjectDev))).is_ok());

@@ -1,70 +1,55 @@
-//! The flag: `issuer=…,audience=…,jwks=…`.
+//! The value of `--oidc`: `issuer=…,audience=…,jwks=…`.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::source::Source;
-use crate::identity::Clusters;
-use crate::subject::{self, SubjectError};
-use crate::token::claims::is_id;
+use super::jwks::Source;
+use crate::identity::{Clusters, SubjectError, check_subject, is_id};
 use crate::token::{Names, NamesError};
 
-/// What is known of a further issuer.
+/// A further issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Its name, as its tokens have it in `iss`.
+    /// The `iss` of its tokens.
     pub issuer: String,
-    /// What its tokens for us have in `aud`.
+    /// The `aud` of its tokens.
     pub audience: String,
-    /// Where its keys are.
     pub jwks: Source,
-    /// Its subjects who run the platform.
+    /// Subjects with the role `admin`.
     pub admins: BTreeSet<String>,
-    /// Its subjects that are gates, such as `system:serviceaccount:portcullis:portcullis`.
+    /// Subjects with the role `service`, such as `system:serviceaccount:portcullis:portcullis`.
     pub gates: BTreeSet<String>,
-    /// The clusters whose part of the snapshot those gates may read; there where there are gates.
+    /// The clusters whose snapshot those gates may read; set if and only if there are gates.
     pub clusters: Option<Clusters>,
 }
 
-/// What is wrong with the flag.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SettingsError {
-    /// A part without `=`, or with nothing behind it.
     #[error("`{0}` is not `key=value`")]
     NoPair(String),
-    /// A key that means nothing.
     #[error("`{0}` is no key (issuer, audience, jwks, ca, admin, gate, cluster)")]
     Unknown(String),
-    /// A key twice, but for `admin` and `gate`.
-    #[error("`{0}` stands twice")]
+    #[error("`{0}` occurs twice")]
     Twice(String),
-    /// A key that has to be there.
     #[error("`{0}` is missing")]
     Missing(&'static str),
-    /// No issuer, or no audience.
     #[error(transparent)]
     Names(#[from] NamesError),
-    /// An administrator that cannot be.
     #[error("`admin`: {0}")]
     Admin(#[from] SubjectError),
-    /// A gate that cannot be.
     #[error("`gate`: {0}")]
     Gate(SubjectError),
-    /// A subject with two roles.
     #[error("`{0}` is named by `admin` and by `gate`")]
     Both(String),
-    /// Gates whose cluster is not said, or a cluster without gates.
     #[error(
         "`gate` and `cluster` go together: `cluster` is the id of the gates' cluster, or `*` for all clusters"
     )]
     Cluster,
-    /// Keys over a connection that anybody can change say what anybody likes.
     #[error("`jwks` is a file or an https:// address")]
     Scheme,
-    /// `ca` beside a file.
-    #[error("`ca` vouches for an https:// address, and `jwks` is a file")]
+    #[error("`ca` requires `jwks` to be an https:// address, and it is a file")]
     Ca,
 }
 
@@ -85,12 +70,12 @@ impl FromStr for Settings {
                 "ca" => &mut ca,
                 "cluster" => &mut cluster,
                 "admin" => {
-                    subject::check(value)?;
+                    check_subject(value)?;
                     admins.insert(value.to_owned());
                     continue;
                 }
                 "gate" => {
-                    subject::check(value).map_err(SettingsError::Gate)?;
+                    check_subject(value).map_err(SettingsError::Gate)?;
                     gates.insert(value.to_owned());
                     continue;
                 }

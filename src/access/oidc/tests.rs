@@ -2,7 +2,7 @@ use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::fixtures::{NOW, Office, encode, forge};
+use crate::fixtures::{NOW, TestIssuer, encode, forge};
 
 mod keys; // sets of keys
 mod settings; // the flag
@@ -13,7 +13,7 @@ const ISSUER: &str = "https://id.example.com";
 struct Place {
     dir: tempfile::TempDir,
     p256: EncodingKey,
-    ed: Office,
+    ed: TestIssuer,
     provider: Provider,
 }
 
@@ -25,6 +25,7 @@ fn rsa() -> EncodingKey {
 }
 
 fn jwk(key: &EncodingKey, algorithm: Algorithm, kid: &str) -> Json {
+    crate::install_jwt_crypto();
     let jwk = jsonwebtoken::jwk::Jwk::from_encoding_key(key, algorithm).unwrap();
     let mut json = serde_json::to_value(jwk).unwrap();
     json["kid"] = kid.into();
@@ -42,7 +43,7 @@ impl Place {
             dir.path().join("jwks.json").display()
         );
         let provider = Provider::new(flag.parse().unwrap());
-        let place = Self { dir, p256, ed: Office::new(), provider };
+        let place = Self { dir, p256, ed: TestIssuer::new(), provider };
         place.publish(&place.set());
         place
     }
@@ -138,7 +139,7 @@ fn each_key_is_for_one_algorithm() {
 }
 
 #[test]
-fn no_key_signs_for_another_and_no_public_key_is_a_secret() {
+fn key_verifies_only_its_own_algorithm() {
     let place = Place::new();
     for (named, by) in [("rsa", "p256"), ("p256", "ed"), ("ed", "rsa")] {
         let (key, algorithm) = place.key(by);
@@ -201,7 +202,7 @@ fn claims_that_are_not_for_us() {
 }
 
 #[test]
-fn a_claim_twice_is_none() {
+fn repeated_claim_is_refused() {
     let place = Place::new();
     let (key, algorithm) = place.key("ed");
     let header = json!({"alg": "EdDSA", "kid": "ed"}).to_string();
@@ -213,7 +214,7 @@ fn a_claim_twice_is_none() {
 }
 
 #[test]
-fn a_logout_token_lets_nobody_in() {
+fn logout_token_is_refused() {
     let place = Place::new();
     let (key, algorithm) = place.key("ed");
     for (typ, good) in [
@@ -231,7 +232,7 @@ fn a_logout_token_lets_nobody_in() {
 }
 
 #[test]
-fn a_withdrawn_key_is_gone_and_a_broken_set_changes_nothing() {
+fn withdrawn_key_is_dropped_and_invalid_set_changes_nothing() {
     let place = Place::new();
     let token = place.signed("p256", &claims());
     let mut set = place.set();
@@ -269,7 +270,7 @@ fn keys_that_could_not_be_read_again_for_a_day_vouch_for_nothing() {
 }
 
 #[test]
-fn a_token_without_a_signature_or_a_key_id() {
+fn token_without_signature_or_key_id_is_refused() {
     let place = Place::new();
     let unsigned = format!("{}.{}.", encode(r#"{"alg":"RS256","kid":"rsa"}"#), encode(claims().to_string()));
     assert_eq!(place.verify(&unsigned), Err(TokenError::Signature));
@@ -281,7 +282,7 @@ fn a_token_without_a_signature_or_a_key_id() {
 /// As the API server signs it for a projected volume: `aud` is a list, there is no `typ`, and what it says of the Pod is
 /// passed over.
 #[test]
-fn a_service_account_on_the_list_is_a_gate_and_no_other_is() {
+fn only_listed_service_accounts_are_gates() {
     let place = Place::new();
     let token = |subject: &str, audience: Json| {
         let claims = json!({

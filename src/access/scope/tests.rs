@@ -48,7 +48,7 @@ fn every_route_with_every_role_at_home_and_abroad() {
 }
 
 #[test]
-fn a_tenant_goes_by_id_and_by_slug_and_power_by_id_alone() {
+fn tenant_is_named_by_id_or_slug_and_scoped_by_id() {
     for name in [ACME, "acme"] {
         let scope = authorize(&of(Role::ReadOnly), Action::TenantsGet, Some(name), "r").unwrap();
         assert_eq!(scope.tenant(), Some(ACME));
@@ -67,7 +67,7 @@ fn whose_it_is_comes_before_what_one_may() {
 }
 
 #[test]
-fn a_handler_that_forgets_the_tenant_of_its_path_widens_nothing() {
+fn missing_tenant_does_not_widen_the_scope() {
     for rule in RULES.iter().filter(|rule| rule.names_tenant()) {
         for role in [Role::TenantOwner, Role::ProjectDev, Role::ReadOnly, Role::Service] {
             assert_eq!(refused(&of(role), rule.action, None), Denied::Hidden, "{role} {}", rule.action);
@@ -76,7 +76,7 @@ fn a_handler_that_forgets_the_tenant_of_its_path_widens_nothing() {
 }
 
 #[test]
-fn what_contradicts_itself_is_nobody() {
+fn contradicting_identity_is_denied() {
     let known = || Identity::known("ledger", "alice");
     let in_acme = |roles: &[Role]| Identity { roles: roles.to_vec(), tenant: Some(acme()), ..known() };
     let empty = |id: &str, slug: &str| TenantRef { id: id.into(), slug: slug.into() };
@@ -140,7 +140,7 @@ fn projects_limit_and_an_empty_list_is_none() {
 }
 
 #[test]
-fn nobody_gives_more_than_it_has() {
+fn caller_grants_only_its_own_rights() {
     let gives = |role, action| {
         let tenant = role != Role::Service;
         let scope = authorize(&of(role), action, tenant.then_some("acme"), "r").unwrap();
@@ -156,7 +156,7 @@ fn nobody_gives_more_than_it_has() {
 }
 
 #[test]
-fn the_servers_own_work_is_named_as_such() {
+fn server_work_has_its_own_actor() {
     let scope = authorize(&Identity::process("reaper"), Action::SandboxesDelete, None, "tick").unwrap();
     let actor = Actor { name: "portcullis#reaper".into(), roles: vec![Role::Admin], minted_by: None };
     assert_eq!((scope.actor(), scope.power(), scope.tenant()), (&actor, &Power::Admin, None));
@@ -172,7 +172,7 @@ fn conditions_travel_with_the_scope() {
 }
 
 #[test]
-fn a_refusal_says_what_would_do() {
+fn denial_names_the_sufficient_roles() {
     let told = |action| refused(&of(Role::ReadOnly), action, Some("acme")).to_string();
     assert_eq!(told(Action::TenantsCreate), "`tenant.create` needs the role `admin`");
     assert_eq!(

@@ -1,30 +1,24 @@
-//! What a token of ours says.
+//! Claims of the server's own tokens.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::{LEEWAY_SECONDS, LIFETIME_SECONDS_MAX, Names, TokenError};
-use crate::identity::{Clusters, Contradiction, Identity, Standing, TenantRef};
+use crate::identity::{Clusters, Identity, Standing, TenantRef, check_subject, is_id, is_slug};
 use crate::mint::Grant;
 use crate::role::Role;
-use crate::subject;
 
-/// What a token of ours says. An unknown or doubled claim is an error: who signed it meant something by it.
+/// An unknown or repeated claim is an error, since its meaning is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Claims {
-    /// Who issued it.
     pub iss: String,
-    /// Whom it is for.
     pub aud: String,
-    /// Whom it is about.
     pub sub: String,
-    /// What that is.
     pub roles: Vec<Role>,
-    /// Id of the tenant in which it is that.
+    /// Id of the tenant of the roles.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
     pub tenant: Option<String>,
-    /// Slug of that tenant.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
     pub tenant_slug: Option<String>,
     /// Ids of the projects to which it is limited.
@@ -41,12 +35,12 @@ pub struct Claims {
     pub exp: i64,
     /// Its own id, a UUID.
     pub jti: String,
-    /// Who minted it: `issuer#sub`.
+    /// `issuer#sub`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
     pub minted_by: Option<String>,
 }
 
-/// A claim that is there has a value: `projects: null` would be all projects, said by nobody.
+/// An explicit null is an error: `projects: null` would mean all projects.
 fn there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
@@ -71,7 +65,7 @@ impl Claims {
         }
     }
 
-    /// Who it is, once all of it has been found in order.
+    /// The identity, if every claim is valid.
     pub(super) fn identity(self, names: &Names, now: i64) -> Result<Identity, TokenError> {
         if self.iss != names.issuer() {
             return Err(TokenError::Issuer);
@@ -84,7 +78,7 @@ impl Claims {
         let tenant = match (self.tenant, self.tenant_slug) {
             (None, None) => None,
             (Some(id), Some(slug)) => Some(TenantRef { id, slug }),
-            _ => return Err(TokenError::Malformed("it names half a tenant")),
+            _ => return Err(TokenError::Malformed("it has only one of `tenant` and `tenantSlug`")),
         };
         let who = Identity {
             issuer: self.iss,
@@ -105,26 +99,27 @@ impl Claims {
     }
 
     fn well_formed(&self) -> Result<(), TokenError> {
-        subject::check(&self.sub).map_err(|_| TokenError::Malformed("its subject is none"))?;
+        check_subject(&self.sub).map_err(|_| TokenError::Malformed("its `sub` is not a valid subject"))?;
         let mut ids = self.tenant.iter().chain(self.projects.iter().flatten()).chain([&self.jti]);
         if !ids.all(|id| is_id(id)) {
-            return Err(TokenError::Malformed("an id in it is no UUID"));
+            return Err(TokenError::Malformed("an id in it is not a UUID"));
         }
         if !self.cluster.as_deref().is_none_or(|id| id == Clusters::All.as_str() || is_id(id)) {
             return Err(TokenError::Malformed("its cluster is neither a UUID nor `*`"));
         }
         if !self.tenant_slug.as_deref().is_none_or(is_slug) {
-            return Err(TokenError::Malformed("its tenant's slug is none"));
+            return Err(TokenError::Malformed("its `tenantSlug` is not a slug"));
         }
         let lifetime = self.exp.saturating_sub(self.iat);
         if lifetime <= 0 || lifetime > LIFETIME_SECONDS_MAX || self.nbf >= self.exp {
-            return Err(TokenError::Malformed("it begins and ends in no order, or lives too long"));
+            return Err(TokenError::Malformed(
+                "`exp` must be after `iat` and `nbf`, at most 30 days after `iat`",
+            ));
         }
         Ok(())
     }
 }
 
-/// Whether a time, unix seconds, is between these two.
 pub(crate) const fn in_time(from: i64, until: i64, now: i64) -> Result<(), TokenError> {
     if now >= until.saturating_add(LEEWAY_SECONDS) {
         return Err(TokenError::Expired);
@@ -133,21 +128,4 @@ pub(crate) const fn in_time(from: i64, until: i64, now: i64) -> Result<(), Token
         return Err(TokenError::NotYet);
     }
     Ok(())
-}
-
-/// Whether a text is a UUID as the ledger writes it: lower case, with hyphens. One spelling, so that ids compare as text.
-pub(crate) fn is_id(text: &str) -> bool {
-    Uuid::try_parse(text).is_ok_and(|id| id.to_string() == text)
-}
-
-/// Whether a text could be a tenant's slug. No UUID can, so a slug is never taken for another tenant's id.
-pub(crate) fn is_slug(text: &str) -> bool {
-    let plain = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    plain && (1..=20).contains(&text.len()) && text.starts_with(|c: char| c.is_ascii_lowercase())
-}
-
-impl From<Contradiction> for TokenError {
-    fn from(contradiction: Contradiction) -> Self {
-        Self::Contradiction(contradiction)
-    }
 }

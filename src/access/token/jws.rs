@@ -1,4 +1,4 @@
-//! The compact form of RFC 7515, as far as tokens use it: three parts, a header, a signature.
+//! Compact JWS (RFC 7515), as tokens use it: header, payload, signature.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,10 +8,10 @@ use serde::de::IgnoredAny;
 
 use super::TokenError;
 
-/// A token of a hundred projects has 5 KiB; what is longer is refused before it is read.
+/// A token with a hundred projects has 5 KiB.
 pub const BYTES_MAX: usize = 8 * 1024;
 
-/// A token that has been read, and not believed.
+/// A parsed token whose signature is not verified yet.
 pub struct Jws<'a> {
     header: Header,
     message: &'a str,
@@ -19,7 +19,7 @@ pub struct Jws<'a> {
     signature: &'a str,
 }
 
-/// What is asked of a header. Keys and addresses of keys in it are not among that, on purpose.
+/// Keys and key addresses in the header are ignored on purpose.
 #[derive(Deserialize)]
 struct Header {
     alg: String,
@@ -29,7 +29,6 @@ struct Header {
 }
 
 impl<'a> Jws<'a> {
-    /// Reads the parts.
     pub fn read(token: &'a str) -> Result<Self, TokenError> {
         if token.len() > BYTES_MAX {
             return Err(TokenError::Malformed("it is too long"));
@@ -43,7 +42,7 @@ impl<'a> Jws<'a> {
         let header: Header = serde_json::from_slice(&bytes(header).ok_or(not_base64)?)
             .map_err(|_| TokenError::Malformed("its header is not one of a JWT"))?;
         if header.crit.is_some() {
-            return Err(TokenError::Malformed("its header demands what nobody here understands"));
+            return Err(TokenError::Malformed("its header has `crit`, which is not supported"));
         }
         // `header.payload`, which is what was signed.
         let end = token.len().saturating_sub(signature.len() + 1);
@@ -51,29 +50,29 @@ impl<'a> Jws<'a> {
         Ok(Self { header, message, payload: bytes(payload).ok_or(not_base64)?, signature })
     }
 
-    /// Whether its type is one of these words, in any case; an absent one as `absent` says.
+    /// Whether `typ` is one of these, in any case; `absent` is the result without a `typ`.
     pub fn is_type(&self, words: &[&str], absent: bool) -> bool {
         self.header.typ.as_ref().map_or(absent, |typ| words.iter().any(|word| typ.eq_ignore_ascii_case(word)))
     }
 
-    /// Whom it says it is from: only good for choosing who verifies it.
+    /// The unverified issuer, only for choosing who verifies the token.
     pub fn claimed_issuer(&self) -> Result<String, TokenError> {
         #[derive(Deserialize)]
         struct Issuer {
             iss: String,
         }
         let claimed: Issuer = serde_json::from_slice(&self.payload)
-            .map_err(|_| TokenError::Malformed("its claims name no one issuer"))?;
+            .map_err(|_| TokenError::Malformed("its claims have no single `iss`"))?;
         Ok(claimed.iss)
     }
 
-    /// The payload, once the signature has been found to be that of the key its header names. `key` gives each key
-    /// with the one algorithm that it is for; the header has no say in it.
+    /// The payload, if the signature is by the key that the header names. `key` returns each key with its one
+    /// algorithm; the header does not choose it.
     pub fn verified<'k>(
         self,
         key: impl FnOnce(&str) -> Option<(Algorithm, &'k DecodingKey)>,
     ) -> Result<Vec<u8>, TokenError> {
-        // `none` and the secret kinds are no algorithms here, whatever key is named.
+        // `none` and the symmetric algorithms are never accepted.
         let claimed = match self.header.alg.as_str() {
             "EdDSA" => Algorithm::EdDSA,
             "ES256" => Algorithm::ES256,
@@ -85,6 +84,7 @@ impl<'a> Jws<'a> {
         if algorithm != claimed {
             return Err(TokenError::Algorithm);
         }
+        crate::install_jwt_crypto();
         let verified = jsonwebtoken::crypto::verify(self.signature, self.message.as_bytes(), key, algorithm);
         if !verified.unwrap_or(false) {
             return Err(TokenError::Signature);

@@ -1,9 +1,9 @@
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::fixtures::{NOW, Office, SHOP, acme, granted, wish};
+use crate::fixtures::{NOW, SHOP, TestIssuer, acme, granted, request};
 use crate::identity::Clusters;
-use crate::mint::Wish;
+use crate::mint::TokenRequest;
 use crate::role::Role;
 
 mod claims; // what a token says
@@ -12,7 +12,7 @@ mod rotation; // keys that come and go
 mod texts; // what is no token, and what was changed by a byte
 
 /// A good token's claims with some replaced, signed with the real key.
-fn with(office: &Office, change: &Json) -> Result<Identity, TokenError> {
+fn with(office: &TestIssuer, change: &Json) -> Result<Identity, TokenError> {
     let mut claims = office.claims();
     for (name, value) in change.as_object().unwrap() {
         claims[name] = value.clone();
@@ -21,14 +21,14 @@ fn with(office: &Office, change: &Json) -> Result<Identity, TokenError> {
 }
 
 #[test]
-fn what_was_granted_comes_back() {
-    let office = Office::new();
-    let dev = Wish {
+fn issued_token_verifies_to_the_grant() {
+    let office = TestIssuer::new();
+    let dev = TokenRequest {
         subject: "bob".into(),
         roles: vec![Role::ProjectDev],
         projects: Some(vec![SHOP.into()]),
         ttl_seconds: 90,
-        ..wish()
+        ..request()
     };
     let issued = office.tokens.issue(&granted(dev), NOW).unwrap();
     let who = office.tokens.verify(&issued.token, NOW).unwrap();
@@ -46,26 +46,31 @@ fn what_was_granted_comes_back() {
     assert_eq!((who.name(), &who), ("ledger#bob".into(), &expected));
     for clusters in [Clusters::One(SHOP.into()), Clusters::All] {
         let clusters = Some(clusters);
-        let gate = Wish { roles: vec![Role::Service], tenant: None, clusters: clusters.clone(), ..wish() };
+        let gate = TokenRequest {
+            roles: vec![Role::Service],
+            tenant: None,
+            clusters: clusters.clone(),
+            ..request()
+        };
         let issued = office.tokens.issue(&granted(gate), NOW).unwrap();
         assert_eq!(office.tokens.verify(&issued.token, NOW).unwrap().clusters, clusters);
     }
-    let admin = Wish { roles: vec![Role::Admin], tenant: None, ..wish() };
+    let admin = TokenRequest { roles: vec![Role::Admin], tenant: None, ..request() };
     let issued = office.tokens.issue(&granted(admin), NOW).unwrap();
     assert_eq!(office.tokens.verify(&issued.token, NOW).unwrap().roles, [Role::Admin]);
 }
 
 #[test]
-fn no_two_tokens_have_one_id() {
-    let office = Office::new();
+fn token_ids_are_unique() {
+    let office = TestIssuer::new();
     let ids: std::collections::BTreeSet<String> =
-        (0..100).map(|_| office.tokens.issue(&granted(wish()), NOW).unwrap().claims.jti).collect();
+        (0..100).map(|_| office.tokens.issue(&granted(request()), NOW).unwrap().claims.jti).collect();
     assert_eq!(ids.len(), 100);
 }
 
 #[test]
-fn a_token_has_a_beginning_and_an_end() {
-    let office = Office::new();
+fn token_is_valid_only_between_nbf_and_exp() {
+    let office = TestIssuer::new();
     let token = office.token();
     let when = |now| office.tokens.verify(&token, now).map(|_| ());
     assert_eq!(when(NOW - LEEWAY_SECONDS - 1), Err(TokenError::NotYet));
@@ -79,13 +84,13 @@ fn a_token_has_a_beginning_and_an_end() {
 }
 
 #[test]
-fn only_the_holder_of_the_key_hears_that_a_token_has_expired() {
-    let office = Office::new();
+fn expiry_is_reported_only_for_valid_signatures() {
+    let office = TestIssuer::new();
     let mut claims = office.claims();
     claims["exp"] = json!(NOW - 1000);
     claims["iat"] = json!(NOW - 2000);
     claims["nbf"] = json!(NOW - 2000);
-    let stranger = Office::new();
+    let stranger = TestIssuer::new();
     let token = stranger.signed(&office.header(), &claims.to_string());
     assert_eq!(office.tokens.verify(&token, NOW), Err(TokenError::Signature));
     let token = office.signed(&office.header(), &claims.to_string());
@@ -93,17 +98,21 @@ fn only_the_holder_of_the_key_hears_that_a_token_has_expired() {
 }
 
 #[test]
-fn the_largest_token_that_is_granted_fits() {
-    let office = Office::new();
+fn largest_grant_fits_the_token_limit() {
+    let office = TestIssuer::new();
     let projects = (0..100).map(|n| format!("0190a0a0-0000-7000-8000-{n:012}")).collect();
-    let largest =
-        Wish { subject: "x".repeat(255), roles: vec![Role::ProjectDev], projects: Some(projects), ..wish() };
+    let largest = TokenRequest {
+        subject: "x".repeat(255),
+        roles: vec![Role::ProjectDev],
+        projects: Some(projects),
+        ..request()
+    };
     let issued = office.tokens.issue(&granted(largest), NOW).unwrap();
     assert!(office.tokens.verify(&issued.token, NOW).is_ok(), "{} bytes", issued.token.len());
 }
 
 #[test]
-fn names_that_could_be_mistaken_are_none() {
+fn ambiguous_names_are_refused() {
     assert_eq!(Names::new("portcullis", "x"), Err(NamesError::Reserved));
     for wrong in ["", "a#b", "a b", "a,b", "a\n", "é", &"x".repeat(201)] {
         assert_eq!(Names::new(wrong, "x"), Err(NamesError::Grammar), "{wrong}");

@@ -1,4 +1,4 @@
-//! What must come of a case, and the answer it is held against: the bytes that the API server would get.
+//! The expected response of a case, compared with the response that the API server would receive.
 
 use std::collections::BTreeMap;
 
@@ -7,48 +7,45 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-/// The verdict in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Word {
-    /// Let through.
     Allow,
-    /// 403.
+    /// Status 403.
     Deny,
-    /// Our own failure: 500 on `/validate`; on `/mutate` let through without a patch.
+    /// A failure of the gate: status 500 on `/validate`; on `/mutate` allowed without a patch.
     Error,
 }
 
-/// What must come of a case. What is left out may be anything.
+/// The expected response. An absent field is not compared.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
-    /// The verdict.
     pub verdict: Word,
     /// `status.code`.
     #[serde(default)]
     pub code: Option<u16>,
-    /// Exactly these policies denied.
+    /// Exactly the policies that deny.
     #[serde(default)]
     pub policies: Option<Vec<String>>,
-    /// Each is a part of `status.message`.
+    /// Each is a substring of `status.message`.
     #[serde(default)]
     pub message: Vec<String>,
-    /// Each is a part of some warning; an empty list means no warning at all.
+    /// Each is a substring of some warning; an empty list means no warning.
     #[serde(default)]
     pub warnings: Option<Vec<String>>,
-    /// Audit annotations that must be so.
+    /// Audit annotations.
     #[serde(default)]
     pub audit: BTreeMap<String, String>,
-    /// Exactly these operations, in any order.
+    /// Exactly the operations of the patch, in any order.
     #[serde(default)]
     pub patch: Option<Vec<Json>>,
-    /// A part of the object after the patch.
+    /// A part of the patched object.
     #[serde(default)]
     pub patched: Option<Json>,
 }
 
-/// An answer, as read from its bytes.
+/// A parsed AdmissionReview response.
 #[derive(Debug, Clone)]
 pub struct Answer {
     review: Json,
@@ -56,34 +53,32 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads an AdmissionReview response.
-    ///
     /// # Errors
-    /// What makes it none: the API server would call it a failed call.
+    /// The API server would reject the response.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
         let review: Json =
-            serde_json::from_slice(bytes).map_err(|error| format!("the answer is no JSON: {error}"))?;
+            serde_json::from_slice(bytes).map_err(|error| format!("the response is not JSON: {error}"))?;
         let text = |pointer: &str| review.pointer(pointer).and_then(Json::as_str);
         if (text("/apiVersion"), text("/kind")) != (Some("admission.k8s.io/v1"), Some("AdmissionReview")) {
-            return Err("the answer is no admission.k8s.io/v1 AdmissionReview".to_owned());
+            return Err("the response is not an admission.k8s.io/v1 AdmissionReview".to_owned());
         }
         if review.pointer("/response/allowed").and_then(Json::as_bool).is_none()
             || text("/response/uid").is_none_or(str::is_empty)
         {
-            return Err("the answer lacks response.allowed or response.uid".to_owned());
+            return Err("the response lacks response.allowed or response.uid".to_owned());
         }
         let patch = match (text("/response/patch"), text("/response/patchType")) {
             (None, None) => Vec::new(),
             (Some(patch), Some("JSONPatch")) => {
                 let bytes =
-                    STANDARD.decode(patch).map_err(|error| format!("the patch is no base64: {error}"))?;
+                    STANDARD.decode(patch).map_err(|error| format!("the patch is not base64: {error}"))?;
                 serde_json::from_slice(&bytes)
-                    .map_err(|error| format!("the patch is no list of operations: {error}"))?
+                    .map_err(|error| format!("the patch is not a list of operations: {error}"))?
             }
             (patch, kind) => {
                 return Err(format!(
                     "patch is {}, patchType is {kind:?}",
-                    if patch.is_some() { "there" } else { "absent" }
+                    if patch.is_some() { "present" } else { "absent" }
                 ));
             }
         };
@@ -94,7 +89,6 @@ impl Answer {
         self.review.pointer(pointer).and_then(Json::as_str).unwrap_or_default()
     }
 
-    /// Echo of the request's uid.
     pub fn uid(&self) -> &str {
         self.text("/response/uid")
     }
@@ -104,7 +98,6 @@ impl Answer {
         self.text("/response/status/message")
     }
 
-    /// Warnings in order.
     pub fn warnings(&self) -> Vec<&str> {
         self.review
             .pointer("/response/warnings")
@@ -115,7 +108,7 @@ impl Answer {
             .collect()
     }
 
-    /// The verdict; on `/mutate` by its audit annotation, since nothing is denied there.
+    /// On `/mutate` the audit annotation says it, because nothing is denied there.
     pub fn verdict(&self) -> Word {
         match (
             self.review.pointer("/response/allowed").and_then(Json::as_bool),
@@ -132,31 +125,30 @@ impl Answer {
         self.review.pointer("/response/status/code").and_then(Json::as_u64).unwrap_or(200)
     }
 
-    /// Ids of the policies that denied, each once, sorted.
+    /// The ids of the denying policies, each once, sorted.
     pub fn denied_by(&self) -> Vec<&str> {
-        let said = self.text("/response/auditAnnotations/policies").split(',');
-        let mut ids: Vec<&str> = said.filter_map(|pair| pair.strip_suffix("=deny")).collect();
+        let outcomes = self.text("/response/auditAnnotations/policies").split(',');
+        let mut ids: Vec<&str> = outcomes.filter_map(|pair| pair.strip_suffix("=deny")).collect();
         ids.sort_unstable();
         ids
     }
 
-    /// The operations of the patch.
     pub fn patch(&self) -> &[Json] {
         &self.patch
     }
 
-    /// The whole answer.
+    /// The whole AdmissionReview.
     pub const fn json(&self) -> &Json {
         &self.review
     }
 }
 
 impl Expect {
-    /// What is not as it must be; empty when all is. `request` is the review that was sent.
+    /// The differences. `request` is the AdmissionReview that was sent.
     pub fn check(&self, request: &[u8], answer: &Answer) -> Vec<String> {
-        let mut wrong = Vec::new();
+        let mut differences = Vec::new();
         if self.verdict != answer.verdict() {
-            wrong.push(format!(
+            differences.push(format!(
                 "verdict: expected {:?}, got {:?}: {}",
                 self.verdict,
                 answer.verdict(),
@@ -164,37 +156,37 @@ impl Expect {
             ));
         }
         if let Some(code) = self.code.filter(|code| u64::from(*code) != answer.code()) {
-            wrong.push(format!("code: expected {code}, got {}", answer.code()));
+            differences.push(format!("code: expected {code}, got {}", answer.code()));
         }
         if let Some(policies) = &self.policies {
             let mut expected: Vec<&str> = policies.iter().map(String::as_str).collect();
             expected.sort_unstable();
             if expected != answer.denied_by() {
-                wrong.push(format!("policies: expected {expected:?}, got {:?}", answer.denied_by()));
+                differences.push(format!("policies: expected {expected:?}, got {:?}", answer.denied_by()));
             }
         }
         for part in self.message.iter().filter(|part| !answer.message().contains(part.as_str())) {
-            wrong.push(format!("message: `{part}` is not in: {}", answer.message()));
+            differences.push(format!("message: `{part}` is not in: {}", answer.message()));
         }
         if let Some(expected) = &self.warnings {
             let got = answer.warnings();
             if expected.is_empty() && !got.is_empty() {
-                wrong.push(format!("warnings: expected none, got {got:?}"));
+                differences.push(format!("warnings: expected none, got {got:?}"));
             }
             for part in
                 expected.iter().filter(|part| !got.iter().any(|warning| warning.contains(part.as_str())))
             {
-                wrong.push(format!("warnings: `{part}` is in none of {got:?}"));
+                differences.push(format!("warnings: `{part}` is in none of {got:?}"));
             }
         }
         for (key, value) in &self.audit {
             let got = answer.text(&format!("/response/auditAnnotations/{key}"));
             if got != value {
-                wrong.push(format!("audit annotation {key}: expected `{value}`, got `{got}`"));
+                differences.push(format!("audit annotation {key}: expected `{value}`, got `{got}`"));
             }
         }
-        wrong.extend(self.check_patch(request, answer));
-        wrong
+        differences.extend(self.check_patch(request, answer));
+        differences
     }
 
     fn check_patch(&self, request: &[u8], answer: &Answer) -> Option<String> {
@@ -219,18 +211,18 @@ impl Expect {
         if let Err(error) = json_patch::patch(&mut object, &operations) {
             return Some(format!("patch does not apply: {error}"));
         }
-        part_of(expected, &object, "").map(|path| {
+        missing_part(expected, &object, "").map(|path| {
             format!("patched: at `{path}` the object is {}", object.pointer(&path).unwrap_or(&Json::Null))
         })
     }
 }
 
-/// Where `part` is not a part of `whole`; a null in `part` means absent.
-fn part_of(part: &Json, whole: &Json, path: &str) -> Option<String> {
+/// The path at which `part` is not contained in `whole`; a null in `part` means absent.
+fn missing_part(part: &Json, whole: &Json, path: &str) -> Option<String> {
     match (part, whole) {
-        (Json::Object(fields), Json::Object(there)) => fields.iter().find_map(|(key, value)| {
+        (Json::Object(fields), Json::Object(whole)) => fields.iter().find_map(|(key, value)| {
             let path = format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"));
-            part_of(value, there.get(key).unwrap_or(&Json::Null), &path)
+            missing_part(value, whole.get(key).unwrap_or(&Json::Null), &path)
         }),
         _ if part == whole => None,
         _ => Some(path.to_owned()),

@@ -15,7 +15,7 @@ fn equal_objects_differ_in_nothing() {
 }
 
 #[test]
-fn what_differs_is_told_by_its_pointer_in_order() {
+fn changed_fields_are_sorted_pointers() {
     check(&json!({"a": {"b": 1, "c": 2}}), &json!({"a": {"b": 1, "c": 3}}), &["/a/c"]);
     check(&json!({"b": 1, "a": 1}), &json!({"b": 2, "a": 2, "c": 3}), &["/a", "/b", "/c"]);
     check(&json!({"a": {"b": 1}}), &json!({}), &["/a"]);
@@ -100,7 +100,7 @@ fn whatever_rides_along_makes_it_none() {
 }
 
 #[test]
-fn finalizers_added_exchanged_or_kept_are_none() {
+fn only_removed_finalizers_count_as_removal() {
     let old = dying(&json!(["a", "b"]));
     for new in [
         json!(["a", "b"]),
@@ -179,8 +179,8 @@ fn objects_as_deep_as_kubernetes_reads_them_are_compared() {
             object(new),
             object(old).replace("[]", r#"["a"]"#),
         );
-        let wanted = |_: &crate::Header| portcullis_policy::select::Wanted::everything();
-        crate::review::decode(text.into_bytes().into(), Endpoint::Validate, &wanted).unwrap()
+        let project = |_: &crate::Header| portcullis_policy::select::Projection::everything();
+        crate::review::decode(text.into_bytes().into(), Endpoint::Validate, &project).unwrap()
     };
     let dying = r#"{"deletionTimestamp": "2030-01-01T00:00:00Z", "finalizers": []}"#;
     let removed = of("UPDATE", dying, "1", "1");

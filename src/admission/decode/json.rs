@@ -1,4 +1,4 @@
-//! Beside serde_json: the same texts are JSON, the same is said of those that are not, and they hold the same values.
+//! Compares the decoder with serde_json: the same texts are valid, with the same values or the same errors.
 
 mod strict; // serde_json, and no key twice
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::Value as Json;
 
-use super::build;
+use super::decode;
 use portcullis_policy::Value;
 use portcullis_rego::analysis::Step;
 use portcullis_rego::reads::Reads;
@@ -23,8 +23,8 @@ fn read<T>(text: &str, read: impl FnOnce(&mut Reader<'_>) -> Result<T, Error>) -
 
 /// What is said; without its place where serde_json has gone on over blanks before it says so, or seen in the middle of
 /// a number that it will be too large.
-fn told(error: &str) -> &str {
-    let placeless = [" stands twice", "number out of range"].iter().find_map(|said| error.find(said));
+fn without_position(error: &str) -> &str {
+    let placeless = [" in one object", "number out of range"].iter().find_map(|said| error.find(said));
     placeless.and_then(|end| error.get(..=end)).unwrap_or(error)
 }
 
@@ -69,13 +69,13 @@ fn difference(text: &str, part: &Reads) -> Option<String> {
     let skipped = read(text, |reader: &mut Reader<'_>| reader.skip()).map(|()| Value::Null);
     let said = |ours: &Result<Value, String>, expected: &dyn Fn(&Json) -> Value| match (ours, &theirs) {
         (Ok(ours), Ok(theirs)) => *ours == expected(theirs),
-        (Err(ours), Err(theirs)) => told(ours) == told(theirs),
+        (Err(ours), Err(theirs)) => without_position(ours) == without_position(theirs),
         _ => false,
     };
     let mut same = said(&skipped, &|_| Value::Null);
     let mut built = Vec::new();
     for reads in [&Reads::everything(), &Reads::nothing(), part] {
-        let ours = read(text, |reader| Ok(build(reader, reads)?.value));
+        let ours = read(text, |reader| Ok(decode(reader, reads)?.value));
         same &= said(&ours, &|theirs| projected(theirs, reads));
         built.push(ours);
     }
@@ -135,7 +135,7 @@ fn extents() -> Vec<String> {
 }
 
 #[test]
-fn texts_that_somebody_thought_of() {
+fn chosen_texts_read_as_in_serde_json() {
     let blanks =
         ["", " ", "\n \n", "\"\u{1}\"", "\"a\nb\"", "\"\u{7f}\u{80}\"", "\u{feff}{}"].map(str::to_owned);
     let lines = TEXTS.lines().flat_map(|line| line.split('|')).map(str::to_owned);
@@ -210,7 +210,7 @@ fn check(cases: u32) -> ProptestConfig {
 }
 
 #[test]
-fn texts_that_nobody_thought_of() {
+fn random_texts_read_as_in_serde_json() {
     let pieces = prop::collection::vec(select(&PIECES[..]), 0..24).prop_map(|pieces| pieces.concat());
     let edits = prop::collection::vec((any::<Index>(), select(&PIECES[..]), 0..3usize), 1..3);
     let paths = prop::collection::vec(select(PATHS), 0..4);
@@ -229,22 +229,22 @@ fn texts_that_nobody_thought_of() {
 }
 
 #[test]
-fn a_value_is_read_again_where_it_stood() {
+fn value_is_read_again_at_its_offset() {
     let mut reader = Reader::new(r#"[[1, {"a": 2}], 3]"#);
     let mut place = None;
     reader
         .elements(|reader| {
-            place.get_or_insert(reader.place()?);
+            place.get_or_insert(reader.offset()?);
             reader.skip()
         })
         .unwrap();
-    let again = reader.again(place.unwrap(), |reader| build(reader, &Reads::everything())).unwrap();
+    let again = reader.read_at(place.unwrap(), |reader| decode(reader, &Reads::everything())).unwrap();
     assert_eq!(again.value, Value::from_json_str(r#"[1, {"a": 2}]"#).unwrap());
     reader.end().unwrap();
 }
 
 #[test]
-fn what_is_not_expected_is_named() {
+fn unexpected_type_is_named() {
     for (text, found) in [
         ("null", "null"),
         ("true", "boolean `true`"),

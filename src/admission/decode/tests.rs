@@ -12,7 +12,7 @@ fn reads(paths: &[&str]) -> Reads {
 
 fn built(paths: &[&str], text: &str) -> Result<Value, String> {
     let mut reader = Reader::new(text);
-    let built = build(&mut reader, &reads(paths)).map_err(|error| error.to_string())?;
+    let built = decode(&mut reader, &reads(paths)).map_err(|error| error.to_string())?;
     reader.end().map_err(|error| error.to_string())?;
     Ok(built.value)
 }
@@ -32,7 +32,7 @@ fn refused(text: &str, says: &str) {
 }
 
 #[test]
-fn only_what_is_read_is_built() {
+fn only_read_parts_are_decoded() {
     let text = r#"{"a": {"b": 1, "c": [2]}, "d": "e"}"#;
     check(&[""], text, text);
     check(&["a.b"], text, r#"{"a": {"b": 1}}"#);
@@ -62,15 +62,15 @@ fn values_of_every_kind_stay_what_they_are() {
 
 #[test]
 fn a_key_twice_is_refused_wherever_it_stands() {
-    let says = "stands twice in one object";
-    refused(r#"{"a": 1, "a": 2}"#, "key `a` stands twice");
-    refused(r#"{"x": 1, "y": 2, "x": 1}"#, "key `x` stands twice");
+    let says = "in one object";
+    refused(r#"{"a": 1, "a": 2}"#, "duplicate key `a`");
+    refused(r#"{"x": 1, "y": 2, "x": 1}"#, "duplicate key `x`");
     refused(r#"{"a": {"b": 1, "b": 1}}"#, says);
     refused(r#"{"a": {"b": {"z": 1, "z": 1}}}"#, says);
     refused(r#"{"a": [{"z": 1, "z": 2}]}"#, says);
     refused(r#"{"q": [[{"deep": {"z": 1, "z": 2}}]]}"#, says);
-    refused(r#"{"a": 1, "\u0061": 2}"#, "key `a` stands twice");
-    refused(r#"{"": 1, "": 2}"#, "key `` stands twice");
+    refused(r#"{"a": 1, "\u0061": 2}"#, "duplicate key `a`");
+    refused(r#"{"": 1, "": 2}"#, "duplicate key ``");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_key_twice_is_found_among_many() {
             assert!(built(paths, &once).is_ok(), "{count}");
         }
         for again in [0, count / 2, count - 1] {
-            refused(&format!("{{{}, \"k{again}\": 2}}", keys.join(",")), "stands twice");
+            refused(&format!("{{{}, \"k{again}\": 2}}", keys.join(",")), "duplicate key");
         }
     }
 }
@@ -96,14 +96,14 @@ fn the_same_key_in_different_objects_is_none_twice() {
 }
 
 #[test]
-fn what_is_said_of_a_key_is_short_and_harmless() {
+fn key_in_a_message_is_short_and_escaped() {
     let key = format!("\\u001b{}", "k".repeat(500));
     let said = built(&[], &format!("{{\"{key}\": 1, \"{key}\": 2}}")).unwrap_err();
     assert!(said.len() < 160 && !said.contains('\u{1b}') && said.contains("\\u{1b}k"), "{said}");
 }
 
 #[test]
-fn what_is_no_json_is_refused_in_skipped_parts_too() {
+fn skipped_parts_are_checked() {
     for text in [
         r#"{"a": }"#,
         r#"{"q": [1,]}"#,

@@ -20,7 +20,7 @@ fn check(finding: Finding, expected: &str) {
 }
 
 #[test]
-fn a_finding_is_one_line_and_leaves_out_what_is_absent() {
+fn finding_is_one_line_without_absent_fields() {
     let all = Finding {
         field: "spec.a".to_owned(),
         msg: "is no".to_owned(),
@@ -130,7 +130,7 @@ fn twenty_findings_are_spelt_out_and_the_rest_counted() {
     let said = denial(&verdict);
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!((lines.len(), lines[19], lines[20], lines[21]), (22, "[p] 19", "and 3 more", "decision d-1"));
-    assert_eq!(told(&verdict).count(), 20);
+    assert_eq!(denial_findings(&verdict).count(), 20);
     let exactly = denied((0..20).map(|at| named("p", &at.to_string())).collect());
     assert!(!denial(&exactly).contains("more"));
 }
@@ -143,7 +143,7 @@ fn a_message_has_8_kib_at_most() {
         assert!(said.len() <= 8192, "{}", said.len());
         assert!(said.ends_with("decision d-1") && said.contains(" more\n"));
         let spelt = said.lines().filter(|line| line.starts_with("[p]")).count();
-        assert_eq!(told(&verdict).count(), spelt, "causes are the findings that are spelt out");
+        assert_eq!(denial_findings(&verdict).count(), spelt, "causes are the findings that are spelt out");
     }
 }
 
@@ -200,7 +200,10 @@ fn a_foreign_tenant_reads_the_refusal_and_nothing_more() {
     assert_eq!(warnings(&verdict).len(), 1);
     let foreign = Verdict { foreign: true, ..verdict.clone() };
     assert_eq!(denial(&foreign), "[sandbox-writers] it belongs to another tenant\ndecision d-1");
-    assert_eq!(told(&foreign).map(|named| named.policy.as_str()).collect::<Vec<_>>(), ["sandbox-writers"]);
+    assert_eq!(
+        denial_findings(&foreign).map(|named| named.policy.as_str()).collect::<Vec<_>>(),
+        ["sandbox-writers"]
+    );
     assert_eq!(warnings(&foreign), Vec::<String>::new());
     // Where that policy does not deny, the others are all there is to read.
     let let_in = Verdict { denials: denials().drain(..1).collect(), ..foreign };
@@ -208,7 +211,7 @@ fn a_foreign_tenant_reads_the_refusal_and_nothing_more() {
 }
 
 #[test]
-fn a_foreign_tenant_is_not_told_why_a_patch_was_dropped() {
+fn other_tenant_does_not_see_dropped_patches() {
     let verdict = Verdict {
         dropped: vec![("ownership-labels".to_owned(), "of project p-shop".to_owned())],
         failures: vec![failure("ownership-labels", true)],
@@ -233,11 +236,11 @@ fn what_else_is_allowed_is_counted() {
 fn what_two_policies_say_alike_is_one_line_and_a_cause_of_each() {
     let verdict = denied(vec![named("a", "no"), named("a", "other"), named("b", "no"), named("b", "no")]);
     assert_eq!(denial(&verdict), "[a, b] no\n[a] other\ndecision d-1");
-    let causes: Vec<String> = told(&verdict).map(line).collect();
+    let causes: Vec<String> = denial_findings(&verdict).map(line).collect();
     assert_eq!(causes, ["[a] no", "[b] no", "[b] no", "[a] other"]);
     let warned = Verdict { warnings: verdict.denials.clone(), ..blank(Endpoint::Validate) };
     assert_eq!(warnings(&warned), ["[a, b] no", "[a] other"]);
-    // All of them are counted, and what is told once is counted once.
+    // All of them are counted, and equal findings are counted once.
     let many = (0..30).flat_map(|at| ["a", "b"].map(|policy| named(policy, &at.to_string()))).collect();
     let text = denial(&denied(many));
     assert!(text.contains("[a, b] 19\nand 10 more\n"), "{text}");
@@ -251,13 +254,14 @@ fn findings_that_differ_in_details_alone_are_one_line_and_each_a_cause() {
     };
     let verdict = denied(vec![named("a", "no"), with("a", 1), with("a", 2), with("b", 1)]);
     assert_eq!(denial(&verdict), "[a, b] no\ndecision d-1");
-    let causes: Vec<_> =
-        told(&verdict).map(|named| (named.policy.as_str(), named.finding.details.as_ref())).collect();
+    let causes: Vec<_> = denial_findings(&verdict)
+        .map(|named| (named.policy.as_str(), named.finding.details.as_ref()))
+        .collect();
     let text: Vec<_> =
         causes.iter().map(|(policy, details)| (*policy, details.map_or("", Details::as_str))).collect();
     assert_eq!(text, [("a", ""), ("a", "1"), ("a", "2"), ("b", "1")]);
     let warned = Verdict { warnings: verdict.denials.clone(), ..blank(Endpoint::Validate) };
     assert_eq!(warnings(&warned), ["[a, b] no"]);
     let many = denied((0..1000).map(|at| with("a", at)).collect());
-    assert_eq!((denial(&many).as_str(), told(&many).count()), ("[a] no\ndecision d-1", 20));
+    assert_eq!((denial(&many).as_str(), denial_findings(&many).count()), ("[a] no\ndecision d-1", 20));
 }

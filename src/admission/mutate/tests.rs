@@ -1,19 +1,18 @@
 use super::*;
 use crate::review::Endpoint;
-use crate::tests::{decided, law, review};
-use portcullis_policy::Budget;
+use crate::tests::{decided, policy_set, review};
 use portcullis_tenancy::example;
 use serde_json::json;
 
 const LABEL: &str = "merge contains {\"metadata\": {\"labels\": {\"a\": \"1\"}}}";
 
-fn asked(policies: &[(&str, &str)], operation: &str, object: &Json, old: &Json) -> Verdict {
-    decided(&law(policies), &review(Endpoint::Mutate, operation, "configmaps", object, old))
+fn mutated(policies: &[(&str, &str)], operation: &str, object: &Json, old: &Json) -> Verdict {
+    decided(&policy_set(policies), &review(Endpoint::Mutate, operation, "configmaps", object, old))
 }
 
-/// The object after the patch, and the warnings, each told by what it contains.
+/// Compares the patched object, and a substring of each warning.
 fn check(policies: &[(&str, &str)], object: &Json, patched: &Json, warnings: &[&str]) {
-    let verdict = asked(policies, "CREATE", object, &Json::Null);
+    let verdict = mutated(policies, "CREATE", object, &Json::Null);
     assert!(verdict.allowed(), "mutating never denies");
     let mut after = object.clone();
     json_patch::patch(&mut after, &json_patch::Patch(verdict.patch.clone())).unwrap();
@@ -45,18 +44,18 @@ fn patches_of_policies_are_composed_in_order_of_id() {
 }
 
 #[test]
-fn what_is_there_already_is_no_patch() {
+fn equal_values_give_no_patch() {
     let object = json!({"metadata": {"labels": {"a": "1"}}});
     check(&[("a", LABEL)], &object, &object, &[]);
-    assert!(asked(&[("a", LABEL)], "CREATE", &object, &Json::Null).outcomes.is_empty());
+    assert!(mutated(&[("a", LABEL)], "CREATE", &object, &Json::Null).outcomes.is_empty());
 }
 
 #[test]
 fn only_creates_and_updates_are_patched() {
     let object = json!({"metadata": {}});
-    assert_eq!(asked(&[("a", LABEL)], "UPDATE", &object, &object).patch.len(), 1);
-    assert!(asked(&[("a", LABEL)], "DELETE", &Json::Null, &object).patch.is_empty());
-    assert!(asked(&[("a", LABEL)], "CONNECT", &object, &Json::Null).patch.is_empty());
+    assert_eq!(mutated(&[("a", LABEL)], "UPDATE", &object, &object).patch.len(), 1);
+    assert!(mutated(&[("a", LABEL)], "DELETE", &Json::Null, &object).patch.is_empty());
+    assert!(mutated(&[("a", LABEL)], "CONNECT", &object, &Json::Null).patch.is_empty());
 }
 
 #[test]
@@ -76,7 +75,7 @@ fn a_patch_that_would_be_denied_is_dropped_and_named() {
 #[test]
 fn only_a_patch_that_is_sent_counts_as_one() {
     let said = |policies: &[(&str, &str)]| -> Vec<(String, Outcome)> {
-        let verdict = asked(policies, "CREATE", &json!({"metadata": {"name": "x"}}), &Json::Null);
+        let verdict = mutated(policies, "CREATE", &json!({"metadata": {"name": "x"}}), &Json::Null);
         verdict.outcomes.into_iter().map(|(id, outcome, _)| (id, outcome)).collect()
     };
     let is = |id: &str, outcome| (id.to_owned(), outcome);
@@ -97,7 +96,7 @@ fn only_a_patch_that_is_sent_counts_as_one() {
 }
 
 #[test]
-fn what_is_denied_with_and_without_a_patch_does_not_drop_it() {
+fn denial_of_the_original_object_does_not_drop_the_patch() {
     let denies = "deny contains \"no\" if input.request.object.metadata.name == \"x\"";
     check(
         &[("labels", LABEL), ("denies", denies)],
@@ -108,7 +107,7 @@ fn what_is_denied_with_and_without_a_patch_does_not_drop_it() {
 }
 
 #[test]
-fn a_patch_that_changes_only_the_details_of_a_denial_is_kept() {
+fn patch_that_changes_only_details_of_a_denial_is_sent() {
     let denies = "deny contains {\"msg\": \"no\", \"details\": {\"metadata\": input.request.object.metadata}} if input.request.object.metadata.name == \"x\"";
     check(
         &[("labels", LABEL), ("denies", denies)],
@@ -142,7 +141,7 @@ fn a_patch_that_breaks_a_policy_counts_as_denied() {
 fn policies_see_what_a_patch_changes_as_changed() {
     let denies = "deny contains \"no\" if \"/data\" in input.changed";
     let object = json!({"metadata": {}});
-    let verdict = asked(
+    let verdict = mutated(
         &[("data", "merge contains {\"data\": {\"a\": \"1\"}}"), ("denies", denies)],
         "UPDATE",
         &object,
@@ -156,13 +155,13 @@ fn a_patch_does_not_turn_the_removal_of_a_finalizer_into_a_denial() {
     let denies = "deny contains \"no\" if not input.finalizerRemoval";
     let dying = |finalizers: Json| json!({"metadata": {"deletionTimestamp": "2030-01-01T00:00:00Z", "finalizers": finalizers}});
     let verdict =
-        asked(&[("labels", LABEL), ("denies", denies)], "UPDATE", &dying(json!([])), &dying(json!(["a"])));
+        mutated(&[("labels", LABEL), ("denies", denies)], "UPDATE", &dying(json!([])), &dying(json!(["a"])));
     assert!(verdict.patch.is_empty());
     assert_eq!(verdict.dropped, [("labels".to_owned(), "denies would deny its result".to_owned())]);
 }
 
 #[test]
-fn two_policies_that_write_different_values_are_told() {
+fn conflicting_policies_are_reported() {
     let object = json!({"metadata": {}});
     let patched = json!({"metadata": {"labels": {"a": "1"}}});
     check(
@@ -191,7 +190,7 @@ fn a_document_that_is_no_patch_is_dropped_and_the_others_stand() {
 }
 
 #[test]
-fn an_error_in_a_patching_policy_sends_no_patch_and_says_so() {
+fn failed_policy_sends_no_patch_and_a_warning() {
     let fails =
         "merge contains {\"data\": {\"a\": \"1\"}} if to_number(input.request.object.metadata.name) == 1";
     let object = json!({"metadata": {"name": "x"}});
@@ -201,13 +200,13 @@ fn an_error_in_a_patching_policy_sends_no_patch_and_says_so() {
         &object,
         &["no patch was made: [fails] could not be evaluated (evaluation)"],
     );
-    let verdict = asked(&[("good", LABEL), ("fails", fails)], "CREATE", &object, &Json::Null);
+    let verdict = mutated(&[("good", LABEL), ("fails", fails)], "CREATE", &object, &Json::Null);
     assert_eq!(verdict.outcome(), crate::Outcome::Error);
 }
 
 #[test]
 fn what_only_denies_is_left_to_the_validating_call() {
-    let verdict = asked(
+    let verdict = mutated(
         &[("denies", "deny contains \"no\""), ("warns", "warn contains \"hm\"")],
         "CREATE",
         &json!({}),
@@ -226,7 +225,7 @@ fn an_object_that_cannot_be_read_gets_no_patch() {
         &json!({"spec": {"containers": [{"image": 1}]}}),
         &Json::Null,
     );
-    let verdict = decided(&law(&[("images", images)]), &review);
+    let verdict = decided(&policy_set(&[("images", images)]), &review);
     assert!(verdict.allowed() && verdict.patch.is_empty());
     assert!(verdict.warning_lines()[0].starts_with(
         "no patch was made: the object cannot be judged: `spec.containers[0].image` is a number"
@@ -242,7 +241,7 @@ fn all_patches_of_a_review_have_one_budget() {
     let review = review(Endpoint::Mutate, "CREATE", "configmaps", &object, &Json::Null);
     let ms = std::time::Duration::from_millis;
     let failed = |budget: portcullis_policy::Budget| {
-        let verdict = crate::tests::decided_within(&law(&policies), &review, budget);
+        let verdict = crate::tests::decided_within(&policy_set(&policies), &review, budget);
         assert!(verdict.allowed() && verdict.patch.is_empty());
         verdict.failures.into_iter().map(|failure| failure.message).collect::<Vec<_>>()
     };
@@ -253,11 +252,11 @@ fn all_patches_of_a_review_have_one_budget() {
         instructions: usize::MAX,
     };
     let said = failed(budget);
-    assert_eq!(said[0], "stopped: it had its 20ms of processor time (--policy-budget, budget_us)");
-    assert_eq!(said[5], "stopped: all policies together had their 50ms of processor time");
+    assert_eq!(said[0], "stopped: the policy used its 20ms of processor time (--policy-budget, budget_us)");
+    assert_eq!(said[5], "stopped: all policies together used their 50ms of processor time");
     assert!(
         failed(portcullis_policy::Budget { deadline: ms(1), ..budget })[5]
-            .ends_with("the caller waits no longer than 1ms")
+            .ends_with("the review's deadline of 1ms has passed")
     );
 }
 
@@ -269,54 +268,14 @@ fn a_parameter_that_does_not_fit_stops_the_patch() {
     );
     let files = [("most.rego".to_owned(), text.into_bytes())];
     let bundle = portcullis_policy::Bundle::from_files(files).unwrap();
-    let law = PolicySet::compile(&bundle, portcullis_policy::set::Options::default(), None).unwrap();
+    let set = PolicySet::compile(&bundle, portcullis_policy::set::Options::default(), None).unwrap();
     let review = review(Endpoint::Mutate, "CREATE", "configmaps", &json!({"metadata": {}}), &Json::Null);
     for (most, operations) in [(json!(5), 1), (json!("five"), 0)] {
-        let set = json!([{"name": "s", "origin": "platform", "rules": [{"policy": "most", "params": {"most": most}}]}]);
-        let patch = json!({"tenants": {"acme": {"policySets": set}}});
+        let policy_sets = json!([{"name": "s", "origin": "platform", "rules": [{"policy": "most", "params": {"most": most}}]}]);
+        let patch = json!({"tenants": {"acme": {"policySets": policy_sets}}});
         let (snapshot, _) = example::snapshot().unwrap().apply(&patch, 43).unwrap();
-        let verdict = crate::tests::decided_in(snapshot, &law, &review);
+        let verdict = crate::tests::decided_in(snapshot, &set, &review);
         assert_eq!(verdict.patch.len(), operations, "{most}: {:?}", verdict.failures);
         assert_eq!(verdict.warning_lines().is_empty(), operations == 1, "{:?}", verdict.warning_lines());
     }
-}
-
-/// What asking again says of each policy, by id: the rule's line and the operation.
-fn again(policies: &[(&str, &str)], operation: &str, object: &Json) -> Vec<(String, String)> {
-    let law = law(policies);
-    let old = if operation == "UPDATE" { object.clone() } else { Json::Null };
-    let review = review(Endpoint::Mutate, operation, "configmaps", object, &old);
-    let (verdict, facts) = crate::tests::decided_with_facts(&law, &review);
-    repeats(&law, &facts, &review, &verdict, Budget::default(), |_| true)
-        .into_iter()
-        .map(|repeat| {
-            assert_eq!(repeat.place, (format!("{}.rego", repeat.policy), 7), "{repeat}");
-            (repeat.policy, repeat.again)
-        })
-        .collect()
-}
-
-#[test]
-fn patch_that_changes_its_own_result_is_named() {
-    let object = json!({"metadata": {"name": "x"}, "list": ["a"]});
-    let append = "patch contains {\"op\": \"add\", \"path\": \"/list/-\", \"value\": \"b\"}";
-    let count = "merge contains {\"n\": object.get(input.request.object, \"n\", 0) + 1}";
-    let guarded = "patch contains {\"op\": \"add\", \"path\": \"/list/-\", \"value\": \"b\"} if not \"b\" in input.request.object.list";
-    let same = "patch contains {\"op\": \"add\", \"path\": \"/data\", \"value\": {\"b\": \"2\"}}";
-    let remove = "patch contains {\"op\": \"remove\", \"path\": \"/list\"}";
-    for operation in ["CREATE", "UPDATE"] {
-        let added = "{\"op\":\"add\",\"path\":\"/list/-\",\"value\":\"b\"}";
-        assert_eq!(again(&[("a", append)], operation, &object), [("a".to_owned(), added.to_owned())]);
-        let counted = "{\"op\":\"replace\",\"path\":\"/n\",\"value\":2}";
-        assert_eq!(again(&[("a", count)], operation, &object), [("a".to_owned(), counted.to_owned())]);
-        for idempotent in [guarded, same, LABEL] {
-            assert_eq!(again(&[("a", idempotent)], operation, &object), []);
-        }
-        let [(id, why)] = again(&[("a", remove)], operation, &object).try_into().unwrap();
-        assert!(id == "a" && why.contains("which does not apply"), "{why}");
-        // Of several policies only the one that repeats itself.
-        let both = again(&[("a", LABEL), ("b", append), ("c", guarded)], operation, &object);
-        assert_eq!(both.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["b"]);
-    }
-    assert_eq!(again(&[("a", LABEL)], "CREATE", &json!({"metadata": {"labels": {"a": "1"}}})), []);
 }

@@ -83,7 +83,7 @@ fn tilde_and_slash_are_escaped() {
 }
 
 #[test]
-fn nulls_remove_what_is_there_and_vanish_elsewhere() {
+fn nulls_remove_fields_or_are_left_out() {
     check(&json!({"a": 1}), &json!({"a": null}), &json!([{"op": "remove", "path": "/a"}]));
     check(&json!({"a": null}), &json!({"a": null}), &json!([{"op": "remove", "path": "/a"}]));
     check(&json!({}), &json!({"a": null}), &json!([]));
@@ -116,7 +116,7 @@ fn a_fragment_is_an_object_and_so_is_what_it_falls_on() {
 }
 
 #[test]
-fn what_is_no_operation_is_refused() {
+fn invalid_operation_is_rejected() {
     for document in [
         json!({}),
         json!("add"),
@@ -261,7 +261,7 @@ fn what_belongs_to_the_api_server_is_not_touched() {
 }
 
 #[test]
-fn what_does_not_apply_leaves_everything_as_it_was() {
+fn failed_patch_changes_nothing() {
     let object = json!({"a": 1});
     for operations in [
         json!([{"op": "replace", "path": "/a", "value": 2}, {"op": "remove", "path": "/b"}]),

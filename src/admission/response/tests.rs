@@ -1,6 +1,6 @@
 use super::*;
 use crate::tests::blank;
-use crate::verdict::{Failure, SHED};
+use crate::verdict::{Failure, OVERLOADED};
 use portcullis_policy::{Details, Finding, Value};
 use serde_json::{Value as Json, json};
 
@@ -44,19 +44,19 @@ fn a_denial_is_403_and_a_failure_500_and_a_full_gate_503() {
     check(validate, &["a"], vec![failure("budget", true)], (false, 403, "Forbidden"));
     check(validate, &[], vec![failure("budget", true)], (false, 500, "InternalError"));
     check(validate, &[], vec![failure("budget", false)], (true, 0, ""));
-    check(validate, &[], vec![failure(SHED, true)], (false, 503, "InternalError"));
+    check(validate, &[], vec![failure(OVERLOADED, true)], (false, 503, "InternalError"));
 }
 
 #[test]
 fn mutating_always_allows() {
     let mutate = Endpoint::Mutate;
     check(mutate, &[], vec![failure("budget", true)], (true, 0, ""));
-    check(mutate, &[], vec![failure(SHED, true)], (true, 0, ""));
+    check(mutate, &[], vec![failure(OVERLOADED, true)], (true, 0, ""));
     check(mutate, &["a"], vec![], (true, 0, ""));
 }
 
 #[test]
-fn a_status_says_what_was_found_and_where() {
+fn status_names_findings_and_fields() {
     let answer =
         answer(&Verdict { denials: vec![named("b", "x\ny"), named("a", "z")], ..blank(Endpoint::Validate) });
     assert_eq!(
@@ -127,7 +127,7 @@ fn audit_annotations_name_verdict_policies_revision_and_decision() {
 }
 
 #[test]
-fn annotations_of_mutate_are_the_same_when_it_is_called_again() {
+fn mutate_annotations_are_equal_on_both_calls() {
     let first = blank(Endpoint::Mutate);
     let again = Verdict { decision_id: "d-2".to_owned(), ..first.clone() };
     assert_eq!(annotations(&first), annotations(&again));
@@ -153,16 +153,16 @@ fn details_follow_the_sentence_of_a_cause_and_are_not_in_the_message() {
         assert_eq!(denied["status"]["message"], "[a] spec.a: no\ndecision d-1");
         denied["status"]["details"]["causes"].clone()
     };
-    let told =
+    let message =
         |text: &str| json!([{"reason": "a", "field": "spec.a", "message": format!("[a] spec.a: no{text}")}]);
     assert_eq!(
         causes(json!({"b": [1, null], "a": "x\ny\u{202e}"})),
-        told(r#"; details: {"a":"x\ny\u202e","b":[1,null]}"#)
+        message(r#"; details: {"a":"x\ny\u202e","b":[1,null]}"#)
     );
-    assert_eq!(causes(json!({})), told(""));
+    assert_eq!(causes(json!({})), message(""));
     assert_eq!(
         causes(json!("x".repeat(1 << 20))),
-        told(r#"; details: "left out: more than 1024 bytes of JSON""#)
+        message(r#"; details: "left out: more than 1024 bytes of JSON""#)
     );
 }
 

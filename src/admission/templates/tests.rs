@@ -5,11 +5,11 @@ use crate::Endpoint;
 use crate::input::json as as_json;
 use crate::tests::review;
 
-fn told(resource: &str, object: &Json, old: &Json) -> Vec<(String, Json, Json)> {
+fn templates_of(resource: &str, object: &Json, old: &Json) -> Vec<(String, Json, Json)> {
     let review = review(Endpoint::Validate, "UPDATE", resource, object, old);
-    let Json::Array(told) = as_json(&value(&review).unwrap()) else { panic!() };
+    let Json::Array(found) = as_json(&value(&review).unwrap()) else { panic!() };
     let text = |entry: &Json| entry["field"].as_str().unwrap().to_owned();
-    told.iter().map(|entry| (text(entry), entry["entries"].clone(), entry["old"].clone())).collect()
+    found.iter().map(|entry| (text(entry), entry["entries"].clone(), entry["old"].clone())).collect()
 }
 
 #[test]
@@ -25,8 +25,10 @@ fn maps_are_found_wherever_they_stand_in_a_custom_resource() {
             "labels": ["a list"],
         },
     });
-    let fields: Vec<String> =
-        told("rollouts.argoproj.io", &object, &json!({})).into_iter().map(|(field, ..)| field).collect();
+    let fields: Vec<String> = templates_of("rollouts.argoproj.io", &object, &json!({}))
+        .into_iter()
+        .map(|(field, ..)| field)
+        .collect();
     assert_eq!(
         fields,
         [
@@ -43,11 +45,11 @@ fn what_was_there_before_stands_beside_it() {
     let kind = "resourceclaimtemplates.resource.k8s.io";
     let field = "spec.metadata.labels".to_owned();
     assert_eq!(
-        told(kind, &with(json!({"x.io/a": "2"})), &with(json!({"x.io/a": "1"}))),
+        templates_of(kind, &with(json!({"x.io/a": "2"})), &with(json!({"x.io/a": "1"}))),
         [(field.clone(), json!({"x.io/a": "2"}), json!({"x.io/a": "1"}))]
     );
     assert_eq!(
-        told(kind, &json!({}), &with(json!({"x.io/a": "1"}))),
+        templates_of(kind, &json!({}), &with(json!({"x.io/a": "1"}))),
         [(field, json!({}), json!({"x.io/a": "1"}))]
     );
 }
@@ -56,13 +58,13 @@ fn what_was_there_before_stands_beside_it() {
 fn the_kinds_of_kubernetes_are_not_searched() {
     let object = json!({"spec": {"template": {"metadata": {"labels": {"x.io/a": "1"}}}}});
     for kind in ["configmaps", "deployments.apps", "networkpolicies.networking.k8s.io"] {
-        assert_eq!(told(kind, &object, &json!({})), []);
+        assert_eq!(templates_of(kind, &object, &json!({})), []);
     }
-    assert_eq!(told("gateways.gateway.networking.k8s.io", &object, &json!({})).len(), 1);
+    assert_eq!(templates_of("gateways.gateway.networking.k8s.io", &object, &json!({})).len(), 1);
 }
 
 #[test]
-fn more_maps_than_can_be_told_are_an_error() {
+fn too_many_maps_are_an_error() {
     let many: Vec<Json> = (0..2000).map(|_| json!({"labels": {"x.io/a": "1"}})).collect();
     let review =
         review(Endpoint::Validate, "CREATE", "rollouts.argoproj.io", &json!({"spec": many}), &Json::Null);
@@ -76,8 +78,8 @@ fn a_map_is_found_however_deep_and_holds_texts_alone() {
     for _ in 0..300 {
         object = json!({"x": object});
     }
-    let told = told("widgets.example.com", &json!({"spec": object}), &json!({}));
-    let entries: Vec<&Json> = told.iter().map(|(_, entries, _)| entries).collect();
+    let found = templates_of("widgets.example.com", &json!({"spec": object}), &json!({}));
+    let entries: Vec<&Json> = found.iter().map(|(_, entries, _)| entries).collect();
     assert_eq!(entries, [&json!({"x.io/a": "1"}), &json!({"x.io/c": "2"})]);
 }
 
@@ -104,7 +106,7 @@ fn finalizers_and_owners_of_a_template_are_maps_too() {
             {"kind": "Pod"}, "x",
         ],
     }}, "finalizers": {"a": "b"}, "ownerReferences": "x"}});
-    let fields = told(kind, &object, &json!({}));
+    let fields = templates_of(kind, &object, &json!({}));
     let at = |name: &str| format!("spec.secretTemplate.metadata.{name}");
     assert_eq!(
         fields,
@@ -128,12 +130,12 @@ fn a_map_is_found_by_the_end_of_its_name() {
         "fromEndpoints": [{"matchLabels": labels}], "podSelector": {"matchLabels": labels}, "podLabelSelectors": labels,
         "pod": {"extraLabels": [{"name": "x.io/a", "value": "1"}, {"key": "b", "value": "2"}, {"name": "c"}, "d"], "labelſ": labels},
     }});
-    let told = told("clusters.example.com", &object, &json!({}));
+    let found = templates_of("clusters.example.com", &object, &json!({}));
     assert_eq!(
-        told.iter().find(|(field, ..)| field.ends_with("extraLabels")).unwrap().1,
+        found.iter().find(|(field, ..)| field.ends_with("extraLabels")).unwrap().1,
         json!({"x.io/a": "1", "b": "2", "c": ""})
     );
-    let fields: Vec<&str> = told.iter().map(|(field, ..)| field.as_str()).collect();
+    let fields: Vec<&str> = found.iter().map(|(field, ..)| field.as_str()).collect();
     assert_eq!(
         fields,
         [
@@ -156,8 +158,8 @@ fn a_map_at_the_top_is_found() {
         "metadata": {"labels": labels}, "Metadata": {"labels": labels}, "podLabels": labels, "finalizers": ["x.io/a"],
         "podSelector": {"labels": labels},
     });
-    let told = told("widgets.example.com", &object, &json!({}));
-    let fields: Vec<&str> = told.iter().map(|(field, ..)| field.as_str()).collect();
+    let found = templates_of("widgets.example.com", &object, &json!({}));
+    let fields: Vec<&str> = found.iter().map(|(field, ..)| field.as_str()).collect();
     assert_eq!(fields, ["Metadata.labels", "finalizers", "podLabels"]);
 }
 
@@ -175,9 +177,12 @@ fn an_object_as_deep_as_kubernetes_reads_is_searched() {
     assert_eq!(as_json(&value(&review).unwrap())[0]["field"], "podLabels");
 }
 
-/// The fields and entries that are told of a custom resource.
+/// The fields and entries of a custom resource.
 fn entries(object: &Json) -> Vec<(String, Json)> {
-    told("widgets.example.com", object, &json!({})).into_iter().map(|(field, new, _)| (field, new)).collect()
+    templates_of("widgets.example.com", object, &json!({}))
+        .into_iter()
+        .map(|(field, new, _)| (field, new))
+        .collect()
 }
 
 #[test]
@@ -193,14 +198,14 @@ fn no_two_places_have_one_path() {
         json!({"t": {"\"": {"labels": bad}, "[\"\\\"\"]": {"labels": good}}}),
         json!({"t": {"labels": [{"name": "x.io/bad", "value": "0"}, {"name": "x.io/bad", "value": "1"}], "labels (2)": good}}),
     ] {
-        let told = entries(&object);
-        assert!(told.iter().any(|(_, entries)| *entries == bad), "{object} {told:?}");
-        assert!(told.iter().any(|(_, entries)| *entries == good), "{object} {told:?}");
+        let found = entries(&object);
+        assert!(found.iter().any(|(_, entries)| *entries == bad), "{object} {found:?}");
+        assert!(found.iter().any(|(_, entries)| *entries == good), "{object} {found:?}");
     }
     let real = json!({"t": {"metadata": {"labels": bad}}});
     for other in [json!({"t.metadata.labels": bad}), json!({"t.metadata": {"labels": bad}})] {
-        let told = told("widgets.example.com", &real, &other);
-        let (_, _, old) = told.iter().find(|(field, ..)| field == "t.metadata.labels").unwrap();
+        let found = templates_of("widgets.example.com", &real, &other);
+        let (_, _, old) = found.iter().find(|(field, ..)| field == "t.metadata.labels").unwrap();
         assert_eq!(old, &json!({}), "{other}");
     }
 }
@@ -233,9 +238,9 @@ fn labels_are_read_in_every_shape() {
         ("labelsTemplate", json!(format!("{{{{ if x }}}}{key}: \"1\"\n{{{{ end }}}}")), vec!["1"]),
         ("labels", json!(format!("{{\"{key}\": \"1\"}}")), vec!["1"]),
     ] {
-        let told = entries(&json!({"spec": {name: value}}));
-        let values: Vec<&str> = told.iter().filter_map(|(_, entries)| entries[key].as_str()).collect();
-        assert_eq!(values, expected, "{name} {value} {told:?}");
+        let found = entries(&json!({"spec": {name: value}}));
+        let values: Vec<&str> = found.iter().filter_map(|(_, entries)| entries[key].as_str()).collect();
+        assert_eq!(values, expected, "{name} {value} {found:?}");
     }
     // Names of labels that a controller looks at set no label.
     assert_eq!(
@@ -258,8 +263,8 @@ fn finalizers_and_owners_are_read_in_every_shape() {
         json!([[name]]),
     ] {
         for field in ["finalizer", "finalizers", "Finalizers"] {
-            let told = entries(&json!({"spec": {field: value}}));
-            assert_eq!(told[0].1[name], "", "{field} {value} {told:?}");
+            let found = entries(&json!({"spec": {field: value}}));
+            assert_eq!(found[0].1[name], "", "{field} {value} {found:?}");
         }
     }
     let fields = json!({"apiVersion": "x.io/v1", "kind": "App", "name": "a", "uid": "7"});
@@ -268,8 +273,8 @@ fn finalizers_and_owners_are_read_in_every_shape() {
         [json!([fields]), fields.clone(), odd.clone(), json!([odd]), json!({"a": fields}), json!(owner)]
     {
         for field in ["ownerReferences", "ownerReference", "OwnerReferences", "ownerRef"] {
-            let told = entries(&json!({"spec": {field: value}}));
-            assert_eq!(told[0].1[owner], "", "{field} {value} {told:?}");
+            let found = entries(&json!({"spec": {field: value}}));
+            assert_eq!(found[0].1[owner], "", "{field} {value} {found:?}");
         }
     }
 }
@@ -280,8 +285,8 @@ fn maps_without_a_key_that_could_be_reserved_are_not_counted() {
         json!({"alert": "a", "labels": {"severity": "page"}, "annotations": {"summary": "https://a/b"}});
     let mut rules = vec![rule; 2000];
     rules.push(json!({"labels": {"kubenova.app": "a"}}));
-    let told = entries(&json!({"spec": {"groups": [{"rules": rules}]}}));
-    assert_eq!(told, [("spec.groups[0].rules[2000].labels".to_owned(), json!({"kubenova.app": "a"}))]);
+    let found = entries(&json!({"spec": {"groups": [{"rules": rules}]}}));
+    assert_eq!(found, [("spec.groups[0].rules[2000].labels".to_owned(), json!({"kubenova.app": "a"}))]);
 }
 
 #[test]
@@ -290,12 +295,12 @@ fn selectors_of_istio_are_free() {
     let object = json!({"spec": {
         "subsets": [{"name": "v1", "labels": labels}], "http": [{"match": [{"sourceLabels": labels}]}],
     }});
-    assert_eq!(told("destinationrules.networking.istio.io", &object, &json!({})), []);
-    assert_eq!(told("destinationrules.example.com", &object, &json!({})).len(), 2);
+    assert_eq!(templates_of("destinationrules.networking.istio.io", &object, &json!({})), []);
+    assert_eq!(templates_of("destinationrules.example.com", &object, &json!({})).len(), 2);
 }
 
 #[test]
-fn what_is_read_of_texts_and_nested_values_has_a_bound() {
+fn nested_labels_are_bounded() {
     let mut nested = json!({"text": "x".repeat(5000)});
     for _ in 0..300 {
         nested = json!({"labels": {"x.io/a": nested}});

@@ -28,10 +28,10 @@ fn object(place: &str, template: &Json) -> Json {
         .fold(template.clone(), |below, part| json!({part: below}))
 }
 
-fn found(resource: &str, object: &Json) -> Result<Option<Vec<Found>>, ShapeError> {
+fn found(resource: &str, object: &Json) -> Result<Option<Vec<ContainerImage>>, ShapeError> {
     let header = review(Endpoint::Validate, "CREATE", resource, &json!({}), &Json::Null).header;
     let object = Value::from(object.clone());
-    let Some((path, template)) = find(&header, &object)? else { return Ok(None) };
+    let Some((path, template)) = find_template(&header, &object)? else { return Ok(None) };
     images(&path, template).map(Some)
 }
 
@@ -95,7 +95,7 @@ fn what_holds_no_pod_is_not_looked_into() {
 }
 
 #[test]
-fn what_is_absent_or_null_has_no_images() {
+fn absent_and_null_have_no_images() {
     for (resource, place) in PLACES {
         for template in [
             json!({}),
@@ -156,7 +156,7 @@ fn wrong_shapes_on_the_way_to_the_template_are_refused() {
 }
 
 #[test]
-fn only_what_is_asked_for_is_read() {
+fn only_read_fields_are_projected() {
     let of = |resource: &str, paths: &[&str]| {
         let mut input = Reads::nothing();
         for path in paths {

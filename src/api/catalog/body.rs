@@ -1,12 +1,12 @@
-//! What is sent and asked for.
+//! Bodies and queries of the catalog.
 
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::source::Source;
-use crate::turn::Turn;
-use portcullis_store::catalog::{Amendment, Filter, Reach};
+use crate::page::PageQuery;
+use crate::source::schema::Source;
+use portcullis_store::catalog::{Filter, ItemDetails, Reach};
 
 /// A new item with its first version.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -20,7 +20,7 @@ pub struct CatalogNew {
         example = "wordpress"
     )]
     pub slug: String,
-    /// Name for people.
+    /// Display name.
     #[schema(
         min_length = 1,
         max_length = 100,
@@ -28,12 +28,12 @@ pub struct CatalogNew {
         example = "WordPress"
     )]
     pub name: String,
-    /// Whose it is.
+    /// Scope of the item.
     pub scope: Reach,
     /// Its tenant, by id or slug, with scope `tenant`; an owner's own where it is left out.
     #[schema(nullable = false, min_length = 1, max_length = 36, pattern = "^[a-z0-9-]+$", example = "acme")]
     pub tenant_id: Option<String>,
-    /// Where it belongs among others.
+    /// Category.
     #[schema(
         nullable = false,
         min_length = 1,
@@ -42,7 +42,7 @@ pub struct CatalogNew {
         example = "cms"
     )]
     pub category: Option<String>,
-    /// Address of a picture.
+    /// URL of an icon.
     #[schema(
         nullable = false,
         min_length = 9,
@@ -51,7 +51,7 @@ pub struct CatalogNew {
         example = "https://cdn.example.com/wordpress.svg"
     )]
     pub icon: Option<String>,
-    /// What it is.
+    /// Description.
     #[serde(default)]
     #[schema(
         required = false,
@@ -73,11 +73,11 @@ pub struct CatalogNew {
     pub source: Value,
 }
 
-/// What is said of an item, as it shall be: what is left out is empty.
+/// The new details of an item; absent fields are empty.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CatalogPut {
-    /// Name for people.
+    /// Display name.
     #[schema(
         min_length = 1,
         max_length = 100,
@@ -85,7 +85,7 @@ pub struct CatalogPut {
         example = "WordPress"
     )]
     pub name: String,
-    /// Where it belongs among others.
+    /// Category.
     #[schema(
         nullable = false,
         min_length = 1,
@@ -94,7 +94,7 @@ pub struct CatalogPut {
         example = "cms"
     )]
     pub category: Option<String>,
-    /// Address of a picture.
+    /// URL of an icon.
     #[schema(
         nullable = false,
         min_length = 9,
@@ -103,7 +103,7 @@ pub struct CatalogPut {
         example = "https://cdn.example.com/wordpress.svg"
     )]
     pub icon: Option<String>,
-    /// What it is.
+    /// Description.
     #[serde(default)]
     #[schema(
         required = false,
@@ -136,13 +136,13 @@ pub struct VersionNew {
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CatalogQuery {
-    /// At most so many items; 50 where it is absent.
+    /// Maximum number of items; 50 by default.
     #[schema(minimum = 1, maximum = 200, nullable = false)]
     pub limit: Option<u16>,
-    /// `nextCursor` of the page before.
+    /// `nextCursor` of the previous page.
     #[schema(min_length = 1, max_length = 512, nullable = false)]
     pub cursor: Option<String>,
-    /// Everybody's only, or tenants' only.
+    /// Only global items, or only items of tenants.
     #[schema(nullable = false)]
     pub scope: Option<Reach>,
     /// The catalog as this tenant sees it, by id or slug: global items that it shadows are left out.
@@ -156,7 +156,7 @@ pub struct CatalogQuery {
     pub q: Option<String>,
 }
 
-/// Whose view of the catalog is meant.
+/// The tenant whose view of the catalog applies.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = CatalogItemQuery)]
@@ -166,7 +166,7 @@ pub struct ItemQuery {
     pub tenant_id: Option<String>,
 }
 
-/// Whose item is to go, and how.
+/// Options of a deletion.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = CatalogDeleteQuery)]
@@ -174,31 +174,45 @@ pub struct DeleteQuery {
     /// A tenant's, by id or slug: its own item comes before the global one.
     #[schema(nullable = false, min_length = 1, max_length = 36, pattern = "^[a-z0-9-]+$")]
     pub tenant_id: Option<String>,
-    /// Even while apps refer to it; they stay as they are.
+    /// Delete even if apps reference the item; the apps stay unchanged.
     #[schema(nullable = false)]
     pub force: Option<bool>,
 }
 
+/// Which versions to list.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = CatalogVersionsQuery)]
+pub struct VersionsQuery {
+    /// Maximum number of items; 50 by default.
+    #[schema(minimum = 1, maximum = 200, nullable = false)]
+    pub limit: Option<u16>,
+    /// `nextCursor` of the previous page.
+    #[schema(min_length = 1, max_length = 512, nullable = false)]
+    pub cursor: Option<String>,
+    /// A tenant's view, by id or slug: its own item comes before the global one.
+    #[schema(nullable = false, min_length = 1, max_length = 36, pattern = "^[a-z0-9-]+$")]
+    pub tenant_id: Option<String>,
+}
+
 impl CatalogNew {
-    /// Slug, first version, its source, and what is said of the item.
-    pub fn parts(self) -> (String, String, Value, Amendment) {
+    pub fn parts(self) -> (String, String, Value, ItemDetails) {
         let Self { slug, name, category, icon, description, version, source, .. } = self;
-        (slug, version, source, Amendment { name, description, icon, category })
+        (slug, version, source, ItemDetails { name, description, icon, category })
     }
 }
 
 impl CatalogPut {
-    /// What is said of the item.
-    pub fn about(self) -> Amendment {
+    pub fn details(self) -> ItemDetails {
         let Self { name, category, icon, description } = self;
-        Amendment { name, description, icon, category }
+        ItemDetails { name, description, icon, category }
     }
 }
 
 impl CatalogQuery {
     /// Which page.
-    pub fn turn(&self) -> Turn {
-        Turn { limit: self.limit, cursor: self.cursor.clone() }
+    pub fn page(&self) -> PageQuery {
+        PageQuery { limit: self.limit, cursor: self.cursor.clone() }
     }
 
     /// Which items, as a tenant sees them.

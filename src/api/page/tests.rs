@@ -21,11 +21,11 @@ fn walk(count: usize, limit: u16, selector: &str) -> (Vec<String>, usize) {
     let (mut found, mut pages, mut cursor) = (Vec::new(), 0, None::<String>);
     loop {
         let window = Window::new(Some(limit), cursor.as_deref(), Some(selector)).unwrap();
-        let mut filling = window.filling();
-        while let Some((after, limit)) = filling.wants() {
-            filling.take(list(count, after.as_deref(), limit), |row| &row.id, |row| &row.labels);
+        let mut builder = window.builder();
+        while let Some((after, limit)) = builder.next_query() {
+            builder.add(list(count, after.as_deref(), limit), |row| &row.id, |row| &row.labels);
         }
-        let page = filling.page();
+        let page = builder.build();
         assert!(page.items.len() <= usize::from(limit));
         pages += 1;
         found.extend(page.items.into_iter().map(|row| row.id));
@@ -81,4 +81,42 @@ fn a_cursor_that_is_none_of_ours_is_refused() {
         assert_eq!(pointers, ["?cursor", "?labelSelector"]);
     }
     assert_eq!(Window::new(None, Some(&encode("abc")), None).unwrap().after.as_deref(), Some("abc"));
+}
+
+fn id(item: &str) -> &str {
+    item.get(..2).unwrap_or(item)
+}
+
+#[test]
+fn page_ends_early_and_the_next_goes_on() {
+    let all: Vec<String> = (0..20).map(|n| format!("{n:02}{}", "x".repeat(300 * 1024))).collect();
+    let (mut cursor, mut seen, mut pages) = (None::<String>, Vec::new(), 0);
+    loop {
+        let mut builder = Window::new(Some(200), cursor.as_deref(), None).unwrap().builder().large();
+        while let Some((after, limit)) = builder.next_query() {
+            assert!(limit <= 8, "few at a time");
+            let rest = all.iter().filter(|item| after.as_deref().is_none_or(|after| id(item) > after));
+            let rows: Vec<String> = rest.take(usize::try_from(limit).unwrap()).cloned().collect();
+            builder.add_large(rows, |item| id(item), no_labels);
+        }
+        let page = builder.build();
+        let bytes: usize = page.items.iter().map(String::len).sum();
+        assert!(bytes <= PAGE_BYTES_MAX && !page.items.is_empty());
+        seen.extend(page.items);
+        pages += 1;
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!((seen, pages), (all, 7));
+}
+
+#[test]
+fn item_that_is_too_large_is_a_page_of_its_own() {
+    let mut builder = Window::new(None, None, None).unwrap().builder().large();
+    let rows = vec!["a".repeat(2 * PAGE_BYTES_MAX), "b".to_owned()];
+    builder.add_large(rows, |item| id(item), no_labels);
+    let page = builder.build();
+    assert_eq!((page.items.len(), page.next_cursor.is_some()), (1, true));
 }

@@ -1,4 +1,4 @@
-//! Lists of things with long parts: these are left out unless they are asked for.
+//! Lists of things with long fields, which are omitted unless the query asks for them.
 
 use std::borrow::Cow;
 
@@ -8,42 +8,42 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::{PageBuilder, Window};
+use crate::problem::Problem;
+
 /// How much of each item a list shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum View {
-    /// All but what may be long.
+    /// Without long fields.
     #[default]
     Basic,
-    /// All of it.
     Full,
 }
 
 impl View {
-    /// The schema of a parameter of it.
     pub(crate) fn parameter() -> Object {
         ObjectBuilder::new()
             .schema_type(Type::String)
             .enum_values(Some(["basic", "full"]))
-            .description(Some("`full` shows what a list leaves out by default, because it may be long"))
+            .description(Some("`full` includes long fields, which a list omits by default"))
             .build()
     }
 
-    /// Whether the long parts are shown.
     pub fn is_full(self) -> bool {
         self == Self::Full
     }
 }
 
-/// Something with fields that may be long.
-pub trait Long: ToSchema {
-    /// The name of its schema where a list shows it.
+/// A type with fields that may be long.
+pub trait LongFields: ToSchema {
+    /// The name of its schema in lists.
     const LISTED: &'static str;
-    /// The fields that a basic view leaves out; `a/b` is the field `b` of `a`.
+    /// The fields that the basic view omits; `a/b` is the field `b` of `a`.
     const FIELDS: &'static [&'static str];
 }
 
-/// An item of a list of such things.
+/// An item of such a list.
 #[derive(Debug, Clone)]
 pub struct Listed<T> {
     item: T,
@@ -51,18 +51,16 @@ pub struct Listed<T> {
 }
 
 impl<T> Listed<T> {
-    /// An item in this view.
     pub const fn new(item: T, view: View) -> Self {
         Self { item, view }
     }
 
-    /// What is shown.
     pub const fn item(&self) -> &T {
         &self.item
     }
 }
 
-impl<T: Serialize + Long> Serialize for Listed<T> {
+impl<T: Serialize + LongFields> Serialize for Listed<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.view.is_full() {
             return self.item.serialize(serializer);
@@ -82,10 +80,10 @@ impl<T: Serialize + Long> Serialize for Listed<T> {
     }
 }
 
-impl<T: Long> PartialSchema for Listed<T> {
+impl<T: LongFields> PartialSchema for Listed<T> {
     fn schema() -> RefOr<Schema> {
         match T::schema() {
-            // A part that is flattened is a reference; its fields are among those that are left out.
+            // A flattened part is a reference; its fields are among the omitted ones.
             RefOr::T(Schema::AllOf(all)) => {
                 let own = all.items.into_iter().find_map(|part| match part {
                     RefOr::T(Schema::Object(own)) => Some(own),
@@ -99,7 +97,7 @@ impl<T: Long> PartialSchema for Listed<T> {
     }
 }
 
-impl<T: Long> ToSchema for Listed<T> {
+impl<T: LongFields> ToSchema for Listed<T> {
     fn name() -> Cow<'static, str> {
         T::LISTED.into()
     }
@@ -109,7 +107,6 @@ impl<T: Long> ToSchema for Listed<T> {
     }
 }
 
-/// A field of a schema that stands inline, alone or with a description beside it.
 fn not_required(schema: &mut Schema, field: &str) {
     match schema {
         Schema::Object(object) => object.required.retain(|name| name != field),
@@ -122,7 +119,6 @@ fn not_required(schema: &mut Schema, field: &str) {
     }
 }
 
-/// The schema, of which these fields are there with `view=full` only.
 fn optional(mut object: Object, fields: &[&str]) -> Object {
     const TEXT: &str = "Absent unless `view=full`.";
     for path in fields {
@@ -146,4 +142,30 @@ fn optional(mut object: Object, fields: &[&str]) -> Object {
         }
     }
     object
+}
+
+/// The query of a list of things with long fields.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ViewQuery {
+    /// Maximum number of items; 50 by default.
+    #[schema(minimum = 1, maximum = 200, nullable = false)]
+    pub limit: Option<u16>,
+    /// `nextCursor` of the previous page.
+    #[schema(min_length = 1, max_length = 512, nullable = false)]
+    pub cursor: Option<String>,
+    /// `full` includes long fields, which a list omits by default.
+    #[schema(schema_with = View::parameter, required = false)]
+    pub view: Option<View>,
+}
+
+impl ViewQuery {
+    /// The builder of the page, and which fields each item shows.
+    ///
+    /// # Errors
+    /// `VALIDATION_ERROR` for an invalid cursor.
+    pub fn builder<T>(&self) -> Result<(PageBuilder<T>, View), Problem> {
+        let window = Window::new(self.limit, self.cursor.as_deref(), None)?;
+        Ok((window.builder(), self.view.unwrap_or_default()))
+    }
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::openapi;
-use crate::route::Named;
+use crate::route::NamedSchema;
 use crate::schema::Schemas;
 use portcullis_access::matrix::{Method, RULES};
 
@@ -21,17 +21,17 @@ fn every_schema_compiles() {
 fn an_action_has_one_route() {
     let mut seen = BTreeSet::new();
     for route in table() {
-        assert!(seen.insert(route.rule.action), "{} stands twice", route.rule.action);
+        assert!(seen.insert(route.rule.action), "{} is given twice", route.rule.action);
     }
 }
 
 #[test]
 fn who_needs_a_token_is_who_asks_for_the_caller() {
     for route in table() {
-        assert_eq!(route.shape.caller, !route.rule.is_open(), "{}", route.rule.action);
-        assert!(!route.shape.success.is_empty(), "{} answers nothing", route.rule.action);
+        assert_eq!(route.signature.caller, !route.rule.is_open(), "{}", route.rule.action);
+        assert!(!route.signature.success.is_empty(), "{} answers nothing", route.rule.action);
         let takes = matches!(route.rule.method, Method::Post | Method::Put | Method::Patch);
-        assert!(takes || route.shape.body.is_none(), "{} takes a body", route.rule.action);
+        assert!(takes || route.signature.body.is_none(), "{} takes a body", route.rule.action);
     }
 }
 
@@ -45,8 +45,9 @@ fn no_two_types_have_one_name() {
     };
     let json = |schema| serde_json::to_value(schema).unwrap();
     for route in table() {
-        let answers = route.shape.success.iter().filter_map(|s| s.body.as_ref()?.1.clone());
-        let all: Vec<Named> = route.shape.body.into_iter().chain(route.shape.query).chain(answers).collect();
+        let answers = route.signature.success.iter().filter_map(|s| s.body.as_ref()?.1.clone());
+        let all: Vec<NamedSchema> =
+            route.signature.body.into_iter().chain(route.signature.query).chain(answers).collect();
         for named in all {
             check(named.name, json(named.schema));
             named.others.into_iter().for_each(|(name, schema)| check(name, json(schema)));
@@ -60,7 +61,7 @@ fn every_object_that_is_taken_is_closed_and_every_text_and_list_bounded() {
     let document = document();
     let mut wrong = Vec::new();
     for route in table() {
-        for named in route.shape.body.iter().chain(&route.shape.query) {
+        for named in route.signature.body.iter().chain(&route.signature.query) {
             let schema = serde_json::to_value(&named.schema).unwrap();
             look(&document, &schema, &named.name, &mut BTreeSet::new(), &mut wrong);
         }

@@ -25,7 +25,7 @@ struct Part {
 }
 
 fn schemas() -> Schemas {
-    let named = Named::of::<Thing>();
+    let named = NamedSchema::of::<Thing>();
     Schemas(HashMap::from([(named.name.clone(), Schema::compile(&named).unwrap())]))
 }
 
@@ -35,16 +35,16 @@ fn faults(value: Value) -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_fault_is_told_at_once_and_none_repeats_the_value() {
+fn all_faults_are_reported_without_values() {
     let found = faults(json!({
         "name": "SECRET-VALUE", "size": 10, "part": {"id": "SECRET", "more": 1}, "tags": ["a", "b", "c"], "x/y": 1
     }));
     let expected = [
-        ("/x~1y", "is not known here"),
+        ("/x~1y", "is unknown"),
         ("/name", "is longer than 5 characters"),
         ("/name", "does not match `^[a-z]+$`"),
-        ("/part/more", "is not known here"),
-        ("/part/id", "is no uuid"),
+        ("/part/more", "is unknown"),
+        ("/part/id", "is not a valid uuid"),
         ("/size", "is greater than 9"),
         ("/tags", "has more than 2 items"),
     ];
@@ -56,20 +56,20 @@ fn every_fault_is_told_at_once_and_none_repeats_the_value() {
 }
 
 #[test]
-fn what_is_missing_and_of_the_wrong_type_is_told() {
+fn missing_fields_and_wrong_types_are_reported() {
     let own = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
         pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
     };
     assert_eq!(faults(json!({})), own(&[("/name", "is missing")]));
     assert_eq!(faults(json!({"name": ""})).len(), 2);
-    assert_eq!(faults(json!({"name": 5})), own(&[("/name", "has to be of type string")]));
-    assert_eq!(faults(json!([])), own(&[("", "has to be of type object")]));
-    assert_eq!(faults(json!({"name": "a\u{0}"})).first().unwrap().1, "holds a NUL character");
+    assert_eq!(faults(json!({"name": 5})), own(&[("/name", "must be of type string")]));
+    assert_eq!(faults(json!([])), own(&[("", "must be of type object")]));
+    assert_eq!(faults(json!({"name": "a\u{0}"})).first().unwrap().1, "contains a NUL character");
     assert_eq!(faults(json!({"name": "a", "size": 2.5})).len(), 1);
 }
 
 #[test]
-fn what_fits_is_read() {
+fn valid_value_is_deserialized() {
     let thing: Thing = schemas().read(json!({"name": "abc", "size": null, "part": null})).unwrap();
     assert_eq!(thing, Thing { name: "abc".into(), size: None, part: None, tags: vec![], flag: None });
 }

@@ -7,7 +7,7 @@ use super::*;
 /// Pointers of what the schema has against a source, sorted.
 fn refused(source: &Value) -> Vec<String> {
     let mut pointers: Vec<String> =
-        shape::faults(source, "").unwrap().into_iter().map(|fault| fault.pointer).collect();
+        schema::faults(source, "").unwrap().into_iter().map(|fault| fault.pointer).collect();
     pointers.sort();
     pointers.dedup();
     pointers
@@ -56,12 +56,12 @@ fn one_kind_and_one_only() {
 #[test]
 fn depth_and_length() {
     let nested = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!({ "a": inner }));
-    assert_eq!(bounds(&nested(DEPTH_MAX), ""), []);
-    let deep = bounds(&nested(DEPTH_MAX + 1), "/source");
+    assert_eq!(bounds(&nested(structure::DEPTH_MAX), ""), []);
+    let deep = bounds(&nested(structure::DEPTH_MAX + 1), "/source");
     assert_eq!(deep.len(), 1);
-    assert_eq!(deep[0].pointer, format!("/source{}", "/a".repeat(DEPTH_MAX)));
-    assert_eq!(bounds(&json!("x".repeat(BYTES_MAX - 2)), ""), []);
-    assert_eq!(bounds(&json!("x".repeat(BYTES_MAX - 1)), "/source")[0].pointer, "/source");
+    assert_eq!(deep[0].pointer, format!("/source{}", "/a".repeat(structure::DEPTH_MAX)));
+    assert_eq!(bounds(&json!("x".repeat(structure::BYTES_MAX - 2)), ""), []);
+    assert_eq!(bounds(&json!("x".repeat(structure::BYTES_MAX - 1)), "/source")[0].pointer, "/source");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn credentials_are_named_and_never_repeated() {
         (json!({ "a/b": { "private_key": SECRET } }), "/a~1b/private_key"),
     ];
     for (document, pointer) in refused {
-        let issues = secrets::scan(&document, "");
+        let issues = forbidden::credentials(&document, "");
         assert_eq!(
             issues.iter().map(|issue| issue.pointer.as_str()).collect::<Vec<_>>(),
             [pointer],
@@ -162,7 +162,7 @@ fn credentials_are_named_and_never_repeated() {
         json!({ "url": "https://git@g.io/x", "schedule": "a://b:c" }),
     ];
     for document in taken {
-        assert_eq!(secrets::scan(&document, ""), [], "{document}");
+        assert_eq!(forbidden::credentials(&document, ""), [], "{document}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is sent about tenants.
+//! Bodies of requests about tenants.
 
 use serde::Deserialize;
 use utoipa::openapi::RefOr;
@@ -6,23 +6,24 @@ use utoipa::openapi::schema::Schema;
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::fields::{self, Labels, LabelsPatch};
-use crate::words;
-use portcullis_store::tenants::{NetworkPolicy, Quantities, Registries};
+use crate::problem::{Code, Fault, Problem};
+use portcullis_store::tenants::{NetworkPolicy, Quantities, Registries, Word};
+use portcullis_tenancy::RegistryEntry;
 
 /// A new tenant.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct TenantNew {
     /// Slug.
-    #[schema(schema_with = words::tenant_slug)]
+    #[schema(schema_with = fields::tenant_slug)]
     pub name: String,
-    /// Name for people.
+    /// Display name.
     #[serde(default)]
-    #[schema(schema_with = words::display_name, required = false)]
+    #[schema(schema_with = fields::display_name, required = false)]
     pub display_name: String,
-    /// Its first members.
+    /// Owners.
     #[serde(default)]
-    #[schema(schema_with = words::subjects, required = false)]
+    #[schema(schema_with = fields::subjects, required = false)]
     pub owners: Vec<String>,
     /// Labels.
     #[serde(default)]
@@ -30,30 +31,30 @@ pub struct TenantNew {
     /// Name of a plan.
     #[schema(nullable = false, min_length = 1, max_length = 63, example = "baseline")]
     pub plan: Option<String>,
-    /// What it may pull from.
-    #[schema(schema_with = words::granted, required = false)]
+    /// Registries to pull from.
+    #[schema(schema_with = fields::granted, required = false)]
     pub registries: Option<Registries>,
 }
 
-/// A merge patch (RFC 7396) of a tenant: what is absent stays, null takes away.
+/// A merge patch (RFC 7396) of a tenant: absent fields stay, null removes.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct TenantPatch {
-    /// Name for people.
+    /// Display name.
     #[serde(default, deserialize_with = "fields::given")]
-    #[schema(schema_with = words::display_name_or_null, required = false)]
+    #[schema(schema_with = fields::display_name_or_null, required = false)]
     pub display_name: Option<Option<String>>,
-    /// Labels, merged key by key.
+    /// Labels, merged by key.
     #[serde(default, deserialize_with = "fields::given")]
     #[schema(value_type = Option<LabelsPatch>)]
     pub labels: Option<Option<LabelsPatch>>,
-    /// What it may pull from; administrators alone.
+    /// Registries to pull from; administrators only.
     #[serde(default, deserialize_with = "fields::given")]
-    #[schema(schema_with = words::granted, required = false)]
+    #[schema(schema_with = fields::granted, required = false)]
     pub registries: Option<Option<Registries>>,
-    /// What its owners narrow that to.
+    /// The subset that the owners allow.
     #[serde(default, deserialize_with = "fields::given")]
-    #[schema(schema_with = words::registries_or_null, required = false)]
+    #[schema(schema_with = fields::registries_or_null, required = false)]
     pub narrowed_registries: Option<Option<Vec<String>>>,
 }
 
@@ -62,7 +63,7 @@ pub struct TenantPatch {
 #[serde(deny_unknown_fields)]
 pub struct Owners {
     /// All of them.
-    #[schema(schema_with = words::subjects)]
+    #[schema(schema_with = fields::subjects)]
     pub owners: Vec<String>,
 }
 
@@ -83,7 +84,7 @@ pub struct NetworkPolicies {
 /// The plan of a tenant.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PlanOf {
+pub struct PlanName {
     /// Its name.
     #[schema(min_length = 1, max_length = 63, example = "gold")]
     pub name: String,
@@ -92,8 +93,8 @@ pub struct PlanOf {
 /// The query of a deletion.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Deletion {
-    /// With all that is in it.
+pub struct DeleteOptions {
+    /// Whether to delete everything in the tenant.
     #[serde(default)]
     #[schema(required = false)]
     pub cascade: bool,
@@ -107,6 +108,81 @@ impl ToSchema for Amounts {
 
 impl PartialSchema for Amounts {
     fn schema() -> RefOr<Schema> {
-        words::quantities()
+        fields::quantities()
+    }
+}
+
+/// What was sent about registries, read.
+#[derive(Debug, Default)]
+pub struct RegistryLists {
+    /// The list of a grant, where there is one in the body.
+    granted: Option<Vec<RegistryEntry>>,
+    /// The narrowing.
+    narrowed: Option<Vec<RegistryEntry>>,
+}
+
+impl RegistryLists {
+    /// Reads both lists; every fault of grammar is added.
+    pub fn read(granted: Option<&Registries>, narrowed: Option<&[String]>, faults: &mut Vec<Fault>) -> Self {
+        let list = match granted {
+            Some(Registries::List(list)) => Some(list.as_slice()),
+            Some(Registries::Word(Word::Inherit)) | None => None,
+        };
+        Self {
+            granted: list.map(|list| entries(list, "/registries", faults)),
+            narrowed: narrowed.map(|list| entries(list, "/narrowedRegistries", faults)),
+        }
+    }
+
+    /// Whether they lie where they may: a grant inside the ceiling, a narrowing inside the grant, which is `base` where
+    /// the body holds none.
+    ///
+    /// # Errors
+    /// `REGISTRY_NOT_ALLOWED` with every entry that does not.
+    pub fn check(&self, ceiling: &[RegistryEntry], base: Option<&Registries>) -> Result<(), Problem> {
+        let mut faults = Vec::new();
+        if let Some(granted) = &self.granted {
+            outside(
+                granted,
+                ceiling,
+                "/registries",
+                "is outside the platform's registry ceiling",
+                &mut faults,
+            );
+        }
+        if let Some(narrowed) = &self.narrowed {
+            let at = "/narrowedRegistries";
+            match base {
+                None => faults.push(Fault::new(at, "cannot narrow: the tenant has no registries")),
+                Some(Registries::Word(Word::Inherit)) => {
+                    outside(narrowed, ceiling, at, "is outside the platform's registry ceiling", &mut faults);
+                }
+                Some(Registries::List(list)) => {
+                    let list: Vec<_> =
+                        list.iter().filter_map(|entry| RegistryEntry::parse(entry).ok()).collect();
+                    outside(narrowed, &list, at, "is outside the tenant's registries", &mut faults);
+                }
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(Problem::faults(Code::RegistryNotAllowed, faults)) }
+    }
+}
+
+fn entries(list: &[String], at: &str, faults: &mut Vec<Fault>) -> Vec<RegistryEntry> {
+    let mut entries = Vec::with_capacity(list.len());
+    for (index, text) in list.iter().enumerate() {
+        match RegistryEntry::parse(text) {
+            Ok(entry) => entries.push(entry),
+            Err(error) => faults.push(Fault::new(format!("{at}/{index}"), error.to_string())),
+        }
+    }
+    entries
+}
+
+fn outside(list: &[RegistryEntry], wider: &[RegistryEntry], at: &str, why: &str, faults: &mut Vec<Fault>) {
+    for (index, entry) in list.iter().enumerate() {
+        if !wider.iter().any(|wide| entry.is_within(wide)) {
+            faults.push(Fault::new(format!("{at}/{index}"), why));
+        }
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::develop::{Authority, Use};
+use crate::develop::{CertificateAuthority, Use};
 
 /// Writes two texts as a pair and judges them.
 fn check(cert: &str, key: &str) -> Result<Pair, CertError> {
@@ -23,8 +23,8 @@ fn sentence(result: Result<Pair, CertError>) -> String {
 }
 
 #[test]
-fn a_good_pair_is_served_and_its_end_known() {
-    let authority = Authority::new("test").unwrap();
+fn valid_pair_has_its_expiry() {
+    let authority = CertificateAuthority::new("test").unwrap();
     let leaf = authority.issue(&["localhost".into()], Use::Server).unwrap();
     let pair = check(leaf.cert_pem(), leaf.key_pem()).unwrap();
     let days = (pair.not_after - jiff::Timestamp::now().as_second()) / 86_400;
@@ -32,8 +32,8 @@ fn a_good_pair_is_served_and_its_end_known() {
 }
 
 #[test]
-fn every_flaw_names_the_flag_and_the_file() {
-    let authority = Authority::new("test").unwrap();
+fn error_names_flag_and_file() {
+    let authority = CertificateAuthority::new("test").unwrap();
     let leaf = authority.issue(&["localhost".into()], Use::Server).unwrap();
     let other = authority.issue(&["localhost".into()], Use::Server).unwrap();
     let broken = "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n";
@@ -56,7 +56,7 @@ fn every_flaw_names_the_flag_and_the_file() {
 }
 
 #[test]
-fn a_missing_file_is_named() {
+fn missing_file_is_reported() {
     let files = PairFiles {
         cert: "/nonexistent/tls.crt".into(),
         key: "/nonexistent/tls.key".into(),

@@ -1,4 +1,4 @@
-//! `portcullis catalog`: what can be installed, and installing it.
+//! `portcullis catalog`: lists, publishes and installs catalog items.
 
 use std::path::PathBuf;
 
@@ -25,78 +25,73 @@ Examples:
   portcullis catalog install web acme/shop --version 1.2.0
   portcullis catalog list --category databases";
 
-/// Words of `portcullis catalog`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     api: ApiArgs,
     #[command(subcommand)]
-    what: What,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// List what there is
+enum Command {
+    /// List items
     List {
-        /// Only this category
+        /// Only items of this category
         #[arg(long, value_name = "WORD")]
         category: Option<String>,
-        /// Only what these words are found in
+        /// Only items that match these words
         #[arg(long, short, value_name = "WORDS")]
         query: Option<String>,
     },
     /// Show an item
     Get {
-        /// Its slug
+        /// Slug of the item
         slug: String,
     },
     /// List the versions of an item
     Versions {
-        /// Its slug
+        /// Slug of the item
         slug: String,
     },
     /// Publish an item, or a new version of it
     Publish {
-        /// YAML or JSON: slug, name, scope, version, source
+        /// YAML or JSON file with slug, name, scope, version and source
         #[arg(long, short, value_name = "FILE")]
         file: PathBuf,
     },
-    /// Install an item as an app, or bring that app to another version
+    /// Install an item as an app, or update that app to another version
     Install {
-        /// The item's slug
+        /// Slug of the item
         slug: String,
         /// TENANT/PROJECT
         project: ProjectPath,
-        /// Name of the app; the item's slug where it is left out
+        /// Name of the app; by default the item's slug
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
-        /// The version; the newest where it is left out
+        /// Version; by default the newest
         #[arg(long, value_name = "VERSION")]
         version: Option<String>,
-        /// YAML or JSON that is merged over the item's source
+        /// YAML or JSON file that is merged over the item's source
         #[arg(long, value_name = "FILE")]
         overrides: Option<PathBuf>,
     },
     /// Delete an item that no app refers to
     Delete {
-        /// Its slug
+        /// Slug of the item
         slug: String,
-        /// Even so
+        /// Delete it even if an app refers to it
         #[arg(long)]
         force: bool,
     },
 }
 
-/// Runs it.
-///
-/// # Errors
-/// See [`super::run`].
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     with(&args.api, |client| {
         let item = |slug: &str| url(&["catalog", slug]);
-        match args.what {
-            What::List { category, query } => {
+        match args.command {
+            Command::List { category, query } => {
                 let given = [("category", category), ("q", query)];
                 let words = given
                     .iter()
@@ -105,12 +100,12 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
                 let mark = if query.is_empty() { "" } else { "?" };
                 show::list(client, &COLUMNS, &client.list(&format!("{}{mark}{query}", url(&["catalog"])))?)?;
             }
-            What::Get { slug } => show::one(client, &client.get(&item(&slug))?)?,
-            What::Versions { slug } => {
+            Command::Get { slug } => show::one(client, &client.get(&item(&slug))?)?,
+            Command::Versions { slug } => {
                 show::list(client, &VERSIONS, &client.list(&url(&["catalog", &slug, "versions"]))?)?;
             }
-            What::Publish { file } => publish(client, &apply::document(&file)?)?,
-            What::Install { slug, project, name, version, overrides } => {
+            Command::Publish { file } => publish(client, &apply::document(&file)?)?,
+            Command::Install { slug, project, name, version, overrides } => {
                 let mut body: Map<String, Json> =
                     Map::from_iter([("slug".to_owned(), Json::from(slug.as_str()))]);
                 body.extend(name.map(|name| ("name".to_owned(), Json::from(name))));
@@ -123,22 +118,22 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
                 let [app, version, namespace] =
                     ["appSlug", "catalogVersion", "namespace"].map(|field| show::cell(&done.body, field));
                 let sentence = match done.status {
-                    200 => format!("app {app} already is {slug} {version}"),
-                    _ => format!("app {app} is {slug} {version}: namespace {namespace}"),
+                    200 => format!("app/{app} unchanged: {slug} {version}"),
+                    _ => format!("app/{app} runs {slug} {version} in namespace {namespace}"),
                 };
                 show::done(client, &sentence, &done.body)?;
             }
-            What::Delete { slug, force } => {
+            Command::Delete { slug, force } => {
                 let path = format!("{}{}", item(&slug), if force { "?force=true" } else { "" });
                 let gone = client.send(&Method::DELETE, &path, None, None)?.body;
-                show::done(client, &format!("{slug} is deleted"), &gone)?;
+                show::done(client, &format!("catalogitem/{slug} deleted"), &gone)?;
             }
         }
-        Ok(Exit::Fine)
+        Ok(Exit::Ok)
     })
 }
 
-/// A new item, or a new version of one that is there.
+/// Publishes a new item, or a new version of an existing one.
 pub(super) fn publish(client: &super::client::Client, document: &Json) -> anyhow::Result<()> {
     let [slug, version] = ["slug", "version"].map(|field| show::cell(document, field));
     let known = client.find(&url(&["catalog", &slug]))?;
@@ -149,5 +144,5 @@ pub(super) fn publish(client: &super::client::Client, document: &Json) -> anyhow
             client.send(&Method::POST, &url(&["catalog", &slug, "versions"]), Some(&body), None)?
         }
     };
-    show::done(client, &format!("{slug} {version} is published"), &made.body)
+    show::done(client, &format!("catalogitem/{slug} {version} published"), &made.body)
 }

@@ -1,47 +1,41 @@
-//! A client of the API: one agent, one token, problems as errors.
+//! The client of the ledger's API: one agent, one token, and problem documents as errors.
 
+use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use serde::Deserialize;
 use serde_json::Value as Json;
 use ureq::http::{Method, Request};
 
 use super::ApiArgs;
 use super::path::{self, ProjectPath};
-use super::problem::Refused;
 use super::show::Format;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Pages of a list that are followed; 200 things a page.
+/// Limit of followed pages, with 200 items each.
 const PAGES_MAX: usize = 10_000;
 
-/// Asks the API.
 pub struct Client {
     agent: ureq::Agent,
     url: String,
     token: Option<String>,
     cluster: String,
     as_tenant: Option<String>,
-    /// How to print what it answers.
     pub format: Format,
 }
 
-/// An answer that is a success.
 pub struct Answer {
-    /// Its status.
     pub status: u16,
-    /// Its body; null where there is none.
+    /// Null if there is none.
     pub body: Json,
-    /// What to send as `If-Match`.
+    /// For `If-Match`.
     pub etag: Option<String>,
 }
 
 impl Client {
-    /// A client for what the flags name.
-    ///
-    /// # Errors
-    /// A file that cannot be read, or a token that would leave this machine in plain text.
     pub fn new(args: &ApiArgs) -> anyhow::Result<Self> {
         let url = args.api_url.trim_end_matches('/').to_owned();
         let token = super::client::token(args, &url)?;
@@ -66,44 +60,34 @@ impl Client {
         })
     }
 
-    /// Path of a tenant's things: `["projects"]` → `/api/v1/clusters/C/tenants/T/projects`.
+    /// `["projects"]` becomes `/api/v1/clusters/C/tenants/T/projects`.
     pub fn tenant(&self, tenant: &str, more: &[&str]) -> String {
         let mut parts = vec!["clusters", &self.cluster, "tenants", tenant];
         parts.extend(more);
         path::url(&parts)
     }
 
-    /// Path of a project's things.
     pub fn project(&self, at: &ProjectPath, more: &[&str]) -> String {
         let mut parts = vec!["projects", at.project.as_str()];
         parts.extend(more);
         self.tenant(&at.tenant, &parts)
     }
 
-    /// Path of the cluster's things.
     pub fn cluster(&self, more: &[&str]) -> String {
         let mut parts = vec!["clusters", self.cluster.as_str()];
         parts.extend(more);
         path::url(&parts)
     }
 
-    /// Name of the cluster that is meant.
     pub fn cluster_name(&self) -> &str {
         &self.cluster
     }
 
-    /// One thing.
-    ///
-    /// # Errors
-    /// See [`Client::send`].
     pub fn get(&self, path: &str) -> anyhow::Result<Json> {
         Ok(self.send(&Method::GET, path, None, None)?.body)
     }
 
-    /// One thing, or nothing where the API says 404.
-    ///
-    /// # Errors
-    /// See [`Client::send`].
+    /// `None` if the API answers 404.
     pub fn find(&self, path: &str) -> anyhow::Result<Option<Answer>> {
         match self.send(&Method::GET, path, None, None) {
             Ok(answer) => Ok(Some(answer)),
@@ -115,9 +99,6 @@ impl Client {
     }
 
     /// Every item of a list, page by page.
-    ///
-    /// # Errors
-    /// See [`Client::send`].
     pub fn list(&self, path: &str) -> anyhow::Result<Vec<Json>> {
         let mut items = Vec::new();
         let mut cursor: Option<String> = None;
@@ -136,10 +117,7 @@ impl Client {
         bail!("`{path}` has more than {PAGES_MAX} pages");
     }
 
-    /// Sends a request.
-    ///
-    /// # Errors
-    /// The API cannot be reached; or a [`Refused`] that says why it does not do it.
+    /// A rejected request is an error of type [`Refused`].
     pub fn send(
         &self,
         method: &Method,
@@ -159,7 +137,7 @@ impl Client {
             request = request.header("if-match", etag);
         }
         if method == Method::POST {
-            // A retry of this very call does nothing twice.
+            // A retry of the same request must not be executed twice.
             request = request.header("idempotency-key", uuid::Uuid::now_v7().to_string());
         }
         let unreachable =
@@ -184,7 +162,7 @@ impl Client {
     }
 }
 
-/// The token that the flags and the environment name; on loopback, one by this user's own keys.
+/// The token of the flags or the environment; on loopback, one signed with this user's keys.
 fn token(args: &ApiArgs, url: &str) -> anyhow::Result<Option<String>> {
     if let Some(file) = &args.token_file {
         let text =
@@ -197,14 +175,14 @@ fn token(args: &ApiArgs, url: &str) -> anyhow::Result<Option<String>> {
     if !is_loopback(url) {
         return Ok(None);
     }
-    if let Err(user) = super::listener::is_ours(port(url)) {
+    if let Err(user) = listener_is_ours(port(url)) {
         bail!(
-            "--api-url `{url}`: user {user} listens there, who is not you, so a token made of your keys is not shown; \
-             is it the right port? --token-file names a token that may be"
+            "--api-url `{url}`: the listener belongs to user {user}, so a token signed with your keys is not sent; \
+             check the port, or give --token-file"
         );
     }
-    // Whoever can read the keys can be anybody; asking for a token first would be a ceremony.
-    Ok(crate::cli::token::own().ok())
+    // A user who can read the keys can mint any token, so a login would add no security.
+    Ok(crate::cli::token::own_token().ok())
 }
 
 fn port(url: &str) -> u16 {
@@ -234,6 +212,94 @@ fn authority(file: &Path) -> anyhow::Result<Vec<ureq::tls::Certificate<'static>>
     Ok(roots)
 }
 
+/// A problem document (RFC 9457) of the API.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refused {
+    #[serde(default)]
+    pub status: u16,
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    detail: Option<String>,
+    /// The stable code, as `docs/errors.md` lists them.
+    #[serde(default)]
+    pub code: String,
+    #[serde(default)]
+    request_id: Option<String>,
+    #[serde(default)]
+    errors: Vec<FieldError>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct FieldError {
+    #[serde(default)]
+    pointer: String,
+    #[serde(default)]
+    detail: String,
+}
+
+impl Refused {
+    /// Accepts any other body as the detail.
+    pub fn read(status: u16, body: &str) -> Self {
+        let plain = || Self {
+            status,
+            title: format!("the server answered {status}"),
+            detail: Some(body.trim().chars().take(500).collect()),
+            code: String::new(),
+            request_id: None,
+            errors: Vec::new(),
+        };
+        serde_json::from_str(body).map_or_else(|_| plain(), |refused| Self { status, ..refused })
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.detail.as_deref().filter(|detail| !detail.is_empty()).unwrap_or(&self.title))?;
+        for field in &self.errors {
+            let pointer = if field.pointer.is_empty() { "/" } else { &field.pointer };
+            write!(f, "\n  {pointer}: {}", field.detail)?;
+        }
+        if !self.code.is_empty() {
+            write!(f, "\n  {} ({})", self.code, self.status)?;
+        }
+        if let Some(id) = self.request_id.as_deref().filter(|_| self.status >= 500) {
+            write!(f, ", request {id}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// State `LISTEN` in the kernel's tables, see `proc(5)`.
+const LISTEN: &str = "0A";
+
+/// On loopback a command sends a token that it signed itself, so a port that another user took over must not receive it.
+/// Only Linux can check this.
+fn listener_is_ours(port: u16) -> Result<(), u32> {
+    let Ok(own) = std::fs::metadata("/proc/self") else { return Ok(()) };
+    let tables =
+        ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
+    tables.iter().flat_map(|table| owners(table, port)).try_for_each(|owner| {
+        // Root can read the keys anyway.
+        if owner == own.uid() || owner == 0 { Ok(()) } else { Err(owner) }
+    })
+}
+
+/// User ids whose sockets listen on a port, from one of the tables.
+fn owners(table: &str, port: u16) -> impl Iterator<Item = u32> {
+    table.lines().skip(1).filter_map(move |line| {
+        let mut fields = line.split_whitespace();
+        let (_, local, _, state) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+        let (_, found) = local.rsplit_once(':')?;
+        let listens = state == LISTEN && u16::from_str_radix(found, 16) == Ok(port);
+        // Skips queues, timer and retransmits; the next field is the user.
+        fields.nth(3)?.parse().ok().filter(|_| listens)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,5 +312,42 @@ mod tests {
         for url in ["http://10.0.0.1", "http://127.0.0.1.evil.io", "http://localhost.evil.io", "nonsense"] {
             assert!(!is_loopback(url), "{url}");
         }
+    }
+
+    #[test]
+    fn a_problem_names_every_place() {
+        let body = r#"{"title": "Bad Request", "status": 400, "detail": "two fields are wrong", "code": "VALIDATION_ERROR",
+            "requestId": "r1", "errors": [{"pointer": "/name", "detail": "is missing"}, {"pointer": "/x", "detail": "is unknown"}]}"#;
+        let said = Refused::read(400, body).to_string();
+        assert_eq!(
+            said,
+            "two fields are wrong\n  /name: is missing\n  /x: is unknown\n  VALIDATION_ERROR (400)"
+        );
+    }
+
+    #[test]
+    fn what_is_no_problem_document_is_told_as_it_is() {
+        assert_eq!(Refused::read(502, "bad gateway\n").to_string(), "bad gateway");
+    }
+
+    const TABLE: &str = "\
+      sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+       0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 41 1 0000000000000000 100 0 0 10 0
+       1: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 42 1 0000000000000000 100 0 0 10 0
+       2: 0100007F:1F90 0100007F:D2F0 01 00000000:00000000 00:00000000 00000000  1001        0 43 1 0000000000000000 20 4 30 10 -1
+    ";
+
+    #[test]
+    fn only_who_listens_counts() {
+        assert_eq!(owners(TABLE, 8080).collect::<Vec<_>>(), [1000]);
+        assert_eq!(owners(TABLE, 8081).collect::<Vec<_>>(), [0]);
+        assert_eq!(owners(TABLE, 8082).count(), 0);
+        assert_eq!(owners("", 8080).count(), 0);
+    }
+
+    #[test]
+    fn a_socket_of_this_process_is_ours() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert_eq!(listener_is_ours(socket.local_addr().unwrap().port()), Ok(()));
     }
 }

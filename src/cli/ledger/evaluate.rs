@@ -1,4 +1,4 @@
-//! `portcullis evaluate`: what the running gate would say, by the ledger as it is now.
+//! `portcullis evaluate`: shows the verdict of a running gate with the current state of the ledger.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,6 @@ use super::show::{self, Format};
 use super::{ApiArgs, Exit, apply, run as with};
 use crate::cli::output::{self, BAD, CARE, GOOD};
 
-/// How often a watched manifest is asked about.
 const AGAIN: Duration = Duration::from_millis(250);
 
 const EXAMPLES: &str = "\
@@ -20,35 +19,30 @@ Examples:
   portcullis evaluate --as alice --as-group acme-devs pod.yaml
   portcullis evaluate --as alice --as-group acme-devs --watch pod.yaml    tell each time the answer changes";
 
-/// Words of `portcullis evaluate`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     api: ApiArgs,
-    /// A manifest or an AdmissionReview, YAML or JSON; `-` is standard input
+    /// Manifest or AdmissionReview, YAML or JSON; `-` is standard input
     file: PathBuf,
-    /// Who writes
+    /// Username of the request
     #[arg(long = "as", value_name = "USER")]
     user: Option<String>,
-    /// A group of who writes, once for each
+    /// Group of the user; may be repeated
     #[arg(long = "as-group", value_name = "GROUP")]
     groups: Vec<String>,
-    /// What is done: CREATE, DELETE or CONNECT
+    /// Operation: CREATE, DELETE or CONNECT
     #[arg(long, value_name = "OPERATION")]
     operation: Option<String>,
-    /// Where, for a manifest that does not say it
+    /// Namespace, for a manifest without one
     #[arg(long, short, value_name = "NAMESPACE")]
     namespace: Option<String>,
-    /// Ask again and again, and tell each time the answer changes
+    /// Evaluate repeatedly, and print the verdict whenever it changes
     #[arg(long)]
     watch: bool,
 }
 
-/// Asks; a denial is exit code 1.
-///
-/// # Errors
-/// See [`super::run`].
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     let document = apply::document(&args.file)?;
     let groups = (!args.groups.is_empty()).then(|| args.groups.join(","));

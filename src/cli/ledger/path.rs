@@ -1,26 +1,21 @@
-//! How things are named on the command line, and where the API has them.
+//! Paths of objects on the command line and in the URL of the API.
 
 use std::str::FromStr;
 
-/// A tenant's project: `acme/shop`.
+/// `acme/shop`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProjectPath {
-    /// The tenant.
     pub tenant: String,
-    /// The project.
     pub project: String,
 }
 
-/// An app, a sandbox, or whatever else stands in a project: `acme/shop/frontend`.
+/// An app or a sandbox: `acme/shop/frontend`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitPath {
-    /// Where it stands.
     pub project: ProjectPath,
-    /// Its own name.
     pub name: String,
 }
 
-/// A word that is no path of the kind that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{found}` is not of the form `{wanted}`")]
 pub struct PathError {
@@ -55,19 +50,19 @@ impl FromStr for UnitPath {
     }
 }
 
-/// A path of the API from its parts, each escaped as RFC 3986 has it: no name can leave its segment.
+/// Escapes each part as RFC 3986 defines, so that no name can leave its segment.
 pub fn url(parts: &[&str]) -> String {
     parts.iter().fold("/api/v1".to_owned(), |path, part| path + "/" + &escape(part))
 }
 
-/// A word as it may stand in a path or a query.
+/// Escapes a path segment or a query value.
 pub fn escape(word: &str) -> String {
     word.bytes().fold(String::new(), |mut text, byte| {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
                 text.push(char::from(byte))
             }
-            // The verbs of the API: `acme:suspend`.
+            // Custom verbs of the API: `acme:suspend`.
             b':' => text.push(':'),
             other => text.push_str(&format!("%{other:02X}")),
         }

@@ -1,4 +1,4 @@
-//! What the API answers, for people or for programs.
+//! Output of the ledger's commands as table, JSON or YAML.
 
 use clap::ValueEnum;
 use serde_json::Value as Json;
@@ -6,33 +6,24 @@ use serde_json::Value as Json;
 use super::client::Client;
 use crate::cli::output;
 
-/// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// Table
     #[default]
     Table,
-    /// What the API answered.
+    /// JSON, as the API answered
     Json,
-    /// The same as YAML.
+    /// YAML, as the API answered
     Yaml,
 }
 
-/// A column: its title, and where its value stands; alternatives are separated by `|`.
+/// Title and path of the value; `|` separates alternatives.
 pub type Column = (&'static str, &'static str);
 
-/// Prints a list.
-///
-/// # Errors
-/// Standard output cannot be written.
 pub fn list(client: &Client, columns: &[Column], items: &[Json]) -> anyhow::Result<()> {
     self::items(client.format, columns, items)
 }
 
-/// The same of what no API answered.
-///
-/// # Errors
-/// Standard output cannot be written.
 pub fn items(format: Format, columns: &[Column], items: &[Json]) -> anyhow::Result<()> {
     match format {
         Format::Json => output::print_json(&items),
@@ -52,10 +43,7 @@ pub fn items(format: Format, columns: &[Column], items: &[Json]) -> anyhow::Resu
     }
 }
 
-/// Prints one thing: as a row of two columns a field, nested ones as JSON.
-///
-/// # Errors
-/// Standard output cannot be written.
+/// Nested values are shown as JSON.
 pub fn one(client: &Client, item: &Json) -> anyhow::Result<()> {
     match client.format {
         Format::Json => output::print_json(item),
@@ -72,10 +60,7 @@ pub fn one(client: &Client, item: &Json) -> anyhow::Result<()> {
     }
 }
 
-/// Says what was done, and with another format prints what the API answered.
-///
-/// # Errors
-/// Standard output cannot be written.
+/// Prints the sentence, or the API's answer in the other formats.
 pub fn done(client: &Client, sentence: &str, answer: &Json) -> anyhow::Result<()> {
     match client.format {
         Format::Table => output::print(&format!("{sentence}\n")),
@@ -84,10 +69,6 @@ pub fn done(client: &Client, sentence: &str, answer: &Json) -> anyhow::Result<()
     }
 }
 
-/// A document as YAML text.
-///
-/// # Errors
-/// It cannot be written as YAML.
 pub fn as_yaml(document: &Json) -> anyhow::Result<String> {
     Ok(serde_saphyr::to_string(document)?)
 }
@@ -96,7 +77,7 @@ fn yaml(document: &Json) -> anyhow::Result<()> {
     output::print(&as_yaml(document)?)
 }
 
-/// The first value that is there.
+/// The first value that is present.
 pub fn cell(item: &Json, places: &str) -> String {
     let found = places.split('|').find_map(|place| {
         place.split('.').try_fold(item, |value, name| value.get(name)).filter(|value| !value.is_null())

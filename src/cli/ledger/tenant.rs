@@ -1,4 +1,4 @@
-//! `portcullis tenant`: who shares the cluster, and what each may run.
+//! `portcullis tenant`: manages tenants and their members.
 
 use clap::Subcommand;
 use serde_json::{Map, Value as Json, json};
@@ -24,114 +24,113 @@ Examples:
   portcullis tenant suspend acme              its writes are denied within 100 ms
   portcullis tenant member acme add alice tenantOwner";
 
-/// Words of `portcullis tenant`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     api: ApiArgs,
     #[command(subcommand)]
-    what: What,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// List the tenants of the cluster
+enum Command {
+    /// List tenants
     List {
-        /// Only those with these labels, as kubectl selects: `env=prod,team in (a,b)`
+        /// Only tenants with these labels, as in kubectl: `env=prod,team in (a,b)`
         #[arg(long, short = 'l', value_name = "SELECTOR")]
         selector: Option<String>,
     },
     /// Show a tenant
     Get {
-        /// Its name or id
+        /// Name or id of the tenant
         name: String,
     },
-    /// What a tenant has: namespaces, quotas, plan
+    /// Show namespaces, quotas and plan of a tenant
     Summary {
-        /// Its name or id
+        /// Name or id of the tenant
         name: String,
     },
-    /// Make a tenant
+    /// Create a tenant
     Create {
-        /// Its name: a lower-case letter, then letters and digits, at most 20
+        /// Name: a lower-case letter, then letters and digits, at most 20
         name: String,
         #[command(flatten)]
         fields: Fields,
-        /// Its owner, once for each
+        /// Owner; may be repeated
         #[arg(long = "owner", value_name = "SUBJECT")]
         owners: Vec<String>,
-        /// Its plan
+        /// Plan
         #[arg(long, value_name = "PLAN")]
         plan: Option<String>,
     },
-    /// Change a tenant
+    /// Update a tenant
     Set {
-        /// Its name or id
+        /// Name or id of the tenant
         name: String,
         #[command(flatten)]
         fields: Fields,
-        /// What its owner narrows the registries to; `none` takes the narrowing away
+        /// Registries to which the owner narrows the tenant; `none` removes the narrowing
         #[arg(long, value_name = "LIST")]
         narrowed_registries: Option<String>,
     },
-    /// Deny its writes; deletes and controllers pass
+    /// Suspend a tenant: its writes are denied, deletes and controllers are allowed
     Suspend {
-        /// Its name or id
+        /// Name or id of the tenant
         name: String,
     },
-    /// End a suspension
+    /// Resume a suspended tenant
     Resume {
-        /// Its name or id
+        /// Name or id of the tenant
         name: String,
     },
-    /// Delete a tenant that holds nothing
+    /// Delete an empty tenant
     Delete {
-        /// Its name or id
+        /// Name or id of the tenant
         name: String,
-        /// With all that is in it
+        /// Delete its projects, apps and sandboxes too
         #[arg(long)]
         cascade: bool,
     },
-    /// Who belongs to a tenant, and as what
+    /// Manage the members of a tenant
     Member {
-        /// The tenant's name or id
+        /// Name or id of the tenant
         name: String,
         #[command(subcommand)]
-        what: Member,
+        command: MemberCommand,
     },
 }
 
 #[derive(Debug, clap::Args)]
 struct Fields {
-    /// What people call it
+    /// Display name
     #[arg(long, value_name = "TEXT")]
     display_name: Option<String>,
-    /// Where its images may come from: a list, `inherit` for the whole ceiling, or `none` for no policy, which denies all
+    /// Allowed registries: a list, `inherit` for the whole ceiling, or `none` for no policy, which denies all images
     #[arg(long, value_name = "LIST")]
     registries: Option<String>,
-    /// A label, once for each
+    /// Label; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Member {
-    /// List them
+enum MemberCommand {
+    /// List members
     List,
     /// Add a member, or change its role
     Add {
-        /// Who: `issuer#sub`, or a subject of the ledger's own tokens
+        /// Subject: `issuer#sub`, or a subject of the ledger's own tokens
         subject: String,
-        /// tenantOwner, projectDev or readOnly
+        /// Role: tenantOwner, projectDev or readOnly
         role: String,
-        /// A project it is limited to, once for each
+        /// Project that the member is limited to; may be repeated
         #[arg(long = "project", value_name = "PROJECT")]
         projects: Vec<String>,
     },
-    /// Take a member out
+    /// Remove a member
     Remove {
-        /// Who
+        /// Subject of the member
         subject: String,
     },
 }
@@ -141,7 +140,7 @@ fn label(text: &str) -> Result<(String, String), String> {
     Ok((pair.0.to_owned(), pair.1.to_owned()))
 }
 
-/// A list of the command line: `a,b`, the word `inherit`, or `none`.
+/// `a,b`, `inherit`, or `none`.
 pub fn registries(text: &str) -> Json {
     match text {
         "inherit" => json!("inherit"),
@@ -169,21 +168,19 @@ impl Fields {
     }
 }
 
-/// Runs it.
-///
-/// # Errors
-/// See [`super::run`].
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     with(&args.api, |client| {
-        match args.what {
-            What::List { selector } => {
+        match args.command {
+            Command::List { selector } => {
                 let query = selector.map(|text| format!("?labelSelector={}", super::path::escape(&text)));
                 let path = format!("{}{}", client.cluster(&["tenants"]), query.unwrap_or_default());
                 show::list(client, &COLUMNS, &client.list(&path)?)?;
             }
-            What::Get { name } => show::one(client, &client.get(&client.tenant(&name, &[]))?)?,
-            What::Summary { name } => show::one(client, &client.get(&client.tenant(&name, &["summary"]))?)?,
-            What::Create { name, fields, owners, plan } => {
+            Command::Get { name } => show::one(client, &client.get(&client.tenant(&name, &[]))?)?,
+            Command::Summary { name } => {
+                show::one(client, &client.get(&client.tenant(&name, &["summary"]))?)?
+            }
+            Command::Create { name, fields, owners, plan } => {
                 let mut body = fields.body();
                 body.insert("name".into(), name.clone().into());
                 if !owners.is_empty() {
@@ -194,9 +191,9 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
                 }
                 let path = client.cluster(&["tenants"]);
                 let made = client.send(&Method::POST, &path, Some(&body.into()), None)?.body;
-                show::done(client, &format!("tenant {name} is made"), &made)?;
+                show::done(client, &format!("tenant/{name} created"), &made)?;
             }
-            What::Set { name, fields, narrowed_registries } => {
+            Command::Set { name, fields, narrowed_registries } => {
                 let mut body = fields.body();
                 if let Some(text) = narrowed_registries {
                     body.insert("narrowedRegistries".into(), registries(&text));
@@ -207,44 +204,46 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
                 );
                 let path = client.tenant(&name, &[]);
                 let now = client.send(&Method::PATCH, &path, Some(&body.into()), None)?.body;
-                show::done(client, &format!("tenant {name} is changed"), &now)?;
+                show::done(client, &format!("tenant/{name} updated"), &now)?;
             }
-            What::Suspend { name } => verb(client, &name, "suspend", "suspended: its writes are denied")?,
-            What::Resume { name } => verb(client, &name, "resume", "active again")?,
-            What::Delete { name, cascade } => {
+            Command::Suspend { name } => verb(client, &name, "suspend", "suspended: its writes are denied")?,
+            Command::Resume { name } => verb(client, &name, "resume", "resumed")?,
+            Command::Delete { name, cascade } => {
                 let query = if cascade { "?cascade=true" } else { "" };
                 let path = format!("{}{query}", client.tenant(&name, &[]));
                 let gone = client.send(&Method::DELETE, &path, None, None)?.body;
-                show::done(client, &format!("tenant {name} is deleted"), &gone)?;
+                show::done(client, &format!("tenant/{name} deleted"), &gone)?;
             }
-            What::Member { name, what } => member(client, &name, what)?,
+            Command::Member { name, command } => member(client, &name, command)?,
         }
-        Ok(Exit::Fine)
+        Ok(Exit::Ok)
     })
 }
 
 fn verb(client: &Client, name: &str, verb: &str, then: &str) -> anyhow::Result<()> {
     let path = client.tenant(&format!("{name}:{verb}"), &[]);
     let now = client.send(&Method::POST, &path, None, None)?.body;
-    show::done(client, &format!("tenant {name} is {then}"), &now)
+    show::done(client, &format!("tenant/{name} {then}"), &now)
 }
 
-fn member(client: &Client, tenant: &str, what: Member) -> anyhow::Result<()> {
-    match what {
-        Member::List => show::list(client, &MEMBERS, &client.list(&client.tenant(tenant, &["members"]))?),
-        Member::Add { subject, role, projects } => {
+fn member(client: &Client, tenant: &str, command: MemberCommand) -> anyhow::Result<()> {
+    match command {
+        MemberCommand::List => {
+            show::list(client, &MEMBERS, &client.list(&client.tenant(tenant, &["members"]))?)
+        }
+        MemberCommand::Add { subject, role, projects } => {
             let mut body = json!({"role": role});
             if let Some(fields) = body.as_object_mut().filter(|_| !projects.is_empty()) {
                 fields.insert("projects".into(), projects.into());
             }
             let path = client.tenant(tenant, &["members", &subject]);
             let now = client.send(&Method::PUT, &path, Some(&body), None)?.body;
-            show::done(client, &format!("{subject} is {role} of {tenant}"), &now)
+            show::done(client, &format!("tenant/{tenant} updated: {subject} is {role}"), &now)
         }
-        Member::Remove { subject } => {
+        MemberCommand::Remove { subject } => {
             let path = client.tenant(tenant, &["members", &subject]);
             let gone = client.send(&Method::DELETE, &path, None, None)?.body;
-            show::done(client, &format!("{subject} is no member of {tenant} any more"), &gone)
+            show::done(client, &format!("tenant/{tenant} updated: {subject} is no longer a member"), &gone)
         }
     }
 }

@@ -1,11 +1,11 @@
-//! `portcullis policy check`: everything that can be found wrong without a request.
+//! `portcullis policy check`: reports every problem of policies and tests that needs no request to find.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::super::law::{self, Files};
+use super::super::evaluator::{self, PolicyFiles};
 use super::super::output::{self, BAD, CARE, GOOD, TextOrJson};
 use super::{CaseFile, Exit, case_files, files};
 use portcullis_admission::cases;
@@ -13,7 +13,7 @@ use portcullis_policy::set::Options;
 use portcullis_policy::{Bundle, Policy, PolicySet, Problem, Problems, registration};
 use portcullis_rego::Module;
 use portcullis_rego::analysis;
-use portcullis_rego::safety::Flaw;
+use portcullis_rego::analysis::Flaw;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,25 +26,20 @@ builtins that are refused, and parameters and tests that cannot be read.
 OPA's own tools read the same files: opa check, opa test -b, Regal.
 Exit code 1: there are problems.";
 
-/// Words of `portcullis policy check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Directory of policies; without it ./policies, else the embedded library
+    /// Directory of policies; by default ./policies, else the embedded library
     #[arg(value_name = "DIR", env = "PORTCULLIS_POLICIES", hide_env_values = true)]
     dir: Option<PathBuf>,
-    /// A directory with further cases; may be repeated
+    /// Directory with further cases; may be repeated
     #[arg(long, value_name = "DIR")]
     cases: Vec<PathBuf>,
-    /// How to print
+    /// Output format
     #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
     output: TextOrJson,
 }
 
-/// Prints problems and notes.
-///
-/// # Errors
-/// The directory cannot be read.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     let Args { dir, cases, output } = args;
     let files = files(dir.as_deref())?;
@@ -54,7 +49,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     let mut set = None;
     match files.bundle() {
         Ok(bundle) => {
-            let compiled = PolicySet::compile_what_can_be(&bundle, Options::default(), None);
+            let compiled = PolicySet::compile_partial(&bundle, Options::default(), None);
             problems.0.extend(compiled.broken.iter().flat_map(|broken| broken.problems.0.clone()));
             problems.0.extend(registration::check(&compiled));
             problems.0.extend(bundle.modules.iter().flat_map(appends));
@@ -74,23 +69,22 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
     Ok(Exit::findings(!problems.0.is_empty() || !unread.is_empty()))
 }
 
-/// Patches that always append. The gate loads them and reports one that repeats itself.
+/// Patches that append unconditionally. The gate loads such a policy and reports a patch that repeats itself.
 fn appends(module: &Module) -> Vec<Problem> {
     let found = analysis::analyse(module).map(|found| found.appends).unwrap_or_default();
     let problem = |flaw: Flaw| {
-        Problem::at(&module.path, flaw.place.0, flaw.place.1, flaw.message).settled(&module.text)
+        Problem::at(&module.path, flaw.location.0, flaw.location.1, flaw.message)
+            .with_source_column(&module.text)
     };
     found.into_iter().map(problem).collect()
 }
 
-/// What is wrong with files of cases.
 fn unread(case_files: &[CaseFile]) -> anyhow::Result<Vec<String>> {
-    let people = law::people(None)?;
+    let people = evaluator::load_test_users(None)?;
     let errors = case_files.iter().filter_map(|file| cases::parse(&file.name, &file.text, &people).err());
     Ok(errors.flatten().map(|error| error.to_string()).collect())
 }
 
-/// What is not wrong, and worth knowing.
 fn remarks(set: &PolicySet, bundle: &Bundle, case_files: &[CaseFile]) -> Vec<String> {
     let mut notes = Vec::new();
     for policy in &set.policies {
@@ -108,7 +102,7 @@ fn remarks(set: &PolicySet, bundle: &Bundle, case_files: &[CaseFile]) -> Vec<Str
     notes
 }
 
-/// Whether a test speaks of a policy. By its text alone: `policy test` says whether the policy ever spoke.
+/// Decides by the test's text alone; `policy test` reports whether the policy ever matched.
 fn tested(policy: &Policy, bundle: &Bundle, case_files: &[CaseFile]) -> bool {
     let id = policy.manifest.id.as_str();
     let word = |text: &str| {
@@ -126,7 +120,7 @@ fn tested(policy: &Policy, bundle: &Bundle, case_files: &[CaseFile]) -> bool {
 
 fn text(
     set: Option<&PolicySet>,
-    files: &Files,
+    files: &PolicyFiles,
     problems: &Problems,
     unread: &[String],
     notes: &[String],
@@ -146,7 +140,7 @@ fn text(
     let name = files.name();
     let revision = set.map(|set| set.digest.as_str()).unwrap_or_default();
     let _ = match output::count(found, "problem") {
-        _ if found == 0 => writeln!(text, "{GOOD}fine:{GOOD:#} {policies} of {name}, revision {revision}"),
+        _ if found == 0 => writeln!(text, "{GOOD}ok:{GOOD:#} {policies} in {name}, revision {revision}"),
         problems => writeln!(text, "{problems} in {name}; {policies} of it would load"),
     };
     text

@@ -1,38 +1,35 @@
-//! `portcullis policy list`: what the law holds, and when each policy applies.
+//! `portcullis policy list` and `policy builtins`: the policies with their matches, and the builtins that they may call.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::super::output::{self, BAD, FAINT, TextOrJson};
+use super::super::output::{self, BAD, FAINT, STRONG, TextOrJson};
 use super::{Exit, files};
 use portcullis_policy::manifest::Match;
 use portcullis_policy::set::Options;
 use portcullis_policy::{Policy, PolicySet};
+use portcullis_rego::builtins as rego_builtins;
 use portcullis_tenancy::snapshot::Kind;
 
 const EXAMPLES: &str = "\
 Examples:
-  portcullis policy list                     the law in ./policies, else the embedded library
+  portcullis policy list                     the policies in ./policies, else the embedded library
   portcullis policy list policies -o json    everything, for programs";
 
-/// Words of `portcullis policy list`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Directory of policies
     #[arg(value_name = "DIR", env = "PORTCULLIS_POLICIES", hide_env_values = true)]
     dir: Option<PathBuf>,
-    /// How to print
+    /// Output format
     #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
     output: TextOrJson,
 }
 
-/// Prints the table. What does not load is in it, and makes the exit code 1.
-///
-/// # Errors
-/// The directory cannot be read.
+/// Policies that do not compile are listed too, and make the exit code 1.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     let Args { dir, output } = args;
     let files = files(dir.as_deref())?;
@@ -43,7 +40,7 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
             return Ok(Exit::Findings);
         }
     };
-    let set = PolicySet::compile_what_can_be(&bundle, Options::default(), None);
+    let set = PolicySet::compile_partial(&bundle, Options::default(), None);
     match output {
         TextOrJson::Json => output::print_json(&document(&set))?,
         TextOrJson::Text => output::print(&text(&set, &files.name()))?,
@@ -75,7 +72,7 @@ fn text(set: &PolicySet, name: &str) -> String {
     for broken in &set.broken {
         let _ = writeln!(
             text,
-            "\n{BAD}does not load:{BAD:#} {} (answers {} for what it matches)",
+            "\n{BAD}does not compile:{BAD:#} {} (answers {} for what it matches)",
             broken.id, broken.on_error
         );
         let _ = writeln!(text, "{}", broken.problems);
@@ -131,7 +128,7 @@ fn document(set: &PolicySet) -> serde_json::Value {
             "mode": manifest.mode.as_str(), "modeOverrides": policy.has_mode_overrides(),
             "severity": manifest.severity.as_str(), "onError": manifest.on_error.as_str(),
             "match": matches(&manifest.matches), "rules": policy.rules, "package": policy.package,
-            "engine": engine(policy), "fallback": policy.fallback(), "file": manifest.place.0, "line": manifest.place.1,
+            "engine": engine(policy), "fallback": policy.fallback(), "file": manifest.location.0, "line": manifest.location.1,
             "readsSecrets": manifest.reads_secrets, "locked": manifest.locked,
         })
     };
@@ -146,4 +143,66 @@ fn document(set: &PolicySet) -> serde_json::Value {
         "policies": set.policies.iter().map(policy).collect::<Vec<_>>(),
         "broken": broken.collect::<Vec<_>>(),
     })
+}
+
+#[derive(Debug, clap::Args)]
+pub struct BuiltinsArgs {
+    /// Output format
+    #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
+    output: TextOrJson,
+}
+
+pub fn builtins(BuiltinsArgs { output }: BuiltinsArgs) -> anyhow::Result<Exit> {
+    let mut allowed: Vec<_> = rego_builtins::allowed().collect();
+    allowed.sort_unstable();
+    let refused: Vec<_> = rego_builtins::refused().collect();
+    match output {
+        TextOrJson::Json => {
+            let entry = |key: &str, (name, why): &(&str, &str)| serde_json::json!({"name": name, key: why});
+            let allowed: Vec<_> = allowed.iter().map(|pair| entry("condition", pair)).collect();
+            let refused: Vec<_> = refused.iter().map(|pair| entry("why", pair)).collect();
+            output::print_json(&serde_json::json!({"allowed": allowed, "refused": refused}))?;
+        }
+        TextOrJson::Text => output::print(&builtins_text(&allowed, &refused))?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn builtins_text(allowed: &[(&str, &str)], refused: &[(&str, &str)]) -> String {
+    let mut text =
+        format!("{STRONG}A policy may call these; all are functions of their arguments alone{STRONG:#}\n\n");
+    let family = |name: &str| name.split_once('.').map_or("", |(family, _)| family).to_owned();
+    for group in allowed.chunk_by(|a, b| family(a.0) == family(b.0)) {
+        let entry = |(name, condition): &(&str, &str)| {
+            if condition.is_empty() { (*name).to_owned() } else { format!("{name} ({condition})") }
+        };
+        wrap(&mut text, &group.iter().map(entry).collect::<Vec<_>>());
+    }
+    let _ = write!(text, "\n{STRONG}These are refused when a policy is loaded{STRONG:#}\n\n");
+    let mut table = output::table(&["builtin", "why"]);
+    for (name, why) in refused {
+        table.add_row([*name, *why]);
+    }
+    text.push_str(&output::lines(&table));
+    text.push_str(
+        "\nWhatever else is called is an error as well: it is looked for by name, on both engines alike.\n",
+    );
+    text
+}
+
+fn wrap(text: &mut String, words: &[String]) {
+    let mut width = 0;
+    for word in words {
+        let lead = if width == 0 { "  " } else { ", " };
+        if width > 0 && width + lead.len() + word.len() > 98 {
+            text.push_str(",\n  ");
+            width = 2;
+        } else {
+            text.push_str(lead);
+            width += lead.len();
+        }
+        text.push_str(word);
+        width += word.len();
+    }
+    text.push('\n');
 }

@@ -1,4 +1,4 @@
-//! `portcullis policy new`: a policy that works, with tests that pass, to be changed from there.
+//! `portcullis policy new`: creates a working policy with passing tests, to be edited.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -18,29 +18,25 @@ const CASES: &str = include_str!("new/cases.yaml");
 const EXAMPLES: &str = "\
 Examples:
   portcullis policy new no-latest-tag
-  portcullis policy new quiet-hours --dir law --topic operations
+  portcullis policy new quiet-hours --dir policies --topic operations
 
 It writes DIR/TOPIC/NAME.rego, NAME_test.rego beside it and cases/NAME.yaml below. All three are an
 example that passes: change a line, run `portcullis policy test DIR`, and see what happens.";
 
-/// Words of `portcullis policy new`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The policy's id: lower-case letters, digits and single hyphens, at most 63
+    /// Id of the policy: lower-case letters, digits and single hyphens, at most 63 characters
     id: String,
-    /// Where policies are
+    /// Directory of policies
     #[arg(long, default_value = "policies", value_name = "DIR")]
     dir: PathBuf,
-    /// The directory below, by what the policy is about
+    /// Subdirectory, by topic
     #[arg(long, default_value = "custom", value_name = "TOPIC")]
     topic: String,
 }
 
-/// Writes the three files; nothing that is there is overwritten.
-///
-/// # Errors
-/// An id that is none or taken, a file that is there.
+/// Never overwrites an existing file.
 pub fn run(args: Args) -> anyhow::Result<Exit> {
     let Args { id, dir, topic } = args;
     let filled = |template: &str| {
@@ -70,11 +66,11 @@ pub fn run(args: Args) -> anyhow::Result<Exit> {
         std::fs::create_dir_all(parent).with_context(|| format!("`{}`", parent.display()))?;
         std::fs::write(path, filled(template)).with_context(|| format!("`{}`", path.display()))?;
     }
-    output::print(&told(&dir, &files.map(|(path, _, what)| (path, what)), fresh))?;
-    Ok(Exit::Fine)
+    output::print(&summary_text(&dir, &files.map(|(path, _, what)| (path, what)), fresh))?;
+    Ok(Exit::Ok)
 }
 
-fn told(dir: &Path, files: &[(PathBuf, &str)], fresh: bool) -> String {
+fn summary_text(dir: &Path, files: &[(PathBuf, &str)], fresh: bool) -> String {
     let width = files.iter().map(|(path, _)| path.display().to_string().len()).max().unwrap_or_default();
     let mut text = String::new();
     for (path, what) in files {
@@ -91,7 +87,7 @@ fn told(dir: &Path, files: &[(PathBuf, &str)], fresh: bool) -> String {
     if fresh {
         let _ = writeln!(
             text,
-            "\n{dir} is new, and with --policies {dir} it is the whole law: the embedded library is not added to it."
+            "\n{dir} is new, and with --policies {dir} it is the whole policy set: the embedded library is not added to it."
         );
     }
     text
@@ -109,13 +105,13 @@ fn title(id: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// Keywords of Rego, which no name of a package may be, and what YAML reads as a boolean.
+/// Keywords of Rego are not valid package names; YAML reads the other words as booleans.
 const RESERVED: &[&str] = &[
     "and", "as", "contains", "data", "default", "else", "every", "false", "if", "import", "in", "input", "n",
     "no", "not", "null", "off", "on", "or", "package", "some", "true", "with", "y", "yes",
 ];
 
-/// The id is checked where it will be read: in the METADATA of the policy.
+/// The id is validated in the METADATA of the policy, where it will be read.
 fn check(id: &str, text: &str) -> anyhow::Result<()> {
     let checked = metadata::find(text).map(|block| metadata::parse("", &block)).transpose();
     let said =

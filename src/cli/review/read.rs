@@ -1,4 +1,4 @@
-//! Files → documents: YAML of one or many, JSON, lists unrolled, directories, standard input.
+//! Reads manifests: YAML with one or more documents, JSON, lists (unrolled), directories, standard input.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -8,15 +8,12 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 
 use crate::cli::yaml;
-use portcullis_admission::ask::{Document, kinds};
+use portcullis_admission::{kinds, review_builder::Document};
 
-/// Bytes of one file, at most; the API server takes 3 MiB an object.
+/// The API server takes 3 MiB per object.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Reads everything that was named, in that order; of a directory the YAML and JSON files below it.
-///
-/// # Errors
-/// What cannot be read, by file.
+/// Reads the given paths in order; of a directory, the YAML and JSON files below it.
 pub fn all(paths: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
     let mut documents = Vec::new();
     for path in paths {
@@ -65,10 +62,7 @@ fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The documents of a text; `name` only says whose in errors.
-///
-/// # Errors
-/// It is neither JSON nor YAML, or holds something that is no object.
+/// `name` is used in errors only.
 pub fn parse(name: &str, text: &str) -> anyhow::Result<Vec<Document>> {
     let values = values(name, text)?;
     let whole = values.len() == 1 && text.trim_start().starts_with('{');
@@ -99,7 +93,7 @@ fn values(name: &str, text: &str) -> anyhow::Result<Vec<Json>> {
         let read: Result<Vec<Json>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
         match read {
             Ok(values) => return Ok(values),
-            // YAML may begin with a brace as well; a file that says it is JSON may not.
+            // YAML may begin with a brace too, so a file with a JSON extension is strict JSON.
             Err(error) if Path::new(name).extension().is_some_and(|extension| extension == "json") => {
                 bail!("`{name}`: {error}")
             }
@@ -114,7 +108,7 @@ fn values(name: &str, text: &str) -> anyhow::Result<Vec<Json>> {
     Ok(values.into_iter().filter(|value| !value.is_null()).collect())
 }
 
-/// `kind: List` holds whole objects; a typed list as the API answers it leaves kind and version to the list.
+/// `kind: List` holds complete objects; the items of a typed list take kind and version from the list.
 pub fn unroll(mut value: Json, out: &mut Vec<Json>) {
     let list = is_list(&value);
     let items = match value.get_mut("items") {
@@ -138,15 +132,15 @@ fn text<'a>(value: &'a Json, at: &str) -> &'a str {
     value.pointer(at).and_then(Json::as_str).unwrap_or_default()
 }
 
-/// Whether a value is a list. An object of a custom kind `…List` has a name, and a list has none. A list of a known kind
-/// is unrolled even with a name, as kubectl does, so that none of its items is skipped.
+/// An object of a custom kind `…List` has a name, and a list has none. A list of a built-in kind is unrolled even with a
+/// name, as kubectl does, so that none of its items is skipped.
 fn is_list(value: &Json) -> bool {
     let (kind, version) = (text(value, "/kind"), text(value, "/apiVersion"));
     let named = ["/metadata/name", "/metadata/generateName"].iter().any(|at| !text(value, at).is_empty());
     is_list_of_known(kind, version) || (kind.ends_with("List") && value.get("items").is_some() && !named)
 }
 
-/// Whether a kind is that of a list, whatever else stands in the object: `v1` `List`, and lists of what every cluster has.
+/// `v1` `List`, and the lists of built-in kinds.
 pub fn is_list_of_known(kind: &str, version: &str) -> bool {
     let group = version.split_once('/').map_or("", |(group, _)| group);
     kind.strip_suffix("List").is_some_and(|of| match of {
@@ -155,11 +149,11 @@ pub fn is_list_of_known(kind: &str, version: &str) -> bool {
     })
 }
 
-/// Why a value that was unrolled is no object that can be judged.
+/// The error for an unrolled value that cannot be evaluated.
 pub fn broken(value: &Json) -> Option<&'static str> {
     let has = |key: &str| value.get(key).and_then(Json::as_str).is_some_and(|text| !text.is_empty());
     if is_list(value) {
-        return Some("a list whose `items` is not a list; nothing in it was judged");
+        return Some("`items` of a list is not a list; nothing in it was evaluated");
     }
     (!(has("apiVersion") && has("kind"))).then_some("no Kubernetes object; it needs `apiVersion` and `kind`")
 }
@@ -207,7 +201,7 @@ mod tests {
         let item = r#"{"metadata":{"name":"a"},"items":[]}"#;
         let typed = format!(r#"{{"apiVersion":"example.com/v1","kind":"AllowListList","items":[{item}]}}"#);
         check(&typed, &["AllowList"]);
-        // A list of what every cluster has is no object, even with a name.
+        // A list of a built-in kind is never an object, even with a name.
         for (kind, version) in [("List", "v1"), ("PodList", "v1"), ("DeploymentList", "apps/v1")] {
             let text = format!(
                 "apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\nitems: [{{apiVersion: v1, kind: Secret}}]\n"
@@ -223,7 +217,7 @@ mod tests {
                 let text = format!("apiVersion: v1\nkind: {kind}\nitems: {items}\n");
                 let error = parse("x.yaml", &text).expect_err(&text).to_string();
                 assert!(
-                    error.ends_with("a list whose `items` is not a list; nothing in it was judged"),
+                    error.ends_with("`items` of a list is not a list; nothing in it was evaluated"),
                     "{error}"
                 );
             }

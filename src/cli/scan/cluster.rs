@@ -1,20 +1,19 @@
-//! What exists in a cluster: the tenants' Namespaces and what lies in them, of every kind about which the law can say
-//! something.
+//! Reads the tenants' Namespaces of a cluster and the objects in them, of every kind that a policy matches.
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
 
 use super::CLUSTER;
-use super::judge::Court;
-use super::source::{Content, Emit, Of, PassedOver, Piece, Place};
-use portcullis_admission::ask::kinds::Resource;
+use super::context::ScanContext;
+use super::source::{Content, Emit, ListDefaults, Location, PassedOver, Piece};
+use portcullis_admission::kinds::Resource;
 use portcullis_cluster::ClusterArgs;
-use portcullis_cluster::list::{Item, Listed, NotListed};
+use portcullis_cluster::list::{ListError, ListableResource, ListedObject};
 use portcullis_policy::{Operation, PolicySet, Query};
 use portcullis_tenancy::snapshot::{Kind, Snapshot};
 
-/// Kinds by which the cluster keeps itself going; the gate is not asked about them either.
+/// Kinds of the cluster's own bookkeeping, for which the gate is not called either.
 const UPKEEP: [(&str, &str); 5] = [
     ("", "events"),
     ("events.k8s.io", "events"),
@@ -22,43 +21,45 @@ const UPKEEP: [(&str, &str); 5] = [
     ("", "endpoints"),
     ("discovery.k8s.io", "endpointslices"),
 ];
-/// Groups whose API servers are aggregated; what they show exists nowhere.
+/// Aggregated groups whose objects are computed and not stored.
 const SHOWN: [&str; 3] = ["metrics.k8s.io", "custom.metrics.k8s.io", "external.metrics.k8s.io"];
 
-/// Reads a cluster; blocks while it does. What may not or cannot be listed is a piece of its own.
-///
-/// # Errors
-/// The cluster cannot be found or reached; nobody wants more.
+/// Blocks. A kind that cannot be listed becomes a broken piece with the reason.
 pub fn read(
     args: &ClusterArgs,
     page: u32,
-    court: &Court,
+    context: &ScanContext,
     excluded: &dyn Fn(&str) -> bool,
     emit: Emit<'_>,
 ) -> anyhow::Result<PassedOver> {
-    let laws: Vec<&PolicySet> =
-        std::iter::once(&court.judge).chain(&court.against).map(|judge| &*judge.law).collect();
-    let world = &court.judge.world.snapshot;
+    let policy_sets: Vec<&PolicySet> = std::iter::once(&context.evaluator)
+        .chain(&context.baseline)
+        .map(|evaluator| &*evaluator.policies)
+        .collect();
+    let tenancy = &context.evaluator.tenancy.snapshot;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let cluster = args.connect().await?;
         cluster.reach().await?;
         let mut passed = PassedOver::default();
-        let (listed, missing) = cluster.listed().await.context("what there is cannot be asked for")?;
+        let (listed, missing) = cluster
+            .listable_resources()
+            .await
+            .context("the resources of the cluster cannot be discovered")?;
         missing
             .iter()
             .filter(|missing| !SHOWN.iter().any(|group| missing.what.starts_with(group)))
             .try_for_each(|missing| emit(not_judged(missing)))?;
-        for listed in listed.into_iter().filter(|listed| wanted(listed, &laws)) {
+        for listed in listed.into_iter().filter(|listed| wanted(listed, &policy_sets)) {
             if excluded(&listed.notation()) {
                 passed.excluded += 1;
                 continue;
             }
             let of = Arc::new(of(&listed));
-            let give = |item: Item<'_>| {
-                if ours(world, &listed, &item) { emit(piece(&of, item.text)) } else { Ok(()) }
+            let give = |item: ListedObject<'_>| {
+                if ours(tenancy, &listed, &item) { emit(piece(&of, item.text)) } else { Ok(()) }
             };
-            match cluster.each(&listed, page, give).await {
+            match cluster.list_each(&listed, page, give).await {
                 Ok(given) => given?,
                 Err(missing) => emit(not_judged(&missing))?,
             }
@@ -67,12 +68,12 @@ pub fn read(
     })
 }
 
-fn not_judged(missing: &NotListed) -> Piece {
+fn not_judged(missing: &ListError) -> Piece {
     Piece::broken(&Arc::from(CLUSTER), 0, missing.to_string())
 }
 
-/// Whether a law has something to say about the kind in a tenant's namespace.
-fn wanted(listed: &Listed, laws: &[&PolicySet]) -> bool {
+/// Whether a policy could match the kind in a tenant's namespace.
+fn wanted(listed: &ListableResource, policy_sets: &[&PolicySet]) -> bool {
     let (group, resource) = (listed.group.as_str(), listed.resource.as_str());
     if UPKEEP.contains(&(group, resource)) || SHOWN.contains(&group) {
         return false;
@@ -80,25 +81,24 @@ fn wanted(listed: &Listed, laws: &[&PolicySet]) -> bool {
     if !listed.namespaced && (group, resource) != ("", "namespaces") {
         return false;
     }
-    let speaks = |law: &PolicySet, kind: Kind| {
+    let speaks = |policies: &PolicySet, kind: Kind| {
         let query =
             Query { operation: Operation::Create, group, resource, subresource: "", kind, layout: None };
-        let plan = law.plan(&query);
+        let plan = policies.plan(&query);
         !plan.broken.is_empty()
-            || law.planned(&plan).any(|policy| policy.defines("deny") || policy.defines("warn"))
+            || policies.planned(&plan).any(|policy| policy.defines("deny") || policy.defines("warn"))
     };
     let kinds = [Kind::App, Kind::Sandbox, Kind::Unregistered];
-    laws.iter().any(|law| kinds.iter().any(|kind| speaks(law, *kind)))
+    policy_sets.iter().any(|policies| kinds.iter().any(|kind| speaks(policies, *kind)))
 }
 
-/// Whether an object is a tenant's Namespace or lies in one.
-fn ours(world: &Snapshot, listed: &Listed, item: &Item<'_>) -> bool {
+fn ours(tenancy: &Snapshot, listed: &ListableResource, item: &ListedObject<'_>) -> bool {
     let namespace = if listed.namespaced { item.namespace } else { item.name };
-    matches!(world.kind(namespace), Kind::App | Kind::Sandbox | Kind::Unregistered)
+    matches!(tenancy.kind(namespace), Kind::App | Kind::Sandbox | Kind::Unregistered)
 }
 
-fn of(listed: &Listed) -> Of {
-    Of {
+fn of(listed: &ListableResource) -> ListDefaults {
+    ListDefaults {
         kind: listed.kind.clone(),
         api_version: listed.api_version.clone(),
         resource: Some(Resource {
@@ -111,7 +111,7 @@ fn of(listed: &Listed) -> Of {
     }
 }
 
-fn piece(of: &Arc<Of>, text: &str) -> Piece {
-    let place = Place { source: Arc::from(CLUSTER), line: 0 };
+fn piece(of: &Arc<ListDefaults>, text: &str) -> Piece {
+    let place = Location { source: Arc::from(CLUSTER), line: 0 };
     Piece { place, content: Content::Json(text.to_owned(), Some(Arc::clone(of))) }
 }

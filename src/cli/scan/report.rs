@@ -1,4 +1,4 @@
-//! What is printed of a scan, object by object, so that nothing has to be kept; the numbers come last.
+//! Prints findings object by object, so that memory does not grow with the objects; the totals come last.
 
 mod html;
 mod json;
@@ -10,29 +10,27 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::judge::{Change, Found, Judged, Level};
+use super::context::{Change, Level, ScanFinding, ScannedObject};
 use super::tally::Tally;
 use portcullis_policy::PolicySet;
 
-/// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Format {
-    /// For people
+    /// Text for people
     #[default]
     Text,
-    /// One document: `findings`, then the numbers
+    /// One JSON document: `findings`, then the totals
     Json,
-    /// One object a line, the numbers last
+    /// One JSON object per line, the totals last
     Ndjson,
     /// SARIF 2.1.0, for code scanning
     Sarif,
-    /// One page with everything in it
+    /// One HTML page
     Html,
 }
 
 impl Format {
-    /// Findings that are listed where nobody says how many; 0 is all. A page is kept until its numbers are known, and a
-    /// person reads no more of a list.
+    /// A page is kept in memory until the totals are known, and people read only the start of a list.
     const fn limit(self) -> usize {
         match self {
             Self::Text => 200,
@@ -42,70 +40,53 @@ impl Format {
     }
 }
 
-/// What the scan is about.
 #[derive(Debug, Clone)]
 pub struct Head<'a> {
-    /// The law that is tried.
-    pub law: &'a PolicySet,
+    pub policies: &'a PolicySet,
     /// Revision of the snapshot.
-    pub world: u64,
-    /// Digest of the law that it is compared with.
-    pub against: Option<String>,
-    /// When it began, RFC 3339.
+    pub tenancy: u64,
+    /// Digest of the baseline.
+    pub baseline: Option<String>,
+    /// RFC 3339.
     pub started: String,
 }
 
-/// How it ended.
 #[derive(Debug)]
 pub struct Foot<'a> {
-    /// The numbers.
     pub tally: &'a Tally,
-    /// How long it took.
     pub took: Duration,
-    /// Findings that were not listed, because of the limit.
+    /// Findings beyond the limit.
     pub left_out: usize,
 }
 
-/// A way of printing.
 pub trait Sink {
-    /// Before anything else.
-    ///
-    /// # Errors
-    /// Standard output cannot be written.
     fn begin(&mut self, out: &mut dyn Write, head: &Head<'_>) -> anyhow::Result<()>;
-    /// An object about which something is told.
-    ///
-    /// # Errors
-    /// Standard output cannot be written.
-    fn object(&mut self, out: &mut dyn Write, object: &Judged, told: &[&Found]) -> anyhow::Result<()>;
-    /// After everything.
-    ///
-    /// # Errors
-    /// Standard output cannot be written.
+    fn object(
+        &mut self,
+        out: &mut dyn Write,
+        object: &ScannedObject,
+        findings: &[&ScanFinding],
+    ) -> anyhow::Result<()>;
     fn end(&mut self, out: &mut dyn Write, head: &Head<'_>, foot: &Foot<'_>) -> anyhow::Result<()>;
 }
 
-/// Prints what is to be told, and counts what is left out.
 pub struct Report<'a> {
     head: Head<'a>,
     sink: Box<dyn Sink>,
     out: Box<dyn Write>,
-    doubts: bool,
+    include_unattributed: bool,
     room: Option<usize>,
     left_out: usize,
 }
 
 impl<'a> Report<'a> {
-    /// Begins one. `limit` is findings, 0 for all; `doubts` are told too where asked for.
-    ///
-    /// # Errors
-    /// Standard output cannot be written.
+    /// `limit` is a number of findings, 0 for all.
     pub fn begin(
         format: Format,
         mut out: Box<dyn Write>,
         head: Head<'a>,
         limit: Option<usize>,
-        doubts: bool,
+        include_unattributed: bool,
     ) -> anyhow::Result<Self> {
         let mut sink: Box<dyn Sink> = match format {
             Format::Text => Box::new(text::Text),
@@ -116,38 +97,27 @@ impl<'a> Report<'a> {
         };
         sink.begin(&mut out, &head)?;
         let limit = limit.unwrap_or(format.limit());
-        Ok(Self { head, sink, out, doubts, room: (limit > 0).then_some(limit), left_out: 0 })
+        Ok(Self { head, sink, out, include_unattributed, room: (limit > 0).then_some(limit), left_out: 0 })
     }
 
-    /// Tells of an object what is to be told.
-    ///
-    /// # Errors
-    /// Standard output cannot be written.
-    pub fn object(&mut self, object: &Judged) -> anyhow::Result<()> {
-        let wanted = |found: &&Found| {
-            (self.doubts || found.level != Level::Doubt) && found.change != Some(Change::Same)
+    pub fn object(&mut self, object: &ScannedObject) -> anyhow::Result<()> {
+        let wanted = |found: &&ScanFinding| {
+            (self.include_unattributed || found.level != Level::Unattributed)
+                && found.change != Some(Change::Same)
         };
-        let mut told: Vec<&Found> = object.found.iter().filter(wanted).collect();
+        let mut findings: Vec<&ScanFinding> = object.findings.iter().filter(wanted).collect();
         if let Some(room) = &mut self.room {
-            self.left_out += told.len().saturating_sub(*room);
-            told.truncate(*room);
-            *room -= told.len();
+            self.left_out += findings.len().saturating_sub(*room);
+            findings.truncate(*room);
+            *room -= findings.len();
         }
-        if told.is_empty() { Ok(()) } else { self.sink.object(&mut self.out, object, &told) }
+        if findings.is_empty() { Ok(()) } else { self.sink.object(&mut self.out, object, &findings) }
     }
 
-    /// Shows what was written so far.
-    ///
-    /// # Errors
-    /// Standard output cannot be written.
     pub fn flush(&mut self) -> anyhow::Result<()> {
         Ok(self.out.flush()?)
     }
 
-    /// Ends it with the numbers.
-    ///
-    /// # Errors
-    /// Standard output cannot be written.
     pub fn end(mut self, tally: &Tally, took: Duration) -> anyhow::Result<()> {
         let foot = Foot { tally, took, left_out: self.left_out };
         self.sink.end(&mut self.out, &self.head, &foot)?;

@@ -1,42 +1,42 @@
-//! What was found, as numbers: per policy, per tenant, per kind of namespace. Its size does not grow with the objects.
+//! Counts findings per policy, tenant and kind of namespace; memory does not grow with the objects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::judge::{Change, Found, Judged, Level};
-use super::source::{PassedOver, Place};
+use super::context::{Change, Level, ScanFinding, ScannedObject};
+use super::source::{Location, PassedOver};
 use portcullis_policy::PolicySet;
 use portcullis_tenancy::snapshot::Kind;
 
-/// What could not be judged is spelt out so often, and counted beyond.
+/// Further failures are counted only.
 const UNJUDGED_MAX: usize = 1000;
-/// Assumptions that are told; there is one a kind that nobody knows.
+/// There is one assumption per unknown kind.
 const ASSUMED_MAX: usize = 100;
-/// Where what has no tenant is counted.
+/// Key for objects without a tenant.
 pub const NO_TENANT: &str = "-";
 
-/// Findings by weight, and how many objects were looked at.
+/// Findings by level, and the number of objects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Objects; for a policy, those of which it said something.
+    /// Objects; for a policy, those with a finding.
     pub objects: usize,
-    /// Denied whoever wrote it.
+    /// Denied for every user.
     pub deny: usize,
-    /// The law could not be asked.
+    /// A policy failed.
     pub error: usize,
     /// Warnings.
     pub warn: usize,
-    /// Recorded only.
+    /// Audited only.
     pub audit: usize,
-    /// Denied or not by who wrote it.
-    pub doubt: usize,
-    /// Denied or failed only under the law that is tried.
+    /// Denied or allowed depending on the author.
+    pub unattributed: usize,
+    /// Denied or failed only under the scanned policies.
     #[serde(skip_serializing_if = "is_zero")]
     pub new: usize,
-    /// Denied or failed only under the law that it is compared with; counted nowhere else.
+    /// Denied or failed only under the baseline; counted in no other field.
     #[serde(skip_serializing_if = "is_zero")]
-    pub gone: usize,
+    pub resolved: usize,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -45,10 +45,10 @@ const fn is_zero(number: &usize) -> bool {
 }
 
 impl Counts {
-    fn add(&mut self, found: &Found) {
+    fn add(&mut self, found: &ScanFinding) {
         match found.change {
-            Some(Change::Gone) => {
-                self.gone += usize::from(found.level.bites());
+            Some(Change::Resolved) => {
+                self.resolved += usize::from(found.level.bites());
                 return;
             }
             Some(Change::New) => self.new += usize::from(found.level.bites()),
@@ -59,60 +59,55 @@ impl Counts {
             Level::Error => self.error += 1,
             Level::Warn => self.warn += 1,
             Level::Audit => self.audit += 1,
-            Level::Doubt => self.doubt += 1,
+            Level::Unattributed => self.unattributed += 1,
         }
     }
 }
 
-/// What could not be judged, and why.
+/// An object that could not be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unjudged {
     /// File, `-` or `cluster`.
     pub source: String,
-    /// From 1; 0 where there are no lines.
+    /// From 1; 0 if the source has no lines.
     pub line: usize,
-    /// The sentence.
+    /// The reason.
     pub reason: String,
 }
 
-/// All the numbers of a scan.
+/// The totals of a scan.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Of everything.
     pub total: Counts,
-    /// Objects about which nothing was found that bites.
+    /// Objects that are not denied.
     pub clean: usize,
-    /// Objects to which no policy applies; they are among the clean ones.
+    /// Objects to which no policy applies; `clean` includes them.
     pub outside: usize,
-    /// By policy id; every policy of the law is there.
+    /// By policy id, with an entry for every policy.
     pub policies: BTreeMap<String, Counts>,
-    /// By slug; [`NO_TENANT`] for what belongs to nobody.
+    /// By slug, or [`NO_TENANT`].
     pub tenants: BTreeMap<String, Counts>,
     /// By kind of namespace.
     pub places: BTreeMap<Kind, Counts>,
-    /// What could not be judged; the first of it.
+    /// The first failures.
     pub unjudged: Vec<Unjudged>,
-    /// How much that was.
+    /// The number of all failures.
     pub unjudged_count: usize,
-    /// What was assumed.
     pub assumed: BTreeSet<String>,
-    /// What was passed over.
     pub passed: PassedOver,
 }
 
 impl Tally {
-    /// Nothing yet, of a law.
-    pub fn of(law: &PolicySet) -> Self {
-        let ids = law.policies.iter().map(|policy| policy.manifest.id.clone());
-        let broken = law.broken.iter().map(|broken| broken.id.clone());
+    pub fn of(policies: &PolicySet) -> Self {
+        let ids = policies.policies.iter().map(|policy| policy.manifest.id.clone());
+        let broken = policies.broken.iter().map(|broken| broken.id.clone());
         let policies = ids.chain(broken).map(|id| (id, Counts::default())).collect();
         Self { policies, ..Self::default() }
     }
 
-    /// Adds an object.
-    pub fn add(&mut self, object: &Judged) {
+    pub fn add(&mut self, object: &ScannedObject) {
         let tenant = object.tenant.as_deref().unwrap_or(NO_TENANT);
-        // A lookup of what is nearly always there makes no String.
+        // A lookup first, because `entry` would allocate a key for each object.
         if !self.tenants.contains_key(tenant) {
             self.tenants.insert(tenant.to_owned(), Counts::default());
         }
@@ -120,10 +115,10 @@ impl Tally {
         let lists = [Some(&mut self.total), self.tenants.get_mut(tenant), Some(place)];
         for counts in lists.into_iter().flatten() {
             counts.objects += 1;
-            object.found.iter().for_each(|found| counts.add(found));
+            object.findings.iter().for_each(|found| counts.add(found));
         }
         let mut seen: Vec<&str> = Vec::new();
-        for found in &object.found {
+        for found in &object.findings {
             if !self.policies.contains_key(&found.policy) {
                 self.policies.insert(found.policy.clone(), Counts::default());
             }
@@ -134,9 +129,9 @@ impl Tally {
                 counts.objects += 1;
             }
         }
-        let bites = |found: &Found| found.level.bites() && found.change != Some(Change::Gone);
-        self.clean += usize::from(!object.found.iter().any(bites));
-        self.outside += usize::from(object.outside && object.found.is_empty());
+        let bites = |found: &ScanFinding| found.level.bites() && found.change != Some(Change::Resolved);
+        self.clean += usize::from(!object.findings.iter().any(bites));
+        self.outside += usize::from(object.outside && object.findings.is_empty());
         for assumed in &object.assumed {
             if self.assumed.len() < ASSUMED_MAX && !self.assumed.contains(assumed) {
                 self.assumed.insert(assumed.clone());
@@ -144,8 +139,7 @@ impl Tally {
         }
     }
 
-    /// Adds what could not be judged.
-    pub fn unjudged(&mut self, place: &Place, reason: &str) {
+    pub fn unjudged(&mut self, place: &Location, reason: &str) {
         self.unjudged_count += 1;
         if self.unjudged.len() < UNJUDGED_MAX {
             let source = place.source.to_string();
@@ -153,7 +147,7 @@ impl Tally {
         }
     }
 
-    /// Whether something was found that is denied or failed; against another law, only what is new.
+    /// With a baseline, only new findings count.
     pub const fn bites(&self, compared: bool) -> bool {
         if compared { self.total.new > 0 } else { self.total.deny + self.total.error > 0 }
     }

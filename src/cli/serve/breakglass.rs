@@ -1,4 +1,4 @@
-//! Break-glass: whose signature counts, and documents from a file, which need no ledger, no database and no API server.
+//! Break-glass of `serve`: the keys that verify documents, and a file of documents, which needs no ledger.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -11,42 +11,38 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use portcullis_access::signature::Verifier;
-use portcullis_admission::gate::Worlds;
+use portcullis_admission::snapshot::SnapshotCell;
 use portcullis_lifecycle::ready::{Condition, Readiness};
 use portcullis_lifecycle::tasks::Tasks;
 use portcullis_lifecycle::watch::{Watch, around};
-use portcullis_tenancy::breakglass::Entry;
+use portcullis_tenancy::breakglass::BreakglassEntry;
 
-/// A document is a kilobyte; what is longer is something else.
+/// A document has about 1 KiB, so a larger file is something else.
 const BYTES_MAX: usize = 1024 * 1024;
 
-/// Who may open break-glass, and where.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Break-glass")]
 pub struct BreakglassArgs {
-    /// PEM public keys of Ed25519; a document that one of them verifies lifts the laws that it names. Without it none does
+    /// PEM file of Ed25519 public keys; a document that one of them verifies bypasses the policies that it names. Without
+    /// it no document is valid
     #[arg(long, env = "PORTCULLIS_BREAKGLASS_KEY", value_name = "FILE")]
     breakglass_key: Option<PathBuf>,
 
-    /// Break-glass documents, YAML or JSON, followed while serving; those of the ledger hold beside them
+    /// File of break-glass documents, YAML or JSON, reloaded when it changes; documents of the ledger are valid too
     #[arg(long, env = "PORTCULLIS_BREAKGLASS", value_name = "FILE", requires = "breakglass_key")]
     breakglass: Option<PathBuf>,
 }
 
-/// A file of documents, as `portcullis breakglass` writes it.
 #[derive(Debug, Default, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Documents {
     /// By id.
     #[serde(default)]
-    pub breakglass: BTreeMap<Arc<str>, Entry>,
+    pub breakglass: BTreeMap<Arc<str>, BreakglassEntry>,
 }
 
 impl Documents {
-    /// Reads a file; one that is not there or empty holds none.
-    ///
-    /// # Errors
-    /// It cannot be read, or is something else.
+    /// A missing or empty file holds no documents.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let bytes = match std::fs::read(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
@@ -65,13 +61,10 @@ impl Documents {
     }
 }
 
-/// Gives the gate its keys, and has the file followed.
-///
-/// # Errors
-/// The keys are none.
+/// Sets the keys of the gate and starts watching the file.
 pub fn follow(
     args: BreakglassArgs,
-    worlds: Worlds,
+    snapshots: SnapshotCell,
     readiness: &Readiness,
     tasks: &mut Tasks,
 ) -> anyhow::Result<()> {
@@ -79,27 +72,27 @@ pub fn follow(
     let named = || format!("--breakglass-key `{}`", path.display());
     let pem = std::fs::read(&path).with_context(|| format!("{}: cannot read it", named()))?;
     let verifier = Verifier::parse(&pem).with_context(named)?;
-    worlds.emergencies(|emergencies| emergencies.verifier = verifier);
+    snapshots.update_breakglass(|breakglass| breakglass.verifier = verifier);
     if let Some(path) = args.breakglass {
         let condition = readiness.condition("breakglass", "not read yet");
-        let mut seen = None;
-        look(&path, &mut seen, &worlds, &condition);
-        tasks.spawn("breakglass", |stop| watch(path, seen, worlds, condition, stop));
+        let mut digest_seen = None;
+        reload(&path, &mut digest_seen, &snapshots, &condition);
+        tasks.spawn("breakglass", |stop| watch(path, digest_seen, snapshots, condition, stop));
     }
     Ok(())
 }
 
 async fn watch(
     path: PathBuf,
-    mut seen: Option<[u8; 32]>,
-    worlds: Worlds,
+    mut digest_seen: Option<[u8; 32]>,
+    snapshots: SnapshotCell,
     condition: Condition,
     stop: CancellationToken,
 ) -> Result<(), Infallible> {
     let mut watch = Watch::new();
     loop {
         watch.follow(around(&path));
-        look(&path, &mut seen, &worlds, &condition);
+        reload(&path, &mut digest_seen, &snapshots, &condition);
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = watch.changed() => {}
@@ -107,22 +100,24 @@ async fn watch(
     }
 }
 
-/// Takes what the file says, if that is news. One that cannot be understood opens nothing new and closes nothing.
-fn look(path: &Path, seen: &mut Option<[u8; 32]>, worlds: &Worlds, condition: &Condition) {
+/// Applies a changed file. An invalid file keeps the documents of the previous version.
+fn reload(path: &Path, digest_seen: &mut Option<[u8; 32]>, snapshots: &SnapshotCell, condition: &Condition) {
     let digest = Sha256::digest(std::fs::read(path).unwrap_or_default()).into();
-    if *seen == Some(digest) {
+    if *digest_seen == Some(digest) {
         return;
     }
-    *seen = Some(digest);
+    *digest_seen = Some(digest);
     match Documents::read(path) {
         Ok(documents) => {
-            worlds.emergencies(|emergencies| emergencies.file = documents.breakglass);
+            snapshots.update_breakglass(|breakglass| breakglass.file = documents.breakglass);
             condition.good();
         }
         Err(error) => {
-            tracing::error!(%error, "the file of break-glass documents is refused; those of before hold");
-            condition
-                .good_but("the file of break-glass documents is refused; those of before hold".to_owned());
+            tracing::error!(%error, "the file of break-glass documents is rejected; the previous documents stay in force");
+            condition.good_but(
+                "the file of break-glass documents is rejected; the previous documents stay in force"
+                    .to_owned(),
+            );
         }
     }
 }

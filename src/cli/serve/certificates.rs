@@ -1,5 +1,4 @@
-//! Where the webhook's certificate comes from: files, a Secret that the gate keeps itself, or, on loopback, nowhere. And
-//! whether those who call believe it.
+//! The webhook's certificate: from files or from a Secret that the gates manage, and the check that API servers trust it.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -8,37 +7,35 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio::sync::watch;
 
-use super::doors::Ports;
-use portcullis_certs::managed::{Lives, Order, Trust};
+use super::listeners::Ports;
+use portcullis_certs::managed::{CertificateSpec, Trust, Validity};
 use portcullis_certs::pair::Pair;
-use portcullis_cluster::certificates::{Bundle, Certificates, Ends};
+use portcullis_cluster::certificates::{Bundle, Certificates, Channels};
 use portcullis_cluster::client::{Cluster, ClusterArgs};
 use portcullis_cluster::probe::Probe;
 use portcullis_lifecycle::ready::Readiness;
 use portcullis_lifecycle::tasks::Tasks;
-use portcullis_server::tls::keeper::Handed;
-use portcullis_server::units::Span;
+use portcullis_server::args::Span;
+use portcullis_server::tls::reload::ExternalPairs;
 
-/// What `portcullis manifests` calls both configurations, and the Service that they name.
+/// The name of both webhook configurations and of their Service, as `portcullis manifests` prints them.
 const NAME: &str = "portcullis";
 
-/// How often what is served is compared with what is trusted. Calls fail from the moment at which they differ, and nobody
-/// mends it faster than this.
+/// Webhook calls fail as soon as certificate and caBundle differ, so the check is frequent.
 const PROBE: Duration = Duration::from_secs(15);
 
-/// A leaf that is renewed three times within less is one that nobody could follow.
+/// A certificate with a shorter validity would be replaced before every client has seen it.
 const SHORTEST: Duration = Duration::from_secs(9);
 
-/// Certificates of our own making, and what others make of them.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Certificates")]
 pub struct CertificateArgs {
-    /// Secret in which the gates keep an authority and a certificate of their own making, renewed by themselves; made where
-    /// it is missing
+    /// Secret in which the gates keep a CA and a server certificate that they issue and renew themselves; created if
+    /// missing
     #[arg(long, env = "PORTCULLIS_TLS_SECRET", value_name = "NAMESPACE/NAME", conflicts_with = "tls_cert")]
-    tls_secret: Option<Place>,
+    tls_secret: Option<SecretName>,
 
-    /// A DNS name or an address in that certificate; may be repeated. Without it `portcullis.NAMESPACE.svc`
+    /// DNS name or IP address in that certificate; may be repeated. By default `portcullis.NAMESPACE.svc`
     #[arg(
         long = "tls-name",
         env = "PORTCULLIS_TLS_NAME",
@@ -48,55 +45,52 @@ pub struct CertificateArgs {
     )]
     tls_names: Vec<String>,
 
-    // Renewed after 60 days; for the 30 that are left somebody may be alerted, and the API server be away.
-    /// How long that certificate lives; it is renewed at two thirds of it
-    #[arg(long, env = "PORTCULLIS_TLS_LEAF_LIFE", value_name = "TIME", default_value = "2160h")]
-    tls_leaf_life: Span,
+    // Renewed after 60 days, which leaves 30 days to react to an alert.
+    /// Validity of that certificate; it is renewed after two thirds of it
+    #[arg(long, env = "PORTCULLIS_TLS_CERT_VALIDITY", value_name = "TIME", default_value = "2160h")]
+    tls_cert_validity: Span,
 
-    // A year: long enough that nobody is bothered, short enough that the change of authority is something that happens,
-    // rather than something that was never tried before the day on which it must work. Begun four months before its end.
-    /// How long its authority lives; the next one is trusted at two thirds of it, and then signs
-    #[arg(long, env = "PORTCULLIS_TLS_AUTHORITY_LIFE", value_name = "TIME", default_value = "8760h")]
-    tls_authority_life: Span,
+    // One year: a rotation of the CA happens regularly, so that it is known to work, and starts four months before the end.
+    /// Validity of its CA; the next CA is trusted after two thirds of it, and then signs
+    #[arg(long, env = "PORTCULLIS_TLS_CA_VALIDITY", value_name = "TIME", default_value = "8760h")]
+    tls_ca_validity: Span,
 
-    /// Compare what is served with what the webhook configurations in the cluster trust; always done with --tls-secret
-    #[arg(long, env = "PORTCULLIS_PROBE_REGISTRATION")]
-    probe_registration: bool,
+    /// Check that the webhook configurations in the cluster trust the served certificate; always on with --tls-secret
+    #[arg(long, env = "PORTCULLIS_VERIFY_CA_BUNDLE")]
+    verify_ca_bundle: bool,
 }
 
 /// `NAMESPACE/NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct SecretName {
     namespace: String,
     name: String,
 }
 
-/// What is to be done about certificates, before the port is taken.
 pub(super) struct Plan {
-    /// Absent where it is not needed.
+    /// `None` if no flag needs the API server.
     cluster: Option<Cluster>,
-    kept: Option<(Place, Order)>,
+    kept: Option<(SecretName, CertificateSpec)>,
     pairs: watch::Sender<Option<Pair>>,
     bundles: watch::Sender<Bundle>,
 }
 
-// === impl CertificateArgs ===
-
 impl CertificateArgs {
-    /// What these flags come to. The API server need not be there yet.
-    ///
-    /// # Errors
-    /// A name that is none, lives that do not go together, or nothing says where the API server is.
+    /// The API server may be unreachable.
     pub(super) async fn plan(self, cluster: &ClusterArgs) -> anyhow::Result<Plan> {
-        let lives = Lives { leaf: self.tls_leaf_life.0, authority: self.tls_authority_life.0 };
-        if lives.leaf < SHORTEST {
-            bail!("--tls-leaf-life is {}; it has to be {} at least", self.tls_leaf_life, Span(SHORTEST));
-        }
-        if lives.authority < lives.leaf * 2 {
+        let validity = Validity { server_certificate: self.tls_cert_validity.0, ca: self.tls_ca_validity.0 };
+        if validity.server_certificate < SHORTEST {
             bail!(
-                "--tls-authority-life is {}; it has to be twice --tls-leaf-life at least, which is {}",
-                self.tls_authority_life,
-                self.tls_leaf_life
+                "--tls-cert-validity is {}; it must be at least {}",
+                self.tls_cert_validity,
+                Span(SHORTEST)
+            );
+        }
+        if validity.ca < validity.server_certificate * 2 {
+            bail!(
+                "--tls-ca-validity is {}; it must be at least twice --tls-cert-validity, which is {}",
+                self.tls_ca_validity,
+                self.tls_cert_validity
             );
         }
         let kept = self.tls_secret.map(|place| {
@@ -105,19 +99,19 @@ impl CertificateArgs {
                 names.push(format!("{NAME}.{}.svc", place.namespace));
             }
             let title = format!("{}/{}", place.namespace, place.name);
-            Ok::<_, anyhow::Error>((place, Order { title, names: names_of(names)?, lives }))
+            Ok::<_, anyhow::Error>((place, CertificateSpec { title, names: names_of(names)?, validity }))
         });
         let kept = kept.transpose()?;
-        let cluster = match (&kept, self.probe_registration) {
+        let cluster = match (&kept, self.verify_ca_bundle) {
             (Some(_), _) => Some(cluster.connect().await.context("--tls-secret")?),
-            (None, true) => Some(cluster.connect().await.context("--probe-registration")?),
+            (None, true) => Some(cluster.connect().await.context("--verify-ca-bundle")?),
             (None, false) => None,
         };
         Ok(Plan { cluster, kept, pairs: watch::Sender::new(None), bundles: watch::Sender::new(None) })
     }
 }
 
-/// Of a Service both of its names; kube-apiserver uses the short one, others may use the long one.
+/// A Service has two names: kube-apiserver uses the short one, other clients may use the long one.
 fn names_of(given: Vec<String>) -> anyhow::Result<Vec<String>> {
     let mut names = Vec::new();
     for name in given {
@@ -143,26 +137,22 @@ fn names_of(given: Vec<String>) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-// === impl Plan ===
-
 impl Plan {
-    /// What is served, where it is of our own making.
-    pub(super) fn handed(&self) -> Option<Handed> {
+    pub(super) fn handed(&self) -> Option<ExternalPairs> {
         self.kept.as_ref().map(|_| self.pairs.subscribe())
     }
 
-    /// What callers have to trust, where we are who makes it.
     pub(super) fn bundle(&self) -> Option<watch::Receiver<Bundle>> {
         self.kept.as_ref().map(|_| self.bundles.subscribe())
     }
 
-    /// Has the Secret kept, and what is served compared with what is trusted.
+    /// Starts the management of the Secret and the check of the CA bundle.
     pub(super) fn start(self, ports: &Ports, readiness: &Readiness, tasks: &mut Tasks) {
         let Self { cluster, kept, pairs, bundles } = self;
         let (Some(cluster), Ports::Webhook(bound)) = (cluster, ports) else { return };
         let (seen, trust) = watch::channel(Trust::Unknown);
-        // While a change of authority waits for being seen, so that it need not wait for the clock as well.
-        let settle = kept.as_ref().map_or(PROBE, |(_, order)| order.lives.settle());
+        // During a CA rotation the check is as frequent as the rotation waits for it.
+        let settle = kept.as_ref().map_or(PROBE, |(_, order)| order.validity.settle());
         let probe = Probe {
             cluster: cluster.clone(),
             name: NAME.to_owned(),
@@ -173,18 +163,16 @@ impl Plan {
             bundles: bundles.subscribe(),
         };
         tasks.spawn("probe of the registration", |stop| probe.run(stop));
-        if let Some((Place { namespace, name }, order)) = kept {
+        if let Some((SecretName { namespace, name }, order)) = kept {
             let condition = readiness.condition("certificates", "the Secret is not read yet");
-            let certificates = Certificates { cluster, namespace, name, order, condition };
-            let ends = Ends { pairs, bundles, trust };
-            tasks.spawn("certificates", |stop| certificates.run(ends, stop));
+            let certificates = Certificates { cluster, namespace, name, spec: order, condition };
+            let channels = Channels { pairs, bundles, trust };
+            tasks.spawn("certificates", |stop| certificates.run(channels, stop));
         }
     }
 }
 
-// === impl Place ===
-
-impl FromStr for Place {
+impl FromStr for SecretName {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
@@ -219,9 +207,9 @@ mod tests {
 
     #[test]
     fn a_place_is_a_namespace_and_a_name() {
-        assert!("portcullis-system/portcullis-tls".parse::<Place>().is_ok());
+        assert!("portcullis-system/portcullis-tls".parse::<SecretName>().is_ok());
         for wrong in ["portcullis-tls", "/portcullis-tls", "a/b/c", "A/b", ""] {
-            assert!(wrong.parse::<Place>().is_err(), "{wrong}");
+            assert!(wrong.parse::<SecretName>().is_err(), "{wrong}");
         }
     }
 }

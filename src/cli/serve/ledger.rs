@@ -1,4 +1,4 @@
-//! The ledger of this process: opened whether its database is there or not, followed, and told to whoever waits.
+//! The ledger of this process: opens its database lazily, follows its changes, and reports its state in /readyz.
 
 use std::convert::Infallible;
 
@@ -8,25 +8,24 @@ use tokio_util::sync::CancellationToken;
 use super::roles::{Follow, Source};
 use portcullis_lifecycle::ready::{Condition, Readiness};
 use portcullis_lifecycle::tasks::Tasks;
-use portcullis_store::feed::database::{Follower, listen};
-use portcullis_store::feed::{Enter, Health, Intake, Kept, TroubleKind, keeper, measure, remote, token_end};
-use portcullis_store::mirror::{Mirror, Touch};
-use portcullis_store::{Ledger, Options, Stage, StoreError};
+use portcullis_store::change_buffer::{ChangeBuffer, LedgerContact};
+use portcullis_store::feed::database::Follower;
+use portcullis_store::feed::{
+    Backoff, Health, LastGood, OnSnapshot, SnapshotApplier, TroubleKind, health, last_good, listen, remote,
+    token_expiry,
+};
+use portcullis_store::{Ledger, Options, SchemaState, StoreError};
 use portcullis_telemetry::metrics;
 
-/// A ledger that is opened, and what it was opened by.
 pub struct Opened {
-    /// The ledger; its database may be down.
+    /// The database may be unreachable.
     pub ledger: Ledger,
     url: String,
     migrate: bool,
 }
 
 impl Opened {
-    /// Opens it without asking whether it is there: a gate starts with the database down.
-    ///
-    /// # Errors
-    /// The address is none.
+    /// Does not connect: a gate starts with the database down.
     pub fn new(source: &Source) -> Result<Option<Self>, StoreError> {
         let Source::Database { url, connections, migrate } = source else { return Ok(None) };
         let options = Options { connections: *connections, migrate: *migrate, ..Options::default() };
@@ -35,87 +34,84 @@ impl Opened {
     }
 }
 
-/// The way in for snapshots, beginning with the one that was kept, and with the next one kept in its place.
-pub fn intake(follow: &Follow, enter: Enter, condition: Condition, tasks: &mut Tasks) -> Intake {
-    let health = Health::new(condition, follow.stale_after.0);
-    let mut intake = Intake::new(enter, health.clone());
-    tasks.spawn("freshness", |stop| health.watch(stop));
-    let in_force = intake.in_force();
-    tasks.spawn("snapshot size", |stop| measure::measure(in_force, stop));
-    let Some(directory) = &follow.cache else { return intake };
-    let kept = Kept::new(directory, follow.cluster.clone());
-    let file = kept.path().display().to_string();
-    match kept.read() {
+/// Accepts new snapshots. Starts with the last good snapshot on disk, and writes each new one there.
+pub fn applier(
+    follow: &Follow,
+    on_snapshot: OnSnapshot,
+    condition: Condition,
+    tasks: &mut Tasks,
+) -> SnapshotApplier {
+    let freshness = Health::new(condition, follow.max_staleness.0);
+    let mut applier = SnapshotApplier::new(on_snapshot, freshness.clone());
+    tasks.spawn("freshness", |stop| freshness.watch(stop));
+    let in_force = applier.in_force();
+    tasks.spawn("snapshot size", |stop| health::measure_size(in_force, stop));
+    let Some(directory) = &follow.cache else { return applier };
+    let last_good_file = LastGood::new(directory, follow.cluster.clone());
+    let file = last_good_file.path().display().to_string();
+    match last_good_file.read() {
         Ok(Some((snapshot, ago))) => {
-            tracing::info!(
-                file,
-                revision = snapshot.revision,
-                ?ago,
-                "starting with the snapshot that was kept"
-            );
-            intake.resume(snapshot, ago);
+            tracing::info!(file, revision = snapshot.revision, ?ago, "starting with the cached snapshot");
+            applier.resume(snapshot, ago);
         }
         Ok(None) => {}
         Err(error) => {
-            tracing::error!(file, %error, "the snapshot that was kept cannot be used, and is passed over")
+            tracing::error!(file, %error, "the cached snapshot cannot be used and is skipped")
         }
     }
-    let latest = intake.latest();
-    tasks.spawn("snapshot cache", |stop| keeper::keep(kept, latest, stop));
-    intake
+    let latest = applier.latest();
+    tasks.spawn("snapshot cache", |stop| last_good::write_updates(last_good_file, latest, stop));
+    applier
 }
 
-/// Follows a ledger by its database. `mirror` is told what others wait for.
-///
-/// # Errors
-/// The address is another database's than the ledger's.
+/// Follows a ledger in its database.
 pub fn follow(
     opened: &Opened,
     follow: &Follow,
-    intake: Intake,
-    mirror: Option<Mirror>,
+    applier: SnapshotApplier,
+    buffer: Option<ChangeBuffer>,
     tasks: &mut Tasks,
 ) -> anyhow::Result<()> {
     let Opened { ledger, url, migrate } = opened;
-    if let Some(at) = intake.position() {
+    if let Some(at) = applier.position() {
         ledger.remember(at.ledger, at.revision);
     }
     let (news, heard) = watch::channel(0);
-    let ear = listen::Ear::of(ledger, url)?;
-    tasks.spawn("ledger's news", |stop| listen::listen(ear, news, stop));
-    // What cannot be mended by waiting ends a process that serves the ledger; a gate only tells of it, and decides.
-    let strict = mirror.is_some();
-    let follower = Follower::new(ledger.clone(), follow.cluster.clone(), mirror, follow.reconcile.0)?;
+    let source = listen::CommitSource::of(ledger, url)?;
+    tasks.spawn("ledger's news", |stop| listen::listen(source, news, stop));
+    // An error that waiting cannot resolve ends a process that serves the ledger; a gate reports it and goes on deciding.
+    let strict = buffer.is_some();
+    let follower = Follower::new(ledger.clone(), follow.cluster.clone(), buffer, follow.resync_interval.0)?;
     let (ledger, migrate) = (ledger.clone(), *migrate);
     tasks.spawn("ledger", move |stop| async move {
-        if prepare(&ledger, migrate, strict, intake.health(), stop.clone()).await? {
-            let Ok(()) = follower.run(intake, heard, stop).await;
+        if prepare(&ledger, migrate, strict, applier.health(), stop.clone()).await? {
+            let Ok(()) = follower.run(applier, heard, stop).await;
         }
         Ok::<_, StoreError>(())
     });
     Ok(())
 }
 
-/// Follows a ledger by another process's API, and when the token for it ends.
+/// Follows a ledger through another process's API, and watches the expiry of the token for it.
 pub fn follow_remote(
     remote: remote::Remote,
     follow: &Follow,
-    intake: Intake,
+    applier: SnapshotApplier,
     readiness: &Readiness,
     tasks: &mut Tasks,
 ) {
-    let reconcile = follow.reconcile.0;
+    let resync_interval = follow.resync_interval.0;
     if let Some(path) = remote.token.clone() {
         let condition = readiness.condition("ledger_token", "not read yet");
-        tasks.spawn("ledger's token", |stop| token_end::watch(path, condition, stop));
+        tasks.spawn("ledger's token", |stop| token_expiry::watch(path, condition, stop));
     }
-    tasks.spawn("ledger", move |stop| remote::follow(remote, intake, reconcile, stop));
+    tasks.spawn("ledger", move |stop| remote::follow(remote, applier, resync_interval, stop));
 }
 
-/// Tells whether the database is there, which an API needs and a gate does not.
+/// Reports the state of the database in /readyz; only a process without a gate needs it to be ready.
 pub fn watch_database(
     ledger: &Ledger,
-    mirror: &Mirror,
+    buffer: &ChangeBuffer,
     needed: bool,
     readiness: &Readiness,
     tasks: &mut Tasks,
@@ -124,24 +120,24 @@ pub fn watch_database(
     if !needed {
         condition.good_but("not reached yet: the API answers 503");
     }
-    let (mut touch, mut stage) = (mirror.touch(), ledger.stage());
+    let (mut contact, mut state) = (buffer.contact(), ledger.state());
     tasks.spawn("database", move |stop: CancellationToken| async move {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok::<_, Infallible>(()),
-                changed = touch.changed() => if changed.is_err() { stop.cancelled().await },
-                changed = stage.changed() => if changed.is_err() { stop.cancelled().await },
+                changed = contact.changed() => if changed.is_err() { stop.cancelled().await },
+                changed = state.changed() => if changed.is_err() { stop.cancelled().await },
             }
-            let why = match (*touch.borrow_and_update(), *stage.borrow_and_update()) {
-                (_, Stage::TurnedBack { seen, found }) => {
-                    Some(StoreError::TurnedBack { seen, found }.to_string())
+            let why = match (*contact.borrow_and_update(), *state.borrow_and_update()) {
+                (_, SchemaState::RolledBack { seen, found }) => {
+                    Some(StoreError::RolledBack { seen, found }.to_string())
                 }
-                (Touch::InTouch, _) => None,
-                (_, Stage::Migrating) => Some(StoreError::Migrating.to_string()),
-                (Touch::Refuses, _) => {
-                    Some("the ledger's document does not read; the log says why".to_owned())
+                (LedgerContact::Connected, _) => None,
+                (_, SchemaState::Migrating) => Some(StoreError::Migrating.to_string()),
+                (LedgerContact::Invalid, _) => {
+                    Some("the snapshot of the ledger is invalid; see the log".to_owned())
                 }
-                (Touch::Away, _) => Some("the database does not answer".to_owned()),
+                (LedgerContact::Disconnected, _) => Some("the database does not answer".to_owned()),
             };
             let _ = match (why, needed) {
                 (None, _) => condition.good(),
@@ -152,7 +148,7 @@ pub fn watch_database(
     });
 }
 
-/// Waits for the database, and brings its schema up to date. False once it is time to stop.
+/// Waits for the database and migrates its schema. Returns false when the process stops.
 async fn prepare(
     ledger: &Ledger,
     migrate: bool,
@@ -160,10 +156,10 @@ async fn prepare(
     health: &Health,
     stop: CancellationToken,
 ) -> Result<bool, StoreError> {
-    let mut pace = portcullis_store::feed::Pace::new(stop.clone());
+    let mut backoff = Backoff::new(stop.clone());
     loop {
         let migrating = async {
-            let _ = ledger.stage().wait_for(|stage| *stage == Stage::Migrating).await;
+            let _ = ledger.state().wait_for(|state| *state == SchemaState::Migrating).await;
             health.trouble(TroubleKind::Migrating, StoreError::Migrating);
             std::future::pending::<()>().await;
         };
@@ -176,13 +172,13 @@ async fn prepare(
             Ok(()) => return Ok(true),
             Err(StoreError::Migrating) if strict => return Err(StoreError::unmigrated()),
             Err(StoreError::Migrating) => health.trouble(TroubleKind::Migrating, StoreError::Migrating),
-            Err(error) if strict && !error.is_passing() => return Err(error),
+            Err(error) if strict && !error.is_transient() => return Err(error),
             Err(error) => {
                 metrics::database_reachable(false);
-                health.trouble(TroubleKind::OutOfTouch, error);
+                health.trouble(TroubleKind::Unreachable, error);
             }
         }
-        if !pace.failed().await {
+        if !backoff.failed().await {
             return Ok(false);
         }
     }

@@ -1,4 +1,4 @@
-//! One review from its body to the answer: route, decode, take a place of its tenant, judge, encode.
+//! A review from body to response: routing, decoding, the limit per tenant, evaluation, encoding.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,33 +14,29 @@ use tower::util::service_fn;
 use portcullis_admission::gate::Decoded;
 use portcullis_admission::review::DecodeError;
 use portcullis_admission::{Endpoint, Gate, http};
-use portcullis_server::limits::{Beside, Fair, Guard, Pace, SMALL, Spending, beside};
+use portcullis_server::limits::{
+    CpuUsage, PerTenantGuard, PerTenantLimit, ReviewCost, SMALL_BODY_BYTES, WorkerPool, WorkerSlot,
+};
 use portcullis_server::{Arrival, Peer};
 use portcullis_telemetry::metrics;
 
-/// How long a review may wait for a slot where the caller does not say how long it waits itself: well below the
-/// three seconds after which an API server has given up.
+/// For a caller that sends no timeout: well below the 3 seconds after which an API server gives up.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// What is kept of a caller's patience for the work on its review, ten times what the longest takes. A review that begins later
-/// would be stopped at its deadline and answered as a failure of its policies, which it is not.
+/// Reserved for the evaluation, ten times the longest. A review that starts later would be answered as a policy failure,
+/// although only the queue was too long.
 const WORK: Duration = Duration::from_millis(500);
 
-/// What bounds the work on reviews.
 struct Limits {
-    tenants: Fair,
-    spending: Spending,
-    /// Tenants that have had much of the processors of late, those with dear reviews, and large reviews, half as many. They go
-    /// beside the workers, so that the others have these, and wait for nothing that takes longer than they do.
-    busy: Beside,
-    dear: Beside,
-    large: Beside,
+    tenants: PerTenantLimit,
+    spending: CpuUsage,
+    /// Reviews of tenants with high recent CPU use, expensive reviews and large reviews run on separate threads, so that
+    /// they never delay the others.
+    busy: WorkerPool,
+    dear: WorkerPool,
+    large: WorkerPool,
 }
 
-/// The service behind the listener.
-///
-/// # Errors
-/// The system gives no thread.
 pub fn service(
     gate: Arc<Gate>,
     per_tenant: usize,
@@ -49,11 +45,11 @@ pub fn service(
 > {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let limits = Arc::new(Limits {
-        tenants: Fair::new(per_tenant),
-        spending: Spending::default(),
-        busy: Beside::new(processors)?,
-        large: Beside::new((processors / 2).max(1))?,
-        dear: Beside::new(processors)?,
+        tenants: PerTenantLimit::new(per_tenant),
+        spending: CpuUsage::default(),
+        busy: WorkerPool::new(processors)?,
+        large: WorkerPool::new((processors / 2).max(1))?,
+        dear: WorkerPool::new(processors)?,
     });
     Ok(service_fn(move |request: Request<Bytes>| {
         let (gate, limits) = (Arc::clone(&gate), Arc::clone(&limits));
@@ -61,8 +57,8 @@ pub fn service(
     }))
 }
 
-/// The namespace that a review is about, from the beginning of its text; none where its object or its user comes before it.
-/// No verdict depends on it, and the text of a string cannot pass for it: its quotes are escaped.
+/// The namespace from the start of the body; `None` if the object or the user comes first. Only scheduling depends on it,
+/// and a string value cannot fake it because its quotes are escaped.
 pub(super) fn namespace(begun: &[u8]) -> Option<&[u8]> {
     const KEY: &[u8] = b"\"namespace\":\"";
     const NEXT: &[u8] = b"\"operation\":";
@@ -72,7 +68,7 @@ pub(super) fn namespace(begun: &[u8]) -> Option<&[u8]> {
     rest.get(..memchr::memchr(b'"', rest)?)
 }
 
-/// The same for bodies that wait for memory, where those that name none are one owner.
+/// Bodies that wait for memory and name no namespace share one owner.
 #[expect(clippy::unnecessary_wraps, reason = "an `Owner` may know of none")]
 pub(super) fn owner(begun: &[u8]) -> Option<&[u8]> {
     Some(namespace(begun).unwrap_or_default())
@@ -86,10 +82,9 @@ async fn review(gate: Arc<Gate>, limits: Arc<Limits>, request: Request<Bytes>) -
     };
     let verified = head.extensions.get::<Peer>().is_some_and(|peer| peer.verified);
     let work = Work { gate, limits, endpoint, verified, patience: Patience::of(&head) };
-    if body.len() <= SMALL { work.small(body).await } else { work.large(body).await }
+    if body.len() <= SMALL_BODY_BYTES { work.small(body).await } else { work.large(body).await }
 }
 
-/// One review on its way.
 struct Work {
     gate: Arc<Gate>,
     limits: Arc<Limits>,
@@ -98,77 +93,75 @@ struct Work {
     patience: Patience,
 }
 
-/// A review, and whose share it falls under.
-struct Asked {
+struct PendingReview {
     tenant: Arc<str>,
     body: Bytes,
-    /// Decoded, and the processor time that this took: only where nothing else says whose it is, and never while it waits, since
-    /// that takes ten times the memory of the body.
+    /// The decoded review and its CPU time, only if nothing else names the tenant. Not kept while the review waits, because
+    /// it takes ten times the memory of the body.
     decoded: Option<(Box<Decoded>, Duration)>,
 }
 
 impl Work {
-    /// Judges at once, or when it is its tenant's turn.
+    /// Evaluates at once, or when the tenant's turn comes.
     async fn small(self, body: Bytes) -> Response {
-        let mut asked = match self.asked(body) {
-            Ok(asked) => asked,
-            Err(error) => return no_review(&error),
+        let mut review = match self.pending(body) {
+            Ok(review) => review,
+            Err(error) => return invalid_review(&error),
         };
-        let Some(place) = self.limits.tenants.try_acquire(&asked.tenant) else { return self.shed(asked) };
+        let Some(permit) = self.limits.tenants.try_acquire(&review.tenant) else { return self.shed(review) };
         let (limits, wait) = (Arc::clone(&self.limits), self.patience.wait());
-        let pace = limits.spending.pace(&asked.tenant, asked.body.len());
-        if pace != Pace::Free {
-            asked.decoded = None;
+        let pace = limits.spending.expected_cost(&review.tenant, review.body.len());
+        if pace != ReviewCost::Low {
+            review.decoded = None;
         }
         let lane = match pace {
-            Pace::Free => return self.judge(asked),
-            Pace::Busy => &limits.busy,
-            Pace::Dear => &limits.dear,
+            ReviewCost::Low => return self.evaluate(review),
+            ReviewCost::AboveAverage => &limits.busy,
+            ReviewCost::High => &limits.dear,
         };
-        match lane.take_in_turn(&asked.tenant, wait).await {
-            Some(slot) => beside((slot, place), move || self.judge(asked)).await,
-            None => self.shed(asked),
+        match lane.acquire(&review.tenant, wait).await {
+            Some(slot) => beside((slot, permit), move || self.evaluate(review)).await,
+            None => self.shed(review),
         }
     }
 
-    /// Judges when it is its tenant's turn; nothing of it is left afterwards.
+    /// Frees all memory of the review afterwards.
     async fn large(self, body: Bytes) -> Response {
         let tenant = self.tenant(&body).unwrap_or_default();
         let limits = Arc::clone(&self.limits);
-        let Some(place) = limits.tenants.try_acquire(&tenant) else { return too_many_large() };
-        let Some(slot) = limits.large.take_in_turn(&tenant, self.patience.wait()).await else {
+        let Some(permit) = limits.tenants.try_acquire(&tenant) else { return too_many_large() };
+        let Some(slot) = limits.large.acquire(&tenant, self.patience.wait()).await else {
             return too_many_large();
         };
-        let asked = Asked { tenant, body, decoded: None };
-        beside((slot, place), move || self.judge(asked)).await
+        let review = PendingReview { tenant, body, decoded: None };
+        beside((slot, permit), move || self.evaluate(review)).await
     }
 
-    /// The tenant of the namespace that the text names before its object.
+    /// The tenant of the namespace that the body names before its object.
     fn tenant(&self, body: &[u8]) -> Option<Arc<str>> {
         self.gate.tenant_of(std::str::from_utf8(namespace(body)?).ok()?)
     }
 
-    /// The review and whose it is.
-    fn asked(&self, body: Bytes) -> Result<Asked, DecodeError> {
+    fn pending(&self, body: Bytes) -> Result<PendingReview, DecodeError> {
         if let Some(tenant) = self.tenant(&body) {
-            return Ok(Asked { tenant, body, decoded: None });
+            return Ok(PendingReview { tenant, body, decoded: None });
         }
         let (decoded, took) = timed(|| self.decode(body.clone()));
         let decoded = Box::new(decoded?);
-        Ok(Asked { tenant: decoded.share().into(), body, decoded: Some((decoded, took)) })
+        Ok(PendingReview { tenant: decoded.fairness_key().into(), body, decoded: Some((decoded, took)) })
     }
 
     fn decode(&self, body: Bytes) -> Result<Decoded, DecodeError> {
         self.gate.decode(body, self.endpoint)
     }
 
-    fn judge(&self, asked: Asked) -> Response {
-        // Its turn came too late: that is for load, and no failure of a policy.
+    fn evaluate(&self, review: PendingReview) -> Response {
+        // A timeout in the queue is overload and not a policy failure.
         if self.patience.left().is_some_and(|left| left.is_zero()) {
-            return self.shed(asked);
+            return self.shed(review);
         }
-        let Asked { tenant, body, decoded } = asked;
-        let large = body.len() > SMALL;
+        let PendingReview { tenant, body, decoded } = review;
+        let large = body.len() > SMALL_BODY_BYTES;
         let before = decoded.as_ref().map_or(Duration::ZERO, |(_, took)| *took);
         let (done, took) = timed(|| {
             let decoded = decoded.map_or_else(|| self.decode(body), |(decoded, _)| Ok(*decoded))?;
@@ -176,54 +169,56 @@ impl Work {
         });
         let spending = &self.limits.spending;
         if large {
-            spending.note_large(&tenant, took)
+            spending.record_large(&tenant, took)
         } else {
-            spending.note(&tenant, before + took)
+            spending.record(&tenant, before + took)
         }
         match done {
-            Ok(verdict) => http::answer(&verdict),
-            Err(error) => no_review(&error),
+            Ok(verdict) => http::respond(&verdict),
+            Err(error) => invalid_review(&error),
         }
     }
 
-    fn shed(&self, Asked { body, decoded, .. }: Asked) -> Response {
-        metrics::shed("tenant");
+    fn shed(&self, PendingReview { body, decoded, .. }: PendingReview) -> Response {
+        metrics::request_rejected("tenant");
         match decoded.map_or_else(|| self.decode(body), |(decoded, _)| Ok(*decoded)) {
-            Ok(decoded) => http::answer(&self.gate.shed(&decoded, self.verified)),
-            Err(error) => no_review(&error),
+            Ok(decoded) => http::respond(&self.gate.reject(&decoded, self.verified)),
+            Err(error) => invalid_review(&error),
         }
     }
 }
 
-fn no_review(error: &DecodeError) -> Response {
-    http::refuse(StatusCode::BAD_REQUEST, &portcullis_admission::message::clean(&error.to_string(), 300))
+fn invalid_review(error: &DecodeError) -> Response {
+    http::reject(StatusCode::BAD_REQUEST, &portcullis_admission::message::clean(&error.to_string(), 300))
 }
 
 fn too_many_large() -> Response {
-    metrics::shed("large");
-    http::refuse(
+    metrics::request_rejected("large");
+    http::reject(
         StatusCode::SERVICE_UNAVAILABLE,
-        "the gate is busy: too many reviews over 64 KiB at once; nothing was judged, try again",
+        "the gate is busy: too many reviews over 64 KiB at once; nothing was evaluated, try again",
     )
 }
 
-/// Works on a thread of its own while both are held, and panics where the work does: the connection answers 500.
+/// Runs `work` on another thread. A panic propagates, so that the connection answers 500.
 async fn beside(
-    (slot, place): (beside::Slot, Guard),
+    (slot, permit): (WorkerSlot, PerTenantGuard),
     work: impl FnOnce() -> Response + Send + 'static,
 ) -> Response {
     let work = move || {
-        let _place = place;
+        let _permit = permit;
         work()
     };
     match slot.run(work).await {
         Ok(response) => response,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => http::refuse(StatusCode::SERVICE_UNAVAILABLE, "the gate is ending; nothing was judged"),
+        Err(_) => {
+            http::reject(StatusCode::SERVICE_UNAVAILABLE, "the gate is shutting down; nothing was evaluated")
+        }
     }
 }
 
-/// How long the caller of a review waits for its answer, where it says so.
+/// The timeout that the caller sent, and the arrival of its request.
 struct Patience {
     whole: Option<Duration>,
     arrival: Instant,
@@ -232,28 +227,25 @@ struct Patience {
 impl Patience {
     fn of(head: &Parts) -> Self {
         let arrival = head.extensions.get::<Arrival>().map_or_else(Instant::now, |Arrival(at)| *at);
-        Self { whole: http::patience(head), arrival }
+        Self { whole: http::timeout(head), arrival }
     }
 
-    /// What is left of it.
     fn left(&self) -> Option<Duration> {
         self.whole.map(|whole| whole.saturating_sub(self.arrival.elapsed()))
     }
 
-    /// How long a review may wait for a slot: what is left afterwards suffices for its judgement.
+    /// Leaves enough time for the evaluation.
     fn wait(&self) -> Duration {
         self.left().unwrap_or(WAIT).saturating_sub(WORK)
     }
 }
 
-/// Works, and says how much processor time it took.
 fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let before = processor_time();
     let done = work();
     (done, processor_time().saturating_sub(before))
 }
 
-/// The processor time of this thread.
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))

@@ -25,7 +25,7 @@ contexts:
 ";
 
 #[tokio::test]
-async fn a_kubeconfig_that_is_no_good_is_named() {
+async fn invalid_kubeconfig_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("config");
     let missing = refused(args(&file, None)).await;
@@ -35,16 +35,16 @@ async fn a_kubeconfig_that_is_no_good_is_named() {
     assert!(broken.contains("failed to parse kubeconfig YAML"), "{broken}");
     std::fs::write(&file, TWO).unwrap();
     let context = refused(args(&file, Some("staging"))).await;
-    assert!(context.ends_with("no context `staging`; it has `here`, `there`"), "{context}");
+    assert!(context.ends_with("context `staging` does not exist; it has `here`, `there`"), "{context}");
     let cluster = refused(args(&file, Some("there"))).await;
     assert!(cluster.contains("failed to load the cluster of context: nowhere"), "{cluster}");
-    std::fs::write(&file, TWO.replace("token: t", "client-certificate: nobody.pem")).unwrap();
+    std::fs::write(&file, TWO.replace("token: t", "client-certificate: missing.pem")).unwrap();
     let certificate = refused(args(&file, None)).await;
     assert!(certificate.contains(&file.display().to_string()), "{certificate}");
 }
 
 #[tokio::test]
-async fn the_namespace_is_that_of_the_context_and_nobody_there_is_said_so() {
+async fn namespace_comes_from_the_context_and_unreachable_server_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("config");
     std::fs::write(&file, TWO).unwrap();

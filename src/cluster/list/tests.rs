@@ -8,18 +8,18 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// A cluster that answers these in turn, and what it was asked.
+/// A cluster that gives these answers in order, and the URIs that were requested.
 fn scripted(answers: Vec<(u16, Value)>) -> (Cluster, Arc<Mutex<Vec<String>>>) {
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let (answers, heard) = (Arc::new(Mutex::new(answers.into_iter())), Arc::clone(&asked));
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let (answers, log) = (Arc::new(Mutex::new(answers.into_iter())), Arc::clone(&requests));
     let service = tower::service_fn(move |request: Request<Body>| {
-        heard.lock().unwrap().push(request.uri().to_string());
-        let (code, body) = answers.lock().unwrap().next().expect("asked too often");
+        log.lock().unwrap().push(request.uri().to_string());
+        let (code, body) = answers.lock().unwrap().next().expect("more requests than answers");
         let response = Response::builder().status(code).body(Body::from(body.to_string().into_bytes()));
         async move { Ok::<_, Infallible>(response.unwrap()) }
     });
     let client = Client::new(service, "default");
-    (Cluster { client, namespace: "default".to_owned(), server: String::new() }, asked)
+    (Cluster { client, namespace: "default".to_owned(), server: String::new() }, requests)
 }
 
 fn page(names: &[&str], next: &str) -> (u16, Value) {
@@ -36,8 +36,8 @@ fn gone(next: Option<&str>) -> (u16, Value) {
     )
 }
 
-async fn names(cluster: &Cluster) -> Result<Vec<String>, NotListed> {
-    let listed = Listed {
+async fn names(cluster: &Cluster) -> Result<Vec<String>, ListError> {
+    let pods = ListableResource {
         group: String::new(),
         api_version: "v1".to_owned(),
         resource: "pods".to_owned(),
@@ -46,7 +46,7 @@ async fn names(cluster: &Cluster) -> Result<Vec<String>, NotListed> {
     };
     let mut names = Vec::new();
     let given = cluster
-        .each(&listed, 2, |item| {
+        .list_each(&pods, 2, |item| {
             names.push(item.name.to_owned());
             Ok::<(), Infallible>(())
         })
@@ -56,34 +56,34 @@ async fn names(cluster: &Cluster) -> Result<Vec<String>, NotListed> {
 }
 
 #[tokio::test]
-async fn page_by_page() {
-    let (cluster, asked) = scripted(vec![page(&["a", "b"], "x y"), page(&["c"], "")]);
+async fn list_is_read_page_by_page() {
+    let (cluster, requests) = scripted(vec![page(&["a", "b"], "x y"), page(&["c"], "")]);
     assert_eq!(names(&cluster).await.unwrap(), ["a", "b", "c"]);
-    let asked = asked.lock().unwrap().clone();
-    assert!(asked[0].contains("/api/v1/pods?") && asked[0].contains("limit=2"), "{asked:?}");
-    assert!(asked[1].contains("continue=x+y"), "{asked:?}");
+    let requests = requests.lock().unwrap().clone();
+    assert!(requests[0].contains("/api/v1/pods?") && requests[0].contains("limit=2"), "{requests:?}");
+    assert!(requests[1].contains("continue=x+y"), "{requests:?}");
 }
 
 #[tokio::test]
-async fn a_place_that_is_forgotten_loses_nothing_and_gives_nothing_twice() {
-    let anew = vec![page(&["a", "b"], "1"), gone(None), page(&["a", "b"], "2"), page(&["c"], "")];
-    let (cluster, asked) = scripted(anew);
+async fn expired_continue_token_loses_no_object_and_gives_none_twice() {
+    let restart = vec![page(&["a", "b"], "1"), gone(None), page(&["a", "b"], "2"), page(&["c"], "")];
+    let (cluster, requests) = scripted(restart);
     assert_eq!(names(&cluster).await.unwrap(), ["a", "b", "c"]);
-    assert!(!asked.lock().unwrap()[2].contains("continue"));
-    let on = vec![page(&["a", "b"], "1"), gone(Some("2")), page(&["c"], "")];
-    let (cluster, asked) = scripted(on);
+    assert!(!requests.lock().unwrap()[2].contains("continue"));
+    let resumed = vec![page(&["a", "b"], "1"), gone(Some("2")), page(&["c"], "")];
+    let (cluster, requests) = scripted(resumed);
     assert_eq!(names(&cluster).await.unwrap(), ["a", "b", "c"]);
-    assert!(asked.lock().unwrap()[2].contains("continue=2"));
-    let (cluster, _) = scripted(std::iter::repeat_with(|| gone(None)).take(AGAIN + 1).collect());
+    assert!(requests.lock().unwrap()[2].contains("continue=2"));
+    let (cluster, _) = scripted(std::iter::repeat_with(|| gone(None)).take(RESTARTS_MAX + 1).collect());
     let error = names(&cluster).await.unwrap_err().to_string();
     assert_eq!(error, "pods: the API server answers 410: too old");
 }
 
 #[tokio::test]
-async fn what_may_not_be_listed_is_named() {
+async fn forbidden_list_names_the_permission() {
     let refused = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403, "reason": "Forbidden", "message": "no"});
     let (cluster, _) = scripted(vec![(403, refused)]);
     let error = names(&cluster).await.unwrap_err();
     assert!(error.forbidden);
-    assert_eq!(error.to_string(), "pods: RBAC forbids what is needed; grant: list pods");
+    assert_eq!(error.to_string(), "pods: permissions are missing in RBAC; grant: list pods");
 }

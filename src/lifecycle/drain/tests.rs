@@ -7,7 +7,7 @@ use crate::tasks::{Died, How};
 const SHORT: Timing = Timing { delay: Duration::from_millis(20), grace: Duration::from_secs(5) };
 
 #[tokio::test]
-async fn the_first_signal_drains_in_order() {
+async fn first_signal_drains_in_order() {
     let readiness = Readiness::new();
     let (conductor, drain) = Conductor::new(SHORT, readiness.clone());
     let (signal, signals) = Signals::manual();
@@ -24,7 +24,7 @@ async fn the_first_signal_drains_in_order() {
 }
 
 #[tokio::test]
-async fn the_second_signal_aborts_and_drops_the_work() {
+async fn second_signal_aborts() {
     struct Dropped<'a>(&'a AtomicBool);
     impl Drop for Dropped<'_> {
         fn drop(&mut self) {
@@ -46,7 +46,7 @@ async fn the_second_signal_aborts_and_drops_the_work() {
 }
 
 #[tokio::test]
-async fn the_death_of_a_task_drains_and_is_told() {
+async fn ended_task_starts_the_drain() {
     let (conductor, drain) = Conductor::new(SHORT, Readiness::new());
     let (_signal, signals) = Signals::manual();
     let died = Died { name: "policy reload", how: How::Returned };
@@ -58,7 +58,7 @@ async fn the_death_of_a_task_drains_and_is_told() {
 }
 
 #[tokio::test]
-async fn work_that_ends_by_itself_needs_no_signal() {
+async fn finished_work_needs_no_signal() {
     let readiness = Readiness::new();
     let (conductor, _drain) = Conductor::new(SHORT, readiness.clone());
     let (_signal, signals) = Signals::manual();

@@ -26,7 +26,7 @@ fn table() -> Vec<(Combine, Value, Value, Value, bool)> {
 }
 
 #[test]
-fn what_holds_is_never_looser_and_what_loosens_is_refused() {
+fn join_never_loosens() {
     for (word, base, own, holds, tightens) in table() {
         assert_eq!(word.join(Some(&base), &own).as_ref(), Ok(&holds), "{word:?} {base} {own}");
         assert_eq!(word.check(Some(&base), &own).is_ok(), tightens, "{word:?} {base} {own}");
@@ -34,7 +34,7 @@ fn what_holds_is_never_looser_and_what_loosens_is_refused() {
 }
 
 #[test]
-fn joining_again_changes_nothing() {
+fn join_is_idempotent() {
     for (word, base, own, ..) in table() {
         let once = word.join(Some(&base), &own).unwrap();
         assert_eq!(word.join(Some(&once), &own).unwrap(), once, "{word:?}");
@@ -42,7 +42,7 @@ fn joining_again_changes_nothing() {
 }
 
 #[test]
-fn what_cannot_be_told_is_refused() {
+fn unreadable_overrides_are_refused() {
     assert_eq!(Combine::PlatformOnly.check(Some(&json!([])), &json!([])), Err(CombineError::PlatformOnly));
     assert_eq!(Combine::Min.check(None, &json!(1)), Err(CombineError::NoBase));
     for (word, base, own) in [
@@ -50,12 +50,12 @@ fn what_cannot_be_told_is_refused() {
         (Combine::Min, json!("5"), json!(1)),
         (Combine::And, json!(true), json!(0)),
     ] {
-        assert!(matches!(word.join(Some(&base), &own), Err(CombineError::Shape { .. })), "{word:?}");
+        assert!(matches!(word.join(Some(&base), &own), Err(CombineError::WrongType { .. })), "{word:?}");
     }
 }
 
 #[test]
-fn words_are_read_as_they_are_written() {
+fn combine_values_round_trip() {
     for word in Combine::ALL {
         assert_eq!(Combine::parse(word.as_str()), Some(*word));
     }

@@ -25,7 +25,7 @@ package portcullis.steps
 deny contains "no" if not input.request.name in data.params.steps.allowed
 "#;
 
-fn law() -> PolicySet {
+fn policy_set() -> PolicySet {
     let params = "allowed: [a, b]\nmost: 5\nwords: [x]\n";
     let files = [("steps.rego", STEPS), ("params/steps/data.yaml", params)];
     let bundle =
@@ -37,60 +37,61 @@ fn sets(value: Json) -> Arc<[Attached]> {
     serde_json::from_value::<Vec<Attached>>(value).unwrap().into()
 }
 
-fn steps(law: &PolicySet, sets: &Arc<[Attached]>, project: Option<&str>) -> (Json, Mode) {
+fn steps(policies: &PolicySet, sets: &Arc<[Attached]>, project: Option<&str>) -> (Json, Mode) {
     let project: Option<Arc<str>> = project.map(Arc::from);
-    let own = law.policies[0].manifest.mode;
-    match law.effective.get(law, sets, project.as_ref()) {
+    let own = policies.policies[0].manifest.mode;
+    match policies.effective.get(policies, sets, project.as_ref()) {
         Some(found) => {
             (serde_json::to_value(&found.params).unwrap()["steps"].clone(), found.mode("steps", own))
         }
-        None => (serde_json::to_value(&law.params).unwrap()["steps"].clone(), own),
+        None => (serde_json::to_value(&policies.params).unwrap()["steps"].clone(), own),
     }
 }
 
 #[test]
-fn without_sets_the_bundle_holds() {
-    let law = law();
-    assert!(law.effective.get(&law, &sets(json!([])), None).is_none());
+fn bundle_is_effective_without_sets() {
+    let policies = policy_set();
+    assert!(policies.effective.get(&policies, &sets(json!([])), None).is_none());
 }
 
 #[test]
 fn the_platform_replaces_and_a_tenant_only_tightens() {
-    let law = law();
+    let policies = policy_set();
     let rule = |origin: &str, mode: &str, params: Json| json!({"name": format!("of-{origin}"), "origin": origin, "rules": [{"policy": "steps", "mode": mode, "params": params}]});
     let platform = rule("platform", "audit", json!({"allowed": ["a", "b", "c"], "words": ["y"]}));
     let tenant = rule("tenant", "enforce", json!({"allowed": ["c", "d"], "most": 9, "words": []}));
-    let (params, mode) = steps(&law, &sets(json!([platform])), None);
+    let (params, mode) = steps(&policies, &sets(json!([platform])), None);
     assert_eq!((params, mode), (json!({"allowed": ["a", "b", "c"], "most": 5, "words": ["y"]}), Mode::Audit));
-    let (params, mode) = steps(&law, &sets(json!([platform, tenant])), None);
+    let (params, mode) = steps(&policies, &sets(json!([platform, tenant])), None);
     assert_eq!((params, mode), (json!({"allowed": ["c"], "most": 5, "words": ["y"]}), Mode::Enforce));
     let milder = rule("tenant", "off", json!({}));
-    assert_eq!(steps(&law, &sets(json!([milder])), None).1, Mode::Warn);
+    assert_eq!(steps(&policies, &sets(json!([milder])), None).1, Mode::Warn);
 }
 
 #[test]
-fn a_set_for_a_project_holds_there_only() {
-    let law = law();
+fn set_for_a_project_applies_there_only() {
+    let policies = policy_set();
     let sets = sets(
         json!([{"name": "s", "origin": "tenant", "projects": ["shop"], "rules": [{"policy": "steps", "params": {"allowed": ["a"]}}]}]),
     );
-    assert_eq!(steps(&law, &sets, Some("shop")).0["allowed"], json!(["a"]));
-    assert_eq!(steps(&law, &sets, Some("blog")).0["allowed"], json!(["a", "b"]));
-    assert_eq!(steps(&law, &sets, None).0["allowed"], json!(["a", "b"]));
+    assert_eq!(steps(&policies, &sets, Some("shop")).0["allowed"], json!(["a"]));
+    assert_eq!(steps(&policies, &sets, Some("blog")).0["allowed"], json!(["a", "b"]));
+    assert_eq!(steps(&policies, &sets, None).0["allowed"], json!(["a", "b"]));
 }
 
 #[test]
-fn the_same_sets_are_computed_once() {
-    let law = law();
+fn equal_sets_are_computed_once() {
+    let policies = policy_set();
     let of = || sets(json!([{"name": "s", "origin": "tenant", "rules": []}]));
-    let (one, two) = (law.effective.get(&law, &of(), None), law.effective.get(&law, &of(), None));
+    let (one, two) =
+        (policies.effective.get(&policies, &of(), None), policies.effective.get(&policies, &of(), None));
     assert!(Arc::ptr_eq(&one.unwrap(), &two.unwrap()));
 }
 
 #[test]
-fn an_explanation_names_every_source_and_what_is_without_effect() {
-    let law = law();
-    let manifest = &law.policies[0].manifest;
+fn explanation_names_sources_and_values_without_effect() {
+    let policies = policy_set();
+    let manifest = &policies.policies[0].manifest;
     let base = json!({"allowed": ["a", "b"], "most": 5});
     let sets = sets(json!([
         {"name": "gold", "origin": "plan", "rules": [{"policy": "steps", "params": {"most": 3}}]},
@@ -104,9 +105,9 @@ fn an_explanation_names_every_source_and_what_is_without_effect() {
 }
 
 #[test]
-fn what_does_not_tighten_is_refused_by_name() {
-    let law = law();
-    let manifest = &law.policies[0].manifest;
+fn values_that_loosen_are_refused_by_name() {
+    let policies = policy_set();
+    let manifest = &policies.policies[0].manifest;
     let before = explain(manifest, Some(&json!({"allowed": ["a"], "most": 5})), &[], None);
     let rule = |value: Json| serde_json::from_value::<Rule>(value).unwrap();
     let loose = rule(
@@ -121,7 +122,7 @@ fn what_does_not_tighten_is_refused_by_name() {
 }
 
 #[test]
-fn a_word_that_means_nothing_does_not_load() {
+fn unknown_combine_is_refused() {
     let text = STEPS.replace("combine: min", "combine: least");
     let bundle = Bundle::from_files([("steps.rego".to_owned(), text.into_bytes())]).unwrap();
     let problems = PolicySet::compile(&bundle, Options::default(), None).unwrap_err().to_string();
@@ -129,11 +130,11 @@ fn a_word_that_means_nothing_does_not_load() {
 }
 
 #[test]
-fn a_value_that_does_not_fit_breaks_its_policy_where_the_platform_gives_it() {
-    let law = law();
+fn invalid_value_of_the_platform_breaks_its_policy() {
+    let policies = policy_set();
     let broken = |origin: &str, params: Json| {
         let set = json!([{"name": "s", "origin": origin, "rules": [{"policy": "steps", "params": params}]}]);
-        let found = law.effective.get(&law, &sets(set), None).unwrap();
+        let found = policies.effective.get(&policies, &sets(set), None).unwrap();
         found.broken("steps").map(str::to_owned)
     };
     let said = broken("platform", json!({"most": "five"})).unwrap();

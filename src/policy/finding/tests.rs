@@ -38,7 +38,7 @@ fn a_finding_is_a_string_or_an_object() {
 }
 
 #[test]
-fn details_are_any_value_and_findings_that_differ_in_them_alone_stay_apart() {
+fn findings_that_differ_in_details_are_distinct() {
     let with = |details: &str| format!(r#"{{"msg": "no", "details": {details}}}"#);
     let carrying = |details: &str| Finding { details: Details::read(&value(details)), ..said("no") };
     for details in [r#"{"b": 1, "a": [2]}"#, "[1]", "\"text\"", "1.5", "true"] {
@@ -50,17 +50,17 @@ fn details_are_any_value_and_findings_that_differ_in_them_alone_stay_apart() {
     let two = findings("deny", &set(&[&with("2"), &with("1"), r#""no""#])).unwrap();
     assert_eq!(two, [said("no"), carrying("1"), carrying("2")]);
     let (plain, other) = (said("no"), said("other"));
-    assert!(two.iter().all(|finding| finding.worded() == plain.worded()) && plain.worded() != other.worded());
+    assert!(two.iter().all(|finding| finding.text() == plain.text()) && plain.text() != other.text());
 }
 
 #[test]
-fn nothing_found_is_nothing() {
+fn no_findings_is_an_empty_list() {
     check(&Value::Undefined, Ok(vec![]));
     check(&Value::new_set(), Ok(vec![]));
 }
 
 #[test]
-fn what_is_allowed_is_a_list_or_a_set_of_strings() {
+fn allowed_is_a_list_or_a_set_of_strings() {
     let with = |allowed: Value| {
         let object = [("msg", Value::from("no")), ("allowed", allowed)];
         let object: std::collections::BTreeMap<Value, Value> =
@@ -80,7 +80,7 @@ fn what_is_allowed_is_a_list_or_a_set_of_strings() {
 }
 
 #[test]
-fn other_shapes_are_errors_and_never_an_allow() {
+fn other_values_are_errors_and_never_an_allow() {
     check(&set(&["1"]), Err("`deny` holds a number; a finding is a string or an object of msg, field"));
     check(&set(&["true"]), Err("`deny` holds a boolean"));
     check(&set(&["null"]), Err("`deny` holds null"));
@@ -99,7 +99,7 @@ fn other_shapes_are_errors_and_never_an_allow() {
 }
 
 #[test]
-fn a_rule_that_is_no_set_is_an_error() {
+fn rule_that_is_not_a_set_is_an_error() {
     check(
         &value(r#"{"no": true}"#),
         Err("`deny` is an object, not a set; write `deny contains finding if …`"),
@@ -138,7 +138,7 @@ fn documents_are_a_set_of_json_in_a_stable_order() {
 }
 
 #[test]
-fn a_finding_is_cut_to_its_bounds() {
+fn findings_are_truncated_to_their_bounds() {
     let long = "ä".repeat(TEXT_MAX);
     let allowed: Vec<String> = (0..100).map(|at| format!("\"{at}\"")).collect();
     let whole = format!(

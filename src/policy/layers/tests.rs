@@ -31,30 +31,30 @@ fn ids(bundle: &Bundle) -> Vec<(String, bool)> {
 }
 
 #[test]
-fn the_same_id_replaces_and_the_rest_stays() {
+fn a_policy_with_the_same_id_is_replaced() {
     let upper = bundle(&[
         ("other.rego", policy("a", "q.a", "", "upper a")),
         ("c.rego", policy("c", "p.c", "", "upper c")),
     ]);
-    let law = over(&base(), &upper).unwrap();
+    let merged = merge(&base(), &upper).unwrap();
     let expected = [("a", true), ("b", false), ("c", true)].map(|(id, upper)| (id.to_owned(), upper));
-    assert_eq!(ids(&law), expected);
-    assert_ne!(law.digest, base().digest);
+    assert_eq!(ids(&merged), expected);
+    assert_ne!(merged.digest, base().digest);
 }
 
 #[test]
-fn the_same_package_replaces_whole() {
+fn a_package_is_replaced_as_a_whole() {
     let upper = bundle(&[("z.rego", policy("z", "p.a", "", "upper z"))]);
-    let law = over(&base(), &upper).unwrap();
-    assert_eq!(ids(&law), [("b".to_owned(), false), ("z".to_owned(), true)]);
+    let merged = merge(&base(), &upper).unwrap();
+    assert_eq!(ids(&merged), [("b".to_owned(), false), ("z".to_owned(), true)]);
 }
 
 #[test]
-fn parameters_replace_by_policy() {
+fn parameters_are_replaced_by_policy_id() {
     let upper = bundle(&[("params/a/data.yaml", "name: of-upper".to_owned())]);
-    let law = over(&base(), &upper).unwrap();
-    assert_eq!(law.params["a"]["name"], "of-upper");
-    assert_eq!(law.params["b"]["name"], "of-b");
+    let merged = merge(&base(), &upper).unwrap();
+    assert_eq!(merged.params["a"]["name"], "of-upper");
+    assert_eq!(merged.params["b"]["name"], "of-b");
 }
 
 fn locked_with_library() -> Bundle {
@@ -97,7 +97,8 @@ fn locked_policy_cannot_be_replaced() {
         bundle(&[("other.rego", "package lib[\"more\"]\n\nsame(text) := \"x\"\n".to_owned())]),
         bundle(&[("lib/more.rego", "package lib.other\n\nsame(text) := \"x\"\n".to_owned())]),
     ] {
-        let said = over(&locked_with_library(), &upper).map(drop).expect_err(&format!("{:?}", upper.modules));
+        let said =
+            merge(&locked_with_library(), &upper).map(drop).expect_err(&format!("{:?}", upper.modules));
         assert!(said.to_string().contains("policy `b` of b.rego is locked"), "{said}");
     }
 }
@@ -108,34 +109,35 @@ fn parameters_are_locked_with_a_policy_that_may_read_any() {
         .replace("data.params[\"b\"].name", "data.params[input.request.namespace].name");
     let base = bundle(&[("b.rego", any)]);
     let upper = bundle(&[("params/a/data.yaml", "name: z".to_owned())]);
-    assert!(over(&base, &upper).is_err());
+    assert!(merge(&base, &upper).is_err());
 }
 
 #[test]
-fn what_no_locked_policy_refers_to_is_free() {
+fn modules_without_a_locked_policy_can_be_replaced() {
     let other = bundle(&[
         ("params/a/data.yaml", "name: z".to_owned()),
         ("sets/mode.yaml", "description: d\nrules: [{policy: shared, mode: 'off'}]\n".to_owned()),
     ]);
-    over(&locked_with_library(), &other).unwrap();
+    merge(&locked_with_library(), &other).unwrap();
     let upper = bundle(&[("other.rego", "package lib.free\n\nsame(text) := \"x\"\n".to_owned())]);
-    let law = over(&locked_with_library(), &upper).unwrap();
-    assert!(law.modules.iter().any(|module| module.path == "other.rego"));
-    assert!(!law.modules.iter().any(|module| module.path == "lib/free.rego"));
+    let merged = merge(&locked_with_library(), &upper).unwrap();
+    assert!(merged.modules.iter().any(|module| module.path == "other.rego"));
+    assert!(!merged.modules.iter().any(|module| module.path == "lib/free.rego"));
 }
 
 #[test]
-fn either_layer_changes_the_law_and_a_bad_one_changes_nothing() {
-    let layers = Layers::new(Live::start(&base(), Options::default(), None), Ok(base()), Manner::Layered);
-    let digest = || layers.live().load().digest.clone();
+fn a_layer_that_does_not_compile_changes_nothing() {
+    let layers =
+        Layers::new(PolicyCell::start(&base(), Options::default(), None), Ok(base()), LayerMode::Merged);
+    let digest = || layers.policies().load().digest.clone();
     let first = digest();
     let upper = bundle(&[("other.rego", policy("a", "q.a", "", "upper a"))]);
-    assert!(matches!(layers.upper(Some(upper.clone())), Reload::Swapped));
+    assert!(matches!(layers.set_ledger(Some(upper.clone())), Reload::Swapped));
     let second = digest();
     assert_ne!(first, second);
     let broken = bundle(&[("other.rego", "package broken\n\nx if".to_owned())]);
-    assert!(matches!(layers.upper(Some(broken)), Reload::Refused(_)));
+    assert!(matches!(layers.set_ledger(Some(broken)), Reload::Refused(_)));
     assert_eq!(digest(), second);
-    assert!(matches!(layers.upper(None), Reload::Swapped));
+    assert!(matches!(layers.set_ledger(None), Reload::Swapped));
     assert_eq!(digest(), first);
 }

@@ -35,14 +35,14 @@ fn check(from: &str, to: &str, expected: &[&str]) {
 }
 
 #[test]
-fn a_block_says_who_when_and_how_hard() {
+fn block_is_read_into_a_manifest() {
     let manifest = read(BLOCK).unwrap().unwrap();
     assert_eq!((manifest.id.as_str(), manifest.title.as_str()), ("some-policy", "One line"));
     assert_eq!(manifest.description, "More of it.");
     let words = (manifest.severity, manifest.mode, manifest.on_error);
     assert_eq!(words, (Severity::High, Mode::Warn, OnError::Allow));
     assert_eq!(manifest.budget, Some(Duration::from_micros(500)));
-    assert_eq!(manifest.place, ("p.rego".to_owned(), 1));
+    assert_eq!(manifest.location, ("p.rego".to_owned(), 1));
     let [entry] = &manifest.matches[..] else { panic!("{:?}", manifest.matches) };
     assert_eq!(entry.operations, [Operation::Create, Operation::Update]);
     assert_eq!(entry.namespaces, [Kind::App, Kind::Sandbox]);
@@ -51,7 +51,7 @@ fn a_block_says_who_when_and_how_hard() {
 }
 
 #[test]
-fn what_is_left_out_has_the_strict_default() {
+fn defaults_are_strict() {
     let text = "# METADATA\n# title: t\n# custom:\n#   id: a\n#   match:\n#     - operations: [CONNECT]\n#       resources: ['*']\npackage p\n";
     let manifest = read(text).unwrap().unwrap();
     let words = (manifest.severity, manifest.mode, manifest.on_error);
@@ -61,7 +61,7 @@ fn what_is_left_out_has_the_strict_default() {
 }
 
 #[test]
-fn unknown_keys_are_refused_where_they_stand() {
+fn unknown_keys_are_refused_with_location() {
     check("# title:", "# titel:", &["p.rego:2:3: METADATA: unknown field `titel`"]);
     check("#   severity:", "#   severty:", &["p.rego:6:5: METADATA: unknown field `severty`"]);
     check("#       namespaces:", "#       namespace:", &["p.rego:13:9: METADATA: unknown field `namespace`"]);
@@ -69,7 +69,7 @@ fn unknown_keys_are_refused_where_they_stand() {
 }
 
 #[test]
-fn misspelt_words_are_refused_where_they_stand() {
+fn misspelled_values_are_refused_with_location() {
     check(
         "UPDATE]",
         "PATCH]",
@@ -102,7 +102,7 @@ fn misspelt_words_are_refused_where_they_stand() {
 }
 
 #[test]
-fn what_would_never_match_is_refused() {
+fn empty_lists_in_match_are_refused() {
     check(
         "match:\n#     - operations: [CREATE, UPDATE]\n#       resources: [pods, \"*/scale\"]\n#       namespaces: [app, sandbox]",
         "match: []",
@@ -122,11 +122,11 @@ fn what_would_never_match_is_refused() {
 #[test]
 fn ids_titles_and_budgets_have_bounds() {
     for id in ["Some", "1a", "a_b", "a--b", "a-", "-a", "a.b", "ä", &"a".repeat(64)] {
-        check("some-policy", id, &[&format!("p.rego:5:9: id `{id}`: a lower-case letter, then")]);
+        check("some-policy", id, &[&format!("p.rego:5:9: id `{id}`: must start with a lower-case letter")]);
     }
     check("# title: One line\n", "", &["p.rego:4:9: title is missing"]);
-    check("budget_us: 500", "budget_us: 0", &["p.rego:9:16: budget_us 0 is not within 1 to 500000"]);
-    check("budget_us: 500", "budget_us: 500001", &["p.rego:9:16: budget_us 500001 is not within"]);
+    check("budget_us: 500", "budget_us: 0", &["p.rego:9:16: budget_us 0 must be 1 to 500000"]);
+    check("budget_us: 500", "budget_us: 500001", &["p.rego:9:16: budget_us 500001 must be 1 to"]);
     check("budget_us: 500", "budget_us: -1", &["p.rego:9:16: METADATA: "]);
     check("budget_us: 500", "budget_us: soon", &["p.rego:9:16: METADATA: "]);
     for budget in ["1", "500000"] {
@@ -141,7 +141,7 @@ fn the_scope_is_the_package() {
 }
 
 #[test]
-fn all_that_is_wrong_is_said_at_once_in_order_of_line() {
+fn all_problems_are_reported_in_order_of_line() {
     check(
         "id: some-policy\n#   severity: high\n#   mode: warn",
         "id: A\n#   severity: x\n#   mode: y",
@@ -150,25 +150,25 @@ fn all_that_is_wrong_is_said_at_once_in_order_of_line() {
 }
 
 #[test]
-fn keys_of_opa_are_nobodys_business_here() {
+fn keys_of_opa_are_ignored() {
     let more = "# authors: [A <a@x.io>]\n# organizations: [x]\n# related_resources: [{ref: 'https://x.io'}]\n# entrypoint: true\n# schemas: [{input: schema.input}]\n# custom:\n#   params_schema: {type: object}";
     assert!(read(&BLOCK.replace("# custom:", more)).unwrap().is_some());
 }
 
 #[test]
-fn a_block_without_custom_names_no_policy() {
+fn block_without_custom_is_no_policy() {
     assert!(read("# METADATA\n# title: names of namespaces\npackage p\n").unwrap().is_none());
 }
 
 #[test]
-fn lines_count_from_the_file_and_not_from_the_block() {
+fn lines_count_from_the_file() {
     let text = format!("# Copyright\n\n{}", BLOCK.replace("mode: warn", "mode: x"));
     assert_eq!(find(&text).unwrap().line, 3);
     assert!(read(&text).unwrap_err().to_string().starts_with("p.rego:9:11: mode `x`"));
 }
 
 #[test]
-fn only_a_block_right_before_the_package_is_the_policys() {
+fn only_the_block_before_package_is_read() {
     for text in [
         "package p\n# METADATA\n# title: of a rule\ndeny contains 1 if true\n",
         "# METADATA\n# title: t\n\npackage p\n",

@@ -19,7 +19,7 @@ fn refused(yaml: &str, says: &str) {
 }
 
 #[test]
-fn without_overrides_the_policys_own_mode_holds() {
+fn default_mode_is_the_policys_own() {
     check("{}", &[(None, Kind::App, Mode::Enforce)]);
     check("modes: []", &[(Some("acme"), Kind::Sandbox, Mode::Enforce)]);
     check("steps: [deploy]", &[(None, Kind::Cluster, Mode::Enforce)]);
@@ -53,7 +53,7 @@ fn the_most_specific_override_wins_whatever_the_order() {
 }
 
 #[test]
-fn an_override_of_a_tenant_is_nobody_elses() {
+fn override_of_a_tenant_does_not_affect_others() {
     check(
         "modes: [{mode: warn, tenant: acme}]",
         &[
@@ -66,7 +66,7 @@ fn an_override_of_a_tenant_is_nobody_elses() {
 }
 
 #[test]
-fn off_is_a_mode_also_where_yaml_has_a_boolean() {
+fn off_is_read_also_as_a_boolean() {
     for word in ["off", "\"off\"", "false"] {
         check(&format!("modes: [{{mode: {word}}}]"), &[(None, Kind::App, Mode::Off)]);
     }
@@ -74,12 +74,15 @@ fn off_is_a_mode_also_where_yaml_has_a_boolean() {
 }
 
 #[test]
-fn the_same_thing_said_twice_is_refused() {
-    refused("modes: [{mode: warn}, {mode: warn}]", "modes[1] says again");
-    refused("modes: [{mode: warn, tenant: a}, {mode: off}, {mode: audit, tenant: a}]", "modes[2] says again");
+fn duplicate_overrides_are_refused() {
+    refused("modes: [{mode: warn}, {mode: warn}]", "modes[1] repeats the tenant");
+    refused(
+        "modes: [{mode: warn, tenant: a}, {mode: off}, {mode: audit, tenant: a}]",
+        "modes[2] repeats the tenant",
+    );
     refused(
         "modes: [{mode: warn, tenant: a, namespaceKind: app}, {mode: off, tenant: a, namespaceKind: app}]",
-        "modes[1] says again",
+        "modes[1] repeats the tenant",
     );
 }
 
@@ -98,20 +101,20 @@ fn unknown_words_and_keys_are_refused() {
 }
 
 #[test]
-fn a_list_that_is_walked_for_each_object_has_a_bound() {
+fn lists_in_parameters_are_bounded() {
     let list = |length: usize| serde_json::json!({"a": {"b": vec!["x"; length]}});
     assert_eq!(long_list(&list(LIST_MAX)), None);
     let said = long_list(&list(11_000)).unwrap().to_string();
     assert_eq!(
         said,
-        "`a.b` has 11000 entries; a list has at most 1000, since a review goes over it again and again: write a map, whose keys are looked up"
+        "`a.b` has 11000 entries; a list has at most 1000; use a map, whose keys are looked up without iterating"
     );
     let map: serde_json::Map<String, Json> = (0..11_000).map(|n| (n.to_string(), Json::Bool(true))).collect();
     assert_eq!(long_list(&Json::Object(map)), None);
 }
 
 #[test]
-fn a_bundle_with_a_long_list_says_where_it_is() {
+fn long_list_in_a_bundle_is_located() {
     let text = format!("a: 1\nlist: [{}]\n", vec!["x"; 11_000].join(","));
     let files = [("params/p/data.yaml".to_owned(), text.into_bytes())];
     let said = crate::Bundle::from_files(files).unwrap_err().to_string();

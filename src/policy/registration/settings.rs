@@ -1,32 +1,30 @@
-//! What differs from one installation to the next.
+//! The settings of the webhook configurations that differ between installations.
 
 use std::fmt;
 
-/// Settings of the two configurations. [`Settings::validate`] has to pass before anything is printed from them.
+/// [`Settings::validate`] must pass before a configuration is rendered from them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// What webhook names end in: a DNS subdomain with a dot in it, at most 200 characters.
+    /// Suffix of the webhook names: a DNS subdomain with a dot, at most 200 characters.
     pub domain: String,
-    /// First token of a tenant namespace's name, `[a-z][a-z0-9]{0,9}`; the snapshot's own must be the same.
+    /// First token of a tenant namespace's name, `[a-z][a-z0-9]{0,9}`; must equal the snapshot's.
     pub prefix: String,
-    /// What the name of a tenant's group ends in, and no other group's; `[A-Za-z0-9._:-]{2,63}`.
+    /// Suffix of the names of tenants' groups, and of no other group; `[A-Za-z0-9._:-]{2,63}`.
     pub tenant_suffix: String,
     /// Username of vela-core.
     pub vela: String,
-    /// Where the gate is.
     pub client: Client,
-    /// PEM certificates that vouch for the gate's; `None` where something else writes them (cert-manager, for one).
+    /// PEM certificates of the CA that signs the gate's certificate; `None` where something else writes them, for example
+    /// cert-manager.
     pub ca_bundle: Option<String>,
 }
 
-/// Where kube-apiserver finds the gate.
+/// How kube-apiserver calls the gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Client {
-    /// A Service of the cluster; the certificate's name is then `NAME.NAMESPACE.svc`.
+    /// The certificate must be for `NAME.NAMESPACE.svc`.
     Service {
-        /// DNS label.
         namespace: String,
-        /// DNS label.
         name: String,
         /// 1 to 65535.
         port: u16,
@@ -35,43 +33,35 @@ pub enum Client {
     Url(String),
 }
 
-/// A setting that cannot be registered. Each names its flag.
+/// An invalid setting; the message names its flag.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    /// Of --domain.
-    #[error(
-        "`{0}` of --domain is no domain; webhook names need one with a dot in it, as in `portcullis.kubenova.io`"
-    )]
+    #[error("--domain `{0}` is not a domain with a dot, for example `portcullis.kubenova.io`")]
     Domain(String),
-    /// Of --prefix.
     #[error(
-        "`{0}` of --prefix is no prefix; write a letter and up to nine letters or digits in lower case, as in `tn`"
+        "--prefix `{0}` must be a lower-case letter and up to nine lower-case letters or digits, for example `tn`"
     )]
     Prefix(String),
-    /// Of --tenant-suffix.
     #[error(
-        "`{0}` of --tenant-suffix is no suffix; write 2 to 63 of letters, digits and `.`, `_`, `:`, `-`, as in `-devs`"
+        "--tenant-suffix `{0}` must be 2 to 63 letters, digits, `.`, `_`, `:` or `-`, for example `-devs`"
     )]
     TenantSuffix(String),
-    /// Of --vela-user.
-    #[error("`{0}` of --vela-user is no service account; write `system:serviceaccount:NAMESPACE:NAME`")]
+    #[error("--vela-user `{0}` is not a service account; write `system:serviceaccount:NAMESPACE:NAME`")]
     Vela(String),
-    /// Of --service.
-    #[error("`{0}` of --service is no Service; write `NAMESPACE/NAME` or `NAMESPACE/NAME:PORT`")]
+    #[error("--service `{0}` must be `NAMESPACE/NAME` or `NAMESPACE/NAME:PORT`")]
     Service(String),
-    /// Of --url.
-    #[error("`{0}` of --url cannot be called; write `https://HOST[:PORT]` without path, user or query")]
+    #[error("--url `{0}` must be `https://HOST[:PORT]` without path, user or query")]
     Url(String),
-    /// Of --ca-bundle.
-    #[error("the file of --ca-bundle holds no certificate in PEM")]
+    #[error("the file of --ca-bundle has no PEM certificate")]
     CaBundle,
-    /// Of --ca-bundle.
-    #[error("the file of --ca-bundle holds a private key, and what is registered is public")]
+    #[error(
+        "the file of --ca-bundle has a private key, and a webhook configuration is public; give the certificate only"
+    )]
     Key,
 }
 
 impl fmt::Display for Client {
-    /// As --service and --url are written; the usual port is left out.
+    /// In the notation of --service and --url; port 443 is left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Service { namespace, name, port: 443 } => write!(f, "{namespace}/{name}"),
@@ -101,7 +91,6 @@ impl Default for Client {
 }
 
 impl Settings {
-    /// Whether this can be registered.
     pub fn validate(&self) -> Result<(), SettingsError> {
         if !(self.domain.contains('.') && self.domain.len() <= 200 && self.domain.split('.').all(is_label)) {
             return Err(SettingsError::Domain(self.domain.clone()));
@@ -111,7 +100,7 @@ impl Settings {
         if !(starts_low && self.prefix.len() <= 10 && self.prefix.bytes().all(lower)) {
             return Err(SettingsError::Prefix(self.prefix.clone()));
         }
-        // They stand in a CEL string: the alphabet is what makes quoting needless.
+        // This alphabet needs no quoting in a CEL string.
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
         if !((2..=63).contains(&self.tenant_suffix.len()) && self.tenant_suffix.bytes().all(plain)) {
             return Err(SettingsError::TenantSuffix(self.tenant_suffix.clone()));
@@ -126,7 +115,7 @@ impl Settings {
 }
 
 impl Client {
-    /// Reads `NAMESPACE/NAME[:PORT]`; the port is 443 where none is given.
+    /// Parses `NAMESPACE/NAME[:PORT]`; the default port is 443.
     pub fn service(text: &str) -> Result<Self, SettingsError> {
         let wrong = || SettingsError::Service(text.to_owned());
         let (namespace, rest) = text.split_once('/').ok_or_else(wrong)?;
@@ -139,7 +128,7 @@ impl Client {
         Ok(client)
     }
 
-    /// Reads `https://HOST[:PORT]`.
+    /// Parses `https://HOST[:PORT]`.
     pub fn url(text: &str) -> Result<Self, SettingsError> {
         let client = Self::Url(text.trim_end_matches('/').to_owned());
         client.validate().map_err(|_| SettingsError::Url(text.to_owned()))?;

@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use super::check::of_matches;
+use super::check::check_matches;
 use super::*;
 use crate::manifest::Match;
 use portcullis_tenancy::resource::Pattern;
@@ -15,10 +15,10 @@ fn entry(operations: &str, resource: &str, kinds: &[Kind]) -> Match {
     }
 }
 
-/// A policy that judges, one that patches, one that does both: what each is told.
-fn told(operations: &str, resource: &str, kinds: &[Kind]) -> [String; 3] {
-    [(true, false), (false, true), (true, true)].map(|(judges, patches)| {
-        of_matches(&[entry(operations, resource, kinds)], judges, patches).join("\n")
+/// The problems of a policy that validates, of one that patches, and of one that does both.
+fn problems(operations: &str, resource: &str, kinds: &[Kind]) -> [String; 3] {
+    [(true, false), (false, true), (true, true)].map(|(validates, patches)| {
+        check_matches(&[entry(operations, resource, kinds)], validates, patches).join("\n")
     })
 }
 
@@ -27,7 +27,7 @@ fn rendered(settings: &Settings) -> Vec<Value> {
 }
 
 #[test]
-fn what_is_registered_may_be_waited_for() {
+fn policies_may_match_what_webhooks_receive() {
     let everything = "CREATE UPDATE DELETE CONNECT";
     for (operations, resource, kinds) in [
         (everything, "*/*", &[Kind::App, Kind::Sandbox, Kind::Unregistered][..]),
@@ -44,40 +44,40 @@ fn what_is_registered_may_be_waited_for() {
         ("CREATE", "resourcetrackers.core.oam.dev", &[Kind::Cluster]),
         ("CREATE", "*.authorization.k8s.io", &[Kind::App]),
     ] {
-        assert_eq!(told(operations, resource, kinds)[0], "", "{operations} {resource} {kinds:?}");
+        assert_eq!(problems(operations, resource, kinds)[0], "", "{operations} {resource} {kinds:?}");
     }
     for resource in ["*", "pods", "*.oam.dev", "deployments.apps"] {
-        assert_eq!(told("CREATE UPDATE", resource, &[Kind::App, Kind::Sandbox])[1], "", "{resource}");
+        assert_eq!(problems("CREATE UPDATE", resource, &[Kind::App, Kind::Sandbox])[1], "", "{resource}");
     }
 }
 
 #[test]
-fn what_nobody_sends_is_named() {
+fn matches_that_no_webhook_receives_are_named() {
     for (operations, resource, kinds, sentence) in [
-        ("CREATE", "pods/log", &[Kind::App][..], "reads, lists and watches are not reviewed"),
+        ("CREATE", "pods/log", &[Kind::App][..], "reads, lists and watches have no admission review"),
         (
             "CREATE",
             "pods",
             &[Kind::Platform],
-            "CREATE of `pods` in namespaces of kind platform, which nobody registered",
+            "CREATE of `pods` in namespaces of kind platform, which no webhook receives",
         ),
         ("CREATE", "*/*", &[Kind::Platform], "CREATE of `*/*` in namespaces of kind platform"),
         ("CREATE CONNECT", "namespaces", &[Kind::App], "CONNECT of `namespaces` in namespaces of kind app"),
-        ("CREATE", "namespaces", &[Kind::Cluster], "a Namespace is of its own kind, never of cluster"),
-        ("CREATE", "pods", &[Kind::Cluster], "it always lies in a namespace"),
+        ("CREATE", "namespaces", &[Kind::Cluster], "a Namespace has its own kind, never cluster"),
+        ("CREATE", "pods", &[Kind::Cluster], "it is always in a namespace"),
         (
             "CREATE",
             "clusterroles.rbac.authorization.k8s.io",
             &[Kind::App],
             "it has no namespace; its kind is cluster",
         ),
-        ("CREATE", "tokenreviews.authentication.k8s.io", &[Kind::Cluster], "left out by a match condition"),
-        ("CREATE", "subjectaccessreviews.authorization.k8s.io", ALL_KINDS, "left out by a match condition"),
+        ("CREATE", "tokenreviews.authentication.k8s.io", &[Kind::Cluster], "a match condition skips"),
+        ("CREATE", "subjectaccessreviews.authorization.k8s.io", ALL_KINDS, "a match condition skips"),
         (
             "UPDATE",
             "validatingwebhookconfigurations.admissionregistration.k8s.io",
             ALL_KINDS,
-            "shows webhook configurations",
+            "sends webhook configurations",
         ),
         (
             "UPDATE",
@@ -87,33 +87,33 @@ fn what_nobody_sends_is_named() {
         ),
         ("CREATE", "clustergateways.cluster.core.oam.dev", ALL_KINDS, "aggregated"),
     ] {
-        let message = &told(operations, resource, kinds)[0];
+        let message = &problems(operations, resource, kinds)[0];
         assert!(message.contains(sentence), "{operations} {resource} {kinds:?}: {message}");
     }
 }
 
 #[test]
-fn a_patch_goes_where_mutate_is_called() {
+fn a_patching_policy_must_match_what_mutate_receives() {
     for (operations, resource) in
         [("DELETE", "pods"), ("CREATE", "pods/binding"), ("UPDATE", "*/*"), ("CREATE", "namespaces")]
     {
-        let [judges, patches, both] = told(operations, resource, &[Kind::App]);
-        assert_eq!(judges, "", "{operations} {resource}");
+        let [validates, patches, both] = problems(operations, resource, &[Kind::App]);
+        assert_eq!(validates, "", "{operations} {resource}");
         assert!(
-            patches.contains("nobody registered") && patches.contains("(/mutate)"),
+            patches.contains("no webhook receives") && patches.contains("(/mutate)"),
             "{resource}: {patches}"
         );
-        assert!(both.contains("nothing that can be patched"), "{operations} {resource}: {both}");
+        assert!(both.contains("nothing that a patch can apply to"), "{operations} {resource}: {both}");
     }
     assert_eq!(
-        told("CREATE DELETE", "pods", &[Kind::App])[2],
+        problems("CREATE DELETE", "pods", &[Kind::App])[2],
         "",
-        "deny judges the deletion, patch the creation"
+        "deny covers the deletion, patch the creation"
     );
 }
 
 #[test]
-fn the_configurations_are_what_the_reference_asks_for() {
+fn configurations_fail_closed_on_validate_and_open_on_mutate() {
     let [mutating, validating] = &rendered(&Settings::default())[..] else { panic!("two configurations") };
     assert_eq!(mutating["webhooks"].as_array().unwrap().len(), 1);
     assert_eq!(validating["webhooks"].as_array().unwrap().len(), 4);
@@ -133,7 +133,7 @@ fn the_configurations_are_what_the_reference_asks_for() {
 }
 
 #[test]
-fn every_condition_guards_what_may_be_absent() {
+fn conditions_guard_optional_fields_with_has() {
     for condition in TABLE.iter().flat_map(|entry| entry.conditions) {
         let text = condition.expression(&Settings::default());
         for field in [
@@ -151,7 +151,7 @@ fn every_condition_guards_what_may_be_absent() {
 }
 
 #[test]
-fn settings_that_cannot_be_registered_name_their_flag() {
+fn errors_of_settings_name_the_flag() {
     let wrong = |edit: fn(&mut Settings)| {
         let mut settings = Settings::default();
         edit(&mut settings);
@@ -172,13 +172,13 @@ fn settings_that_cannot_be_registered_name_their_flag() {
 }
 
 #[test]
-fn drift_is_in_what_is_said_and_not_in_how() {
+fn drift_compares_meaning_not_spelling() {
     let settings = Settings::default();
     let wanted = configurations(&settings);
     let mut documents = rendered(&settings);
     assert_eq!(drift(&wanted, &documents), []);
 
-    // As a cluster gives it back: defaults spelt out, lists in another order, the bundle of cert-manager, in a List.
+    // As a cluster returns it: with defaults, other order, cert-manager's bundle, in a List.
     let webhook = &mut documents[1]["webhooks"][1];
     webhook["namespaceSelector"] = serde_json::json!({});
     webhook["clientConfig"]["caBundle"] = "QQ==".into();

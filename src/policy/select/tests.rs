@@ -33,7 +33,7 @@ fn check(items: &[&[&str]], found: &[(&str, &[usize])]) {
 }
 
 #[test]
-fn what_matches_is_found_and_nothing_else() {
+fn only_matching_items_are_found() {
     check(
         &[
             &["pods"],
@@ -65,7 +65,7 @@ fn what_matches_is_found_and_nothing_else() {
 }
 
 #[test]
-fn without_a_catch_all_nothing_else_is_found() {
+fn requests_without_a_match_find_nothing() {
     check(
         &[&["pods"], &["*.oam.dev/*"], &["*/scale"]],
         &[("services", &[]), ("pods/exec", &[]), ("pods.x.io", &[]), ("x.evil-oam.dev", &[]), ("", &[])],
@@ -74,7 +74,7 @@ fn without_a_catch_all_nothing_else_is_found() {
 }
 
 #[test]
-fn an_item_is_found_once_however_often_it_matches() {
+fn item_that_matches_twice_is_found_once() {
     check(&[&["*/*", "pods", "*", "pods/*", "pods"], &["pods"]], &[("pods", &[0, 1])]);
     let mut index = Index::default();
     let one = entry(&[Operation::Update, Operation::Update], &["pods"], &[Kind::App, Kind::App]);
@@ -107,12 +107,12 @@ fn operation_and_kind_both_count() {
 }
 
 #[test]
-fn names_that_read_alike_are_not_the_same_plan() {
+fn different_resources_have_different_plans() {
     let (real, forged) = (
         Query { resource: "roles", group: "rbac.authorization.k8s.io", ..query("") },
         Query { resource: "roles.rbac", group: "authorization.k8s.io", ..query("") },
     );
-    let plans = Plans::default();
+    let plans = PlanCache::default();
     let made = |query: &Query<'_>, item: usize| {
         let make = |policies, broken| Plan { policies, broken, ..Plan::default() };
         plans.get(query, || (vec![item], vec![]), make).policies.clone()
@@ -125,7 +125,7 @@ fn names_that_read_alike_are_not_the_same_plan() {
 
 #[test]
 fn invented_names_share_a_plan_and_do_not_evict_real_ones() {
-    let plans = Plans::default();
+    let plans = PlanCache::default();
     let (finds, makes) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
     let get = |query: &Query<'_>| {
         let find = || {
@@ -159,8 +159,8 @@ fn invented_names_share_a_plan_and_do_not_evict_real_ones() {
 }
 
 #[test]
-fn resources_of_two_layouts_share_no_plan() {
-    let plans = Plans::default();
+fn resources_with_different_layouts_have_different_plans() {
+    let plans = PlanCache::default();
     let get = |layout| {
         let query = Query { layout, ..query("pods") };
         plans.get(

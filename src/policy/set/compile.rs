@@ -1,25 +1,24 @@
-//! Compiling a bundle: modules → policies with what they refer to → programs.
+//! Compiles a bundle: modules, then policies with the modules that they refer to, then programs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{Broken, Options, Paced, Policy, PolicySet, RULES, lint};
+use super::{BrokenPolicy, Options, Policy, PolicySet, RULES, Throttle, lint};
 use crate::bundle::Bundle;
 use crate::manifest::{Manifest, Match, OnError, Operation};
 use crate::metadata;
-use crate::params::{Modes, schema};
+use crate::params::{self, Modes};
 use portcullis_rego::Module;
 use portcullis_rego::analysis::{self, Analysis, Form};
-use portcullis_rego::problem::{Problem, Problems};
 use portcullis_rego::reads::Reads;
-use portcullis_rego::{Choice, Compiled, builtins};
+use portcullis_rego::{Compiled, EngineChoice, builtins};
+use portcullis_rego::{Problem, Problems};
 use portcullis_telemetry::metrics::PolicyMetrics;
 use portcullis_tenancy::resource::Pattern;
 use portcullis_tenancy::snapshot::Kind;
 
-/// A module and what is known of it.
 pub(super) struct Unit<'a> {
     pub(super) module: &'a Module,
     pub(super) analysis: Arc<Analysis>,
@@ -29,13 +28,12 @@ pub(super) struct Unit<'a> {
     pub(super) problems: Problems,
 }
 
-/// Analyses by the digest of path and text: reading a module takes a millisecond, and a reload changes one.
+/// Analyses by digest of path and text. Analysing takes a millisecond a module, and a reload usually changes one.
 pub(super) type Analyses = BTreeMap<String, Arc<Analysis>>;
 
-/// What came of a bundle.
 pub(super) struct Compilation {
     pub(super) policies: Vec<Policy>,
-    pub(super) broken: Vec<Broken>,
+    pub(super) broken: Vec<BrokenPolicy>,
     pub(super) analyses: Analyses,
 }
 
@@ -51,7 +49,9 @@ pub(super) fn run(bundle: &Bundle, options: Options, previous: Option<&PolicySet
     for unit in &mut units {
         let mut found = builtins::check(&unit.module.path, &unit.analysis, &functions);
         found.extend(lint::references(unit.module, &unit.analysis));
-        unit.problems.0.extend(found.into_iter().map(|problem| problem.settled(&unit.module.text)));
+        unit.problems
+            .0
+            .extend(found.into_iter().map(|problem| problem.with_source_column(&unit.module.text)));
     }
     lint::data(&mut units, &bundle.params);
     lint::variables(&mut units, &functions);
@@ -69,7 +69,7 @@ pub(super) fn run(bundle: &Bundle, options: Options, previous: Option<&PolicySet
             Err(problems) => broken.push(broken_policy(unit, problems)),
         }
     }
-    // What no policy refers to and is wrong all the same: a library with an error, or a policy whose METADATA cannot be read.
+    // Problems outside of every policy: an unused library, or a policy whose METADATA cannot be read.
     for unit in
         units.iter().filter(|unit| !unit.problems.0.is_empty() && !reported.contains(&unit.module.path))
     {
@@ -77,19 +77,19 @@ pub(super) fn run(bundle: &Bundle, options: Options, previous: Option<&PolicySet
     }
     if policies.is_empty() && broken.is_empty() {
         let message =
-            "the bundle holds no policy; a policy is a .rego file with a METADATA block that has `custom.id`";
-        broken.push(nothing(Problem::of("policies", message)));
+            "the bundle has no policy; a policy is a .rego file with a METADATA block that has `custom.id`";
+        broken.push(everywhere(Problem::of("policies", message)));
     }
     Compilation { policies, broken, analyses }
 }
 
 fn read<'a>(module: &'a Module, known: Option<&Analyses>, done: &mut Analyses) -> Unit<'a> {
     let mut problems = Problems::default();
-    let mut keep = |found: Problems| problems.0.extend(found.0);
+    let mut add_problems = |found: Problems| problems.0.extend(found.0);
     let read = metadata::find(&module.text).map(|block| metadata::parse(&module.path, &block));
     let unreadable = matches!(read, Some(Err(_)));
-    keep(Problems(metadata::below(&module.path, &module.text)));
-    let manifest = read.and_then(|read| read.map_err(&mut keep).ok()).flatten();
+    add_problems(Problems(metadata::check_rule_blocks(&module.path, &module.text)));
+    let manifest = read.and_then(|read| read.map_err(&mut add_problems).ok()).flatten();
     let digest = hex::encode(Sha256::digest(format!("{}\0{}", module.path, module.text)));
     let analysis = match known.and_then(|known| known.get(&digest)) {
         Some(known) => Ok(Arc::clone(known)),
@@ -98,7 +98,7 @@ fn read<'a>(module: &'a Module, known: Option<&Analyses>, done: &mut Analyses) -
     if let Ok(analysis) = &analysis {
         done.insert(digest, Arc::clone(analysis));
     }
-    let analysis = analysis.map_err(|problem| keep(problem.into())).unwrap_or_default();
+    let analysis = analysis.map_err(|problem| add_problems(problem.into())).unwrap_or_default();
     Unit { module, analysis, manifest, unreadable, problems }
 }
 
@@ -107,7 +107,7 @@ fn functions_of(analysis: &Analysis) -> Vec<(Vec<String>, usize)> {
     functions.map(|rule| (analysis.package.iter().chain(&rule.path).cloned().collect(), rule.arity)).collect()
 }
 
-/// A policy's module, those of its package, and every module that they refer to.
+/// A policy's module, the other modules of its package, and every module that they refer to, transitively.
 fn closure<'a, 'b>(unit: &'b Unit<'a>, units: &'b [Unit<'a>]) -> Vec<&'b Unit<'a>> {
     let mut found: BTreeMap<&str, &Unit<'a>> = BTreeMap::new();
     let mut open = vec![unit];
@@ -118,7 +118,7 @@ fn closure<'a, 'b>(unit: &'b Unit<'a>, units: &'b [Unit<'a>]) -> Vec<&'b Unit<'a
         let refers = |other: &Unit<'_>| {
             let package = &other.analysis.package;
             let data = next.analysis.data.iter().map(|reference| &reference.path);
-            // A module that could not be read has no package, and nobody means it.
+            // A module that could not be parsed has no package.
             !package.is_empty()
                 && (*package == next.analysis.package
                     || data
@@ -153,39 +153,40 @@ fn policy(
     let place = |name: &'static str| {
         own().find_map(|other| {
             let rule = other.analysis.rules.iter().find(|rule| rule.name == name)?;
-            Some((name, (other.module.path.clone(), rule.place.0)))
+            Some((name, (other.module.path.clone(), rule.location.0)))
         })
     };
-    let (rules, rule_places): (Vec<&'static str>, Vec<_>) = RULES.iter().copied().filter_map(place).unzip();
+    let (rules, rule_locations): (Vec<&'static str>, Vec<_>) =
+        RULES.iter().copied().filter_map(place).unzip();
     if rules.is_empty() {
         let message = format!(
-            "policy `{}` defines none of {}; it would never decide anything",
+            "policy `{}` defines none of {}; it would never match; define one of them",
             manifest.id,
             RULES.join(", ")
         );
-        return Err(Problem::at(&unit.module.path, manifest.place.1, 0, message).into());
+        return Err(Problem::at(&unit.module.path, manifest.location.1, 0, message).into());
     }
     let (file, params) = (bundle.params_files.get(&manifest.id), bundle.params.get(&manifest.id));
     let modes = Modes::parse(file.map_or(&unit.module.path, |file| &file.path), params)?;
-    if !bundle.fits {
-        let misshapen =
-            schema::check(&manifest, file, params).map_err(|problem| problem.settled(&unit.module.text))?;
-        Problems(misshapen).into_result(())?;
+    if !bundle.params_checked {
+        let violations = params::check_schema(&manifest, file, params)
+            .map_err(|problem| problem.with_source_column(&unit.module.text))?;
+        Problems(violations).into_result(())?;
     }
     let mut reads = Reads::nothing();
     for unit in closure {
         unit.analysis.input.iter().for_each(|reference| reads.add(&reference.path));
-        unit.analysis.through.iter().for_each(|path| reads.add(path));
+        unit.analysis.through_locals.iter().for_each(|path| reads.add(path));
     }
-    let of_the_cluster = |reference: &analysis::Reference<String>| {
+    let is_cluster_data = |reference: &analysis::Reference<String>| {
         reference.path.first().is_none_or(|first| first == lint::CLUSTER)
     };
-    let reads_cluster = closure.iter().any(|unit| unit.analysis.data.iter().any(of_the_cluster));
+    let reads_cluster = closure.iter().any(|unit| unit.analysis.data.iter().any(is_cluster_data));
     let package = format!("data.{}", unit.analysis.package.join("."));
     let modules: Vec<&Module> = closure.iter().map(|unit| unit.module).collect();
     let key = key(&package, &modules, options);
-    let kept = previous.and_then(|set| set.policies.iter().find(|policy| policy.key == key));
-    let compiled = match kept {
+    let unchanged = previous.and_then(|set| set.policies.iter().find(|policy| policy.key == key));
+    let compiled = match unchanged {
         Some(policy) => Arc::clone(&policy.compiled),
         None => Arc::new(Compiled::new(&package, &rules, &modules, &choice(options))?),
     };
@@ -194,8 +195,8 @@ fn policy(
         manifest,
         package,
         rules,
-        rule_places,
-        asked_again: Paced::default(),
+        rule_locations,
+        patch_recheck: Throttle::default(),
         reads: Arc::new(reads),
         reads_cluster,
         compiled,
@@ -204,12 +205,11 @@ fn policy(
     })
 }
 
-/// The register machine, unless the interpreter was asked for.
-fn choice(options: Options) -> Choice {
-    if options.interpreter { Choice::Interpreter("asked for".to_owned()) } else { Choice::Auto }
+fn choice(options: Options) -> EngineChoice {
+    if options.interpreter { EngineChoice::Interpreter("asked for".to_owned()) } else { EngineChoice::Auto }
 }
 
-/// Names what a program is made from, so that a reload compiles only what changed.
+/// Identifies the sources of a program, so that a reload compiles only what changed.
 fn key(package: &str, modules: &[&Module], options: Options) -> String {
     let mut hash = Sha256::new();
     hash.update(format!("{package}\0{}\0", options.interpreter));
@@ -220,26 +220,26 @@ fn key(package: &str, modules: &[&Module], options: Options) -> String {
     hex::encode(hash.finalize())
 }
 
-fn broken_policy(unit: &Unit<'_>, problems: Problems) -> Broken {
+fn broken_policy(unit: &Unit<'_>, problems: Problems) -> BrokenPolicy {
     match &unit.manifest {
-        Some(manifest) => Broken {
+        Some(manifest) => BrokenPolicy {
             id: manifest.id.clone(),
             on_error: manifest.on_error,
             matches: manifest.matches.clone(),
             problems,
         },
-        None => Broken { id: unit.module.path.clone(), problems, ..nothing(Problem::of("", "")) },
+        None => BrokenPolicy { id: unit.module.path.clone(), problems, ..everywhere(Problem::of("", "")) },
     }
 }
 
-/// Covers everything in tenant namespaces: what cannot be read might have been about anything there.
-fn nothing(problem: Problem) -> Broken {
+/// Matches everything in tenant namespaces, since a policy that cannot be read might match any of it.
+fn everywhere(problem: Problem) -> BrokenPolicy {
     let everything = Match {
         operations: Operation::ALL.to_vec(),
         resources: vec![Pattern::everything()],
         namespaces: vec![Kind::App, Kind::Sandbox, Kind::Unregistered],
     };
-    Broken {
+    BrokenPolicy {
         id: problem.file.clone(),
         on_error: OnError::Deny,
         matches: vec![everything],

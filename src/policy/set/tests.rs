@@ -1,7 +1,7 @@
+mod corpus;
 mod details;
 mod engines;
 mod failures;
-mod laws;
 
 use super::*;
 use crate::Operation;
@@ -46,7 +46,7 @@ fn asked(set: &PolicySet, id: &str, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_policy_that_is_whole_compiles_and_finds() {
+fn complete_policy_compiles_and_has_findings() {
     let set = compile(&[("a.rego", &policy("a", DENY))]).unwrap();
     assert_eq!((asked(&set, "a", "a"), asked(&set, "a", "b")), (vec!["no".to_owned()], vec![]));
     let found = set.policy("a").unwrap();
@@ -55,7 +55,7 @@ fn a_policy_that_is_whole_compiles_and_finds() {
 }
 
 #[test]
-fn policies_stand_in_order_of_id_and_not_of_file() {
+fn policies_are_in_order_of_id() {
     let (b, a) = (policy("b", DENY), policy("a", DENY));
     let set = compile(&[("1.rego", &b), ("2.rego", &a)]).unwrap();
     let ids: Vec<&str> = set.policies.iter().map(|policy| policy.manifest.id.as_str()).collect();
@@ -63,7 +63,7 @@ fn policies_stand_in_order_of_id_and_not_of_file() {
 }
 
 #[test]
-fn an_id_and_a_package_are_taken_once() {
+fn ids_and_packages_are_unique() {
     let a = policy("a", DENY);
     check(
         &[("a.rego", &a), ("b.rego", &a.replace("portcullis.a", "portcullis.b"))],
@@ -76,7 +76,7 @@ fn an_id_and_a_package_are_taken_once() {
 }
 
 #[test]
-fn what_the_gate_fills_is_no_package() {
+fn roots_of_data_cannot_be_packages() {
     for root in ["params", "tenancy", "cluster"] {
         let text = policy("a", DENY).replace("package portcullis.a", &format!("package {root}.a"));
         check(&[("a.rego", &text)], &[&format!("a.rego: package `{root}` is taken")]);
@@ -84,9 +84,9 @@ fn what_the_gate_fills_is_no_package() {
 }
 
 #[test]
-fn a_rule_that_nobody_would_ask_is_refused() {
+fn rule_that_is_never_evaluated_is_refused() {
     let good = policy("good", DENY);
-    let never = "is never asked; add a `# METADATA` block";
+    let never = "is never evaluated; add a `# METADATA` block";
     for rule in ["deny contains \"a\"", "warn contains \"a\"", "patch contains {}", "merge contains {}"] {
         let name = rule.split(' ').next().unwrap();
         check(
@@ -104,13 +104,13 @@ fn a_rule_that_nobody_would_ask_is_refused() {
 }
 
 #[test]
-fn an_unreadable_block_is_said_once_and_not_its_rules_too() {
+fn unreadable_block_is_reported_once() {
     let text = policy("a", DENY).replace("title", "titel");
     check(&[("a.rego", &text)], &["a.rego:2:3: METADATA: unknown field `titel`"]);
 }
 
 #[test]
-fn names_that_other_tools_ask_are_corrected() {
+fn rule_names_of_other_tools_get_a_suggestion() {
     for (name, meant) in [
         ("violation", "deny"),
         ("denied", "deny"),
@@ -122,7 +122,7 @@ fn names_that_other_tools_ask_are_corrected() {
         check(
             &[("a.rego", &text)],
             &[&format!(
-                "a.rego:9:1: rule `{name}` is never asked; the rules of a policy are deny, warn, patch, merge: did you mean `{meant}`?"
+                "a.rego:9:1: rule `{name}` is never evaluated; the rules of a policy are deny, warn, patch, merge: did you mean `{meant}`?"
             )],
         );
     }
@@ -147,17 +147,17 @@ fn the_rules_of_a_policy_are_sets() {
 }
 
 #[test]
-fn a_policy_that_decides_nothing_is_refused() {
+fn policy_without_rules_is_refused() {
     check(
         &[("a.rego", &policy("a", "x := 1"))],
         &["a.rego:1: policy `a` defines none of deny, warn, patch, merge"],
     );
-    check(&[("a.rego", "package a\nx := 1\n")], &["policies: the bundle holds no policy"]);
-    check(&[], &["policies: the bundle holds no policy"]);
+    check(&[("a.rego", "package a\nx := 1\n")], &["policies: the bundle has no policy"]);
+    check(&[], &["policies: the bundle has no policy"]);
 }
 
 #[test]
-fn paths_of_the_input_that_hold_nothing_are_refused() {
+fn undefined_paths_of_the_input_are_refused() {
     for (path, wrong) in [
         ("input.requst.name", "input.requst"),
         ("input.request.obj.kind", "input.request.obj"),
@@ -189,7 +189,7 @@ fn paths_of_the_input_that_hold_nothing_are_refused() {
 }
 
 #[test]
-fn paths_of_data_that_nothing_defines_are_refused() {
+fn undefined_paths_of_data_are_refused() {
     let lib = "package portcullis.lib.names\nprefix := \"tn\"\nshort(a) := a\n";
     let with = |path: &str| policy("a", &format!("deny contains \"a\" if {path} == \"b\""));
     for good in [
@@ -227,12 +227,12 @@ fn paths_of_data_that_nothing_defines_are_refused() {
 }
 
 #[test]
-fn one_broken_file_refuses_a_bundle_and_leaves_the_good_ones_at_a_start() {
+fn broken_file_refuses_a_reload_but_not_a_start() {
     let good = policy("good", DENY);
     let broken = policy("broken", "deny contains").replace("title: t", "title: t\n# description: d");
     let files = [("good.rego", good.as_str()), ("broken.rego", broken.as_str()), ("unread.rego", "package")];
     assert!(compile(&files).is_err());
-    let set = PolicySet::compile_what_can_be(&bundle(&files), Options::default(), None);
+    let set = PolicySet::compile_partial(&bundle(&files), Options::default(), None);
     assert_eq!(asked(&set, "good", "a"), ["no"]);
     let ids: Vec<&str> = set.broken.iter().map(|broken| broken.id.as_str()).collect();
     assert_eq!((set.policies.len(), ids.as_slice()), (1, &["broken", "unread.rego"][..]));
@@ -256,18 +256,18 @@ fn one_broken_file_refuses_a_bundle_and_leaves_the_good_ones_at_a_start() {
 }
 
 #[test]
-fn a_broken_library_breaks_who_refers_to_it_and_nobody_else() {
+fn broken_library_breaks_only_policies_that_refer_to_it() {
     let uses = policy("uses", "import data.lib\ndeny contains \"a\" if lib.x");
     let (good, lib) = (policy("good", DENY), "package lib\nx if time.now_ns() == 1\n");
     let files = [("good.rego", good.as_str()), ("lib.rego", lib), ("uses.rego", uses.as_str())];
-    let set = PolicySet::compile_what_can_be(&bundle(&files), Options::default(), None);
+    let set = PolicySet::compile_partial(&bundle(&files), Options::default(), None);
     let ids: Vec<&str> = set.broken.iter().map(|broken| broken.id.as_str()).collect();
     assert_eq!((set.policies.len(), ids), (1, vec!["uses"]));
     assert!(set.broken[0].problems.to_string().starts_with("lib.rego:2:6: builtin `time.now_ns`"));
 }
 
 #[test]
-fn a_reload_keeps_what_is_the_same_and_takes_what_changed() {
+fn reload_reuses_unchanged_programs() {
     let (a, b) = (policy("a", DENY), policy("b", "import data.lib\ndeny contains lib.word"));
     let old =
         compile(&[("a.rego", &a), ("b.rego", &b), ("lib.rego", "package lib\nword := \"old\"\n")]).unwrap();
@@ -285,7 +285,7 @@ fn a_reload_keeps_what_is_the_same_and_takes_what_changed() {
 }
 
 #[test]
-fn a_reload_takes_new_metadata_and_parameters_also_of_a_program_it_keeps() {
+fn reload_updates_metadata_and_parameters_of_reused_programs() {
     let a = policy("a", DENY);
     let old = compile(&[("a.rego", &a)]).unwrap();
     let files = [("a.rego", a.as_str()), ("params/a/data.yaml", "modes: [{mode: warn}]\nword: x\n")];
@@ -299,7 +299,7 @@ fn a_reload_takes_new_metadata_and_parameters_also_of_a_program_it_keeps() {
 }
 
 #[test]
-fn parameters_that_cannot_be_read_are_said_by_their_own_file() {
+fn unreadable_parameters_are_reported_with_their_file() {
     let a = policy("a", DENY);
     check(
         &[("a.rego", &a), ("params/a/data.yaml", "modes: [{mode: strict}]\n")],

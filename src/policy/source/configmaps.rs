@@ -1,10 +1,7 @@
-//! Law out of labelled ConfigMaps of the gate's own namespace: a layer over the directory and under the ledger.
+//! Policies from labelled ConfigMaps of the gate's own namespace: the layer above the directory and below the ledger.
 //!
-//! A key is a file. `*.rego` is a module, `params.<id>.yaml` the parameters of a policy, `sets.<name>.yaml` a policy set; any
-//! other key is refused rather than passed over, because its author believes that it is law. Nothing is ever written into
-//! a ConfigMap: whether it is in force is said by Events on it, one for each replica, by a metric and by readiness.
-
-mod status;
+//! A key is a file: `*.rego`, `params.<id>.yaml` or `sets.<name>.yaml`; any other key is refused, because skipping it would
+//! surprise its author. Events on the ConfigMap, a metric and readiness report whether it is in force.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -13,70 +10,67 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::status::Statuses;
-use super::kept::Kept;
+use super::last_good::LastGoodPolicies;
 use crate::layers::Layers;
-use crate::live::Reload;
+use crate::policy_cell::Reload;
 use crate::{Bundle, Problem, Problems};
 use portcullis_cluster::Cluster;
-use portcullis_cluster::configmaps::{self, All};
-use portcullis_cluster::touch::Touch;
+use portcullis_cluster::configmaps::{self, ConfigMapData, ConfigMaps};
+use portcullis_cluster::events::{self, EventMessage, EventType};
+use portcullis_cluster::last_contact::LastContact;
 use portcullis_lifecycle::ready::Condition;
+use portcullis_telemetry::metrics;
 
-/// Whoever applies several ConfigMaps writes one after the other; what is taken together is judged together.
+/// `kubectl apply` writes several ConfigMaps one after the other; they are compiled together.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// Events that wait for the API server; more are dropped, for the metric and the log have them too.
+/// Events that wait for the API server; more are dropped, since the metric and the log have the same content.
 const EVENTS_WAITING: usize = 256;
 
 /// Follows the ConfigMaps that a selector names.
 pub struct Follower {
-    /// What the layer is one of.
     pub layers: Layers,
-    /// Whose ConfigMaps.
     pub cluster: Cluster,
-    /// Which of them.
+    /// Label selector.
     pub selector: String,
-    /// Where the last good ones are kept, for a start without the API server.
-    pub kept: Option<Kept>,
-    /// Of the law that they make.
+    /// For a start without the API server.
+    pub last_good: Option<LastGoodPolicies>,
+    /// Whether these policies are in force.
     pub condition: Condition,
     /// Of the watch.
-    pub touch: Touch,
+    pub last_contact: LastContact,
 }
 
 impl Follower {
-    /// Runs until told to stop.
-    ///
-    /// # Errors
-    /// Never; a task that ends is a task that died.
+    /// Runs until `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Infallible> {
-        let Self { layers, cluster, selector, kept, condition, touch } = self;
-        let (news, changed) = watch::channel(None);
+        let Self { layers, cluster, selector, last_good, condition, last_contact } = self;
+        let (listed, changed) = watch::channel(None);
         let (events, waiting) = mpsc::channel(EVENTS_WAITING);
-        let tell = move |all: All| drop(news.send_replace(Some(all)));
-        let taker = Taker { layers, kept, condition, statuses: Statuses::new(events), known: false };
+        let publish = move |all: ConfigMaps| drop(listed.send_replace(Some(all)));
+        let applier =
+            Applier { layers, last_good, condition, statuses: Statuses::new(events), has_layer: false };
         tokio::join!(
-            configmaps::follow(cluster.clone(), selector, touch, tell, stop.clone()),
-            taker.run(changed, stop.clone()),
-            status::send(cluster, waiting, stop),
+            configmaps::follow(cluster.clone(), selector, last_contact, publish, stop.clone()),
+            applier.run(changed, stop.clone()),
+            send_events(cluster, waiting, stop),
         );
         Ok(())
     }
 }
 
-/// Takes what is followed into the law.
-struct Taker {
+/// Compiles the listed ConfigMaps into a layer.
+struct Applier {
     layers: Layers,
-    kept: Option<Kept>,
+    last_good: Option<LastGoodPolicies>,
     condition: Condition,
     statuses: Statuses,
-    /// Whether the layer was ever known, from the cluster or from disk.
-    known: bool,
+    /// Whether a layer was ever set, from the cluster or from disk.
+    has_layer: bool,
 }
 
-impl Taker {
-    async fn run(mut self, mut changed: watch::Receiver<Option<All>>, stop: CancellationToken) {
+impl Applier {
+    async fn run(mut self, mut changed: watch::Receiver<Option<ConfigMaps>>, stop: CancellationToken) {
         self.resume().await;
         loop {
             tokio::select! {
@@ -86,64 +80,67 @@ impl Taker {
             tokio::time::sleep(SETTLE).await;
             let all = changed.borrow_and_update().clone();
             if let Some(all) = all {
-                self.take(&all).await;
+                self.apply(&all).await;
             }
         }
     }
 
-    /// What was kept is the law until the first list: less would be another law.
+    /// Sets the last good layer until the first list; without it the gate would decide by fewer policies.
     async fn resume(&mut self) {
-        let Some(bundle) = self.kept.as_ref().and_then(Kept::read) else { return };
-        if let Some(Reload::Unchanged | Reload::Swapped) = self.put(Ok(Some(bundle))).await {
-            self.known = true;
-            let _ = self.condition.good_but("by the ConfigMaps as they were kept; not listed yet");
+        let Some(bundle) = self.last_good.as_ref().and_then(LastGoodPolicies::read) else { return };
+        if let Some(Reload::Unchanged | Reload::Swapped) = self.set_layer(Ok(Some(bundle))).await {
+            self.has_layer = true;
+            let _ = self
+                .condition
+                .good_but("the last good policies from disk are in force; the ConfigMaps are not listed yet");
         }
     }
 
-    async fn take(&mut self, all: &All) {
+    async fn apply(&mut self, all: &ConfigMaps) {
         let read = files(all);
         let bundle = read.bundle();
         let taken = bundle.clone().ok();
-        let Some(reload) = self.put(bundle).await else { return };
+        let Some(reload) = self.set_layer(bundle).await else { return };
         let refused = if let Reload::Refused(problems) = &reload { Some(problems) } else { None };
-        if let (None, Some(kept), Some(taken)) = (refused, &self.kept, &taken) {
+        if let (None, Some(last_good), Some(taken)) = (refused, &self.last_good, &taken) {
             match taken {
-                Some(bundle) => kept.write(bundle),
-                None => kept.remove(),
+                Some(bundle) => last_good.write(bundle),
+                None => last_good.remove(),
             }
         }
-        self.known |= refused.is_none();
-        self.statuses.tell(all, &read.owners, refused, &self.layers.live().load().digest);
+        self.has_layer |= refused.is_none();
+        self.statuses.report(all, &read.owners, refused, &self.layers.policies().load().digest);
         let _ = match refused.map(|problems| problems.0.first().map(ToString::to_string).unwrap_or_default())
         {
             None => self.condition.good(),
-            Some(first) if self.known => self
+            Some(first) if self.has_layer => self
                 .condition
-                .good_but(format!("the last good law is in force; the newest is refused: {first}")),
-            // Without the layer the gate would decide by a law that nobody wrote.
-            Some(first) => self
-                .condition
-                .bad(format!("the law of the ConfigMaps is refused, and none was before it: {first}")),
+                .good_but(format!("the last good policies are in force; the newest are refused: {first}")),
+            // Without this layer the gate would decide by policies that the operator did not choose.
+            Some(first) => self.condition.bad(format!(
+                "the policies of the ConfigMaps are refused, and there are no earlier ones: {first}"
+            )),
         };
     }
 
-    async fn put(&self, bundle: Result<Option<Bundle>, Problems>) -> Option<Reload> {
+    async fn set_layer(&self, bundle: Result<Option<Bundle>, Problems>) -> Option<Reload> {
         let layers = self.layers.clone();
-        let done = tokio::task::spawn_blocking(move || layers.between(bundle)).await;
-        done.inspect_err(|error| tracing::error!(%error, "a law of ConfigMaps could not be compiled")).ok()
+        let done = tokio::task::spawn_blocking(move || layers.set_configmaps(bundle)).await;
+        done.inspect_err(|error| tracing::error!(%error, "compiling the policies of the ConfigMaps panicked"))
+            .ok()
     }
 }
 
-/// The files of all ConfigMaps, and whose each is.
+/// The files of all ConfigMaps.
 #[derive(Debug, Default)]
-struct Files {
+struct ConfigMapFiles {
     texts: Vec<(String, Vec<u8>)>,
     /// Path in the bundle → name of the ConfigMap.
     owners: BTreeMap<String, String>,
     problems: Vec<Problem>,
 }
 
-impl Files {
+impl ConfigMapFiles {
     fn bundle(&self) -> Result<Option<Bundle>, Problems> {
         let read = if self.texts.is_empty() {
             Ok(None)
@@ -161,14 +158,14 @@ impl Files {
     }
 }
 
-fn files(all: &All) -> Files {
-    let mut found = Files::default();
+fn files(all: &ConfigMaps) -> ConfigMapFiles {
+    let mut found = ConfigMapFiles::default();
     for map in all.values() {
         let keys = map.data.keys().chain(&map.binary);
         for key in keys {
             let own = format!("configmaps/{}/{key}", map.name);
             let Some(path) = path(&own, key).filter(|_| map.data.contains_key(key)) else {
-                let message = "is no law: a key is *.rego, params.<id>.yaml or sets.<name>.yaml, and text";
+                let message = "is not a policy file: a key must be *.rego, params.<id>.yaml or sets.<name>.yaml, and its value text";
                 found.owners.insert(own.clone(), map.name.clone());
                 found.problems.push(Problem::of(&own, message));
                 continue;
@@ -184,7 +181,7 @@ fn files(all: &All) -> Files {
     found
 }
 
-/// The path in the bundle; `None` for what is no law.
+/// The path in the bundle; `None` for a key that is not a policy file.
 fn path(own: &str, key: &str) -> Option<String> {
     let middle = |start: &str, end: &str| {
         key.strip_prefix(start)?.strip_suffix(end).filter(|name| !name.is_empty()).map(str::to_owned)
@@ -196,6 +193,111 @@ fn path(own: &str, key: &str) -> Option<String> {
         .into_iter()
         .find_map(|form| Some(format!("params/{}/data.{form}", middle("params.", &format!(".{form}"))?)));
     data.or_else(|| Some(format!("sets/{}.yaml", middle("sets.", ".yaml")?)))
+}
+
+/// Problems of one ConfigMap that an Event lists.
+const PROBLEMS_MAX: usize = 3;
+
+type PendingEvent = (ConfigMapData, EventMessage);
+
+/// The last Event of each ConfigMap, so that a repeat is not sent.
+struct Statuses {
+    events: mpsc::Sender<PendingEvent>,
+    /// By name: resourceVersion and Event.
+    last: BTreeMap<String, (String, EventMessage)>,
+}
+
+impl Statuses {
+    fn new(events: mpsc::Sender<PendingEvent>) -> Self {
+        Self { events, last: BTreeMap::new() }
+    }
+
+    /// Queues an Event for each ConfigMap whose status changed. `owners`: file → ConfigMap.
+    fn report(
+        &mut self,
+        all: &ConfigMaps,
+        owners: &BTreeMap<String, String>,
+        refused: Option<&Problems>,
+        revision: &str,
+    ) {
+        let mut now = BTreeMap::new();
+        let (mut good, mut bad) = (0, 0);
+        for map in all.values() {
+            let event = self.status(map, owners, refused, revision);
+            *(if event.event_type == EventType::Normal { &mut good } else { &mut bad }) += 1;
+            let changed = self.last.get(&map.name).is_none_or(|(version, last)| {
+                let new_problem = event.event_type == EventType::Warning && event.message != last.message;
+                *version != map.version || last.event_type != event.event_type || new_problem
+            });
+            if changed && self.events.try_send((map.clone(), event.clone())).is_err() {
+                tracing::warn!(configmap = %map.name, message = %event.message, "an Event was dropped: too many wait");
+            }
+            now.insert(map.name.clone(), (map.version.clone(), event));
+        }
+        self.last = now;
+        metrics::policy_configmaps("in_force", good);
+        metrics::policy_configmaps("refused", bad);
+    }
+
+    fn status(
+        &self,
+        map: &ConfigMapData,
+        owners: &BTreeMap<String, String>,
+        refused: Option<&Problems>,
+        revision: &str,
+    ) -> EventMessage {
+        let in_force = |message: String| EventMessage {
+            event_type: EventType::Normal,
+            reason: "PolicyInForce",
+            message,
+        };
+        let Some(problems) = refused else {
+            return in_force(format!(
+                "in force as part of policies {}",
+                revision.get(..8).unwrap_or(revision)
+            ));
+        };
+        let own = problems.0.iter().filter(|problem| owners.get(&problem.file) == Some(&map.name));
+        let own: Vec<String> = own.take(PROBLEMS_MAX).map(ToString::to_string).collect();
+        if !own.is_empty() {
+            let message = format!("refused, the last good policies stay in force: {}", own.join("; "));
+            return EventMessage { event_type: EventType::Warning, reason: "PolicyRefused", message };
+        }
+        match self.last.get(&map.name) {
+            // This version is in force already; the problem is in another ConfigMap.
+            Some((version, last)) if *version == map.version && last.event_type == EventType::Normal => {
+                last.clone()
+            }
+            _ => {
+                let first = problems.0.first().map(ToString::to_string).unwrap_or_default();
+                let message =
+                    format!("not in force: all policies are refused because of a problem elsewhere: {first}");
+                EventMessage { event_type: EventType::Warning, reason: "PolicyWaits", message }
+            }
+        }
+    }
+}
+
+/// Sends queued Events until `stop` is cancelled. An Event that cannot be written is dropped.
+async fn send_events(cluster: Cluster, mut waiting: mpsc::Receiver<PendingEvent>, stop: CancellationToken) {
+    let mut last_error = String::new();
+    loop {
+        let next = tokio::select! {
+            () = stop.cancelled() => return,
+            next = waiting.recv() => next,
+        };
+        let Some((map, event)) = next else { return stop.cancelled().await };
+        let done = tokio::select! {
+            () = stop.cancelled() => return,
+            done = events::publish(&cluster, &map, &event) => done,
+        };
+        if let Err(error) = done.map_err(|error| error.to_string()) {
+            if error != last_error {
+                tracing::warn!(configmap = %map.name, %error, "an Event could not be written");
+            }
+            last_error = error;
+        }
+    }
 }
 
 #[cfg(test)]

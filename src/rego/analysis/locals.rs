@@ -1,64 +1,60 @@
-//! Names for parts of the input inside one rule: `some c in input.request.object.spec.containers`, `o := input.request.object`.
+//! LocalName names for parts of the input in one rule: `some c in input.request.object.spec.containers`,
+//! `o := input.request.object`.
 //!
-//! What such a name reads is what stands after it: `c.image` reads the images of the containers and nothing else of them.
-//! It is followed only where nothing can be lost: the name stands for a reference and nothing else, and every place in
-//! the rule where it is written counts, whatever it means there. Written alone (passed on, compared, returned) it is all
-//! of what it stands for.
+//! Such a name reads what follows it: `c.image` reads the images of the containers alone. A name is followed only if it
+//! stands for references alone, and every mention in the rule counts. A mention without steps (passed on, compared,
+//! returned) reads all that the name stands for.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value as Json};
 
-use super::super::safety::terms::{declared, is_declaration, pattern, variables, word};
-use super::super::tree::{Step, chain, span};
+use crate::syntax::{Step, chain, declared, is_declaration, pattern, span, variables, word};
 
-/// Names of names that are followed; what is longer is read whole.
+/// How many names may stand for one another; a longer chain is read as a whole.
 const DEPTH_MAX: usize = 4;
-/// Names of one rule that are followed; with more of them none is.
+/// Names per rule; if there are more, none is followed.
 const NAMES_MAX: usize = 64;
 
-/// The names of one rule.
 #[derive(Debug, Default)]
 pub(super) struct Locals {
-    followed: Vec<Local>,
-    /// Names that are bound in one place of the rule and no other.
+    followed: Vec<LocalName>,
+    /// Names that are bound exactly once in the rule.
     once: BTreeSet<String>,
 }
 
 #[derive(Debug)]
-struct Local {
+struct LocalName {
     name: String,
     root: String,
     path: Vec<Step>,
-    /// Whether it stands for the elements of what the path before its last step leads to.
+    /// Whether it stands for the elements of the collection at the path.
     element: bool,
     used: Cell<bool>,
 }
 
-/// A name as it is bound.
 pub(super) struct Binding<'a> {
     name: String,
-    /// What to.
     pub(super) value: &'a Json,
-    /// Whether to each element of it.
+    /// Whether it is bound to each element of the value.
     element: bool,
-    /// What else stands beside it.
+    /// The key of `some`, or the body of `every`.
     pub(super) rest: Option<&'a Json>,
 }
 
 impl Locals {
-    /// Those of a rule, as far as `known` says that their root leads to the input.
+    /// The names of a rule whose root leads to the input, which `known` decides.
     pub(super) fn of(rule: &Json, text: &str, known: &dyn Fn(&str) -> bool) -> Self {
         let mut bindings = Vec::new();
         collect(rule, text, &mut bindings);
-        let mut locals: Vec<Local> = bindings
+        let mut locals: Vec<LocalName> = bindings
             .into_iter()
             .filter(|binding| !["input", "data"].contains(&binding.name.as_str()))
             .filter_map(|binding| {
                 let (root, mut path, _) = chain(binding.value);
                 path.extend(binding.element.then_some(Step::Any));
-                Some(Local {
+                Some(LocalName {
                     root: root?.to_owned(),
                     name: binding.name,
                     path,
@@ -70,7 +66,7 @@ impl Locals {
         if locals.len() > NAMES_MAX {
             locals.clear();
         }
-        // A name that leads nowhere, or back to itself, is followed no further, nor is one that stands on it.
+        // A name that leads elsewhere or back to itself is not followed, nor one that depends on it.
         while let Some(at) = locals.iter().position(|local| !leads(&locals, local, known, DEPTH_MAX)) {
             locals.swap_remove(at);
         }
@@ -81,7 +77,7 @@ impl Locals {
         Self { followed: locals, once }
     }
 
-    /// What `name`, followed by `steps`, is for sure; `None` where it is no such name or could be several things.
+    /// The only path that `name` followed by `steps` can be; `None` if there may be others.
     pub(super) fn surely(&self, name: &str, steps: &[Step]) -> Option<(String, Vec<Step>)> {
         let local = self.followed.iter().find(|local| local.name == name && self.once.contains(name))?;
         let path: Vec<Step> = local.path.iter().chain(steps).cloned().collect();
@@ -89,25 +85,24 @@ impl Locals {
         if is_local { self.surely(&local.root, &path) } else { Some((local.root.clone(), path)) }
     }
 
-    /// The binding that an object of the tree is, if it is followed: then what it is bound to is no read by itself.
+    /// The binding of a node, if it is followed: then its value is not a read by itself.
     pub(super) fn followed<'a>(&self, map: &'a Map<String, Json>, text: &str) -> Option<Binding<'a>> {
         let binding = binding(map, text)?;
         let (root, mut path, _) = chain(binding.value);
         path.extend(binding.element.then_some(Step::Any));
-        let same = |local: &&Local| {
+        let same = |local: &&LocalName| {
             local.name == binding.name && Some(local.root.as_str()) == root && local.path == path
         };
         self.followed.iter().any(|local| same(&local)).then_some(binding)
     }
 
-    /// Roots and paths that `name`, followed by `steps`, reads.
     pub(super) fn reads(&self, name: &str, steps: &[Step]) -> Vec<(String, Vec<Step>)> {
         let mut found = Vec::new();
         for local in self.followed.iter().filter(|local| local.name == name) {
             local.used.set(true);
             let mut path: Vec<Step> = local.path.iter().chain(steps).cloned().collect();
             if local.element && steps.is_empty() {
-                // All of each element is all of what they are elements of.
+                // All of each element is all of the collection.
                 path.pop();
             }
             let below = self.reads(&local.root, &path);
@@ -116,14 +111,14 @@ impl Locals {
         found
     }
 
-    /// Names that stand nowhere but where they are bound. That they are bound at all depends on what they stand for.
+    /// Names that are bound and not mentioned. Whether they are bound depends on their value.
     pub(super) fn unused(&self) -> Vec<String> {
         self.followed.iter().filter(|local| !local.used.get()).map(|local| local.name.clone()).collect()
     }
 }
 
-/// Whether a name ends at the input, by way of other names or not.
-fn leads(locals: &[Local], local: &Local, known: &dyn Fn(&str) -> bool, depth: usize) -> bool {
+/// Whether a name leads to the input, directly or through other names.
+fn leads(locals: &[LocalName], local: &LocalName, known: &dyn Fn(&str) -> bool, depth: usize) -> bool {
     let Some(depth) = depth.checked_sub(1) else { return false };
     let mut next = locals.iter().filter(|other| other.name == local.root).peekable();
     if next.peek().is_none() {
@@ -170,7 +165,7 @@ fn collect<'a>(node: &'a Json, text: &str, found: &mut Vec<Binding<'a>>) {
     }
 }
 
-/// What an object of the tree binds: `some x in …`, `every x in …`, `x := …`.
+/// The binding of a node: `some x in …`, `every x in …`, `x := …`.
 fn binding<'a>(map: &'a Map<String, Json>, text: &str) -> Option<Binding<'a>> {
     let name = |node: &Json| node.pointer("/Var/value").and_then(Json::as_str).map(str::to_owned);
     if let Some(some) = map.get("SomeIn") {

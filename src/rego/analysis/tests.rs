@@ -13,10 +13,10 @@ fn written(steps: &[Step]) -> String {
     steps.iter().map(part).collect::<Vec<_>>().join(".")
 }
 
-/// The paths below `input` that a module reads, each once, in order of text; `""` is all of it.
+/// The paths below `input` that a module reads, sorted and without duplicates; `""` is all of it.
 fn check(body: &str, input: &[&str]) {
     let analysis = analysed(body);
-    let paths = analysis.input.iter().map(|found| &found.path).chain(&analysis.through);
+    let paths = analysis.input.iter().map(|found| &found.path).chain(&analysis.through_locals);
     let mut found: Vec<String> = paths.map(|path| written(path)).collect();
     found.sort();
     found.dedup();
@@ -31,7 +31,7 @@ fn check_data(body: &str, data: &[&str]) {
 }
 
 #[test]
-fn a_chain_of_names_is_one_path() {
+fn dotted_reference_is_one_path() {
     check("x := input.request.object.kind", &["request.object.kind"]);
     check("x if input.request.operation == \"CREATE\"", &["request.operation"]);
     check("x := 1", &[]);
@@ -39,7 +39,7 @@ fn a_chain_of_names_is_one_path() {
 }
 
 #[test]
-fn constant_brackets_are_names() {
+fn constant_brackets_are_named_steps() {
     check("x := input[\"request\"][\"object\"].kind", &["request.object.kind"]);
     check(
         "x := input.request.object.metadata.labels[\"kubenova.io/app\"]",
@@ -49,7 +49,7 @@ fn constant_brackets_are_names() {
 }
 
 #[test]
-fn every_other_bracket_is_any_key() {
+fn non_constant_bracket_reads_any_key() {
     check("x if input.images[_].ok", &["images.*.ok"]);
     check("x if { some i; input.images[i].ok }", &["images.*.ok"]);
     check("x := input.images[0].raw", &["images.*.raw"]);
@@ -59,7 +59,7 @@ fn every_other_bracket_is_any_key() {
 }
 
 #[test]
-fn imports_and_aliases_are_followed() {
+fn imports_and_aliases_are_resolved() {
     check("import input.request as req\nx := req.object.kind", &["request.object.kind"]);
     check("import input.request.object\nx := object.spec.a", &["request.object.spec.a"]);
     check("import input as document\nx := document.request.name", &["request.name"]);
@@ -69,7 +69,7 @@ fn imports_and_aliases_are_followed() {
 }
 
 #[test]
-fn input_as_a_whole_is_everything() {
+fn whole_input_reads_everything() {
     check("x := input", &[""]);
     check("deny contains input", &[""]);
     check("x := f(input)\nf(a) := a.request", &[""]);
@@ -81,7 +81,7 @@ fn input_as_a_whole_is_everything() {
 }
 
 #[test]
-fn a_variable_reads_what_it_was_given() {
+fn variable_reads_the_paths_that_follow_it() {
     check("x if { o := input.request.object; o.spec.a == 1 }", &["request.object.spec.a"]);
     check("x if { some c in input.images; c.ok; c[\"raw\"] == \"a\" }", &["images.*.ok", "images.*.raw"]);
     check("x if { some c in input.request.object.a; c.b[_].d }", &["request.object.a.*.b.*.d"]);
@@ -93,7 +93,7 @@ fn a_variable_reads_what_it_was_given() {
 }
 
 #[test]
-fn a_variable_on_its_own_reads_all_that_it_was_given() {
+fn variable_without_steps_reads_its_whole_value() {
     for use_of in [
         "f(o)",
         "y := o",
@@ -117,14 +117,14 @@ fn a_variable_on_its_own_reads_all_that_it_was_given() {
     );
     check("x := o if { o := input.request.object; o.spec.a }", &["request.object", "request.object.spec.a"]);
     check("x if { some c in input.images; c.ok; f(c) }\nf(_) := 1", &["images", "images.*.ok"]);
-    // That there is an element is known only where the list is.
+    // Whether there is an element depends on the array.
     check("x if { some _ in input.images }", &["images"]);
     check("x if { some i, _ in input.images; i > 0 }", &["images"]);
     check("x if { o := input.request.object }", &["request.object"]);
 }
 
 #[test]
-fn a_variable_of_a_variable_is_followed() {
+fn variable_of_a_variable_is_followed() {
     let nested = "some c in input.request.object.containers\nsome p in c.ports\np.hostPort > 0";
     check(&format!("x if {{\n{nested}\n}}"), &["request.object.containers.*.ports.*.hostPort"]);
     check(
@@ -135,8 +135,8 @@ fn a_variable_of_a_variable_is_followed() {
 }
 
 #[test]
-fn a_variable_that_could_mean_something_else_reads_for_all_it_could_mean() {
-    // Two loops over one name: each might be the one that is meant.
+fn ambiguous_variable_reads_all_its_possible_paths() {
+    // Two loops bind one name: either may be meant.
     check(
         "x := [c.a | some c in input.images]\ny := [c.a | some c in input.changed]",
         &["changed.*.a", "images.*.a"],
@@ -145,7 +145,7 @@ fn a_variable_that_could_mean_something_else_reads_for_all_it_could_mean() {
         "x := {[c.a | some c in input.images], [c.b | some c in input.changed]}",
         &["changed.*.a", "changed.*.b", "images.*.a", "images.*.b"],
     );
-    // The second is given what nobody knows, and the first all the same what it reads.
+    // The value of the second is unknown; the first is still followed.
     check(
         "x if { some c in input.images; c.a }\ny if { some c in f(input.now); c.b }\nf(a) := [a]",
         &["images.*.a", "now"],
@@ -154,11 +154,11 @@ fn a_variable_that_could_mean_something_else_reads_for_all_it_could_mean() {
         "x if { c := input.images; c.a; y := [c.b | some c in f(1)]; y != [] }\nf(a) := [a]",
         &["images", "images.a", "images.b"],
     );
-    // A pattern takes apart what it matches.
+    // A pattern reads the whole value.
     check("x if { some {\"a\": a} in input.images; a }", &["images"]);
     check("x if { [a, _] := input.images; a }", &["images"]);
     check("x if { c = input.request.object; c.a }", &["request.object"]);
-    // Round and round.
+    // A cycle.
     check(
         "x if { some c in input.images; y := [c.a | some c in c.b]; y != [] }",
         &["images", "images.*.a", "images.*.b"],
@@ -195,7 +195,7 @@ fn reads_inside_calls_and_operators_are_found() {
 }
 
 #[test]
-fn data_is_known_by_its_constant_beginning() {
+fn data_reference_is_its_constant_prefix() {
     check_data("x := data.params[\"some-policy\"].steps", &["params.some-policy.steps"]);
     check_data("x := data.tenancy.tenants[input.now].id", &["tenancy.tenants"]);
     check_data("import data.portcullis.lib.names\nx := names.prefix", &["portcullis.lib.names.prefix"]);
@@ -206,9 +206,9 @@ fn data_is_known_by_its_constant_beginning() {
 }
 
 #[test]
-fn rules_have_a_name_a_form_and_a_place() {
+fn rule_has_name_form_and_location() {
     let rules = |body: &str| -> Vec<(String, Form, u32)> {
-        analysed(body).rules.into_iter().map(|rule| (rule.name, rule.form, rule.place.0)).collect()
+        analysed(body).rules.into_iter().map(|rule| (rule.name, rule.form, rule.location.0)).collect()
     };
     let is = |name: &str, form, line| (name.to_owned(), form, line);
     assert_eq!(
@@ -231,10 +231,10 @@ fn rules_have_a_name_a_form_and_a_place() {
 }
 
 #[test]
-fn calls_have_their_name_place_and_constants() {
+fn call_has_name_location_and_constants() {
     let calls = analysed("x := numbers.range(1, input.now)\ny := count([lower(\"A\")])").calls;
     let found: Vec<(&str, &[bool], u32)> =
-        calls.iter().map(|call| (call.name.as_str(), &call.constant[..], call.place.0)).collect();
+        calls.iter().map(|call| (call.name.as_str(), &call.constant[..], call.location.0)).collect();
     assert_eq!(
         found,
         [("numbers.range", &[true, false][..], 2), ("count", &[false], 3), ("lower", &[true], 3)]
@@ -242,17 +242,17 @@ fn calls_have_their_name_place_and_constants() {
 }
 
 #[test]
-fn references_stand_where_they_begin() {
+fn reference_is_located_at_its_first_character() {
     let module = module("x if {\n\tinput.request.name\n}");
-    let place = analyse(&module).unwrap().input[0].place;
-    let problem = Problem::at("p.rego", place.0, place.1, "x").settled(&module.text);
+    let location = analyse(&module).unwrap().input[0].location;
+    let problem = Problem::at("p.rego", location.0, location.1, "x").with_source_column(&module.text);
     assert_eq!((problem.line, problem.column), (3, 2));
 }
 
 #[test]
-fn a_syntax_error_has_its_place() {
-    let said = analyse(&module("x := ")).unwrap_err().to_string();
-    assert!(said.starts_with("p.rego:"), "{said}");
-    let said = analyse(&module("x := 1\ny := {")).unwrap_err();
-    assert_eq!((said.file.as_str(), said.line > 0), ("p.rego", true), "{said}");
+fn syntax_error_has_a_location() {
+    let reported = analyse(&module("x := ")).unwrap_err().to_string();
+    assert!(reported.starts_with("p.rego:"), "{reported}");
+    let reported = analyse(&module("x := 1\ny := {")).unwrap_err();
+    assert_eq!((reported.file.as_str(), reported.line > 0), ("p.rego", true), "{reported}");
 }

@@ -1,4 +1,4 @@
-//! Arithmetic and ordering as OPA has them (1.22.0, `v1/topdown/arithmetic.go`, `v1/ast/compare.go`).
+//! Arithmetic and ordering as in OPA (1.22.0, `v1/topdown/arithmetic.go`, `v1/ast/compare.go`).
 //!
 //! Integers are exact. Anything else is computed with a mantissa of 64 bits, as `big.Float` does, so that 0.1 + 0.2 is
 //! 0.3. A number that leaves a body is a double, which is 53 bits: OPA keeps the decimal text. So what is computed with
@@ -10,18 +10,19 @@ use num_bigint::{BigInt, Sign};
 use regorus::Value;
 use regorus::value::Object;
 
+use super::cost::{Cost, VALUE, charge};
+
 /// Bits of a mantissa between two operators.
 const MANTISSA: u64 = 64;
 /// Bits of the mantissa of a double.
 const DOUBLE: u64 = 53;
-/// Bits that are compared of what is computed with a number that was rounded to a double before.
+/// Bits that are compared if an operand was rounded to a double before.
 const SHORTENED: u64 = 50;
-/// Digits of a double that no shorter text has: a number that is written by a person has fewer.
+/// Digits of a double that was computed: a number that a person writes has fewer.
 const ROUNDED_DIGITS: usize = 16;
-/// Bits of an integer: a product of texts of a tenant must not grow for ever.
+/// Bits of an integer: a product of numbers that a tenant chooses must not grow without limit.
 const BITS_MAX: u64 = 16 << 10;
 
-/// What stands on the stack.
 enum Operand {
     Integer(BigInt),
     /// A numerator, and the exponent of the power of two that it is divided by.
@@ -29,8 +30,8 @@ enum Operand {
     Other(Value),
 }
 
-/// Evaluates operators behind their operands, `0 1 + 2 *`: a number is a place among the rest of the arguments.
-pub fn evaluate(args: &[Value]) -> Result<Value, String> {
+/// Evaluates operators in postfix notation, `0 1 + 2 *`: a number is the index of an operand in the rest of the array.
+pub(crate) fn evaluate(args: &[Value]) -> Result<Value, String> {
     // A test of an author may call `trace("…")`, which is true.
     if let Some(Value::String(_)) = args.first() {
         return Ok(true.into());
@@ -45,7 +46,7 @@ pub fn evaluate(args: &[Value]) -> Result<Value, String> {
         ">=" => return Ok((compare(operand(0)?, operand(1)?) != Ordering::Less).into()),
         "one" => return one(operand(0)?),
         "object" => return object(operand(0)?),
-        "walk" => return super::graph::walk(std::slice::from_ref(operand(0)?)),
+        "walk" => return super::collections::walk(std::slice::from_ref(operand(0)?)),
         "each" => return Ok(each(operand(0)?)),
         "text" => return text(operand(0)?, operand(1)?),
         "in" => return Ok(holds(operand(0)?, operand(1)?, operand(2)?).into()),
@@ -66,21 +67,21 @@ pub fn evaluate(args: &[Value]) -> Result<Value, String> {
             stack.push((apply(token, left, right)?, rounded && !is_order));
         }
     }
-    stack.pop().map_or_else(|| Err("no operands".to_owned()), |(value, _)| write(value))
+    stack.pop().map_or_else(|| Err("no operands".to_owned()), |(value, _)| to_value(value))
 }
 
-/// The members of a list or a set in OPA's order of kinds, in which sets come last.
-pub fn sort(args: &[Value]) -> Result<Value, String> {
+/// The members of an array or a set in OPA's order of types, in which sets come last.
+pub(crate) fn sort(args: &[Value]) -> Result<Value, String> {
     Ok(Value::from(ordered("sort", args)?))
 }
 
 /// The smallest member; undefined for an empty collection.
-pub fn min(args: &[Value]) -> Result<Value, String> {
+pub(crate) fn min(args: &[Value]) -> Result<Value, String> {
     Ok(ordered("min", args)?.into_iter().next().unwrap_or(Value::Undefined))
 }
 
 /// The largest member; undefined for an empty collection.
-pub fn max(args: &[Value]) -> Result<Value, String> {
+pub(crate) fn max(args: &[Value]) -> Result<Value, String> {
     Ok(ordered("max", args)?.pop().unwrap_or(Value::Undefined))
 }
 
@@ -90,24 +91,23 @@ fn ordered(name: &str, args: &[Value]) -> Result<Vec<Value>, String> {
         Some(Value::Set(items)) => items.iter().cloned().collect(),
         Some(other) => {
             return Err(format!(
-                "builtin `{name}` failed: it takes a list or a set, and is given {}",
+                "builtin `{name}` failed: it takes an array or a set, but got {}",
                 kind(other)
             ));
         }
         None => Vec::new(),
     };
-    super::charge(name, super::Cost::bytes(members.len().saturating_mul(super::VALUE)))?;
+    charge(name, Cost::bytes(members.len().saturating_mul(VALUE)))?;
     members.sort_by(compare);
     Ok(members)
 }
 
-/// The sum of a list or a set.
-pub fn sum(args: &[Value]) -> Result<Value, String> {
+pub(crate) fn sum(args: &[Value]) -> Result<Value, String> {
     fold(args, "sum", "+", MANTISSA)
 }
 
-/// The product of a list or a set; of what is no integer with a mantissa of 53 bits, as in OPA.
-pub fn product(args: &[Value]) -> Result<Value, String> {
+/// The product of an array or a set; except for integers with a mantissa of 53 bits, as in OPA.
+pub(crate) fn product(args: &[Value]) -> Result<Value, String> {
     fold(args, "product", "*", DOUBLE)
 }
 
@@ -120,7 +120,7 @@ fn fold(args: &[Value], name: &str, operator: &str, bits: u64) -> Result<Value, 
     }
     other = other.or_else(|| numbers.iter().copied().find(|item| !matches!(item, Value::Number(_))));
     if let Some(other) = other {
-        return Err(format!("builtin `{name}` failed: it takes numbers, and is given {}", kind(other)));
+        return Err(format!("builtin `{name}` failed: it takes numbers, but got {}", kind(other)));
     }
     let mut total = Operand::Integer(BigInt::from(i32::from(operator == "*")));
     for number in numbers {
@@ -130,7 +130,7 @@ fn fold(args: &[Value], name: &str, operator: &str, bits: u64) -> Result<Value, 
             total = simplest(mantissa, exponent);
         }
     }
-    write(total)
+    to_value(total)
 }
 
 /// `key, value in collection`; an element of a set is its own key.
@@ -146,7 +146,7 @@ fn holds(key: &Value, value: &Value, collection: &Value) -> bool {
     }
 }
 
-/// The value of a rule, of all that its body gives.
+/// The one value of a rule, of all values that its body gives.
 fn one(values: &Value) -> Result<Value, String> {
     let Value::Set(values) = values else { return Err("no values".to_owned()) };
     let mut values = values.iter();
@@ -156,7 +156,7 @@ fn one(values: &Value) -> Result<Value, String> {
     }
 }
 
-/// An object of a set of pairs.
+/// The object of a set of pairs.
 fn object(pairs: &Value) -> Result<Value, String> {
     let Value::Set(pairs) = pairs else { return Err("no pairs".to_owned()) };
     let mut made = Object::new();
@@ -170,7 +170,7 @@ fn object(pairs: &Value) -> Result<Value, String> {
     Ok(Value::from(made))
 }
 
-/// A value to go over: nothing where it is no collection.
+/// A value to iterate over; empty if it is no collection.
 fn each(value: &Value) -> Value {
     match value {
         Value::Array(_) | Value::Object(_) | Value::Set(_) => value.clone(),
@@ -178,18 +178,18 @@ fn each(value: &Value) -> Value {
     }
 }
 
-/// What a text needs, as a list of one, or of none where it is undefined.
+/// What a message uses: `found` has one element, or none if it is undefined.
 fn text(found: &Value, name: &Value) -> Result<Value, String> {
     let value = found.as_array().ok().and_then(|found| found.first().cloned());
     value.ok_or_else(|| {
         let name = name.as_string().map(ToString::to_string).unwrap_or_default();
         format!(
-            "{name} is undefined, so the text of the finding is undefined; write `object.get(…)` with what to say where it is absent"
+            "{name} is undefined, so the message of the finding is undefined; use `object.get(…)` with a default"
         )
     })
 }
 
-/// The order of kinds: null, booleans, numbers, texts, arrays, objects, sets.
+/// The order of types: null, booleans, numbers, strings, arrays, objects, sets.
 fn rank(value: &Value) -> u8 {
     match value {
         Value::Null => 0,
@@ -246,7 +246,7 @@ fn read(value: &Value) -> Operand {
     {
         return Operand::Integer(large.as_ref().clone());
     }
-    // The decimal text is what OPA has.
+    // OPA keeps the decimal text.
     let text = value.to_string();
     decimal(&text).map_or_else(
         || Operand::Other(value.clone()),
@@ -318,7 +318,7 @@ fn simplest(mantissa: BigInt, exponent: i64) -> Operand {
 /// The nearest `mantissa · 2^exponent` with a mantissa of so many bits, halves to even.
 fn rounded(numerator: &BigInt, denominator: &BigInt, bits: u64) -> (BigInt, i64) {
     let (above, below) = (length(numerator), length(denominator));
-    // Two bits more than are kept, so that what is cut off says whether it is more than a half.
+    // Two additional bits show whether the part that is cut off is more than a half.
     let shift = signed(bits + 2) + below - above;
     let (numerator, denominator) = if shift >= 0 {
         (numerator << shift.unsigned_abs(), denominator.clone())
@@ -367,7 +367,7 @@ fn apply(operator: &str, left: Operand, right: Operand) -> Result<Operand, Strin
             return Ok(Operand::Other(Value::from(left.difference(&right))));
         }
         (Operand::Other(other), _) | (_, Operand::Other(other)) => {
-            return Err(format!("`{operator}` takes numbers, and is given {}", kind(&other)));
+            return Err(format!("`{operator}` takes numbers, but got {}", kind(&other)));
         }
         numbers => numbers,
     };
@@ -375,7 +375,7 @@ fn apply(operator: &str, left: Operand, right: Operand) -> Result<Operand, Strin
         return integers(operator, left, right);
     }
     if operator == "%" {
-        return Err("modulo on a number that is no integer".to_owned());
+        return Err("modulo on a number that is not an integer".to_owned());
     }
     let ((left, from), (right, to)) = (parts(left), parts(right));
     let (numerator, exponent) = match operator {
@@ -398,7 +398,7 @@ fn apply(operator: &str, left: Operand, right: Operand) -> Result<Operand, Strin
 /// Compares two operands, numbers with all their bits.
 fn beside(left: Operand, right: Operand) -> Result<Ordering, String> {
     if matches!(left, Operand::Other(_)) || matches!(right, Operand::Other(_)) {
-        return Ok(compare(&write(left)?, &write(right)?));
+        return Ok(compare(&to_value(left)?, &to_value(right)?));
     }
     let ((left, from), (right, to)) = (parts(left), parts(right));
     let common = from.max(to);
@@ -445,7 +445,7 @@ fn parts(operand: Operand) -> (BigInt, u64) {
     }
 }
 
-fn write(operand: Operand) -> Result<Value, String> {
+fn to_value(operand: Operand) -> Result<Value, String> {
     match operand {
         Operand::Integer(number) => match i64::try_from(&number) {
             Ok(small) => Ok(Value::from(small)),
@@ -453,7 +453,7 @@ fn write(operand: Operand) -> Result<Value, String> {
         },
         Operand::Binary(number, exponent) => {
             let (mantissa, power) = rounded(&number, &(BigInt::from(1) << exponent), DOUBLE);
-            // Exact: 53 bits, as what they are and as their exponent says.
+            // Exact: the mantissa has 53 bits.
             let digits: i64 = i64::try_from(&mantissa).map_err(|error| error.to_string())?;
             Ok(Value::from(scaled(digits, power)))
         }
@@ -461,7 +461,7 @@ fn write(operand: Operand) -> Result<Value, String> {
     }
 }
 
-/// An integer of any size, limb by limb: read from a text it would be a double.
+/// An integer of any size, limb by limb: parsed from a string it would be a double.
 fn large(number: &BigInt) -> Result<Value, String> {
     let (base, mut value) = (Value::from(1_u128 << 64), Value::from(0_u64));
     for limb in number.magnitude().iter_u64_digits().rev() {
@@ -496,7 +496,7 @@ fn kind(value: &Value) -> &'static str {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
-        Value::String(_) => "a text",
+        Value::String(_) => "a string",
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
         Value::Set(_) => "a set",

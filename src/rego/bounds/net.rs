@@ -1,16 +1,16 @@
 //! Networks as Go's package `net` reads them.
 //!
-//! `regorus` 0.14.1 (`builtins/net.rs`) never finds `10.0.0.1` in `::ffff:10.0.0.0/104` nor `::ffff:10.0.0.1` in `10.0.0.0/8`,
-//! and reads a prefix with a sign. To Go an IPv4-mapped address is an IPv4 address.
+//! `regorus` 0.14.1 (`builtins/net.rs`) does not find `10.0.0.1` in `::ffff:10.0.0.0/104` nor `::ffff:10.0.0.1` in
+//! `10.0.0.0/8`, and accepts a prefix with a sign. Go treats an IPv4-mapped address as an IPv4 address.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use regorus::Value;
 
-/// Bits before an IPv4 address in the IPv6 address that stands for it.
+/// Bits before the IPv4 address in an IPv4-mapped IPv6 address.
 const MAPPED_BITS: u32 = 96;
 
-/// What a prefix leaves of an address, and its length as it is written.
+/// The first address of a network, and the prefix length as written.
 #[derive(Clone, Copy)]
 struct Network {
     address: IpAddr,
@@ -18,18 +18,18 @@ struct Network {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the form of all that answer themselves")]
-pub fn cidr_is_valid(args: &[Value]) -> Result<Value, String> {
+pub(crate) fn cidr_is_valid(args: &[Value]) -> Result<Value, String> {
     let valid = matches!(args.first(), Some(Value::String(text)) if network(text).is_some());
     Ok(Value::from(valid))
 }
 
-pub fn cidr_contains(args: &[Value]) -> Result<Value, String> {
+pub(crate) fn cidr_contains(args: &[Value]) -> Result<Value, String> {
     const NAME: &str = "net.cidr_contains";
     let (Some(Value::String(whole)), Some(Value::String(part))) = (args.first(), args.get(1)) else {
-        return Err(format!("builtin `{NAME}` takes texts"));
+        return Err(format!("builtin `{NAME}` takes strings"));
     };
     let none =
-        |which: &str| format!("builtin `{NAME}` failed: the {which} argument is no address or network");
+        |which: &str| format!("builtin `{NAME}` failed: the {which} argument is not an address or network");
     let whole_network = network(whole).ok_or_else(|| none("first"))?;
     if let Ok(address) = part.parse::<IpAddr>() {
         return Ok(Value::from(has(whole_network, address)));
@@ -38,7 +38,7 @@ pub fn cidr_contains(args: &[Value]) -> Result<Value, String> {
     Ok(Value::from(has_all(whole_network, part)))
 }
 
-/// `10.0.0.0/8`; Go reads an IPv6 address without a zone, and a prefix of digits alone.
+/// Parses `10.0.0.0/8`. Go allows no IPv6 zone, and only digits in the prefix.
 fn network(text: &str) -> Option<Network> {
     let (address, length) = text.split_once('/')?;
     let address: IpAddr = address.parse().ok()?;
@@ -66,7 +66,7 @@ fn mask6(length: u32) -> Option<u128> {
     (length <= u128::BITS).then(|| u128::MAX.checked_shl(u128::BITS - length).unwrap_or(0))
 }
 
-/// `IPNet.Contains`: both are IPv4 where they are mapped, and an address of the other family is outside.
+/// As Go's `IPNet.Contains`: mapped addresses are IPv4, and the other family is outside.
 fn has(network: Network, address: IpAddr) -> bool {
     let length = match network.address {
         IpAddr::V6(first) if first.to_ipv4_mapped().is_some() => network.length.saturating_sub(MAPPED_BITS),
@@ -83,7 +83,7 @@ fn has(network: Network, address: IpAddr) -> bool {
     }
 }
 
-/// As OPA 1.22 (`v1/topdown/cidr.go`): plain IPv6 networks by their prefixes, others by their first and last address.
+/// As OPA 1.22 (`v1/topdown/cidr.go`): plain IPv6 networks are compared by prefix, others by first and last address.
 fn has_all(whole: Network, part: Network) -> bool {
     let plain = |network: Network| match network.address {
         IpAddr::V6(first) => first.to_ipv4_mapped().is_none(),

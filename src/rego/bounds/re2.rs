@@ -1,16 +1,16 @@
-//! Regular expressions as Go reads them, written for the engine's library.
+//! Translates Go's regular expressions to those of the crate `regex`.
 //!
-//! `regorus` 0.14.1 (`builtins/regex.rs`) hands a pattern to the crate `regex` as it is: there `\d`, `\w`, `\s` and `\b` are
-//! Unicode, `\s` has `\v`, `\Q…\E` is refused, and classes know `&&`, `--`, `~~` and other classes in them. OPA reads the
-//! syntax of Go's `regexp/syntax`. Each piece is read here as Go reads it and written so that both mean the same.
+//! `regorus` 0.14.1 (`builtins/regex.rs`) passes a pattern to the crate as it is. There `\d`, `\w`, `\s` and `\b` are
+//! Unicode, `\s` includes `\v`, `\Q…\E` is refused, and classes have `&&`, `--`, `~~` and nested classes. OPA reads Go's
+//! `regexp/syntax`. Each piece is parsed as Go does and written so that the crate gives it the same meaning.
 
 use std::fmt::Write as _;
 
-/// What Go refuses to repeat more often.
+/// The largest repetition that Go accepts.
 const TIMES_MAX: u32 = 1000;
 
-/// A pattern in the library's syntax; `None` where Go refuses it.
-pub fn translate(pattern: &str) -> Option<String> {
+/// The pattern in the crate's syntax; `None` if Go refuses it.
+pub(crate) fn translate(pattern: &str) -> Option<String> {
     let mut reader =
         Reader { rest: pattern, made: String::with_capacity(pattern.len() + 16), named_classes: true };
     let mut repeated = false;
@@ -52,7 +52,7 @@ impl<'p> Reader<'p> {
         self.rest.starts_with(with)
     }
 
-    /// A character that stands for itself, or an operator that both read alike.
+    /// A literal character, or an operator that means the same in both.
     fn plain(&mut self, next: char) -> bool {
         self.skip(next.len_utf8());
         match next {
@@ -83,7 +83,7 @@ impl<'p> Reader<'p> {
         Some(true)
     }
 
-    /// `{2,3}` repeats; what has another form is the character `{`.
+    /// `{2,3}` is a repetition; anything else is the literal `{`.
     fn braces(&mut self, repeated: bool) -> Option<bool> {
         let Some((operator, least, most)) = counts(self.rest) else {
             self.skip(1);
@@ -112,8 +112,8 @@ impl<'p> Reader<'p> {
                 return None;
             }
             self.skip(start.len() + name.len() + 1);
-            // Go lets a name begin with a digit, which the library refuses.
-            let _ = write!(self.made, "(?P<{}>", own_name(name));
+            // Go lets a name begin with a digit, which the crate refuses.
+            let _ = write!(self.made, "(?P<{}>", group_name(name));
             return Some(false);
         }
         let end = self.rest.find([':', ')'])?;
@@ -123,7 +123,7 @@ impl<'p> Reader<'p> {
         if !known(on) || !known(off) || (flags.contains('-') && off.is_empty()) {
             return None;
         }
-        // A flag that is named twice is refused by the library alone, and so are no flags at all.
+        // Only the crate refuses repeated flags and an empty list of flags.
         let once = |flags: &str| "imsU".chars().filter(|flag| flags.contains(*flag)).collect::<String>();
         let (on, off) = (once(on).replace(|flag| off.contains(flag), ""), once(off));
         let ends = self.rest.get(end..=end)?;
@@ -167,7 +167,7 @@ impl<'p> Reader<'p> {
         Some(false)
     }
 
-    /// `\d`, `\pL` and their like, as a class of the library; `Some(None)` for any other escape.
+    /// `\d`, `\pL` and similar as a class of the crate; `Some(None)` for any other escape.
     #[expect(clippy::option_option, reason = "refused, another thing, or a class")]
     fn named(&mut self) -> Option<Option<String>> {
         let Some(kind) = self.rest.strip_prefix('\\').and_then(|after| after.chars().next()) else {
@@ -285,12 +285,12 @@ impl<'p> Reader<'p> {
         Some(false)
     }
 
-    /// `[:alpha:]`. What has that form and no such name is refused.
+    /// `[:alpha:]`. An unknown name is refused.
     fn posix(&mut self) -> Option<bool> {
         let Some(after) = self.rest.strip_prefix("[:").filter(|_| self.named_classes) else {
             return Some(false);
         };
-        // Looked for in vain once, since a pattern of many `[:` would be looked through for each.
+        // Searched only once in vain: a pattern of many `[:` would be scanned for each.
         let Some(end) = after.find(":]") else {
             self.named_classes = false;
             return Some(false);
@@ -315,12 +315,12 @@ fn word(char: char) -> bool {
     char.is_ascii_alphanumeric() || char == '_'
 }
 
-/// The name that a group has in the library.
-pub fn own_name(name: &str) -> String {
+/// The name of a group in the translated pattern.
+pub(crate) fn group_name(name: &str) -> String {
     format!("_{name}")
 }
 
-/// What `{2}`, `{2,}` or `{2,3}` a text begins with.
+/// The repetition `{2}`, `{2,}` or `{2,3}` at the start of `text`.
 fn counts(text: &str) -> Option<(&str, u32, Option<u32>)> {
     let end = 1 + text.bytes().skip(1).take_while(|byte| byte.is_ascii_digit() || *byte == b',').count();
     text.get(end..).filter(|rest| rest.starts_with('}'))?;
@@ -338,9 +338,9 @@ fn counts(text: &str) -> Option<(&str, u32, Option<u32>)> {
     Some((text.get(..=end)?, least, most))
 }
 
-/// The pattern that a template is, as OPA makes it: what stands between the delimiters is a pattern, and the rest is text.
-/// `None` where the delimiters are not in pairs, or a pattern does not parse.
-pub fn template(written: &str, start: u8, end: u8) -> Option<String> {
+/// The pattern of a template, as in OPA: what stands between the delimiters is a pattern, the rest is literal. `None` if
+/// delimiters are not paired, or a pattern does not parse.
+pub(crate) fn template(written: &str, start: u8, end: u8) -> Option<String> {
     let mut pattern = "^".to_owned();
     let (mut level, mut from, mut text) = (0_usize, 0, 0);
     for (at, byte) in written.bytes().enumerate() {

@@ -1,27 +1,27 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::module::Module;
-use crate::{Budget, Choice, Compiled, EvalError, Meter, builtins};
+use crate::source::Module;
+use crate::{Budget, Compiled, EngineChoice, EvalError, Meter, builtins};
 
-/// Evaluates `answer := {expression}` on both engines, which must say the same.
+/// Evaluates `answer := {expression}` on both engines, which must agree.
 fn evaluate(expression: &str, input: &Value) -> Result<Value, String> {
     let text = format!("package portcullis.p\n\nanswer := {expression}\n");
     let module = Module { path: "p.rego".to_owned(), text };
     let minute = Duration::from_mins(1);
     let budget = Budget { time: minute, review: minute, deadline: minute, instructions: 100_000_000 };
-    let said = [Choice::Auto, Choice::Interpreter("asked for".to_owned())].map(|choice| {
+    let reported = [EngineChoice::Auto, EngineChoice::Interpreter("asked for".to_owned())].map(|choice| {
         let compiled = Compiled::new("data.portcullis.p", &["answer"], &[&module], &choice)
             .unwrap_or_else(|problem| panic!("{expression}: {problem}"));
         let before = Instant::now();
-        let said = compiled.evaluate(0, input, &Value::new_object(), None, &mut Meter::new(budget));
+        let reported = compiled.evaluate(0, input, &Value::new_object(), None, &mut Meter::new(budget));
         assert!(before.elapsed() < Duration::from_secs(10), "{expression} took {:?}", before.elapsed());
-        said.map_err(|error| match error {
-            EvalError::Engine(said) => said,
+        reported.map_err(|error| match error {
+            EvalError::Engine(reported) => reported,
             other => panic!("{expression}: {other}"),
         })
     });
-    let [machine, interpreter] = said;
+    let [machine, interpreter] = reported;
     match (machine, interpreter) {
         (Ok(machine), Ok(interpreter)) => {
             assert_eq!(machine, interpreter, "{expression}");
@@ -35,7 +35,7 @@ fn evaluate(expression: &str, input: &Value) -> Result<Value, String> {
     }
 }
 
-/// What an attacker would send: long texts and lists under short names.
+/// Input of an attacker: long strings and arrays under short names.
 fn hostile() -> Value {
     let json = |text: &str| Value::from_json_str(text).unwrap();
     let graph: Vec<String> =
@@ -84,7 +84,7 @@ fn letter(n: u8) -> String {
     char::from(b'a' + n).to_string()
 }
 
-/// An expression, and a part of what is said.
+/// An expression, and a part of its error.
 #[rustfmt::skip] // a table is read down its rows
 const REFUSED: &[(&str, &str)] = &[
         (
@@ -193,29 +193,29 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn what_would_exhaust_memory_or_time_is_refused_by_name() {
+fn call_beyond_memory_or_time_bounds_is_refused() {
     let input = hostile();
     for (expression, says) in REFUSED {
-        let said = evaluate(expression, &input).map(drop).expect_err(expression);
-        assert!(said.contains(says), "{expression}: {said}");
+        let reported = evaluate(expression, &input).map(drop).expect_err(expression);
+        assert!(reported.contains(says), "{expression}: {reported}");
     }
 }
 
-/// Each call is small enough, and together they are not.
+/// Each call is within the bounds, but together they are not.
 #[test]
-fn what_an_evaluation_builds_has_a_bound() {
+fn evaluation_has_a_memory_bound() {
     let input = hostile();
-    let said = evaluate(
+    let reported = evaluate(
         "count([t | some n in numbers.range(1, 100); t := concat(\"\", [input.long, format_int(n, 10)])])",
         &input,
     );
-    let said = said.unwrap_err();
+    let reported = reported.unwrap_err();
     assert!(
-        said.contains("builtin `concat` would build 1000002 bytes; with them one evaluation would build"),
-        "{said}"
+        reported.contains("builtin `concat` would build 1000002 bytes; with them one evaluation would build"),
+        "{reported}"
     );
-    assert!(said.contains("at most 16777216 are allowed"), "{said}");
-    // And the next one begins anew.
+    assert!(reported.contains("at most 16777216 are allowed"), "{reported}");
+    // The next evaluation starts from zero.
     assert_eq!(
         evaluate("count(concat(\"\", [input.long, input.long]))", &input),
         Ok(Value::from(2_000_000_u64))
@@ -223,7 +223,7 @@ fn what_an_evaluation_builds_has_a_bound() {
 }
 
 #[test]
-fn what_is_within_the_bounds_is_answered_as_ever() {
+fn call_within_the_bounds_succeeds() {
     let input = Value::from_json_str(r#"{"text": "a,b,,c", "graph": {"a": ["b", "c"], "b": ["a"], "c": []}, "o": {"a": {"b": [1, {"c": 2}]}}}"#).unwrap();
     for (expression, expected) in [
         ("regex.replace(input.text, \"[a-c]\", \"<$0>\")", "\"<a>,<b>,,<c>\""),
@@ -259,7 +259,7 @@ fn what_is_within_the_bounds_is_answered_as_ever() {
 }
 
 #[test]
-fn every_builtin_that_may_be_called_has_a_bound() {
+fn every_allowed_builtin_has_a_bound() {
     let without: Vec<&str> =
         builtins::allowed().map(|(name, _)| name).filter(|name| of(name).is_none()).collect();
     assert_eq!(without, Vec::<&str>::new());
@@ -274,36 +274,35 @@ fn every_builtin_that_may_be_called_has_a_bound() {
     assert_eq!(unknown, Vec::<&&str>::new());
 }
 
-/// Names of tenants are no patterns, and a thousand patterns of theirs take no more than the bound.
 #[test]
-fn patterns_are_kept_within_a_bound() {
+fn pattern_cache_has_a_bound() {
     for n in 0..2_000 {
         let pattern = format!("[a-z]{{1,{}}}{n}", 1 + n % 50);
         let input = Value::from(pattern.as_str());
-        regexes::is_match(&[input, Value::from("abc")]).unwrap();
+        patterns::is_match(&[input, Value::from("abc")]).unwrap();
     }
-    assert!(regexes::kept() <= 32 << 10);
+    assert!(patterns::cached_states() <= 32 << 10);
 }
 
-/// `opa.tsv` holds expressions with the answers of OPA itself.
+/// `opa.tsv` has expressions with the results of OPA.
 #[test]
-fn builtins_answer_as_opa_does() {
+fn builtins_return_what_opa_returns() {
     let text = include_str!("opa.tsv");
     let mut wrong = Vec::new();
     let mut count = 0;
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let (expression, expected) = line.split_once('\t').unwrap_or_else(|| panic!("no answer: {line}"));
         count += 1;
-        let said = evaluate(expression, &Value::new_object());
-        let fits = match (&said, expected) {
+        let reported = evaluate(expression, &Value::new_object());
+        let fits = match (&reported, expected) {
             (Err(_), "undefined") => true,
-            (Ok(said), expected) if expected != "undefined" => {
-                *said == Value::from_json_str(expected).unwrap()
+            (Ok(reported), expected) if expected != "undefined" => {
+                *reported == Value::from_json_str(expected).unwrap()
             }
             _ => false,
         };
         if !fits {
-            wrong.push(format!("{expression}\n  OPA: {expected}\n  we: {said:?}"));
+            wrong.push(format!("{expression}\n  OPA: {expected}\n  we: {reported:?}"));
         }
     }
     assert!(count > 150, "{count}");

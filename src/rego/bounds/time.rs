@@ -1,19 +1,19 @@
 //! `time.parse_rfc3339_ns`, as Go's `time.Parse` reads RFC 3339.
 //!
-//! `regorus` 0.14.1 (`builtins/time.rs`) asks the crate `chrono`, which takes `t`, `z`, a space and the second 60, and refuses
-//! a comma before a fraction and an hour of one digit. Go does it the other way round.
+//! `regorus` 0.14.1 (`builtins/time.rs`) uses the crate `chrono`, which accepts `t`, `z`, a space and second 60, and
+//! refuses a comma before a fraction and an hour of one digit. Go accepts the latter and refuses the former.
 
 use regorus::Value;
 
 const NAME: &str = "time.parse_rfc3339_ns";
 const SECOND: i128 = 1_000_000_000;
 
-pub fn parse_rfc3339(args: &[Value]) -> Result<Value, String> {
+pub(crate) fn parse_rfc3339(args: &[Value]) -> Result<Value, String> {
     let Some(Value::String(text)) = args.first() else {
-        return Err(format!("builtin `{NAME}` takes a text"));
+        return Err(format!("builtin `{NAME}` takes a string"));
     };
     let time =
-        parsed(text).ok_or_else(|| format!("builtin `{NAME}` failed: the text is no time of RFC 3339"))?;
+        parsed(text).ok_or_else(|| format!("builtin `{NAME}` failed: the string is not an RFC 3339 time"))?;
     let time = i64::try_from(time)
         .map_err(|_| format!("builtin `{NAME}` failed: the time is beyond 64 bits of nanoseconds"))?;
     Ok(Value::from(time))
@@ -45,7 +45,7 @@ fn after<'t, 'b>(rest: &'t mut &'b [u8], expected: u8) -> Option<&'t mut &'b [u8
     Some(rest)
 }
 
-/// As many digits as there are, at least `least` and at most `most`.
+/// Reads from `least` to `most` digits.
 fn number(rest: &mut &[u8], least: usize, most: usize) -> Option<i64> {
     let count = rest.iter().take(most).take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, left) = rest.split_at_checked(count).filter(|_| count >= least)?;
@@ -53,7 +53,7 @@ fn number(rest: &mut &[u8], least: usize, most: usize) -> Option<i64> {
     Some(digits.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0')))
 }
 
-/// A point or a comma with digits after it; what is beyond nanoseconds is cut.
+/// A point or a comma and digits; digits beyond nanoseconds are cut.
 fn fraction(rest: &mut &[u8]) -> i64 {
     let Some((b'.' | b',', digits)) = rest.split_first() else { return 0 };
     let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -63,7 +63,7 @@ fn fraction(rest: &mut &[u8]) -> i64 {
     digits.fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'))
 }
 
-/// Seconds east of Greenwich; nothing may follow.
+/// The offset in seconds east of UTC, to the end of the string.
 fn zone(rest: &[u8]) -> Option<i64> {
     let (sign, mut rest) = rest.split_first()?;
     let sign = match sign {
@@ -86,7 +86,7 @@ fn days(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days since 1970, counted in years that begin in March.
+/// Days since 1970, for years that begin in March.
 fn since_1970(year: i64, month: i64, day: i64) -> i64 {
     let year = if month > 2 { year } else { year - 1 };
     let era = year.div_euclid(400);

@@ -1,22 +1,25 @@
 use super::*;
 use crate::analysis;
-use crate::module::Module;
+use crate::source::Module;
 
-/// What is said of a module's calls, as `line:column: sentence`; each expectation is how a sentence begins.
+/// Checks the problems of a module's calls, as `line:column: message`; each expectation is a prefix.
 fn check(body: &str, expected: &[&str]) {
     let module = Module { path: "p.rego".to_owned(), text: format!("package portcullis.p\n{body}\n") };
     let analysis = analysis::analyse(&module).unwrap_or_else(|problem| panic!("{body}: {problem}"));
     let known = |path: &[String]| (path.join(".") == "portcullis.lib.names.short").then_some(1);
-    let said: Vec<String> = check_module(&module, &analysis, &known);
-    let fits = said.len() == expected.len()
-        && said.iter().zip(expected).all(|(said, expected)| said.starts_with(&format!("p.rego:{expected}")));
-    assert!(fits, "{body}: {said:#?}");
+    let reported: Vec<String> = check_module(&module, &analysis, &known);
+    let fits = reported.len() == expected.len()
+        && reported
+            .iter()
+            .zip(expected)
+            .all(|(reported, expected)| reported.starts_with(&format!("p.rego:{expected}")));
+    assert!(fits, "{body}: {reported:#?}");
 }
 
 fn check_module(module: &Module, analysis: &Analysis, known: Functions<'_>) -> Vec<String> {
     super::check(&module.path, analysis, known)
         .into_iter()
-        .map(|problem| problem.settled(&module.text).to_string())
+        .map(|problem| problem.with_source_column(&module.text).to_string())
         .collect()
 }
 
@@ -28,7 +31,7 @@ fn pure_builtins_are_allowed() {
 }
 
 #[test]
-fn what_is_no_function_of_its_arguments_is_refused_with_its_place() {
+fn impure_builtin_is_refused_at_its_location() {
     for (name, arguments) in [
         ("http.send", "{}"),
         ("net.lookup_ip_addr", "\"a\""),
@@ -44,7 +47,7 @@ fn what_is_no_function_of_its_arguments_is_refused_with_its_place() {
 }
 
 #[test]
-fn refusals_reach_into_every_corner_of_a_module() {
+fn refused_builtin_is_found_in_nested_bodies() {
     check("x := {y | y := time.now_ns()}", &["2:16: builtin `time.now_ns`"]);
     check("x if { every i in [1] { time.now_ns() > i } }", &["2:25: builtin `time.now_ns`"]);
     check(
@@ -56,7 +59,7 @@ fn refusals_reach_into_every_corner_of_a_module() {
 }
 
 #[test]
-fn unknown_functions_are_refused_with_their_place() {
+fn unknown_function_is_refused_at_its_location() {
     check("x := cuont([1])", &["2:6: unknown function or builtin `cuont`; `portcullis policy builtins`"]);
     check("x := io.jwt.decode(\"a\")", &["2:6: unknown function or builtin `io.jwt.decode`"]);
     check("x := crypto.sha256(\"a\")", &["2:6: unknown function"]);
@@ -67,7 +70,7 @@ fn unknown_functions_are_refused_with_their_place() {
 }
 
 #[test]
-fn functions_of_the_bundle_are_known() {
+fn functions_of_the_bundle_are_allowed() {
     check("x := f(1)\nf(a) := a", &[]);
     check("x := data.portcullis.lib.names.short(1)", &[]);
     check("import data.portcullis.lib.names\nx := names.short(1)", &[]);
@@ -76,18 +79,18 @@ fn functions_of_the_bundle_are_known() {
 }
 
 #[test]
-fn what_grows_with_a_number_needs_constant_bounds() {
+fn builtin_that_grows_with_a_number_needs_constant_bounds() {
     check("x := numbers.range(1, 20)\ny := bits.lsh(input.a, 3)\nz := numbers.range_step(0, 10, 2)", &[]);
     check("x := numbers.range(1, input.a)", &["2:6: builtin `numbers.range`: its bounds must be constant"]);
     check("x := sprintf(\"%d and %v\", [input.a, input.b])", &[]);
-    check("x := sprintf(input.a, [1])", &["2:6: builtin `sprintf`: its format must be a constant text"]);
+    check("x := sprintf(input.a, [1])", &["2:6: builtin `sprintf`: its format must be a constant string"]);
     check("n := 5\nx := numbers.range(1, n)", &["3:6: builtin `numbers.range`"]);
     check("x := numbers.range_step(0, 10, input.a)", &["2:6: builtin `numbers.range_step`"]);
     check("x := bits.lsh(1, input.a)", &["2:6: builtin `bits.lsh`"]);
 }
 
 #[test]
-fn a_pattern_that_would_fail_unnoticed_is_constant() {
+fn regex_replace_needs_a_constant_pattern() {
     check("x := regex.replace(input.a, \"[a-z]\", \"b\")\ny := regex.replace(input.a, `[a-z]`, \"b\")", &[]);
     check(
         "x := regex.replace(\"a\", input.a, \"b\")",

@@ -1,52 +1,52 @@
-//! Takes calls out of where they stand, each into a line before (OPA: `rewriteExprTerms`, `rewriteComprehensionTerms`,
-//! `rewriteRefsInHead`, `rewriteRuleHeadRefs`).
+//! Hoists calls into lines of their own (OPA: `rewriteExprTerms`, `rewriteComprehensionTerms`, `rewriteRefsInHead`,
+//! `rewriteRuleHeadRefs`).
 //!
-//! Then an argument that is undefined makes the line undefined, be there `not` before it or not, and a value that is
-//! undefined ends the body it is made of.
+//! So an undefined argument makes the line undefined, with `not` or without, and an undefined value ends its body.
 
-use super::texts;
-use super::tree::{Branch, Comprehension, Every, Expr, Kind, Line, LineKind, Local, Place, Rule, Step, With};
+use super::messages;
+use super::tree::{
+    Branch, Comprehension, Every, Expr, ExprKind, Line, LineKind, Local, Location, Rule, Step, With,
+};
 
-/// Takes the calls out of a rule.
-pub(super) fn take_out(rule: &mut Rule, own_scope: bool) {
-    let mut calls = Calls { locals: std::mem::take(&mut rule.locals), text: false, own_scope };
+pub(super) fn hoist(rule: &mut Rule, own_scope: bool) {
+    let mut hoister = CallHoister { locals: std::mem::take(&mut rule.locals), is_message: false, own_scope };
     for (at, branch) in rule.branches.iter_mut().enumerate() {
-        let mut lines = calls.body(std::mem::take(&mut branch.body));
+        let mut lines = hoister.body(std::mem::take(&mut branch.body));
         if at == 0 {
-            calls.steps(&mut rule.name, &mut lines);
+            hoister.steps(&mut rule.name, &mut lines);
             if let Some(key) = rule.key.as_mut() {
-                calls.text = texts::is_finding(&rule.name) && texts::makes_text(key);
-                calls.end(key, &mut lines);
-                calls.text = false;
+                hoister.is_message = messages::is_finding(&rule.name) && messages::builds_message(key);
+                hoister.end(key, &mut lines);
+                hoister.is_message = false;
             }
         }
         if let Branch { value: Some(value), .. } = branch {
-            calls.end(value, &mut lines);
+            hoister.end(value, &mut lines);
         }
         branch.body = lines;
     }
-    rule.locals = calls.locals;
+    rule.locals = hoister.locals;
 }
 
-struct Calls {
+struct CallHoister {
     locals: Vec<String>,
-    /// Whether what is taken out makes a text.
-    text: bool,
-    /// Whether `not` keeps what is taken out below it (`import future.keywords.not`).
+    /// Whether the hoisted lines build a message.
+    is_message: bool,
+    /// Whether hoisted lines stay below `not` (`import future.keywords.not`).
     own_scope: bool,
 }
 
-impl Calls {
+impl CallHoister {
     fn fresh(&mut self) -> Local {
         self.locals.push(String::new());
         self.locals.len() - 1
     }
 
-    /// `variable = expr` as a line; the variable.
+    /// Adds the line `variable = expr` and returns the variable.
     fn name(&mut self, expr: Expr, with: &[With], lines: &mut Vec<Line>) -> Expr {
-        let place = expr.place;
-        let local = Expr::local(place, self.fresh());
-        lines.push(Line { text: self.text, ..equal(place, with, local.clone(), expr) });
+        let location = expr.location;
+        let local = Expr::local(location, self.fresh());
+        lines.push(Line { is_message: self.is_message, ..equal(location, with, local.clone(), expr) });
         local
     }
 
@@ -58,26 +58,26 @@ impl Calls {
         lines
     }
 
-    /// What is made of a body: as a variable, where it could be undefined.
+    /// An expression evaluated after a body: a variable if it may be undefined.
     fn end(&mut self, expr: &mut Expr, lines: &mut Vec<Line>) {
         self.expr(expr, &[], lines);
         self.defined(expr, lines);
     }
 
-    /// What could be undefined, as a variable.
+    /// Replaces what may be undefined by a variable.
     fn defined(&mut self, expr: &mut Expr, lines: &mut Vec<Line>) {
         if expr.needs_evaluation() {
             *expr = self.name(expr.clone(), &[], lines);
         }
     }
 
-    /// What stands in brackets in the name of a rule.
+    /// The expressions in brackets in the name of a rule.
     fn steps(&mut self, name: &mut Expr, lines: &mut Vec<Line>) {
-        let Kind::Reference(_, steps) = &mut name.kind else { return };
+        let ExprKind::Reference(_, steps) = &mut name.kind else { return };
         for step in steps {
             if let Step::Index(index) = step {
                 self.expr(index, &[], lines);
-                if index.as_local().is_none() && !matches!(index.kind, Kind::Scalar(_)) {
+                if index.as_local().is_none() && !matches!(index.kind, ExprKind::Scalar(_)) {
                     *index = self.name(index.clone(), &[], lines);
                 }
             }
@@ -85,7 +85,7 @@ impl Calls {
     }
 
     fn line(&mut self, mut line: Line, lines: &mut Vec<Line>) {
-        let outer = std::mem::replace(&mut self.text, line.text);
+        let outer = std::mem::replace(&mut self.is_message, line.is_message);
         for with in &mut line.with {
             self.expr(&mut with.value, &[], lines);
             if with.value.needs_evaluation() {
@@ -95,7 +95,7 @@ impl Calls {
         let with = line.with.clone();
         match &mut line.kind {
             LineKind::Declare(_) | LineKind::SomeIn(..) => {}
-            // What a call answers is the variable itself: no need for one more.
+            // The result of the call is the variable itself.
             LineKind::Assign(left, right) | LineKind::Equal(left, right)
                 if left.as_local().is_some() && right.is_call() =>
             {
@@ -107,8 +107,12 @@ impl Calls {
             }
             LineKind::Term(expr) => self.operands(expr, &with, lines),
             LineKind::Not(inner) if self.own_scope => {
-                let positive =
-                    Line { text: false, with: Vec::new(), place: line.place, kind: inner.as_ref().clone() };
+                let positive = Line {
+                    is_message: false,
+                    with: Vec::new(),
+                    location: line.location,
+                    kind: inner.as_ref().clone(),
+                };
                 line.kind = self.none_of(positive, lines, &with);
             }
             LineKind::Not(inner) => match inner.as_mut() {
@@ -129,38 +133,39 @@ impl Calls {
             }
         }
         lines.push(line);
-        self.text = outer;
+        self.is_message = outer;
     }
 
-    /// A line that holds where another, with all that is taken out of it, does not: `[true | line] == []`.
+    /// A line that holds if another, with all that is hoisted from it, does not: `[true | line] == []`.
     fn none_of(&mut self, line: Line, lines: &mut Vec<Line>, with: &[With]) -> LineKind {
-        let place = line.place;
-        let at = |kind| Expr { place, kind };
+        let location = line.location;
+        let at = |kind| Expr { location, kind };
         let body = self.body(vec![line]);
-        let value = at(Kind::Scalar("true".to_owned()));
-        let found = at(Kind::Comprehension(Box::new(Comprehension { array: true, key: None, value, body })));
-        LineKind::Equal(self.name(found, with, lines), at(Kind::Array(Vec::new())))
+        let value = at(ExprKind::Scalar("true".to_owned()));
+        let found =
+            at(ExprKind::Comprehension(Box::new(Comprehension { array: true, key: None, value, body })));
+        LineKind::Equal(self.name(found, with, lines), at(ExprKind::Array(Vec::new())))
     }
 
-    /// A call stays, and what stands in its arguments is taken out.
+    /// Hoists the arguments of a call, but not the call.
     fn operands(&mut self, expr: &mut Expr, with: &[With], lines: &mut Vec<Line>) {
         match &mut expr.kind {
-            // It says what is undefined.
-            Kind::Call(path, _) if path == &["print"] => {}
-            Kind::Call(_, args) => args.iter_mut().for_each(|arg| self.expr(arg, with, lines)),
-            Kind::Infix(operator, sides) => {
+            // `print` shows undefined arguments.
+            ExprKind::Call(path, _) if path == &["print"] => {}
+            ExprKind::Call(_, args) => args.iter_mut().for_each(|arg| self.expr(arg, with, lines)),
+            ExprKind::Infix(operator, sides) => {
                 let arithmetic = is_arithmetic(operator);
                 for side in [&mut sides.0, &mut sides.1] {
-                    // One call computes a whole term, since a number between two calls has fewer digits.
+                    // One call computes a whole term, because a number loses digits between two calls.
                     match &side.kind {
-                        Kind::Infix(inner, _) if arithmetic && is_arithmetic(inner) => {
+                        ExprKind::Infix(inner, _) if arithmetic && is_arithmetic(inner) => {
                             self.operands(side, with, lines);
                         }
                         _ => self.expr(side, with, lines),
                     }
                 }
             }
-            Kind::In(key, rest) => {
+            ExprKind::In(key, rest) => {
                 key.iter_mut().for_each(|key| self.expr(key, with, lines));
                 self.expr(&mut rest.0, with, lines);
                 self.expr(&mut rest.1, with, lines);
@@ -176,34 +181,34 @@ impl Calls {
             return;
         }
         match &mut expr.kind {
-            Kind::Array(items) | Kind::Set(items) => {
+            ExprKind::Array(items) | ExprKind::Set(items) => {
                 items.iter_mut().for_each(|item| self.expr(item, with, lines));
             }
-            Kind::Object(fields) => fields.iter_mut().for_each(|(key, value)| {
+            ExprKind::Object(fields) => fields.iter_mut().for_each(|(key, value)| {
                 self.expr(key, with, lines);
                 self.expr(value, with, lines);
             }),
-            Kind::Reference(head, steps) => {
+            ExprKind::Reference(head, steps) => {
                 self.expr(head, with, lines);
                 for step in steps.iter_mut() {
                     if let Step::Index(index) = step {
                         self.expr(index, with, lines);
                     }
                 }
-                if !matches!(head.kind, Kind::Name(_)) {
+                if !matches!(head.kind, ExprKind::Name(_)) {
                     **head = self.name(head.as_ref().clone(), with, lines);
                 }
             }
-            Kind::Comprehension(inner) => {
+            ExprKind::Comprehension(inner) => {
                 let Comprehension { key, value, body, .. } = inner.as_mut();
-                let outer = std::mem::take(&mut self.text);
+                let outer = std::mem::take(&mut self.is_message);
                 let mut inside = self.body(std::mem::take(body));
-                // The calls of both first, as OPA does.
+                // The calls of key and value come first, as in OPA.
                 key.iter_mut().for_each(|key| self.expr(key, &[], &mut inside));
                 self.expr(value, &[], &mut inside);
                 key.iter_mut().for_each(|key| self.defined(key, &mut inside));
                 self.defined(value, &mut inside);
-                self.text = outer;
+                self.is_message = outer;
                 *body = inside;
             }
             _ => {}
@@ -211,12 +216,11 @@ impl Calls {
     }
 }
 
-/// Whether an operator is one of arithmetic, or the difference of sets.
+/// Whether an operator is arithmetic, or the difference of sets.
 pub(super) fn is_arithmetic(operator: &str) -> bool {
     matches!(operator, "+" | "-" | "*" | "/" | "%")
 }
 
-/// `left = right`
-pub(super) fn equal(place: Place, with: &[With], left: Expr, right: Expr) -> Line {
-    Line { place, text: false, with: with.to_vec(), kind: LineKind::Equal(left, right) }
+pub(super) fn equal(location: Location, with: &[With], left: Expr, right: Expr) -> Line {
+    Line { location, is_message: false, with: with.to_vec(), kind: LineKind::Equal(left, right) }
 }

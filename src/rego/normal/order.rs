@@ -1,16 +1,14 @@
-//! Puts the lines of a body in the order in which OPA takes them (`reorderBodyForSafety`): each as soon as all that it
-//! needs has a value, in as many turns as it takes.
+//! Orders the lines of a body as OPA does (`reorderBodyForSafety`): each as soon as all that it needs has a value, in as
+//! many passes as it takes.
 
 use std::collections::BTreeSet;
 
-use super::tree::{Expr, Kind, Line, LineKind, Local, Name, Place, Step};
+use super::tree::{Expr, ExprKind, Line, LineKind, Local, Location, Name, Step};
 
-/// Variables.
 pub(super) type Locals = BTreeSet<Local>;
 
-/// Orders a body, of whose variables `outer` have a value before it. `Err` is the place of a line that cannot be
-/// taken.
-pub(super) fn order(lines: Vec<Line>, outer: &Locals) -> Result<Vec<Line>, Place> {
+/// Orders a body; the variables `outer` have a value before it. `Err` is the position of a line that lacks a value.
+pub(super) fn order(lines: Vec<Line>, outer: &Locals) -> Result<Vec<Line>, Location> {
     let here: Locals = lines.iter().flat_map(variables).collect();
     let mut safe: Locals = outer.clone();
     let mut given = Locals::new();
@@ -21,7 +19,7 @@ pub(super) fn order(lines: Vec<Line>, outer: &Locals) -> Result<Vec<Line>, Place
         let mut left = Vec::new();
         for line in open {
             let outputs = outputs(&line, &safe);
-            // What bodies inside the line look at must have been given by lines before it.
+            // Variables of nested bodies must be bound by earlier lines.
             let inside: Locals =
                 closed_over(&line).into_iter().filter(|local| here.contains(local)).collect();
             let waits = inside.iter().any(|local| !outer.contains(local) && !given.contains(local));
@@ -36,13 +34,13 @@ pub(super) fn order(lines: Vec<Line>, outer: &Locals) -> Result<Vec<Line>, Place
         }
         open = left;
         if open.len() == before {
-            return open.first().map_or(Ok(done), |line| Err(line.place));
+            return open.first().map_or(Ok(done), |line| Err(line.location));
         }
     }
     Ok(done)
 }
 
-/// The variables of a line, bodies below it left out.
+/// The variables of a line, except in nested bodies.
 pub(super) fn variables(line: &Line) -> Locals {
     line.expressions().into_iter().flat_map(of_expr).collect()
 }
@@ -53,7 +51,7 @@ fn of_expr(expr: &Expr) -> Locals {
     found
 }
 
-/// The variables in bodies below a line.
+/// The variables in nested bodies of a line.
 pub(super) fn closed_over(line: &Line) -> Locals {
     let mut found = Locals::new();
     for expr in line.expressions() {
@@ -67,7 +65,7 @@ pub(super) fn closed_over(line: &Line) -> Locals {
 
 fn inside(expr: &Expr, found: &mut Locals) {
     expr.walk(&mut |inner| {
-        if let Kind::Comprehension(comprehension) = &inner.kind {
+        if let ExprKind::Comprehension(comprehension) = &inner.kind {
             for end in comprehension.key.iter().chain([&comprehension.value]) {
                 found.extend(of_expr(end));
                 inside(end, found);
@@ -84,7 +82,7 @@ fn all(lines: &[Line], found: &mut Locals) {
     }
 }
 
-/// What has a value after a line and had none before.
+/// The variables that a line binds.
 pub(super) fn outputs(line: &Line, safe: &Locals) -> Locals {
     let mut found = Locals::new();
     if !line.with.iter().all(|with| of_expr(&with.value).is_subset(safe)) {
@@ -110,10 +108,10 @@ pub(super) fn outputs(line: &Line, safe: &Locals) -> Locals {
     found
 }
 
-/// The variables in brackets of references whose beginning has a value: such a reference goes over its keys.
+/// The variables in brackets of references whose root has a value: such a reference iterates over keys.
 fn keys(expr: &Expr, safe: &Locals, found: &mut Locals) {
     expr.walk(&mut |inner| {
-        let Kind::Reference(head, steps) = &inner.kind else { return };
+        let ExprKind::Reference(head, steps) = &inner.kind else { return };
         if head.as_local().is_some_and(|local| !safe.contains(&local)) {
             return;
         }
@@ -125,7 +123,7 @@ fn keys(expr: &Expr, safe: &Locals, found: &mut Locals) {
     });
 }
 
-/// The variables that get a value where two sides are made equal.
+/// The variables that an equality binds.
 fn unify(safe: &Locals, left: &Expr, right: &Expr) -> Locals {
     let mut pairs = Vec::new();
     pair(left, right, &mut pairs);
@@ -153,13 +151,13 @@ fn unify(safe: &Locals, left: &Expr, right: &Expr) -> Locals {
 
 fn pair<'e>(left: &'e Expr, right: &'e Expr, pairs: &mut Vec<(&'e Expr, &'e Expr)>) {
     match (&left.kind, &right.kind) {
-        (Kind::Array(lefts), Kind::Array(rights)) if lefts.len() == rights.len() => {
+        (ExprKind::Array(lefts), ExprKind::Array(rights)) if lefts.len() == rights.len() => {
             lefts.iter().zip(rights).for_each(|(left, right)| pair(left, right, pairs));
         }
-        (Kind::Object(lefts), Kind::Object(rights)) => {
+        (ExprKind::Object(lefts), ExprKind::Object(rights)) => {
             for (key, left) in lefts {
                 let same = |other: &&(Expr, Expr)| match (&key.kind, &other.0.kind) {
-                    (Kind::Scalar(a), Kind::Scalar(b)) => a == b,
+                    (ExprKind::Scalar(a), ExprKind::Scalar(b)) => a == b,
                     _ => key.as_local().is_some() && key.as_local() == other.0.as_local(),
                 };
                 if let Some((_, right)) = rights.iter().find(same) {
@@ -174,11 +172,11 @@ fn pair<'e>(left: &'e Expr, right: &'e Expr, pairs: &mut Vec<(&'e Expr, &'e Expr
 /// The variables that a pattern binds: elements of arrays and values of objects.
 fn pattern(expr: &Expr, found: &mut Locals) {
     match &expr.kind {
-        Kind::Name(Name::Local(local)) => {
+        ExprKind::Name(Name::Local(local)) => {
             found.insert(*local);
         }
-        Kind::Array(items) => items.iter().for_each(|item| pattern(item, found)),
-        Kind::Object(fields) => fields.iter().for_each(|(_, value)| pattern(value, found)),
+        ExprKind::Array(items) => items.iter().for_each(|item| pattern(item, found)),
+        ExprKind::Object(fields) => fields.iter().for_each(|(_, value)| pattern(value, found)),
         _ => {}
     }
 }

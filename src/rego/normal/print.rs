@@ -1,23 +1,21 @@
-//! Writes the normal form as source, and keeps which place of it comes from which place of the module.
+//! Prints the normal form as source, and maps its lines to positions in the module.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::read::Module;
-use super::tree::{Comprehension, Expr, Kind, Line, LineKind, Local, Name, Place, Rule, Step};
+use super::read::ParsedModule;
+use super::tree::{Comprehension, Expr, ExprKind, Line, LineKind, Local, Location, Name, Rule, Step};
 
-/// The source of a normal form.
 #[derive(Debug, Default)]
-pub(super) struct Printed {
+pub(super) struct PrintedModule {
     pub(super) text: String,
-    /// Where each line begins in the module, for the lines of the text in order.
-    pub(super) places: Vec<Place>,
+    /// The position in the module of each line.
+    pub(super) locations: Vec<Location>,
 }
 
-/// Digits in the name of a variable.
 const DIGITS: usize = 5;
 
-/// A sentence about the normal form with the names of the module.
+/// A message about the normal form with the author's names.
 pub(super) fn as_written(message: &str) -> String {
     let mut out = String::with_capacity(message.len());
     let mut rest = message;
@@ -32,22 +30,24 @@ pub(super) fn as_written(message: &str) -> String {
     out + rest
 }
 
-/// An expression with the names that the author gave.
+/// An expression with the author's names.
 pub(super) fn expression(expr: &Expr, locals: &[String]) -> String {
-    let mut printer = Printer { out: Printed::default(), names: BTreeMap::new(), locals, counted: 0 };
+    let mut printer = Printer { out: PrintedModule::default(), names: BTreeMap::new(), locals, counted: 0 };
     printer.expr(expr);
     let text = printer.out.text;
-    // The printer puts brackets around operators; the author did not.
+    // The printer adds parentheses around operators.
     let bare = match expr.kind {
-        Kind::Infix(..) | Kind::In(..) => text.strip_prefix('(').and_then(|text| text.strip_suffix(')')),
+        ExprKind::Infix(..) | ExprKind::In(..) => {
+            text.strip_prefix('(').and_then(|text| text.strip_suffix(')'))
+        }
         _ => None,
     };
     as_written(bare.unwrap_or(&text))
 }
 
-/// Writes a module.
-pub(super) fn module(module: &Module) -> Printed {
-    let mut printer = Printer { out: Printed::default(), names: BTreeMap::new(), locals: &[], counted: 0 };
+pub(super) fn module(module: &ParsedModule) -> PrintedModule {
+    let mut printer =
+        Printer { out: PrintedModule::default(), names: BTreeMap::new(), locals: &[], counted: 0 };
     printer.word("package ");
     printer.path(&module.package);
     printer.end((1, 1));
@@ -71,7 +71,7 @@ pub(super) fn module(module: &Module) -> Printed {
         }
         printer.word(" := ");
         printer.expr(&default.value);
-        printer.end(default.place);
+        printer.end(default.location);
     }
     for rule in &module.rules {
         printer.locals = &rule.locals;
@@ -81,16 +81,16 @@ pub(super) fn module(module: &Module) -> Printed {
     printer.out
 }
 
-/// A line as text, and where it comes from.
-type Written = (String, Place);
+/// A printed line and its position in the module.
+type PrintedLine = (String, Location);
 
 struct Printer<'m> {
-    out: Printed,
-    /// What each variable is called, in order of their first mention: the engine takes lines in alphabetical order of
-    /// what they bind (regorus 0.14.1, `scheduler.rs`).
+    out: PrintedModule,
+    /// The printed name of each variable, numbered in order of mention: the engine takes lines in alphabetical order of what
+    /// they bind (regorus 0.14.1, `scheduler.rs`).
     names: BTreeMap<Local, String>,
     locals: &'m [String],
-    /// Bytes whose lines have their places.
+    /// Bytes whose lines have positions already.
     counted: usize,
 }
 
@@ -99,13 +99,13 @@ impl Printer<'_> {
         self.out.text.push_str(word);
     }
 
-    /// Ends a line that comes from a place.
-    fn end(&mut self, place: Place) {
+    /// Ends a line; `location` is its position in the module.
+    fn end(&mut self, location: Location) {
         self.word("\n");
         let new = self.out.text.get(self.counted..).unwrap_or_default().matches('\n').count();
         self.counted = self.out.text.len();
-        let lines = self.out.places.len() + new;
-        self.out.places.resize(lines, place);
+        let lines = self.out.locations.len() + new;
+        self.out.locations.resize(lines, location);
     }
 
     fn path(&mut self, path: &[String]) {
@@ -130,18 +130,18 @@ impl Printer<'_> {
     }
 
     fn rule(&mut self, rule: &Rule) {
-        // Arguments have their names first.
+        // Arguments are numbered first.
         let args = rule.args.as_deref();
         args.into_iter().flatten().for_each(|arg| self.introduce(arg));
-        let mut first = Printed::default();
+        let mut first = PrintedModule::default();
         std::mem::swap(&mut first, &mut self.out);
-        let mut bodies: Vec<(Option<String>, Vec<Written>)> = Vec::new();
+        let mut bodies: Vec<(Option<String>, Vec<PrintedLine>)> = Vec::new();
         let mut head = String::new();
         for (at, branch) in rule.branches.iter().enumerate() {
             let mut lines = Vec::new();
             for line in &branch.body {
                 self.line(line);
-                lines.push((std::mem::take(&mut self.out.text), line.place));
+                lines.push((std::mem::take(&mut self.out.text), line.location));
             }
             if at == 0 {
                 self.head(rule);
@@ -170,19 +170,19 @@ impl Printer<'_> {
                 continue;
             }
             self.word(" if {");
-            self.end(rule.place);
-            for (at, (line, place)) in lines.iter().enumerate() {
+            self.end(rule.location);
+            for (at, (line, location)) in lines.iter().enumerate() {
                 self.word(line);
-                // Without it, a line that begins with a bracket would belong to the one before.
+                // Without `;`, a line that begins with a bracket would continue the line before.
                 self.word(if at + 1 < lines.len() { ";" } else { "" });
-                self.end(*place);
+                self.end(*location);
             }
             self.word("}");
         }
-        self.end(rule.place);
+        self.end(rule.location);
     }
 
-    /// Gives the variables of a pattern their names.
+    /// Numbers the variables of an expression.
     fn introduce(&mut self, expr: &Expr) {
         let mut found = Vec::new();
         expr.walk(&mut |inner| found.extend(inner.as_local()));
@@ -220,7 +220,7 @@ impl Printer<'_> {
         match &line.kind {
             LineKind::Declare(_) => {}
             LineKind::SomeIn(key, value, collection) => {
-                // The collection has its name before what is found in it.
+                // The collection is numbered before the variables of its members.
                 self.introduce(collection);
                 self.word("some ");
                 if let Some(key) = key {
@@ -297,26 +297,26 @@ impl Printer<'_> {
 
     fn expr(&mut self, expr: &Expr) {
         match &expr.kind {
-            // The engine takes a minus before the rest of an expression for one before all of it.
-            Kind::Scalar(text) if text.starts_with('-') => self.word(&format!("({text})")),
-            Kind::Scalar(text) => self.word(text),
-            Kind::Name(Name::Written(name) | Name::Global(name)) => self.word(name),
-            Kind::Name(Name::Local(local)) => {
+            // The engine applies a leading minus to the whole expression.
+            ExprKind::Scalar(text) if text.starts_with('-') => self.word(&format!("({text})")),
+            ExprKind::Scalar(text) => self.word(text),
+            ExprKind::Name(Name::Written(name) | Name::Global(name)) => self.word(name),
+            ExprKind::Name(Name::Local(local)) => {
                 let name = self.name(*local);
                 self.word(&name);
             }
-            Kind::Array(items) => {
+            ExprKind::Array(items) => {
                 self.word("[");
                 self.list(items);
                 self.word("]");
             }
-            Kind::Set(items) if items.is_empty() => self.word("set()"),
-            Kind::Set(items) => {
+            ExprKind::Set(items) if items.is_empty() => self.word("set()"),
+            ExprKind::Set(items) => {
                 self.word("{");
                 self.list(items);
                 self.word("}");
             }
-            Kind::Object(fields) => {
+            ExprKind::Object(fields) => {
                 self.word("{");
                 for (at, (key, value)) in fields.iter().enumerate() {
                     if at > 0 {
@@ -328,24 +328,24 @@ impl Printer<'_> {
                 }
                 self.word("}");
             }
-            Kind::Comprehension(inner) => self.comprehension(inner),
-            Kind::Call(path, args) => {
+            ExprKind::Comprehension(inner) => self.comprehension(inner),
+            ExprKind::Call(path, args) => {
                 self.path(path);
                 self.word("(");
                 self.list(args);
                 self.word(")");
             }
-            Kind::Infix(operator, sides) => {
+            ExprKind::Infix(operator, sides) => {
                 self.word("(");
                 self.infix(operator, sides);
                 self.word(")");
             }
-            Kind::In(key, rest) => {
+            ExprKind::In(key, rest) => {
                 self.word("(");
                 self.membership(key.as_deref(), rest);
                 self.word(")");
             }
-            Kind::Reference(head, steps) => {
+            ExprKind::Reference(head, steps) => {
                 self.expr(head);
                 for step in steps {
                     match step {
@@ -378,7 +378,7 @@ impl Printer<'_> {
     }
 
     fn comprehension(&mut self, inner: &Comprehension) {
-        // Names in order of the lines, though what is made of them stands before.
+        // The body is numbered first, though it is printed after the term.
         let start = self.out.text.len();
         self.body(&inner.body);
         let body = self.out.text.split_off(start);

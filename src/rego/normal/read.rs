@@ -1,44 +1,66 @@
-//! Reads a module from the engine's syntax tree.
+//! Converts the engine's syntax tree to [`super::tree`].
 
 use serde_json::Value as Json;
 
-use super::tree::{Branch, Comprehension, Every, Expr, Kind, Line, LineKind, Name, Place, Rule, Step, With};
-use crate::tree::{names, place, span};
+use super::tree::{
+    Branch, Comprehension, Every, Expr, ExprKind, Line, LineKind, Location, Name, Rule, Step, With,
+};
+use crate::syntax::{location, names, span};
 
-/// A module as it is written.
-pub(super) struct Module {
+pub(super) struct ParsedModule {
     pub(super) package: Vec<String>,
-    /// What is imported, and its other name.
+    /// Path and alias.
     pub(super) imports: Vec<(Vec<String>, Option<String>)>,
     pub(super) rules: Vec<Rule>,
-    pub(super) defaults: Vec<Default>,
+    pub(super) defaults: Vec<DefaultRule>,
 }
 
 /// `default name(args) := value`
-pub(super) struct Default {
-    pub(super) place: Place,
+pub(super) struct DefaultRule {
+    pub(super) location: Location,
     pub(super) name: Expr,
     pub(super) args: Vec<Expr>,
     pub(super) value: Expr,
 }
 
-/// Reads a module. `Err` says which kind of node is not known.
-pub(super) fn module(ast: &Json, text: &str, base: u32) -> Result<Module, String> {
+/// A node that is not supported.
+pub(super) struct ReadError {
+    pub(super) location: Option<Location>,
+    pub(super) message: String,
+}
+
+impl From<String> for ReadError {
+    fn from(message: String) -> Self {
+        Self { location: None, message }
+    }
+}
+
+impl From<&str> for ReadError {
+    fn from(message: &str) -> Self {
+        message.to_owned().into()
+    }
+}
+
+/// Reads a module. `Err` names a node that is not supported.
+pub(super) fn module(ast: &Json, text: &str, base: u32) -> Result<ParsedModule, ReadError> {
     let reader = Reader { text, base };
-    let mut module = Module {
-        package: ast.pointer("/package/refr").and_then(names).ok_or("a package of this form")?,
+    let mut module = ParsedModule {
+        package: ast
+            .pointer("/package/refr")
+            .and_then(names)
+            .ok_or("a package of this form is not supported")?,
         imports: Vec::new(),
         rules: Vec::new(),
         defaults: Vec::new(),
     };
     for import in list(ast, "imports") {
-        let path = import.get("refr").and_then(names).ok_or("an import of this form")?;
+        let path = import.get("refr").and_then(names).ok_or("an import of this form is not supported")?;
         module.imports.push((path, import.get("as").and_then(|alias| span(text, alias))));
     }
     for rule in list(ast, "rules") {
         if let Some(default) = rule.get("Default") {
-            module.defaults.push(Default {
-                place: reader.place(rule),
+            module.defaults.push(DefaultRule {
+                location: reader.location(rule),
                 name: reader.expr(field(default, "refr")?)?,
                 args: reader.exprs(list(default, "args"))?,
                 value: reader.expr(field(default, "value")?)?,
@@ -54,38 +76,38 @@ fn list<'a>(node: &'a Json, key: &str) -> &'a [Json] {
     node.get(key).and_then(Json::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn field<'a>(node: &'a Json, key: &str) -> Result<&'a Json, String> {
-    node.get(key).ok_or_else(|| format!("a node without `{key}`"))
+fn field<'a>(node: &'a Json, key: &str) -> Result<&'a Json, ReadError> {
+    node.get(key).ok_or_else(|| format!("a node without `{key}`").into())
 }
 
 fn present<'a>(node: &'a Json, key: &str) -> Option<&'a Json> {
     node.get(key).filter(|value| !value.is_null())
 }
 
-/// The one kind that a node is, and what stands in it.
-fn kind(node: &Json) -> Result<(&str, &Json), String> {
+/// The only key of a node, which is its type, and its content.
+fn kind(node: &Json) -> Result<(&str, &Json), ReadError> {
     let entry = node.as_object().and_then(|map| map.iter().next());
-    entry.map(|(kind, inner)| (kind.as_str(), inner)).ok_or_else(|| "a node without a kind".to_owned())
+    entry.map(|(kind, inner)| (kind.as_str(), inner)).ok_or_else(|| "a node without a type".into())
 }
 
 struct Reader<'a> {
     text: &'a str,
-    /// Lines of the modules before this one.
+    /// How many lines the modules before this one have.
     base: u32,
 }
 
 impl Reader<'_> {
-    fn place(&self, node: &Json) -> Place {
-        let (line, column) = place(node);
+    fn location(&self, node: &Json) -> Location {
+        let (line, column) = location(node);
         (line.saturating_add(self.base), column)
     }
 
-    /// One rule for the first body and what `else` adds, and one for each further body.
-    fn rules(&self, rule: &Json) -> Result<Vec<Rule>, String> {
-        let (form, head) = kind(rule.pointer("/Spec/head").ok_or("a rule of this form")?)?;
+    /// One rule for the first body with its `else` branches, and one for each further body.
+    fn rules(&self, rule: &Json) -> Result<Vec<Rule>, ReadError> {
+        let (form, head) = kind(rule.pointer("/Spec/head").ok_or("a rule of this form is not supported")?)?;
         let value = present(head, "assign").map(|assign| self.expr(field(assign, "value")?)).transpose()?;
         let empty = Rule {
-            place: self.place(rule),
+            location: self.location(rule),
             name: self.expr(field(head, "refr")?)?,
             // `f() := 1` is `f := 1`.
             args: Some(self.exprs(list(head, "args"))?).filter(|args| form == "Func" && !args.is_empty()),
@@ -111,15 +133,15 @@ impl Reader<'_> {
         Ok(rules)
     }
 
-    fn body(&self, query: &Json) -> Result<Vec<Line>, String> {
+    fn body(&self, query: &Json) -> Result<Vec<Line>, ReadError> {
         list(query, "stmts").iter().map(|statement| self.line(statement)).collect()
     }
 
-    fn line(&self, statement: &Json) -> Result<Line, String> {
+    fn line(&self, statement: &Json) -> Result<Line, ReadError> {
         let with = list(statement, "with_mods").iter().map(|with| {
             Ok(With { target: self.expr(field(with, "refr")?)?, value: self.expr(field(with, "as")?)? })
         });
-        let with: Result<Vec<With>, String> = with.collect();
+        let with: Result<Vec<With>, ReadError> = with.collect();
         let (form, node) = kind(field(statement, "literal")?)?;
         let kind = match form {
             "SomeVars" => {
@@ -142,14 +164,14 @@ impl Reader<'_> {
                     body: self.body(field(node, "query")?)?,
                 }))
             }
-            other => return Err(format!("a line of kind {other}")),
+            other => return Err(format!("a statement of type {other} is not supported").into()),
         };
-        Ok(Line { place: self.place(statement), text: false, with: with?, kind })
+        Ok(Line { location: self.location(statement), is_message: false, with: with?, kind })
     }
 
-    fn term(&self, node: &Json) -> Result<LineKind, String> {
+    fn term(&self, node: &Json) -> Result<LineKind, ReadError> {
         let sides = |inner: &Json| {
-            Ok::<_, String>((self.expr(field(inner, "lhs")?)?, self.expr(field(inner, "rhs")?)?))
+            Ok::<_, ReadError>((self.expr(field(inner, "lhs")?)?, self.expr(field(inner, "rhs")?)?))
         };
         let op = |inner: &Json, word: &str| inner.get("op").and_then(Json::as_str) == Some(word);
         if let Some(assign) = node.get("AssignExpr") {
@@ -167,79 +189,83 @@ impl Reader<'_> {
         Ok(LineKind::Term(self.expr(node)?))
     }
 
-    fn exprs(&self, nodes: &[Json]) -> Result<Vec<Expr>, String> {
+    fn exprs(&self, nodes: &[Json]) -> Result<Vec<Expr>, ReadError> {
         nodes.iter().map(|node| self.expr(node)).collect()
     }
 
-    fn boxed(&self, node: &Json, left: &str, right: &str) -> Result<Box<(Expr, Expr)>, String> {
+    fn boxed(&self, node: &Json, left: &str, right: &str) -> Result<Box<(Expr, Expr)>, ReadError> {
         Ok(Box::new((self.expr(field(node, left)?)?, self.expr(field(node, right)?)?)))
     }
 
-    fn expr(&self, node: &Json) -> Result<Expr, String> {
+    fn expr(&self, node: &Json) -> Result<Expr, ReadError> {
         let (form, inner) = kind(node)?;
         let kind = match form {
-            // The place of a text is what stands between its quotes.
-            "String" => Kind::Scalar(format!("\"{}\"", self.literal(inner)?)),
-            "RawString" => Kind::Scalar(format!("`{}`", self.literal(inner)?)),
-            // A clause without a value has no text to read it from.
-            "Bool" => Kind::Scalar(
+            // The span of a string is inside its quotes.
+            "String" => ExprKind::Scalar(format!("\"{}\"", self.literal(inner)?)),
+            "RawString" => ExprKind::Scalar(format!("`{}`", self.literal(inner)?)),
+            // The value of a completed clause is not in the source.
+            "Bool" => ExprKind::Scalar(
                 if inner.get("value") == Some(&Json::Bool(true)) { "true" } else { "false" }.to_owned(),
             ),
-            "Number" | "Null" => Kind::Scalar(self.literal(inner)?),
+            "Number" | "Null" => ExprKind::Scalar(self.literal(inner)?),
             "Var" => self.variable(inner)?,
-            "Array" => Kind::Array(self.members(inner)?),
+            "Array" => ExprKind::Array(self.members(inner)?),
             "Set" => {
                 let mut items = self.members(inner)?;
                 items.sort_by_cached_key(order);
-                Kind::Set(items)
+                ExprKind::Set(items)
             }
-            "Object" => Kind::Object(self.fields(inner)?),
+            "Object" => ExprKind::Object(self.fields(inner)?),
             "ArrayCompr" | "SetCompr" | "ObjectCompr" => self.comprehension(form, inner)?,
             "Call" => {
-                let path = inner.get("fcn").and_then(names).ok_or("a call of this form")?;
+                let path = inner.get("fcn").and_then(names).ok_or("a call of this form is not supported")?;
                 let args = self.exprs(list(inner, "params"))?;
-                if path == ["set"] && args.is_empty() { Kind::Set(args) } else { Kind::Call(path, args) }
+                if path == ["set"] && args.is_empty() {
+                    ExprKind::Set(args)
+                } else {
+                    ExprKind::Call(path, args)
+                }
             }
             "UnaryExpr" => self.minus(field(inner, "expr")?)?,
             "RefDot" | "RefBrack" => self.reference(node)?,
             "BinExpr" | "BoolExpr" | "ArithExpr" => {
                 let op = inner.get("op").and_then(Json::as_str).and_then(operator);
-                Kind::Infix(op.ok_or("an operator of this form")?, self.boxed(inner, "lhs", "rhs")?)
+                ExprKind::Infix(
+                    op.ok_or("an operator of this form is not supported")?,
+                    self.boxed(inner, "lhs", "rhs")?,
+                )
             }
-            "Membership" => Kind::In(
+            "Membership" => ExprKind::In(
                 present(inner, "key").map(|key| self.expr(key).map(Box::new)).transpose()?,
                 self.boxed(inner, "value", "collection")?,
             ),
-            other => return Err(format!("an expression of kind {other}")),
+            other => return Err(format!("an expression of type {other} is not supported").into()),
         };
-        Ok(Expr { place: self.place(node), kind })
+        Ok(Expr { location: self.location(node), kind })
     }
 
-    fn variable(&self, inner: &Json) -> Result<Kind, String> {
+    fn variable(&self, inner: &Json) -> Result<ExprKind, ReadError> {
         match inner.get("value") {
-            Some(Json::String(name)) => Ok(Kind::Name(Name::Written(name.clone()))),
-            _ => Ok(Kind::Scalar(self.literal(inner)?)),
+            Some(Json::String(name)) => Ok(ExprKind::Name(Name::Written(name.clone()))),
+            _ => Ok(ExprKind::Scalar(self.literal(inner)?)),
         }
     }
 
-    fn literal(&self, inner: &Json) -> Result<String, String> {
+    fn literal(&self, inner: &Json) -> Result<String, ReadError> {
         let text = inner.get("span").and_then(|at| span(self.text, at));
-        text.ok_or_else(|| "a literal without a place".to_owned())
+        text.ok_or_else(|| "a literal without a location".into())
     }
 
-    /// `{x | (…)}` is a comprehension in OPA, and to the engine a union in a set (regorus 0.14.1, `parser.rs`).
-    fn members(&self, inner: &Json) -> Result<Vec<Expr>, String> {
+    /// `{x | (…)}` is a comprehension in OPA, and a union in a set for the engine (regorus 0.14.1, `parser.rs`).
+    fn members(&self, inner: &Json) -> Result<Vec<Expr>, ReadError> {
         let items = self.exprs(list(inner, "items"))?;
-        match items.as_slice() {
-            [Expr { kind: Kind::Infix("|", _), place }] => Err(format!(
-                "line {}: `|` here is read as a union and not as a comprehension; write `true;` behind it, or give the union a name",
-                place.0
-            )),
-            _ => Ok(items),
+        if let [only] = items.as_slice() {
+            no_union(only)?;
         }
+        Ok(items)
     }
 
-    fn fields(&self, inner: &Json) -> Result<Vec<(Expr, Expr)>, String> {
+    fn fields(&self, inner: &Json) -> Result<Vec<(Expr, Expr)>, ReadError> {
         let pairs = list(inner, "fields").iter().filter_map(Json::as_array);
         let mut pairs: Vec<&Vec<Json>> = pairs.collect();
         // OPA evaluates the fields in order of their keys.
@@ -247,18 +273,20 @@ impl Reader<'_> {
         if pairs.iter().all(|pair| key(pair).is_some()) {
             pairs.sort_by_key(key);
         }
-        pairs
-            .into_iter()
-            .map(|pair| match pair.as_slice() {
-                [_, key, value] => Ok((self.expr(key)?, self.expr(value)?)),
-                _ => Err("a field of this form".to_owned()),
-            })
-            .collect()
+        let pair = |pair: &Vec<Json>| match pair.as_slice() {
+            [_, key, value] => Ok((self.expr(key)?, self.expr(value)?)),
+            _ => Err(ReadError::from("a field of this form is not supported")),
+        };
+        let fields = pairs.into_iter().map(pair).collect::<Result<Vec<_>, ReadError>>()?;
+        if let [(_, only)] = fields.as_slice() {
+            no_union(only)?;
+        }
+        Ok(fields)
     }
 
-    fn comprehension(&self, form: &str, inner: &Json) -> Result<Kind, String> {
+    fn comprehension(&self, form: &str, inner: &Json) -> Result<ExprKind, ReadError> {
         let value = present(inner, "term").or_else(|| present(inner, "value"));
-        Ok(Kind::Comprehension(Box::new(Comprehension {
+        Ok(ExprKind::Comprehension(Box::new(Comprehension {
             array: form == "ArrayCompr",
             key: present(inner, "key").map(|key| self.expr(key)).transpose()?,
             value: self.expr(value.ok_or("a comprehension without a value")?)?,
@@ -266,31 +294,36 @@ impl Reader<'_> {
         })))
     }
 
-    fn minus(&self, operand: &Json) -> Result<Kind, String> {
+    fn minus(&self, operand: &Json) -> Result<ExprKind, ReadError> {
         let operand = self.expr(operand)?;
-        if let Kind::Scalar(text) = &operand.kind {
-            return Ok(Kind::Scalar(if let Some(rest) = text.strip_prefix('-') {
+        if let ExprKind::Scalar(text) = &operand.kind {
+            return Ok(ExprKind::Scalar(if let Some(rest) = text.strip_prefix('-') {
                 rest.to_owned()
             } else {
                 format!("-{text}")
             }));
         }
-        // Of an operator the engine takes the minus for one before all of it (regorus 0.14.1, `parser.rs`).
-        if matches!(operand.kind, Kind::Name(_) | Kind::Reference(..) | Kind::Call(..)) {
-            let zero = Expr { place: operand.place, kind: Kind::Scalar("0".to_owned()) };
-            return Ok(Kind::Infix("-", Box::new((zero, operand))));
+        // The engine applies a minus before an operator to the whole expression (regorus 0.14.1, `parser.rs`).
+        if matches!(operand.kind, ExprKind::Name(_) | ExprKind::Reference(..) | ExprKind::Call(..)) {
+            let zero = Expr { location: operand.location, kind: ExprKind::Scalar("0".to_owned()) };
+            return Ok(ExprKind::Infix("-", Box::new((zero, operand))));
         }
-        Err(format!(
-            "line {}: a minus before an operator is read for all of it; write `0 - x` in brackets",
-            operand.place.0
-        ))
+        Err(ReadError {
+            location: Some(operand.location),
+            message:
+                "a minus before an operator applies to the whole expression; write `0 - x` in parentheses"
+                    .to_owned(),
+        })
     }
 
-    fn reference(&self, node: &Json) -> Result<Kind, String> {
+    fn reference(&self, node: &Json) -> Result<ExprKind, ReadError> {
         let (mut steps, mut current) = (Vec::new(), node);
         loop {
             if let Some(dot) = current.get("RefDot") {
-                let name = dot.pointer("/field/1").and_then(Json::as_str).ok_or("a field of this form")?;
+                let name = dot
+                    .pointer("/field/1")
+                    .and_then(Json::as_str)
+                    .ok_or("a field of this form is not supported")?;
                 steps.push(Step::Field(name.to_owned()));
                 current = field(dot, "refr")?;
             } else if let Some(bracket) = current.get("RefBrack") {
@@ -298,27 +331,27 @@ impl Reader<'_> {
                 current = field(bracket, "refr")?;
             } else {
                 steps.reverse();
-                return Ok(Kind::Reference(Box::new(self.expr(current)?), steps));
+                return Ok(ExprKind::Reference(Box::new(self.expr(current)?), steps));
             }
         }
     }
 }
 
-/// OPA evaluates the members of a set in its order of terms: by kind, then by name.
+/// OPA evaluates the members of a set in its order of terms: by type, then by name.
 fn order(expr: &Expr) -> (u8, String) {
     match &expr.kind {
-        Kind::Scalar(text) => (0, text.clone()),
-        Kind::Name(Name::Written(name)) => (1, name.clone()),
-        Kind::Reference(head, steps) => {
+        ExprKind::Scalar(text) => (0, text.clone()),
+        ExprKind::Name(Name::Written(name)) => (1, name.clone()),
+        ExprKind::Reference(head, steps) => {
             let names = steps.iter().map(|step| match step {
                 Step::Field(name) => format!(".{name}"),
                 Step::Index(index) => format!(".{}", order(index).1),
             });
             (2, order(head).1 + &names.collect::<String>())
         }
-        Kind::Call(path, _) => (5, path.join(".")),
-        Kind::Infix(..) | Kind::In(..) => (5, String::new()),
-        Kind::Array(_) | Kind::Object(_) | Kind::Set(_) => (3, String::new()),
+        ExprKind::Call(path, _) => (5, path.join(".")),
+        ExprKind::Infix(..) | ExprKind::In(..) => (5, String::new()),
+        ExprKind::Array(_) | ExprKind::Object(_) | ExprKind::Set(_) => (3, String::new()),
         _ => (4, String::new()),
     }
 }
@@ -340,4 +373,14 @@ fn operator(name: &str) -> Option<&'static str> {
         "Ne" => "!=",
         _ => return None,
     })
+}
+
+fn no_union(only: &Expr) -> Result<(), ReadError> {
+    match only.kind {
+        ExprKind::Infix("|", _) => Err(ReadError {
+            location: Some(only.location),
+            message: "`|` here is read as a union and not as a comprehension; write `true;` after it, or assign the union to a variable".to_owned(),
+        }),
+        _ => Ok(()),
+    }
 }

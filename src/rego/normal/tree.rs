@@ -1,48 +1,53 @@
-//! Rego as the normal form takes it apart: rules, lines, expressions, each with its place in the source.
+//! The syntax of Rego as the normal form rewrites it: rules, lines and expressions, each with its position.
 
 use crate::bounds::OPERATORS;
 
-/// Line and column, from 1.
-pub(super) type Place = (u32, u32);
+/// The engine that a normal form is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    Machine,
+    Interpreter,
+    /// The interpreter, with reports of what tests put in place of `input` and `data`.
+    Tests,
+}
 
-/// A variable of one rule, by its number.
+/// Line and column, from 1.
+pub(super) type Location = (u32, u32);
+
+/// The number of a variable in its rule.
 pub(super) type Local = usize;
 
-/// What a name means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Name {
-    /// Not looked up yet.
+    /// Not resolved yet.
     Written(String),
     /// A rule, an import, `input` or `data`.
     Global(String),
-    /// A variable.
     Local(Local),
 }
 
-/// An expression and where it stands.
 #[derive(Debug, Clone)]
 pub(super) struct Expr {
-    pub(super) place: Place,
-    pub(super) kind: Kind,
+    pub(super) location: Location,
+    pub(super) kind: ExprKind,
 }
 
-/// The kinds of expressions.
 #[derive(Debug, Clone)]
-pub(super) enum Kind {
-    /// A text, number, boolean or null, as it is written.
+pub(super) enum ExprKind {
+    /// A string, number, boolean or null, as written.
     Scalar(String),
     Name(Name),
     Array(Vec<Expr>),
     Set(Vec<Expr>),
     Object(Vec<(Expr, Expr)>),
     Comprehension(Box<Comprehension>),
-    /// A function by its path, and its arguments.
+    /// The path of a function, and its arguments.
     Call(Vec<String>, Vec<Expr>),
-    /// An operator as it is written, and its two sides.
+    /// An operator and its two sides.
     Infix(&'static str, Box<(Expr, Expr)>),
     /// `value in collection`, `key, value in collection`.
     In(Option<Box<Expr>>, Box<(Expr, Expr)>),
-    /// What a reference begins with, and its steps.
+    /// The head of a reference, and its steps.
     Reference(Box<Expr>, Vec<Step>),
 }
 
@@ -55,7 +60,6 @@ pub(super) struct Comprehension {
     pub(super) body: Vec<Line>,
 }
 
-/// One step of a reference.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     /// `.name`
@@ -71,17 +75,15 @@ pub(super) struct With {
     pub(super) value: Expr,
 }
 
-/// A line of a body.
 #[derive(Debug, Clone)]
 pub(super) struct Line {
-    pub(super) place: Place,
-    /// It makes the text of a finding and nothing else: where that is undefined, the finding must not vanish.
-    pub(super) text: bool,
+    pub(super) location: Location,
+    /// It builds only the message of a finding: if it is undefined, the finding must not vanish.
+    pub(super) is_message: bool,
     pub(super) with: Vec<With>,
     pub(super) kind: LineKind,
 }
 
-/// The kinds of lines.
 #[derive(Debug, Clone)]
 pub(super) enum LineKind {
     /// `some a, b`
@@ -108,22 +110,22 @@ pub(super) struct Every {
     pub(super) body: Vec<Line>,
 }
 
-/// One definition, with what `else` adds to it.
+/// One definition of a rule, with its `else` branches.
 #[derive(Debug, Clone)]
 pub(super) struct Rule {
-    pub(super) place: Place,
-    /// Its name, with what stands in brackets behind it.
+    pub(super) location: Location,
+    /// Its name, with brackets after it.
     pub(super) name: Expr,
-    /// `None` for what is no function.
+    /// `None` if it is no function.
     pub(super) args: Option<Vec<Expr>>,
     /// `contains key`
     pub(super) key: Option<Expr>,
     pub(super) branches: Vec<Branch>,
-    /// What each variable is called in the source; empty for those that the normal form adds.
+    /// The name of each variable in the source; empty for those that the normal form adds.
     pub(super) locals: Vec<String>,
 }
 
-/// A value and the body that it needs.
+/// A value and the body on which it depends.
 #[derive(Debug, Clone)]
 pub(super) struct Branch {
     pub(super) value: Option<Expr>,
@@ -131,42 +133,49 @@ pub(super) struct Branch {
 }
 
 impl Expr {
-    /// A call of the gate's own builtin.
-    pub(super) fn operators(place: Place, operator: &str, operands: impl IntoIterator<Item = Self>) -> Self {
-        let operator = Self { place, kind: Kind::Scalar(format!("\"{operator}\"")) };
-        let given = Self { place, kind: Kind::Array(std::iter::once(operator).chain(operands).collect()) };
-        Self { place, kind: Kind::Call(vec![OPERATORS.to_owned()], vec![given]) }
+    /// A call of our builtin for operators.
+    pub(super) fn operators(
+        location: Location,
+        operator: &str,
+        operands: impl IntoIterator<Item = Self>,
+    ) -> Self {
+        let operator = Self { location, kind: ExprKind::Scalar(format!("\"{operator}\"")) };
+        let given =
+            Self { location, kind: ExprKind::Array(std::iter::once(operator).chain(operands).collect()) };
+        Self { location, kind: ExprKind::Call(vec![OPERATORS.to_owned()], vec![given]) }
     }
 
-    pub(super) fn local(place: Place, local: Local) -> Self {
-        Self { place, kind: Kind::Name(Name::Local(local)) }
+    pub(super) fn local(location: Location, local: Local) -> Self {
+        Self { location, kind: ExprKind::Name(Name::Local(local)) }
     }
 
     pub(super) fn as_local(&self) -> Option<Local> {
         match self.kind {
-            Kind::Name(Name::Local(local)) => Some(local),
+            ExprKind::Name(Name::Local(local)) => Some(local),
             _ => None,
         }
     }
 
-    /// A reference, be it a name alone.
+    /// A reference, or a global name alone.
     pub(super) fn is_reference(&self) -> bool {
-        matches!(self.kind, Kind::Reference(..) | Kind::Name(Name::Global(_)))
+        matches!(self.kind, ExprKind::Reference(..) | ExprKind::Name(Name::Global(_)))
     }
 
     pub(super) fn is_call(&self) -> bool {
-        matches!(self.kind, Kind::Call(..) | Kind::Infix(..) | Kind::In(..))
+        matches!(self.kind, ExprKind::Call(..) | ExprKind::Infix(..) | ExprKind::In(..))
     }
 
-    /// The expressions directly below, bodies of comprehensions left out.
+    /// The direct subexpressions, except in comprehensions.
     pub(super) fn below(&self) -> Vec<&Expr> {
         match &self.kind {
-            Kind::Scalar(_) | Kind::Name(_) | Kind::Comprehension(_) => Vec::new(),
-            Kind::Array(items) | Kind::Set(items) | Kind::Call(_, items) => items.iter().collect(),
-            Kind::Object(fields) => fields.iter().flat_map(|(key, value)| [key, value]).collect(),
-            Kind::Infix(_, sides) => vec![&sides.0, &sides.1],
-            Kind::In(key, rest) => key.as_deref().into_iter().chain([&rest.0, &rest.1]).collect(),
-            Kind::Reference(head, steps) => {
+            ExprKind::Scalar(_) | ExprKind::Name(_) | ExprKind::Comprehension(_) => Vec::new(),
+            ExprKind::Array(items) | ExprKind::Set(items) | ExprKind::Call(_, items) => {
+                items.iter().collect()
+            }
+            ExprKind::Object(fields) => fields.iter().flat_map(|(key, value)| [key, value]).collect(),
+            ExprKind::Infix(_, sides) => vec![&sides.0, &sides.1],
+            ExprKind::In(key, rest) => key.as_deref().into_iter().chain([&rest.0, &rest.1]).collect(),
+            ExprKind::Reference(head, steps) => {
                 let indexes = steps.iter().filter_map(|step| match step {
                     Step::Index(index) => Some(index),
                     Step::Field(_) => None,
@@ -176,15 +185,18 @@ impl Expr {
         }
     }
 
-    /// The same as [`Expr::below`], to change.
     pub(super) fn below_mut(&mut self) -> Vec<&mut Expr> {
         match &mut self.kind {
-            Kind::Scalar(_) | Kind::Name(_) | Kind::Comprehension(_) => Vec::new(),
-            Kind::Array(items) | Kind::Set(items) | Kind::Call(_, items) => items.iter_mut().collect(),
-            Kind::Object(fields) => fields.iter_mut().flat_map(|(key, value)| [key, value]).collect(),
-            Kind::Infix(_, sides) => vec![&mut sides.0, &mut sides.1],
-            Kind::In(key, rest) => key.as_deref_mut().into_iter().chain([&mut rest.0, &mut rest.1]).collect(),
-            Kind::Reference(head, steps) => {
+            ExprKind::Scalar(_) | ExprKind::Name(_) | ExprKind::Comprehension(_) => Vec::new(),
+            ExprKind::Array(items) | ExprKind::Set(items) | ExprKind::Call(_, items) => {
+                items.iter_mut().collect()
+            }
+            ExprKind::Object(fields) => fields.iter_mut().flat_map(|(key, value)| [key, value]).collect(),
+            ExprKind::Infix(_, sides) => vec![&mut sides.0, &mut sides.1],
+            ExprKind::In(key, rest) => {
+                key.as_deref_mut().into_iter().chain([&mut rest.0, &mut rest.1]).collect()
+            }
+            ExprKind::Reference(head, steps) => {
                 let indexes = steps.iter_mut().filter_map(|step| match step {
                     Step::Index(index) => Some(index),
                     Step::Field(_) => None,
@@ -194,24 +206,24 @@ impl Expr {
         }
     }
 
-    /// Sees this expression and all below it, bodies of comprehensions left out.
-    pub(super) fn walk<'e>(&'e self, see: &mut dyn FnMut(&'e Expr)) {
-        see(self);
-        self.below().into_iter().for_each(|inner| inner.walk(see));
+    /// Visits this expression and all subexpressions, except in comprehensions.
+    pub(super) fn walk<'e>(&'e self, visit: &mut dyn FnMut(&'e Expr)) {
+        visit(self);
+        self.below().into_iter().for_each(|inner| inner.walk(visit));
     }
 
-    /// Whether it holds a reference or a comprehension: something that may be undefined.
+    /// Whether it holds a reference or a comprehension, which may be undefined.
     pub(super) fn needs_evaluation(&self) -> bool {
         let mut found = false;
         self.walk(&mut |inner| {
-            found |= inner.is_reference() || matches!(inner.kind, Kind::Comprehension(_));
+            found |= inner.is_reference() || matches!(inner.kind, ExprKind::Comprehension(_));
         });
         found
     }
 }
 
 impl LineKind {
-    /// The expressions of a line, bodies below it left out.
+    /// The expressions of a line, except in nested bodies.
     pub(super) fn expressions(&self) -> Vec<&Expr> {
         match self {
             Self::Declare(_) => Vec::new(),
@@ -225,15 +237,15 @@ impl LineKind {
 }
 
 impl Line {
-    /// `some _ in [0]`: holds once.
-    pub(super) fn once(place: Place, local: Local) -> Self {
-        let zero = Expr { place, kind: Kind::Scalar("0".to_owned()) };
-        let list = Expr { place, kind: Kind::Array(vec![zero]) };
-        let kind = LineKind::SomeIn(None, Expr::local(place, local), list);
-        Self { place, text: false, with: Vec::new(), kind }
+    /// `some _ in [0]`, a loop of one iteration.
+    pub(super) fn once(location: Location, local: Local) -> Self {
+        let zero = Expr { location, kind: ExprKind::Scalar("0".to_owned()) };
+        let list = Expr { location, kind: ExprKind::Array(vec![zero]) };
+        let kind = LineKind::SomeIn(None, Expr::local(location, local), list);
+        Self { location, is_message: false, with: Vec::new(), kind }
     }
 
-    /// The expressions of a line and of what stands behind `with`.
+    /// The expressions of a line and the values of its `with`.
     pub(super) fn expressions(&self) -> Vec<&Expr> {
         let mut all = self.kind.expressions();
         all.extend(self.with.iter().map(|with| &with.value));
@@ -241,22 +253,125 @@ impl Line {
     }
 }
 
-/// Sees every expression of a body, bodies below it included.
-pub(super) fn see_all<'l>(lines: &'l [Line], see: &mut dyn FnMut(&'l Expr)) {
+/// Visits every expression of a body, nested bodies included.
+pub(super) fn visit_body<'l>(lines: &'l [Line], visit: &mut dyn FnMut(&'l Expr)) {
     for line in lines {
-        line.expressions().into_iter().for_each(|expr| see_inside(expr, see));
+        line.expressions().into_iter().for_each(|expr| visit_expr(expr, visit));
         if let LineKind::Every(every) = &line.kind {
-            see_all(&every.body, see);
+            visit_body(&every.body, visit);
         }
     }
 }
 
-/// Sees every expression of one, bodies below it included.
-pub(super) fn see_inside<'e>(expr: &'e Expr, see: &mut dyn FnMut(&'e Expr)) {
-    see(expr);
-    expr.below().into_iter().for_each(|inner| see_inside(inner, see));
-    if let Kind::Comprehension(comprehension) = &expr.kind {
-        comprehension.key.iter().chain([&comprehension.value]).for_each(|end| see_inside(end, see));
-        see_all(&comprehension.body, see);
+/// Visits every subexpression, nested bodies included.
+pub(super) fn visit_expr<'e>(expr: &'e Expr, visit: &mut dyn FnMut(&'e Expr)) {
+    visit(expr);
+    expr.below().into_iter().for_each(|inner| visit_expr(inner, visit));
+    if let ExprKind::Comprehension(comprehension) = &expr.kind {
+        comprehension.key.iter().chain([&comprehension.value]).for_each(|end| visit_expr(end, visit));
+        visit_body(&comprehension.body, visit);
+    }
+}
+
+/// The first part of the name of a rule.
+pub(super) fn root(name: &Expr) -> Option<&str> {
+    match &name.kind {
+        ExprKind::Name(Name::Written(name) | Name::Global(name)) => Some(name),
+        ExprKind::Reference(head, _) => root(head),
+        _ => None,
+    }
+}
+
+pub(super) fn name_of(step: &Step) -> Option<String> {
+    match step {
+        Step::Field(name) => Some(name.clone()),
+        Step::Index(Expr { kind: ExprKind::Scalar(text), .. }) => serde_json::from_str(text).ok(),
+        Step::Index(_) => None,
+    }
+}
+
+/// Replaces every variable of a rule.
+pub(super) fn rename_locals(rule: &mut Rule, to: &dyn Fn(Local) -> Local) {
+    let renamer = LocalRenamer { to };
+    renamer.expr(&mut rule.name);
+    rule.args.iter_mut().flatten().for_each(|arg| renamer.expr(arg));
+    rule.key.iter_mut().for_each(|key| renamer.expr(key));
+    for branch in &mut rule.branches {
+        branch.value.iter_mut().for_each(|value| renamer.expr(value));
+        renamer.body(&mut branch.body);
+    }
+}
+
+struct LocalRenamer<'t> {
+    to: &'t dyn Fn(Local) -> Local,
+}
+
+impl LocalRenamer<'_> {
+    fn body(&self, lines: &mut [Line]) {
+        for line in lines {
+            line.with.iter_mut().for_each(|with| self.expr(&mut with.value));
+            self.line(&mut line.kind);
+        }
+    }
+
+    fn line(&self, line: &mut LineKind) {
+        match line {
+            LineKind::Declare(_) => {}
+            LineKind::SomeIn(key, value, collection) => {
+                key.iter_mut().chain([value, collection]).for_each(|expr| self.expr(expr));
+            }
+            LineKind::Assign(left, right) | LineKind::Equal(left, right) => {
+                self.expr(left);
+                self.expr(right);
+            }
+            LineKind::Term(expr) => self.expr(expr),
+            LineKind::Not(inner) => self.line(inner),
+            LineKind::Every(every) => {
+                for name in every.key.iter_mut().chain([&mut every.value]) {
+                    if let Name::Local(local) = name {
+                        *local = (self.to)(*local);
+                    }
+                }
+                self.expr(&mut every.domain);
+                self.body(&mut every.body);
+            }
+        }
+    }
+
+    fn expr(&self, expr: &mut Expr) {
+        match &mut expr.kind {
+            ExprKind::Scalar(_) => {}
+            ExprKind::Name(Name::Local(local)) => *local = (self.to)(*local),
+            ExprKind::Name(_) => {}
+            ExprKind::Array(items) | ExprKind::Set(items) | ExprKind::Call(_, items) => {
+                items.iter_mut().for_each(|item| self.expr(item));
+            }
+            ExprKind::Object(fields) => fields.iter_mut().for_each(|(key, value)| {
+                self.expr(key);
+                self.expr(value);
+            }),
+            ExprKind::Comprehension(inner) => {
+                let Comprehension { key, value, body, .. } = inner.as_mut();
+                key.iter_mut().chain([value]).for_each(|expr| self.expr(expr));
+                self.body(body);
+            }
+            ExprKind::Infix(_, sides) => {
+                self.expr(&mut sides.0);
+                self.expr(&mut sides.1);
+            }
+            ExprKind::In(key, rest) => {
+                key.iter_mut().for_each(|key| self.expr(key));
+                self.expr(&mut rest.0);
+                self.expr(&mut rest.1);
+            }
+            ExprKind::Reference(head, steps) => {
+                self.expr(head);
+                for step in steps {
+                    if let Step::Index(index) = step {
+                        self.expr(index);
+                    }
+                }
+            }
+        }
     }
 }

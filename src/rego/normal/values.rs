@@ -1,13 +1,13 @@
-//! One value for a complete rule, and one for each key of an object, on the register machine (regorus 0.14.1): a rule whose
-//! body goes over several keeps the last, an object the last of a key, and `else` is not looked at behind a loop that
-//! goes no times. The interpreter has it right.
+//! One value for a complete rule, and one for each key of an object. On the register machine (regorus 0.14.1), a rule with
+//! a loop keeps the last value, an object the last value of a key, and `else` is ignored after a loop without iterations.
+//! The interpreter is right.
 
-use super::tree::{Comprehension, Expr, Kind, Line, LineKind, Name, Place, Rule};
+use super::tree::{Comprehension, Expr, ExprKind, Line, LineKind, Location, Name, Rule};
 
-/// Makes the loops of a rule gather what they give.
+/// Collects the values of loops of a rule.
 pub(super) fn single(rule: &mut Rule) {
-    let mut values = Values { locals: std::mem::take(&mut rule.locals) };
-    let complete = rule.key.is_none() && matches!(rule.name.kind, Kind::Name(_));
+    let mut values = ValueCollector { locals: std::mem::take(&mut rule.locals) };
+    let complete = rule.key.is_none() && matches!(rule.name.kind, ExprKind::Name(_));
     let last = rule.branches.len().saturating_sub(1);
     for (at, branch) in rule.branches.iter_mut().enumerate() {
         let constant = branch.value.as_ref().is_none_or(is_constant);
@@ -21,23 +21,23 @@ pub(super) fn single(rule: &mut Rule) {
     rule.locals = values.locals;
 }
 
-/// Makes an object of the pairs of a comprehension, on both engines, so that keys that meet are one error.
+/// Makes an object comprehension from pairs, on both engines, so that conflicting keys are the same error.
 pub(super) fn objects(rule: &mut Rule) {
-    let mut values = Values { locals: Vec::new() };
+    let mut values = ValueCollector { locals: Vec::new() };
     rule.branches.iter_mut().for_each(|branch| values.objects(&mut branch.body));
 }
 
-struct Values {
+struct ValueCollector {
     locals: Vec<String>,
 }
 
-impl Values {
-    fn fresh(&mut self, place: Place) -> Expr {
+impl ValueCollector {
+    fn fresh(&mut self, location: Location) -> Expr {
         self.locals.push(String::new());
-        Expr::local(place, self.locals.len() - 1)
+        Expr::local(location, self.locals.len() - 1)
     }
 
-    /// `found = {value | body}; found != set()`, and the one that it holds.
+    /// `found = {value | body}; found != set()`, and the one value in it.
     fn gathered(
         &mut self,
         value: Option<Expr>,
@@ -45,20 +45,20 @@ impl Values {
         body: Vec<Line>,
         lines: &mut Vec<Line>,
     ) -> Option<Expr> {
-        let place = body.first().map_or((0, 0), |line| line.place);
-        let at = |kind| Expr { place, kind };
-        let line = |kind| Line { place, text: false, with: Vec::new(), kind };
-        let shown = if constant { at(Kind::Scalar("true".to_owned())) } else { value.clone()? };
+        let location = body.first().map_or((0, 0), |line| line.location);
+        let at = |kind| Expr { location, kind };
+        let line = |kind| Line { location, is_message: false, with: Vec::new(), kind };
+        let shown = if constant { at(ExprKind::Scalar("true".to_owned())) } else { value.clone()? };
         let set = Comprehension { array: false, key: None, value: shown, body };
-        let found = self.fresh(place);
-        lines.push(line(LineKind::Assign(found.clone(), at(Kind::Comprehension(Box::new(set))))));
-        let some = Kind::Infix("!=", Box::new((found.clone(), at(Kind::Set(Vec::new())))));
+        let found = self.fresh(location);
+        lines.push(line(LineKind::Assign(found.clone(), at(ExprKind::Comprehension(Box::new(set))))));
+        let some = ExprKind::Infix("!=", Box::new((found.clone(), at(ExprKind::Set(Vec::new())))));
         lines.push(line(LineKind::Term(at(some))));
         if constant {
             return value;
         }
-        let one = self.fresh(place);
-        lines.push(line(LineKind::Assign(one.clone(), Expr::operators(place, "one", [found]))));
+        let one = self.fresh(location);
+        lines.push(line(LineKind::Assign(one.clone(), Expr::operators(location, "one", [found]))));
         Some(one)
     }
 
@@ -84,24 +84,24 @@ impl Values {
         }
     }
 
-    /// `{key: value | body}` as the object of `{[key, value] | body}`, unless each turn has a key of its own.
+    /// `{key: value | body}` as the object of `{[key, value] | body}`, unless every iteration has a different key.
     fn object(&mut self, expr: &mut Expr) {
         match &mut expr.kind {
-            Kind::Comprehension(inner) => {
+            ExprKind::Comprehension(inner) => {
                 self.objects(&mut inner.body);
                 if let Some(key) = inner.key.clone().filter(|key| !has_own_keys(key, &inner.body)) {
-                    let place = expr.place;
-                    let pair = Expr { place, kind: Kind::Array(vec![key, inner.value.clone()]) };
+                    let location = expr.location;
+                    let pair = Expr { location, kind: ExprKind::Array(vec![key, inner.value.clone()]) };
                     let body = std::mem::take(&mut inner.body);
                     let pairs = Comprehension { array: false, key: None, value: pair, body };
-                    let pairs = Expr { place, kind: Kind::Comprehension(Box::new(pairs)) };
-                    *expr = Expr::operators(place, "object", [pairs]);
+                    let pairs = Expr { location, kind: ExprKind::Comprehension(Box::new(pairs)) };
+                    *expr = Expr::operators(location, "object", [pairs]);
                 }
             }
-            Kind::Array(items) | Kind::Set(items) | Kind::Call(_, items) => {
+            ExprKind::Array(items) | ExprKind::Set(items) | ExprKind::Call(_, items) => {
                 items.iter_mut().for_each(|item| self.object(item));
             }
-            Kind::Object(fields) => fields.iter_mut().for_each(|(key, value)| {
+            ExprKind::Object(fields) => fields.iter_mut().for_each(|(key, value)| {
                 self.object(key);
                 self.object(value);
             }),
@@ -110,7 +110,7 @@ impl Values {
     }
 }
 
-/// Whether the key is that of the only loop.
+/// Whether the key is the key of the only loop.
 fn has_own_keys(key: &Expr, body: &[Line]) -> bool {
     let mut loops = body.iter().filter(|line| is_loop(line));
     let (Some(only), None) = (loops.next(), loops.next()) else { return false };
@@ -120,7 +120,6 @@ fn has_own_keys(key: &Expr, body: &[Line]) -> bool {
     }
 }
 
-/// A line that holds several times.
 fn is_loop(line: &Line) -> bool {
     matches!(line.kind, LineKind::SomeIn(..))
 }
@@ -128,8 +127,10 @@ fn is_loop(line: &Line) -> bool {
 pub(super) fn is_constant(value: &Expr) -> bool {
     let mut constant = true;
     value.walk(&mut |inner| {
-        constant &=
-            !matches!(inner.kind, Kind::Name(Name::Local(_)) | Kind::Comprehension(_) | Kind::Call(..));
+        constant &= !matches!(
+            inner.kind,
+            ExprKind::Name(Name::Local(_)) | ExprKind::Comprehension(_) | ExprKind::Call(..)
+        );
     });
     constant
 }

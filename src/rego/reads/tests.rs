@@ -15,7 +15,7 @@ fn reads(paths: &[&str]) -> Reads {
     reads
 }
 
-/// Which constant paths are touched by reading these.
+/// Checks which constant paths the reads touch.
 fn check(paths: &[&str], touched: &[&str], untouched: &[&str]) {
     let reads = reads(paths);
     let is_read =
@@ -29,7 +29,7 @@ fn check(paths: &[&str], touched: &[&str], untouched: &[&str]) {
 }
 
 #[test]
-fn a_path_is_everything_below_it_and_nothing_beside_it() {
+fn path_reads_everything_below_it_and_nothing_beside_it() {
     check(&["a.b"], &["", "a", "a.b", "a.b.c.d"], &["b", "a.c", "ab"]);
     check(&["a.b", "a.c.d"], &["a.b.x", "a.c", "a.c.d"], &["a.c.e"]);
     check(&[], &[], &["", "a"]);
@@ -38,14 +38,14 @@ fn a_path_is_everything_below_it_and_nothing_beside_it() {
 }
 
 #[test]
-fn an_unknown_key_is_every_key() {
+fn unknown_key_reads_every_key() {
     check(&["a.*.b"], &["a", "a.x", "a.x.b", "a.y.b.c"], &["a.x.c", "b"]);
     check(&["a.*"], &["a.x", "a.x.y"], &["b"]);
     check(&["*.b", "a.c"], &["a.b", "a.c", "x.b"], &["a.d", "x.c"]);
 }
 
 #[test]
-fn the_order_of_adding_changes_nothing() {
+fn order_of_adding_does_not_matter() {
     for (one, other) in [
         (&["*.b", "a.c"], &["a.c", "*.b"]),
         (&["*", "a.c"], &["a.c", "*"]),
@@ -58,7 +58,7 @@ fn the_order_of_adding_changes_nothing() {
 }
 
 #[test]
-fn a_key_known_by_name_reads_what_unknown_keys_read() {
+fn named_key_also_reads_what_unknown_keys_read() {
     let reads = reads(&["a.c", "*.b"]);
     let (name, below) = reads.key("a").unwrap();
     assert_eq!(name, Some(&Value::from("a")));
@@ -75,7 +75,7 @@ fn elements_of_arrays_are_unknown_keys() {
 }
 
 #[test]
-fn at_is_what_is_read_below() {
+fn at_returns_the_reads_below_a_path() {
     assert_eq!(reads(&["a.b.c"]).at(&["a", "b"]), Some(&reads(&["c"])));
     assert!(reads(&["a"]).at(&["a", "b", "c"]).unwrap().is_everything());
     assert!(reads(&["a.b"]).at(&["a", "c"]).is_none());
@@ -109,7 +109,7 @@ const PATH: &str = "([ab*](\\.[ab*]){0,2})?";
 
 proptest! {
     #[test]
-    fn what_was_added_is_touched_and_merging_is_adding(
+    fn added_paths_are_touched_and_merging_is_adding(
         one in prop::collection::vec(PATH, 0..5), other in prop::collection::vec(PATH, 0..5),
     ) {
         let texts = |paths: &[String]| -> Reads { reads(&paths.iter().map(String::as_str).collect::<Vec<_>>()) };
@@ -136,7 +136,7 @@ proptest! {
     }
 }
 
-/// What is read of a document, in the order of its words; `None` where it cannot be told apart.
+/// The values of a document that are read, sorted.
 fn values(paths: &[&str], document: &str) -> Option<Vec<String>> {
     let document = Value::from_json_str(document).unwrap();
     let mut found = Vec::new();
@@ -147,14 +147,14 @@ fn values(paths: &[&str], document: &str) -> Option<Vec<String>> {
 }
 
 #[test]
-fn the_values_that_are_read_are_all_that_tells_documents_apart() {
+fn values_are_the_parts_of_a_document_that_are_read() {
     let read = |paths: &[&str], document| values(paths, document).unwrap();
     let document = r#"{"a": {"b": 1, "c": [2]}, "d": {"e": null}}"#;
     assert_eq!(read(&[""], document), [document.replace(' ', "")]);
     assert_eq!(read(&["a.b", "d"], document), ["1", r#"{"e":null}"#]);
     assert_eq!(read(&["a.*.x", "d.e"], document), ["null", r#"{"b":1,"c":[2]}"#]);
     assert_eq!(read(&[], document), [""; 0]);
-    // Each place is told, also where nothing stands.
+    // Each path has a value, undefined if it is absent.
     assert_eq!(read(&["a.b", "a.x", "y.z.w"], document), [r#""<undefined>""#, r#""<undefined>""#, "1"]);
     assert_eq!(
         read(&["a.b", "a.c.d", "e"], r#"{"a": null, "e": null}"#),

@@ -1,7 +1,7 @@
-//! Reading a body within bounds of size, time and memory, and refusing one so that the caller sees the answer.
+//! Reads a body within limits of size, time and memory, and rejects one so that the client receives the response.
 //!
-//! A body that is here when it is first looked at costs a poll. One that has to be waited for counts against its address,
-//! and never against what other addresses may have in flight.
+//! A body that is complete at the first poll costs no timer. An unfinished one counts against its address, not against the
+//! requests in flight.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,77 +15,79 @@ use hyper::body::Body;
 use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 
-use super::Caller;
-use super::memory::{Pools, Reserved, SMALL, SmallBytes};
+use super::inflight::{Caller, UnfinishedBody};
+use super::memory::{BodyMemory, Reservation, SMALL_BODY_BYTES, SmallBytes};
 use super::rejection::Rejection;
-use super::unfinished::Unfinished;
 use crate::args::Timeouts;
 use portcullis_telemetry::metrics;
 
-/// What is read and thrown away after a refusal: four of the largest bodies, or as much as comes within 5 s. Past
-/// that a caller is not confused but hostile.
-const DISCARD: usize = 4;
+/// How much is read and discarded after a rejection, as a multiple of the largest body; and for how long.
+const DISCARD_FACTOR: usize = 4;
 const DISCARD_TIME: Duration = Duration::from_secs(5);
 
-/// The slowest that a body over [`SMALL`] may come after its first second: 16 MiB take four seconds more.
-const BYTES_PER_SECOND: usize = 4 << 20;
+/// The minimum rate of a body over [`SMALL_BODY_BYTES`] after its first second: 16 MiB may take four more seconds.
+const MIN_BYTES_PER_SECOND: usize = 4 << 20;
 
-/// Names who a body belongs to by its first 64 KiB, so that those with many large bodies wait for each other alone.
-pub type Owner = fn(&[u8]) -> Option<&[u8]>;
+/// Returns the owner of a large body from its first 64 KiB. Large bodies of one owner wait for each other.
+pub type BodyOwner = fn(&[u8]) -> Option<&[u8]>;
 
-/// The bounds of the bodies of one listener; all clones are one.
+/// The limits on bodies of one listener; clones share their state.
 #[derive(Clone)]
-pub(crate) struct BodyLimits(Arc<Inner>);
+pub(crate) struct BodyLimits(Arc<Limits>);
 
-struct Inner {
+struct Limits {
     max: usize,
-    times: Timeouts,
-    pools: Pools,
-    owner: Owner,
+    timeouts: Timeouts,
+    memory: BodyMemory,
+    owner: BodyOwner,
     discards: TaskTracker,
 }
 
 // === impl BodyLimits ===
 
 impl BodyLimits {
-    /// At most `max` bytes, as fast as `times` says.
-    pub(crate) fn new(max: usize, times: Timeouts, owner: Owner) -> Self {
-        Self(Arc::new(Inner { max, times, pools: Pools::new(max), owner, discards: TaskTracker::new() }))
+    /// `max` is the limit of one body in bytes.
+    pub(crate) fn new(max: usize, timeouts: Timeouts, owner: BodyOwner) -> Self {
+        Self(Arc::new(Limits {
+            max,
+            timeouts,
+            memory: BodyMemory::new(max),
+            owner,
+            discards: TaskTracker::new(),
+        }))
     }
 
-    /// Reads on and throws away, so that the caller can finish writing and look at the answer; a connection that
-    /// is closed over unread bytes is reset, and the answer lost. Whoever waits for `100 Continue` has sent nothing,
-    /// and polling the body would ask for it.
-    fn discard<B>(&self, expects: bool, mut body: B)
+    /// Reads and discards the rest, so that the client receives the response: closing a connection with unread bytes resets
+    /// it. A client that waits for `100 Continue` has sent nothing, and polling the body would request it.
+    fn discard<B>(&self, expects_continue: bool, mut body: B)
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
-        if expects || body.is_end_stream() {
+        if expects_continue || body.is_end_stream() {
             return;
         }
-        let bound = DISCARD.saturating_mul(self.0.max);
+        let max = DISCARD_FACTOR.saturating_mul(self.0.max);
         self.0.discards.spawn(async move {
-            let mut seen = 0;
+            let mut discarded = 0;
             let drain = async {
                 while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-                    seen += frame.data_ref().map_or(0, Bytes::len);
-                    if seen > bound {
+                    discarded += frame.data_ref().map_or(0, Bytes::len);
+                    if discarded > max {
                         break;
                     }
                 }
             };
-            // Either way the body is dropped here, which closes what is left of it.
+            // Dropping the body closes the stream.
             let _ = timeout(DISCARD_TIME, drain).await;
         });
     }
 }
 
-/// Whether the caller sends the body only after a `100 Continue`.
 fn expects_continue(headers: &HeaderMap) -> bool {
     headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// Reads the whole body. Costs no copy where it came in one piece and no timer where it is already here.
+/// Reads the whole body, without a copy if it arrives in one piece.
 pub(crate) async fn read_body<B>(
     headers: &HeaderMap,
     body: B,
@@ -95,72 +97,71 @@ pub(crate) async fn read_body<B>(
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
 {
-    let inner = &*limits.0;
+    let config = &*limits.0;
     let declared = body.size_hint().exact().and_then(|n| usize::try_from(n).ok());
-    if declared.is_some_and(|n| n > inner.max) || body.size_hint().lower() > inner.max as u64 {
+    if declared.is_some_and(|n| n > config.max) || body.size_hint().lower() > config.max as u64 {
         limits.discard(expects_continue(headers), body);
-        return Err(Rejection::TooLong { max: inner.max });
+        return Err(Rejection::TooLong { max: config.max });
     }
-    let mut reader = Reader { body, wait: None, inner, caller };
+    let mut reader = Reader { body, deadlines: None, limits: config, caller };
     let whole = reader.whole(declared).await;
-    // What is too long, or finds no room, is read on; what is slow has had its time.
+    // The rest of a slow body is not read.
     if let Err(Rejection::TooLong { .. } | Rejection::Memory) = whole {
         limits.discard(false, reader.body);
     }
     if let Err(rejection) = &whole
-        && let Some(reason) = rejection.shed()
+        && let Some(reason) = rejection.reason()
     {
-        metrics::shed(reason);
+        metrics::request_rejected(reason);
     }
     whole
 }
 
 // === impl Reader ===
 
-/// The body, and how it is waited for once there is something to wait for.
 struct Reader<'a, B> {
     body: B,
-    wait: Option<Wait>,
-    inner: &'a Inner,
+    deadlines: Option<Deadlines>,
+    limits: &'a Limits,
     caller: &'a Arc<Caller>,
 }
 
-/// A body that is waited for, with its clock.
-struct Wait {
+/// The deadlines of an unfinished body.
+struct Deadlines {
     timer: Pin<Box<Sleep>>,
-    /// When it counts as slow; none once it does.
+    /// When it becomes slow; none if it is.
     slow: Option<Instant>,
     end: Instant,
     progress: Instant,
-    unfinished: Unfinished,
+    unfinished: UnfinishedBody,
 }
 
-/// A larger body together with what it holds of the memory of all.
-struct Kept {
+/// A large body and its reservation.
+struct ReservedBytes {
     whole: BytesMut,
-    _reserved: Reserved,
+    _reservation: Reservation,
 }
 
 impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Reader<'_, B> {
     async fn whole(&mut self, declared: Option<usize>) -> Result<Bytes, Rejection> {
-        let max = self.inner.max;
+        let max = self.limits.max;
         let mut piece = match self.next().await? {
             None => return Ok(Bytes::new()),
             Some(first) if first.len() <= max && self.body.is_end_stream() => return Ok(first),
             Some(first) => first,
         };
-        let mut whole = BytesMut::with_capacity(declared.unwrap_or(0).min(SMALL).max(piece.len()));
-        let mut small = Some(SmallBytes::new(&self.inner.pools, self.caller));
+        let mut whole = BytesMut::with_capacity(declared.unwrap_or(0).min(SMALL_BODY_BYTES).max(piece.len()));
+        let mut small = Some(SmallBytes::new(&self.limits.memory, self.caller));
         let mut reserved = None;
         loop {
             let length = whole.len() + piece.len();
             if length > max {
                 return Err(Rejection::TooLong { max });
             }
-            if length > SMALL && reserved.is_none() {
+            if length > SMALL_BODY_BYTES && reserved.is_none() {
                 small = None;
                 reserved = Some(self.reserve(&whole, declared.unwrap_or(max)).await?);
-                // Exact, so that a body takes its own size and not twice that while it grows.
+                // The exact size, because growth would double the allocation.
                 whole.reserve(declared.unwrap_or(length).max(length) - whole.len());
             }
             if small.as_mut().is_some_and(|small| !small.grow(length)) {
@@ -174,27 +175,27 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Reader<'_, B> {
         }
         Ok(match reserved {
             None => whole.freeze(),
-            Some(reserved) => Bytes::from_owner(Kept { whole, _reserved: reserved.arrived() }),
+            Some(reserved) => Bytes::from_owner(ReservedBytes { whole, _reservation: reserved.complete() }),
         })
     }
 
-    /// Waits until a body of `bytes` has its place in memory, and gives it the time that its size needs.
-    async fn reserve(&mut self, begun: &[u8], bytes: usize) -> Result<Reserved, Rejection> {
-        let owner = (self.inner.owner)(begun);
-        let pools = &self.inner.pools;
-        let (caller, end) = (self.caller, self.wait()?.end);
-        let reserved = timeout_at(end, pools.reserve(caller, owner, bytes)).await;
+    /// Waits for memory, and sets the deadline by the size of the body.
+    async fn reserve(&mut self, start: &[u8], bytes: usize) -> Result<Reservation, Rejection> {
+        let owner = (self.limits.owner)(start);
+        let memory = &self.limits.memory;
+        let (caller, end) = (self.caller, self.deadlines()?.end);
+        let reserved = timeout_at(end, memory.reserve(caller, owner, bytes)).await;
         let reserved = reserved.ok().flatten().ok_or(Rejection::Memory)?;
         let now = Instant::now();
-        let more = Duration::from_millis((bytes.saturating_mul(1_000) / BYTES_PER_SECOND) as u64);
-        let needs = now + self.inner.times.body_slow + more;
-        let wait = self.wait()?;
-        wait.end = wait.end.min(needs);
-        wait.progress = now;
+        let more = Duration::from_millis((bytes.saturating_mul(1_000) / MIN_BYTES_PER_SECOND) as u64);
+        let deadline = now + self.limits.timeouts.body_slow + more;
+        let deadlines = self.deadlines()?;
+        deadlines.end = deadlines.end.min(deadline);
+        deadlines.progress = now;
         Ok(reserved)
     }
 
-    /// The next piece; trailers are none of our business.
+    /// The next piece of data; trailers are ignored.
     async fn next(&mut self) -> Result<Option<Bytes>, Rejection> {
         let mut waited = false;
         loop {
@@ -202,16 +203,16 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Reader<'_, B> {
                 Poll::Ready(frame) => Poll::Ready(Ok(frame)),
                 Poll::Pending => {
                     waited = true;
-                    let stall = self.inner.times.body_stall;
-                    match self.wait() {
-                        Ok(wait) => wait.poll_over(cx, stall).map(Err),
+                    let stall = self.limits.timeouts.body_stall;
+                    match self.deadlines() {
+                        Ok(deadlines) => deadlines.poll_expired(cx, stall).map(Err),
                         Err(rejection) => Poll::Ready(Err(rejection)),
                     }
                 }
             })
             .await?;
-            if let (true, Some(wait)) = (waited, &mut self.wait) {
-                wait.progress = Instant::now();
+            if let (true, Some(deadlines)) = (waited, &mut self.deadlines) {
+                deadlines.progress = Instant::now();
             }
             match frame {
                 None => return Ok(None),
@@ -224,28 +225,27 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Reader<'_, B> {
         }
     }
 
-    fn wait(&mut self) -> Result<&mut Wait, Rejection> {
-        match &mut self.wait {
-            Some(wait) => Ok(wait),
-            none => {
-                let unfinished = Unfinished::begin(self.caller).ok_or(Rejection::Unfinished)?;
-                Ok(none.insert(Wait::new(&self.inner.times, unfinished)))
+    fn deadlines(&mut self) -> Result<&mut Deadlines, Rejection> {
+        match &mut self.deadlines {
+            Some(deadlines) => Ok(deadlines),
+            empty => {
+                let unfinished = UnfinishedBody::begin(self.caller).ok_or(Rejection::Unfinished)?;
+                Ok(empty.insert(Deadlines::new(&self.limits.timeouts, unfinished)))
             }
         }
     }
 }
 
-impl Wait {
-    fn new(times: &Timeouts, unfinished: Unfinished) -> Self {
+impl Deadlines {
+    fn new(timeouts: &Timeouts, unfinished: UnfinishedBody) -> Self {
         let now = Instant::now();
-        let (slow, end) = (now + times.body_slow, now + times.body_whole);
-        let first = slow.min(end).min(now + times.body_stall);
+        let (slow, end) = (now + timeouts.body_slow, now + timeouts.body_whole);
+        let first = slow.min(end).min(now + timeouts.body_stall);
         Self { timer: Box::pin(sleep_until(first)), slow: Some(slow), end, progress: now, unfinished }
     }
 
-    /// Ready with why it is not waited for any longer. The timer is moved when it fires, not at each piece: a body of a
-    /// thousand pieces costs one timer.
-    fn poll_over(&mut self, cx: &mut Context<'_>, stall: Duration) -> Poll<Rejection> {
+    /// Ready if a deadline has passed. The timer is reset when it fires, not for each piece.
+    fn poll_expired(&mut self, cx: &mut Context<'_>, stall: Duration) -> Poll<Rejection> {
         loop {
             ready!(self.timer.as_mut().poll(cx));
             let now = Instant::now();
@@ -255,7 +255,7 @@ impl Wait {
             }
             if self.slow.is_some_and(|slow| slow <= now) {
                 self.slow = None;
-                if !self.unfinished.slow() {
+                if !self.unfinished.mark_slow() {
                     return Poll::Ready(Rejection::Unfinished);
                 }
             }
@@ -264,7 +264,7 @@ impl Wait {
     }
 }
 
-impl AsRef<[u8]> for Kept {
+impl AsRef<[u8]> for ReservedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.whole
     }

@@ -1,100 +1,95 @@
-//! What bodies may hold of the memory: small ones while they are unfinished, large ones until they are answered.
+//! Memory of bodies: small ones are counted while they are unfinished, large ones until they are answered.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::queues::{Place, Queues};
-use super::{Caller, take};
+use super::inflight::{Caller, take};
+use super::queue::{FairQueue, QueueEntry};
 
-/// Up to this size a body is small: nearly every review is. Once whole it is bounded by the requests in flight, 1,024 of
-/// which are 64 MiB at worst.
-pub const SMALL: usize = 64 << 10;
+/// Nearly every review is at most this large. Complete small bodies are bounded by the requests in flight: 1,024 of them
+/// have at most 64 MiB.
+pub const SMALL_BODY_BYTES: usize = 64 << 10;
 
-/// What small unfinished bodies of one address, and of all, may hold: 128 and 512 of the longest.
+/// Bytes of small unfinished bodies of one address and of all addresses: 128 and 512 of the largest.
 const SMALL_ADDRESS: usize = 8 << 20;
 const SMALL_ALL: usize = 32 << 20;
 
-/// Up to this size a body is of medium size, and waits only for others like it.
-const MEDIUM: usize = 1 << 20;
+/// A body up to this size waits only for other bodies of medium size.
+const MEDIUM_BODY_BYTES: usize = 1 << 20;
 
-/// What bodies of medium size may hold together, and so what is read ahead of those that are judged.
+/// Bytes of all bodies of medium size, and so of those that are read ahead of the evaluation.
 const MEDIUM_ALL: usize = 2 << 20;
 
-/// A longer one takes the room of so many as long as it is: decoded it is several times as large, so no more than a short one
-/// is read while a long one is judged.
-const JUDGED: usize = 3;
+/// A large body reserves this multiple of its size, because its decoded form is several times as large.
+const DECODED_FACTOR: usize = 3;
 
-/// Bodies over [`SMALL`] of one address on their way at once; the next ones wait, in the order of arrival.
-pub(super) const ADDRESS: usize = 8;
+/// Large bodies of one address that may wait for memory. Each holds up to [`SMALL_BODY_BYTES`] and its next piece.
+const WAITING_MAX: usize = 64;
 
-/// How many of one address may wait for that. Each has come as far as [`SMALL`], and its next piece may be here too.
-const WAITING: usize = 64;
-
-/// Bodies over [`SMALL`] of one owner that hold memory at once; the next ones wait likewise. Two, so that one is read
-/// while the other is judged.
-const OWNER: usize = 2;
+/// Large bodies of one owner that hold memory at once: one is read while the other is evaluated.
+const PER_OWNER: usize = 2;
 
 /// The memory of all bodies of a listener.
-pub(super) struct Pools {
+pub(super) struct BodyMemory {
     small: Arc<AtomicUsize>,
     medium: Arc<Semaphore>,
     large: Arc<Semaphore>,
-    /// What there is of it, in KiB.
-    largest: u32,
-    owners: Queues,
+    /// The capacity of `large` in KiB.
+    capacity: u32,
+    owners: FairQueue,
 }
 
-/// What a small unfinished body holds, until it is dropped.
+/// Bytes of a small unfinished body, until it is dropped.
 pub(super) struct SmallBytes {
     all: Arc<AtomicUsize>,
     caller: Arc<Caller>,
     bytes: usize,
 }
 
-/// What a larger body holds, until it is dropped.
-pub(super) struct Reserved {
+/// The reservation of a large body, until it is dropped.
+pub(super) struct Reservation {
     address: Option<OwnedSemaphorePermit>,
     _memory: OwnedSemaphorePermit,
-    _owner: Option<Place>,
+    _owner: Option<QueueEntry>,
 }
 
-// === impl Pools ===
+// === impl BodyMemory ===
 
-impl Pools {
-    /// For bodies of at most `max` bytes.
+impl BodyMemory {
+    /// `max` is the limit of one body in bytes.
     pub(super) fn new(max: usize) -> Self {
         Self {
             small: Arc::default(),
             medium: Arc::new(Semaphore::new(MEDIUM_ALL >> 10)),
             large: Arc::new(Semaphore::new(kibibytes(max) as usize)),
-            largest: kibibytes(max),
-            owners: Queues::new(OWNER),
+            capacity: kibibytes(max),
+            owners: FairQueue::new(PER_OWNER),
         }
     }
 
-    /// Waits for room for a body of `bytes`: for others of its address, of its owner, and of its size, in this order, so
-    /// that who has many waits for itself first. None where too many wait already. Whoever gives up leaves nothing behind.
+    /// Waits for other bodies of its address, of its owner, and of its size, in this order, so that an owner with many bodies
+    /// waits for its own first. None if too many wait already. Cancelling it releases everything.
     pub(super) async fn reserve(
         &self,
         caller: &Arc<Caller>,
         owner: Option<&[u8]>,
         bytes: usize,
-    ) -> Option<Reserved> {
+    ) -> Option<Reservation> {
         let _waiting = Waiting::begin(caller)?;
         let address = caller.large.clone().acquire_owned().await.ok()?;
         let owner = match owner {
             Some(owner) => Some(self.owners.enter(owner).await?),
             None => None,
         };
-        let (pool, takes) = if bytes <= MEDIUM {
+        let (pool, takes) = if bytes <= MEDIUM_BODY_BYTES {
             (&self.medium, kibibytes(bytes))
         } else {
-            (&self.large, kibibytes(bytes.saturating_mul(JUDGED)).min(self.largest))
+            (&self.large, kibibytes(bytes.saturating_mul(DECODED_FACTOR)).min(self.capacity))
         };
         let memory = pool.clone().acquire_many_owned(takes).await.ok()?;
-        Some(Reserved { address: Some(address), _memory: memory, _owner: owner })
+        Some(Reservation { address: Some(address), _memory: memory, _owner: owner })
     }
 }
 
@@ -104,12 +99,12 @@ fn kibibytes(bytes: usize) -> u32 {
 
 // === impl Waiting ===
 
-/// A body that waits for memory, counted until it is dropped.
+/// A body that waits for memory, until it is dropped.
 struct Waiting(Arc<Caller>);
 
 impl Waiting {
     fn begin(caller: &Arc<Caller>) -> Option<Self> {
-        take(&caller.waiting, WAITING).then(|| Self(caller.clone()))
+        take(&caller.waiting, WAITING_MAX).then(|| Self(caller.clone()))
     }
 }
 
@@ -122,16 +117,16 @@ impl Drop for Waiting {
 // === impl SmallBytes ===
 
 impl SmallBytes {
-    pub(super) fn new(pools: &Pools, caller: &Arc<Caller>) -> Self {
+    pub(super) fn new(pools: &BodyMemory, caller: &Arc<Caller>) -> Self {
         Self { all: pools.small.clone(), caller: caller.clone(), bytes: 0 }
     }
 
-    /// Grows to `bytes` altogether, or says that there is no room. Counts what has come, not what was declared: a caller
-    /// cannot fill the memory of all with promises.
+    /// Grows to `bytes`; false if the limit is reached. It counts received bytes, because a declared length could reserve
+    /// memory without sending anything.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         self.bytes += more;
-        let address = self.caller.small.fetch_add(more, Ordering::Relaxed) + more;
+        let address = self.caller.small_bytes.fetch_add(more, Ordering::Relaxed) + more;
         let all = self.all.fetch_add(more, Ordering::Relaxed) + more;
         address <= SMALL_ADDRESS && all <= SMALL_ALL
     }
@@ -139,16 +134,16 @@ impl SmallBytes {
 
 impl Drop for SmallBytes {
     fn drop(&mut self) {
-        self.caller.small.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.caller.small_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
         self.all.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-// === impl Reserved ===
+// === impl Reservation ===
 
-impl Reserved {
-    /// The body is here: the next one of its address may come.
-    pub(super) fn arrived(mut self) -> Self {
+impl Reservation {
+    /// The body is complete: the next one of its address may be read.
+    pub(super) fn complete(mut self) -> Self {
         self.address = None;
         self
     }
@@ -160,47 +155,56 @@ mod tests {
 
     use tokio::time::timeout;
 
+    use super::super::inflight::LARGE_BODIES_MAX;
     use super::*;
 
-    const MOMENT: Duration = Duration::from_millis(30);
+    const WAIT: Duration = Duration::from_millis(30);
 
-    async fn fits(pools: &Pools, caller: &Arc<Caller>, owner: &[u8], bytes: usize) -> Option<Reserved> {
-        timeout(MOMENT, pools.reserve(caller, Some(owner), bytes)).await.ok().flatten()
+    async fn try_reserve(
+        pools: &BodyMemory,
+        caller: &Arc<Caller>,
+        owner: &[u8],
+        bytes: usize,
+    ) -> Option<Reservation> {
+        timeout(WAIT, pools.reserve(caller, Some(owner), bytes)).await.ok().flatten()
     }
 
     #[tokio::test]
-    async fn one_owner_waits_for_itself_and_leaves_nothing_behind() {
-        let (pools, caller) = (Pools::new(16 << 20), Arc::new(Caller::default()));
+    async fn owner_waits_for_its_own_bodies_and_releases_them() {
+        let (pools, caller) = (BodyMemory::new(16 << 20), Arc::new(Caller::default()));
         let held = [
-            fits(&pools, &caller, b"acme", 100 << 10).await,
-            fits(&pools, &caller, b"acme", 100 << 10).await,
+            try_reserve(&pools, &caller, b"acme", 100 << 10).await,
+            try_reserve(&pools, &caller, b"acme", 100 << 10).await,
         ];
         assert!(held.iter().all(Option::is_some));
-        assert!(fits(&pools, &caller, b"acme", 100 << 10).await.is_none(), "the owner has its two");
-        let other = fits(&pools, &caller, b"globex", 100 << 10).await;
-        assert!(other.is_some(), "another waits for nobody");
+        assert!(try_reserve(&pools, &caller, b"acme", 100 << 10).await.is_none(), "the owner has its two");
+        let other = try_reserve(&pools, &caller, b"globex", 100 << 10).await;
+        assert!(other.is_some(), "another owner does not wait");
         drop((held, other));
-        assert!(fits(&pools, &caller, b"acme", 100 << 10).await.is_some());
+        assert!(try_reserve(&pools, &caller, b"acme", 100 << 10).await.is_some());
     }
 
     #[tokio::test]
-    async fn sizes_have_their_own_memory_and_the_address_its_own_bound() {
-        let (pools, caller) = (Pools::new(16 << 20), Arc::new(Caller::default()));
+    async fn sizes_have_separate_memory_and_addresses_have_a_limit() {
+        let (pools, caller) = (BodyMemory::new(16 << 20), Arc::new(Caller::default()));
         let mut held = vec![pools.reserve(&caller, None, 16 << 20).await.unwrap()];
-        assert!(fits(&pools, &caller, b"a", 2 << 20).await.is_none(), "no room for another");
-        for n in 1..ADDRESS {
-            held.push(fits(&pools, &caller, &[u8::try_from(n).unwrap()], 100 << 10).await.unwrap());
+        assert!(
+            try_reserve(&pools, &caller, b"a", 2 << 20).await.is_none(),
+            "the memory of large bodies is in use"
+        );
+        for n in 1..LARGE_BODIES_MAX {
+            held.push(try_reserve(&pools, &caller, &[u8::try_from(n).unwrap()], 100 << 10).await.unwrap());
         }
-        assert!(fits(&pools, &caller, b"b", 100 << 10).await.is_none(), "the address has its eight");
-        assert!(fits(&pools, &Arc::new(Caller::default()), b"b", 100 << 10).await.is_some());
-        let here = held.pop().unwrap().arrived();
-        assert!(fits(&pools, &caller, b"b", 100 << 10).await.is_some(), "one of them is here");
-        drop(here);
+        assert!(try_reserve(&pools, &caller, b"b", 100 << 10).await.is_none(), "the address has its eight");
+        assert!(try_reserve(&pools, &Arc::new(Caller::default()), b"b", 100 << 10).await.is_some());
+        let complete = held.pop().unwrap().complete();
+        assert!(try_reserve(&pools, &caller, b"b", 100 << 10).await.is_some(), "one of them is complete");
+        drop(complete);
     }
 
     #[test]
-    fn small_bodies_are_counted_by_address_and_altogether() {
-        let pools = Pools::new(16 << 20);
+    fn small_bodies_are_counted_by_address_and_in_total() {
+        let pools = BodyMemory::new(16 << 20);
         let addresses: Vec<_> = (0..5).map(|_| Arc::new(Caller::default())).collect();
         let mut held = Vec::new();
         for caller in addresses.iter().take(4) {

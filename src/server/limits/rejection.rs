@@ -1,43 +1,64 @@
-//! Why a request is not served, as an answer.
+//! Reasons for which a request is not served, and their responses.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::{Shed, plain};
+/// The limit that a request or a connection reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LimitReached {
+    /// Requests in flight of all addresses.
+    Inflight,
+    /// Requests in flight of this address.
+    Address,
+    /// Connections of all addresses.
+    Connections,
+    /// Connections of this address.
+    AddressConnections,
+}
 
-/// Why a request is not served; as a response, the answer to it.
+impl LimitReached {
+    /// A value of the label of `portcullis_requests_rejected_total`.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Inflight => "inflight",
+            Self::Address => "address",
+            Self::Connections => "connections",
+            Self::AddressConnections => "address-connections",
+        }
+    }
+}
+
+/// Why a request is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// 413
-    #[error("the body is longer than the {max} bytes that are read here")]
-    TooLong {
-        /// The bound.
-        max: usize,
-    },
+    #[error("the body exceeds the limit of {max} bytes")]
+    TooLong { max: usize },
     /// 408
-    #[error("the body came too slowly")]
+    #[error("the body was not received in time")]
     Slow,
     /// 400
-    #[error("the body ended before its end")]
+    #[error("the body is incomplete")]
     Broken,
     /// 503
     #[error(
-        "the gate is busy: too many bytes of unfinished bodies, or of bodies over 64 KiB, at once; nothing was judged, try again"
+        "overloaded: too many bytes of unfinished bodies, or of bodies over 64 KiB; the request was not evaluated, try again"
     )]
     Memory,
     /// 503
-    #[error("too many unfinished bodies from this address; nothing was judged, try again")]
+    #[error(
+        "overloaded: too many unfinished bodies from this address; the request was not evaluated, try again"
+    )]
     Unfinished,
     /// 503
-    #[error("the gate is busy: too many requests in flight{}; nothing was judged, try again", if *.address { " from this address" } else { "" })]
+    #[error("overloaded: too many requests in flight{}; the request was not evaluated, try again", if *.address { " from this address" } else { "" })]
     Busy {
-        /// Whether it is the address that has too many.
+        /// Whether the limit of the address was reached.
         address: bool,
     },
 }
 
 impl Rejection {
-    /// The status of the answer.
     pub fn status(self) -> StatusCode {
         match self {
             Self::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -47,8 +68,8 @@ impl Rejection {
         }
     }
 
-    /// The reason under which a body that finds no room is counted; [`Shed`] has those of requests in flight.
-    pub(super) fn shed(self) -> Option<&'static str> {
+    /// The label of a body in `portcullis_requests_rejected_total`.
+    pub(super) fn reason(self) -> Option<&'static str> {
         match self {
             Self::Memory => Some("memory"),
             Self::Unfinished => Some("unfinished"),
@@ -57,15 +78,15 @@ impl Rejection {
     }
 }
 
-impl From<Shed> for Rejection {
-    fn from(shed: Shed) -> Self {
-        Self::Busy { address: shed == Shed::Address }
+impl From<LimitReached> for Rejection {
+    fn from(limit: LimitReached) -> Self {
+        Self::Busy { address: limit == LimitReached::Address }
     }
 }
 
 impl IntoResponse for Rejection {
-    /// Never with `Retry-After`: client-go would repeat the call up to ten times inside its deadline, and send the
-    /// load that was just shed again. The connection is closed after a body that was not read to its end.
+    /// Without `Retry-After`: client-go would repeat the call up to ten times within its deadline, and add to the overload.
+    /// The connection is closed after a body that was not read to its end.
     fn into_response(self) -> Response {
         let mut response = plain(self.status(), format!("{self}\n"));
         if !matches!(self, Self::Busy { .. }) {
@@ -73,4 +94,12 @@ impl IntoResponse for Rejection {
         }
         response
     }
+}
+
+pub(crate) fn plain(status: StatusCode, text: impl Into<axum::body::Body>) -> Response {
+    let mut response = Response::new(text.into());
+    *response.status_mut() = status;
+    let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
 }

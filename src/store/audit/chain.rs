@@ -1,20 +1,22 @@
-//! Rows and their hashes, and how they are appended.
+//! Rows of the audit log, their hashes, and how they are appended. Denied attempts are counted in memory and written a few at
+//! a time, so that failing requests cannot fill the disk.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sqlx::{AnyConnection, Row as _};
 
-use super::{Entry, SYSTEM};
+use crate::audit::{Entry, Outcome, SYSTEM};
 use crate::db::{Kind, Session};
 use crate::error::StoreError;
+use crate::ledger::Ledger;
 use portcullis_access::Scope;
 
-/// What stands before the first row of a chain.
+/// Previous hash of the first row.
 pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// A row as it is stored, without its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) chain: String,
@@ -23,7 +25,6 @@ pub(super) struct Row {
     pub(super) request_id: String,
     pub(super) actor: String,
     pub(super) minted_by: Option<String>,
-    /// JSON list.
     pub(super) actor_roles: String,
     pub(super) tenant_id: Option<String>,
     pub(super) action: String,
@@ -33,23 +34,19 @@ pub(super) struct Row {
     pub(super) result: String,
     pub(super) attempts: i64,
     pub(super) first_at: Option<i64>,
-    /// JSON.
     pub(super) before: Option<String>,
-    /// JSON.
     pub(super) after: Option<String>,
     pub(super) reason: Option<String>,
 }
 
-/// The newest row of a chain, locked.
 pub(super) struct Head {
     pub(super) seq: i64,
     pub(super) hash: String,
-    /// When it was.
     pub(super) at: i64,
 }
 
 impl Row {
-    /// The hash, as documented in `audit`.
+    /// The format is documented in `audit`.
     pub(super) fn hash(&self, prev_hash: &str) -> String {
         let mut state = Sha256::new();
         state.update(b"portcullis-audit-1\n");
@@ -111,7 +108,6 @@ impl Row {
     }
 }
 
-/// Appends what a transaction did to the chains it belongs to.
 pub(crate) async fn append(
     session: &mut Session,
     kind: Kind,
@@ -122,7 +118,7 @@ pub(crate) async fn append(
     write(session, kind, entries.iter().map(|entry| Row::of(entry, scope, at))).await
 }
 
-/// Appends rows, whose numbers are given here. Chains are locked in order of their names, as everybody does.
+/// Numbers the rows. Chains are locked in the order of their names, so that two transactions never deadlock.
 pub(super) async fn write(
     session: &mut Session,
     kind: Kind,
@@ -136,8 +132,7 @@ pub(super) async fn write(
         let mut head = lock(session.connection(), &chain).await?;
         for mut row in rows {
             row.seq = head.seq + 1;
-            // A transaction that began earlier may commit later, and clocks differ: by its time, too, a row is after the
-            // one before it, so that the log's order is the chain's.
+            // A transaction that began earlier may commit later, and clocks differ; the times of a chain must not decrease.
             row.at = row.at.max(head.at);
             let hash = row.hash(&head.hash);
             insert(session.connection(), kind, &row, &head.hash, &hash).await?;
@@ -147,8 +142,8 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// Locks the head of a chain to the end of the transaction; a chain that is new gets its head. One statement, which on
-/// both databases waits for whoever is before us and then sees what they wrote.
+/// Locks the head until the end of the transaction and creates it for a new chain. One statement, which on both databases
+/// waits for earlier writers and then sees their head.
 async fn lock(on: &mut AnyConnection, chain: &str) -> Result<Head, StoreError> {
     let row = sqlx::query(
         "INSERT INTO audit_heads (chain, seq, hash) VALUES ($1, 0, $2) \
@@ -169,8 +164,7 @@ macro_rules! insert_row {
     };
 }
 
-/// Writes a row and moves the head to it. The head is locked and others wait for it, so where one statement can do both,
-/// one does.
+/// Writes a row and the head; in one statement on PostgreSQL, because other writers wait for the head.
 async fn insert(
     on: &mut AnyConnection,
     kind: Kind,
@@ -219,4 +213,122 @@ async fn insert(
             .await?;
     }
     Ok(())
+}
+
+/// Written every five seconds, so at most three rows per second.
+const ROWS_MAX: usize = 16;
+
+/// Further actors are counted together by action.
+const DISTINCT_MAX: usize = 256;
+
+const TEXT_MAX: usize = 256;
+
+const OTHERS: &str = "(others)";
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Denial {
+    /// `issuer#sub`, or a word such as `anonymous`; cut at 256 bytes.
+    pub actor: String,
+    pub tenant_id: Option<String>,
+    pub action: &'static str,
+    pub resource_type: &'static str,
+    pub reason: &'static str,
+}
+
+#[derive(Debug, Clone)]
+struct Attempts {
+    count: i64,
+    first: i64,
+    last: i64,
+    request_id: String,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Denials(Arc<Mutex<BTreeMap<Denial, Attempts>>>);
+
+impl Denials {
+    fn count(&self, mut denial: Denial, attempts: Attempts) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= DISTINCT_MAX && !known.contains_key(&denial) {
+            denial = Denial { actor: OTHERS.to_owned(), tenant_id: None, ..denial };
+        }
+        known
+            .entry(denial)
+            .and_modify(|before| {
+                before.count = before.count.saturating_add(attempts.count);
+                before.first = before.first.min(attempts.first);
+                if attempts.last >= before.last {
+                    before.last = attempts.last;
+                    before.request_id.clone_from(&attempts.request_id);
+                }
+            })
+            .or_insert(attempts);
+    }
+
+    /// The oldest attempts first, so that each is written eventually.
+    fn take(&self) -> Vec<(Denial, Attempts)> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut order: Vec<(i64, Denial)> =
+            known.iter().map(|(denial, attempts)| (attempts.first, denial.clone())).collect();
+        order.sort();
+        order.truncate(ROWS_MAX);
+        order.into_iter().filter_map(|(_, denial)| known.remove_entry(&denial)).collect()
+    }
+}
+
+impl Ledger {
+    /// Counts a denied attempt; does not block or fail.
+    pub fn denied(&self, mut denial: Denial, request_id: &str) {
+        let end = denial.actor.floor_char_boundary(TEXT_MAX);
+        denial.actor.truncate(end);
+        let now = jiff::Timestamp::now().as_millisecond();
+        let end = request_id.floor_char_boundary(TEXT_MAX);
+        let request_id = request_id.get(..end).unwrap_or_default().to_owned();
+        self.denials().count(denial, Attempts { count: 1, first: now, last: now, request_id });
+    }
+
+    /// Writes up to 16 rows into the chain `system` and returns their number; after a failure the attempts stay counted.
+    pub async fn write_denied(&self) -> Result<usize, StoreError> {
+        let taken = self.denials().take();
+        if taken.is_empty() {
+            return Ok(0);
+        }
+        let written = self.append(&taken).await;
+        if written.is_err() {
+            taken
+                .iter()
+                .for_each(|(denial, attempts)| self.denials().count(denial.clone(), attempts.clone()));
+        }
+        written.map(|()| taken.len())
+    }
+
+    async fn append(&self, denials: &[(Denial, Attempts)]) -> Result<(), StoreError> {
+        let mut session = self.begin_anonymous().await?;
+        write(&mut session, self.kind(), denials.iter().map(|(denial, attempts)| row(denial, attempts)))
+            .await?;
+        session.commit().await
+    }
+}
+
+fn row(denial: &Denial, attempts: &Attempts) -> Row {
+    Row {
+        chain: SYSTEM.to_owned(),
+        seq: 0,
+        at: attempts.last,
+        request_id: attempts.request_id.clone(),
+        actor: denial.actor.clone(),
+        minted_by: None,
+        actor_roles: "[]".to_owned(),
+        tenant_id: denial.tenant_id.clone(),
+        action: denial.action.to_owned(),
+        resource_type: denial.resource_type.to_owned(),
+        resource_id: None,
+        resource_name: None,
+        result: Outcome::Denied.as_str().to_owned(),
+        attempts: attempts.count,
+        first_at: Some(attempts.first),
+        before: None,
+        after: None,
+        reason: Some(denial.reason.to_owned()),
+    }
 }

@@ -1,4 +1,4 @@
-//! Reading the log, newest first.
+//! Reads the log, newest first.
 
 use std::fmt::Write as _;
 
@@ -11,71 +11,69 @@ use crate::Tx;
 use crate::error::StoreError;
 use crate::revision::parse;
 
-/// One row of the log.
+/// One row of the audit log.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
-    /// The chain it stands in: a tenant's id, or `system`.
+    /// The chain: a tenant's id, or `system`.
     pub chain: String,
-    /// Its number in the chain, from 1.
+    /// Number in the chain, from 1.
     pub seq: i64,
-    /// When, RFC 3339; the last time, of attempts that were counted together.
+    /// Time, RFC 3339; for several attempts, that of the last one.
     #[schema(format = DateTime)]
     pub at: String,
-    /// The request.
+    /// Id of the request.
     pub request_id: String,
-    /// Who: `issuer#sub`.
+    /// The caller as `issuer#sub`.
     pub actor: String,
-    /// Who minted the token of it, where that was somebody else.
+    /// The caller that created the token, if the actor used a token of another caller.
     pub minted_by: Option<String>,
-    /// What it was when it acted.
+    /// Roles of the actor at that time.
     pub actor_roles: Vec<String>,
-    /// Whose it is; for a denied attempt, the caller's tenant.
+    /// Tenant of the resource; for a denied attempt, tenant of the caller.
     pub tenant_id: Option<String>,
-    /// What was done.
+    /// The action.
     #[schema(example = "tenant.update")]
     pub action: String,
-    /// To what.
+    /// Kind of the resource.
     pub resource_type: String,
-    /// Its id.
+    /// Id of the resource.
     pub resource_id: Option<String>,
-    /// Its name.
+    /// Name of the resource.
     pub resource_name: Option<String>,
     /// `ok`, `denied` or `error`.
     pub result: String,
-    /// How many attempts the row stands for.
+    /// Number of attempts that the row represents.
     pub attempts: i64,
-    /// When the first of several was, RFC 3339.
+    /// Time of the first of several attempts, RFC 3339.
     #[schema(format = DateTime)]
     pub first_at: Option<String>,
-    /// What it was, without credentials.
+    /// State before the action, without credentials.
     #[schema(value_type = Option<Object>)]
     pub before: Option<Value>,
-    /// What it is now, without credentials.
+    /// State after the action, without credentials.
     #[schema(value_type = Option<Object>)]
     pub after: Option<Value>,
-    /// Why.
+    /// Reason that the caller gave, or reason of a denial.
     pub reason: Option<String>,
-    /// SHA-256 of the row and the one before it, hex.
+    /// SHA-256 of the row and the previous row, hex.
     pub hash: String,
-    /// Where a list goes on after this row.
+    /// Where a list continues after this row.
     #[serde(skip)]
     pub cursor: String,
 }
 
-/// Which rows are wanted; what is absent does not matter.
+/// Absent fields do not filter.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Of one tenant, by id.
     pub tenant_id: Option<String>,
-    /// Of one kind of deed: `tenant.update`.
     pub action: Option<String>,
-    /// At or after this time, unix milliseconds.
+    /// Unix milliseconds, inclusive.
     pub since: Option<i64>,
 }
 
-/// Rows that the scope may see, newest first, after a [`Record::cursor`]. A cursor of another form begins anew. With
-/// `full` false `before` and `after` are not read.
+/// Rows that the scope may see, after a [`Record::cursor`]; an invalid cursor starts at the beginning. With `full` false
+/// `before` and `after` are not read.
 pub async fn list(
     tx: &mut Tx,
     filter: &Filter,
@@ -85,9 +83,9 @@ pub async fn list(
 ) -> Result<Vec<Record>, StoreError> {
     let own = tx.tenant();
     let (at, chain, seq) = after
-        .and_then(place)
+        .and_then(parse_cursor)
         .map_or((None, None, None), |(at, chain, seq)| (Some(at), Some(chain.to_owned()), Some(seq)));
-    // What is not asked for does not stand in the statement: a condition that may be none takes no index.
+    // Absent filters are omitted from the statement, because an optional condition uses no index.
     let long =
         if full { "before, after" } else { "CAST(NULL AS TEXT) AS before, CAST(NULL AS TEXT) AS after" };
     let mut statement = format!(
@@ -95,8 +93,8 @@ pub async fn list(
          resource_id, resource_name, result, attempts, first_at, {long}, reason, hash FROM audit_log WHERE 1 = 1"
     );
     let mut number = 0;
-    let mut and = |asked: bool, condition: &str| {
-        if asked {
+    let mut and = |present: bool, condition: &str| {
+        if present {
             number += 1;
             statement.push_str(" AND ");
             statement.push_str(&condition.replace('$', &format!("${number}")));
@@ -158,7 +156,7 @@ fn read(row: &AnyRow) -> Result<Record, StoreError> {
     })
 }
 
-fn place(cursor: &str) -> Option<(i64, &str, i64)> {
+fn parse_cursor(cursor: &str) -> Option<(i64, &str, i64)> {
     let (at, rest) = cursor.split_once('.')?;
     let (chain, seq) = rest.rsplit_once('.')?;
     Some((at.parse().ok()?, chain, seq.parse().ok()?))

@@ -1,101 +1,95 @@
-//! Walking the chains: is the past as it was written?
+//! Verifies the hash chains, and maintains the log: writes denied attempts and creates partitions.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
-use sqlx::{Row as _, any::AnyRow};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
 use thiserror::Error;
+use tokio::time::{MissedTickBehavior, interval};
 
-use super::chain::{GENESIS, Row};
 use crate::Tx;
+use crate::audit::chain::{GENESIS, Row};
 use crate::db::Kind;
 use crate::error::StoreError;
+use crate::ledger::{Ledger, SchemaState};
 
-/// Rows read at a time.
 const BATCH: i64 = 1000;
 
-/// What the walk proves, and what it cannot, for people.
+/// What verification proves and what it does not, for users.
 pub const PROVES: &str = "\
-Proven: since these rows were written no row was changed, removed from the middle, put in, or taken off the end of a \
-chain, by anybody who could not also rewrite every later row of its chain and the chain's head.
-Not proven: the owner of the tables can disable the triggers, and a superuser (or, with SQLite, whoever may write the \
-file) can rewrite chains and heads alike. Keep the heads printed here somewhere else, and compare them next time: a head \
-that is still in its chain shows that nothing before it was rewritten.";
+Proven: no row was changed, inserted or removed since it was written, except by someone who can also rewrite all later \
+rows of its chain and the head of the chain.
+Not proven: the owner of the tables can disable the triggers, and a superuser (with SQLite, anyone who can write the file) \
+can rewrite chains and heads. Store the heads printed here elsewhere and compare them next time: a head that is still in \
+its chain shows that no earlier row was rewritten.";
 
-/// What was found of one chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Chain {
-    /// A tenant's id, or `system`.
+    /// Id of a tenant, or `system`.
     pub chain: String,
-    /// Rows that were walked.
     pub rows: u64,
-    /// Number of the newest row that was walked.
+    /// Number of the newest verified row.
     pub seq: i64,
-    /// Hash of it.
     pub hash: String,
-    /// Where it begins after older rows were taken out and that was recorded; 0 where it is whole.
+    /// Where the chain begins after older rows were removed and recorded in an anchor; 0 for a complete chain.
     pub anchored_at: i64,
-    /// The first thing that is wrong.
     pub fault: Option<String>,
 }
 
-/// What was found of all chains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// By name.
     pub chains: Vec<Chain>,
-    /// Triggers that keep the log append-only and are missing or disabled.
+    /// Missing or disabled triggers that make the log append-only.
     pub unguarded: Vec<String>,
 }
 
 impl Report {
-    /// Whether nothing is wrong.
     pub fn is_intact(&self) -> bool {
         self.unguarded.is_empty() && self.chains.iter().all(|chain| chain.fault.is_none())
     }
 }
 
-/// What is wrong with a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 enum Fault {
-    #[error("row {0} is not as it was written")]
+    #[error("row {0} was changed after it was written")]
     Changed(i64),
     #[error("row {0} does not follow the row before it")]
     Unlinked(i64),
     #[error("row {0} is missing")]
     Missing(i64),
-    #[error("rows {0} to {1} are missing from its end")]
+    #[error("rows {0} to {1} are missing at the end")]
     Cut(i64, i64),
-    #[error("its head says {0}, and there are rows up to {1}")]
+    #[error("its head is at row {0}, but the chain has rows up to {1}")]
     HeadBehind(i64, i64),
-    #[error("its head holds another hash than its last row")]
+    #[error("the hash in its head differs from that of its last row")]
     HeadChanged,
-    #[error("it has rows and no head")]
+    #[error("its head is missing")]
     NoHead,
 }
 
-/// A chain on its way.
-struct Walk {
+struct ChainCheck {
     found: Chain,
     fault: Option<Fault>,
 }
 
-/// Walks every chain that the scope sees. The transaction is a reading one, so that what is written meanwhile is not
-/// half seen.
+/// Verifies every chain that the scope sees. The transaction must be read-only, so that concurrent writes are not half visible.
 pub async fn verify(tx: &mut Tx) -> Result<Report, StoreError> {
     let anchors = anchors(tx).await?;
-    let mut walks: BTreeMap<String, Walk> = BTreeMap::new();
+    let mut checks: BTreeMap<String, ChainCheck> = BTreeMap::new();
     let (mut chain, mut seq) = (String::new(), 0_i64);
     loop {
         let rows = batch(tx, &chain, seq).await?;
         let Some(last) = rows.last() else { break };
         (chain, seq) = (last.0.chain.clone(), last.0.seq);
         for (row, prev_hash, hash) in &rows {
-            let walk =
-                walks.entry(row.chain.clone()).or_insert_with(|| Walk::begin(row, prev_hash, &anchors));
-            walk.step(row, prev_hash, hash);
+            let check = checks
+                .entry(row.chain.clone())
+                .or_insert_with(|| ChainCheck::begin(row, prev_hash, &anchors));
+            check.step(row, prev_hash, hash);
         }
     }
     let heads =
@@ -104,11 +98,11 @@ pub async fn verify(tx: &mut Tx) -> Result<Report, StoreError> {
         .iter()
         .map(|row| Ok((row.try_get("chain")?, (row.try_get("seq")?, row.try_get("hash")?))))
         .collect::<Result<BTreeMap<String, (i64, String)>, StoreError>>()?;
-    let mut chains: Vec<Chain> = walks
+    let mut chains: Vec<Chain> = checks
         .into_iter()
-        .map(|(name, walk)| {
+        .map(|(name, check)| {
             let head = heads.remove(&name);
-            walk.end(head)
+            check.end(head)
         })
         .collect();
     chains.extend(heads.into_iter().filter(|(_, (seq, _))| *seq > 0).map(|(chain, (seq, hash))| {
@@ -118,10 +112,10 @@ pub async fn verify(tx: &mut Tx) -> Result<Report, StoreError> {
         Chain { chain, rows: 0, seq: anchored_at, hash, anchored_at, fault }
     }));
     chains.sort_by(|one, other| one.chain.cmp(&other.chain));
-    Ok(Report { chains, unguarded: unguarded(tx).await? })
+    Ok(Report { chains, unguarded: missing_triggers(tx).await? })
 }
 
-impl Walk {
+impl ChainCheck {
     fn begin(row: &Row, prev_hash: &str, anchors: &BTreeMap<(String, i64), String>) -> Self {
         let before = row.seq - 1;
         let anchor = anchors.get(&(row.chain.clone(), before)).filter(|hash| **hash == prev_hash);
@@ -214,9 +208,9 @@ fn read(row: &AnyRow) -> Result<Row, StoreError> {
     })
 }
 
-/// The triggers without which a statement could change the log.
-async fn unguarded(tx: &mut Tx) -> Result<Vec<String>, StoreError> {
-    let (wanted, sql): (&[&str], _) = match tx.kind() {
+/// Triggers without which a statement could change the log.
+async fn missing_triggers(tx: &mut Tx) -> Result<Vec<String>, StoreError> {
+    let (expected, sql): (&[&str], _) = match tx.kind() {
         Kind::Sqlite => (
             &["audit_log_no_update", "audit_log_no_delete", "audit_log_no_replace"],
             "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit_log'",
@@ -228,9 +222,53 @@ async fn unguarded(tx: &mut Tx) -> Result<Vec<String>, StoreError> {
     };
     let rows = sqlx::query(sql).fetch_all(tx.sql()).await?;
     let found = rows.iter().map(|row| row.try_get("name")).collect::<Result<Vec<String>, _>>()?;
-    Ok(wanted
+    Ok(expected
         .iter()
         .filter(|name| !found.iter().any(|found| found == *name))
         .map(|name| (*name).to_owned())
         .collect())
+}
+
+const WRITE_INTERVAL: Duration = Duration::from_secs(5);
+
+const PARTITION_INTERVAL: Duration = Duration::from_hours(12);
+
+/// Longer than a month.
+const PARTITION_AHEAD_MS: i64 = 35 * 24 * 60 * 60 * 1000;
+
+impl Ledger {
+    /// Waits for the schema, then writes denied attempts and creates partitions until it is dropped. Failures are logged and
+    /// tried again.
+    pub async fn maintain_audit(&self) {
+        // On a new ledger without tables the partitions would fail and be tried again only after twelve hours.
+        if self.state().wait_for(|state| *state == SchemaState::Ready).await.is_err() {
+            return;
+        }
+        let (mut write, mut partitions) = (interval(WRITE_INTERVAL), interval(PARTITION_INTERVAL));
+        write.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        partitions.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let done = tokio::select! {
+                _ = write.tick() => self.write_denied().await.map(drop),
+                _ = partitions.tick() => self.create_audit_partitions().await,
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, "maintenance of the audit log failed and will be tried again");
+            }
+        }
+    }
+
+    /// Creates the partitions of this month and the next, so that they can be detached later. No effect on SQLite.
+    pub async fn create_audit_partitions(&self) -> Result<(), StoreError> {
+        if self.kind() == Kind::Sqlite {
+            return Ok(());
+        }
+        let now = jiff::Timestamp::now().as_millisecond();
+        let mut session = self.begin_system().await?;
+        for at in [now, now + PARTITION_AHEAD_MS] {
+            let create = sqlx::query("SELECT portcullis_audit_partition($1)").bind(at);
+            create.execute(session.connection()).await?;
+        }
+        session.commit().await
+    }
 }

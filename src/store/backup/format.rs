@@ -1,4 +1,4 @@
-//! The lines of the file, written and read in pieces: no more than one of them is in memory.
+//! Writes and reads the lines of the file with one line in memory.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{BackupError, FORMAT, Head, LINE_BYTES_MAX, REVISION_MAX, Summary};
 
-/// What a column holds; both databases have these three.
+/// Both databases have these three column types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Kind {
@@ -23,17 +23,16 @@ pub(super) enum Kind {
     Bytes,
 }
 
-/// The line before a table's rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Table {
     pub(super) table: String,
     pub(super) columns: Vec<(String, Kind)>,
 }
 
-/// Of the first line what every version of the file has.
+/// The fields of the head that every version has.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Version {
+struct VersionHead {
     portcullis_backup: u32,
     program: String,
 }
@@ -47,7 +46,6 @@ struct End {
     sha256: String,
 }
 
-/// A value as it is in the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Cell {
     Text(Option<String>),
@@ -55,7 +53,6 @@ pub(super) enum Cell {
     Bytes(Option<Vec<u8>>),
 }
 
-/// Writes lines, and knows what it has written.
 pub(super) struct Writer<W: Write> {
     out: GzEncoder<W>,
     hash: Sha256,
@@ -87,7 +84,6 @@ impl<W: Write> Writer<W> {
         self.line(&cells.iter().map(Cell::to_json).collect::<Vec<_>>())
     }
 
-    /// Writes the end. What was written, and where to.
     pub(super) fn finish(mut self, head: Head, sealed: u64) -> Result<(Summary, W), BackupError> {
         let sha256 = hex::encode(self.hash.clone().finalize());
         let (rows, sum) = (self.rows.clone(), sha256.clone());
@@ -97,7 +93,7 @@ impl<W: Write> Writer<W> {
 }
 
 impl Cell {
-    /// Bytes that it has, roughly.
+    /// Approximate size in bytes.
     pub(super) fn length(&self) -> usize {
         match self {
             Self::Text(text) => text.as_ref().map_or(0, String::len),
@@ -127,15 +123,13 @@ impl Cell {
     }
 }
 
-/// One of the lines after the head.
 pub(super) enum Line {
     Table(Table),
     Row(Vec<Cell>),
-    /// The end, which was as it must be.
+    /// Verified.
     End(Summary),
 }
 
-/// Reads lines, and checks what they must be.
 pub(super) struct Reader<R: Read> {
     lines: BufReader<MultiGzDecoder<R>>,
     hash: Sha256,
@@ -145,26 +139,25 @@ pub(super) struct Reader<R: Read> {
 }
 
 impl<R: Read> Reader<R> {
-    /// Reads the head.
     pub(super) fn open(file: R) -> Result<Self, BackupError> {
         let mut lines = BufReader::with_capacity(256 * 1024, MultiGzDecoder::new(file));
         let line = match line(&mut lines) {
             Err(BackupError::Damaged(why)) => return Err(BackupError::Foreign(why)),
             Err(BackupError::Truncated) => {
-                return Err(BackupError::Foreign("it ends before its first line does".to_owned()));
+                return Err(BackupError::Foreign("the first line is incomplete".to_owned()));
             }
-            line => line?.ok_or_else(|| BackupError::Foreign("it is empty".to_owned()))?,
+            line => line?.ok_or_else(|| BackupError::Foreign("the file is empty".to_owned()))?,
         };
-        let foreign = |error: serde_json::Error| BackupError::Foreign(format!("its first line: {error}"));
-        let Version { portcullis_backup: format, program } =
+        let foreign = |error: serde_json::Error| BackupError::Foreign(format!("first line: {error}"));
+        let VersionHead { portcullis_backup: format, program } =
             serde_json::from_slice(&line).map_err(foreign)?;
         if format != FORMAT {
-            let why = format!("it is of format {format} (read here: {FORMAT})");
+            let why = format!("format {format}, this version reads {FORMAT}");
             return Err(BackupError::Newer { program, why });
         }
         let head: Head = serde_json::from_slice(&line).map_err(foreign)?;
         if head.revision > REVISION_MAX {
-            let why = format!("its revision {} is above {REVISION_MAX}", head.revision);
+            let why = format!("revision {} is above {REVISION_MAX}", head.revision);
             return Err(BackupError::Damaged(why));
         }
         let hash = Sha256::new().chain_update(&line);
@@ -182,16 +175,16 @@ impl<R: Read> Reader<R> {
         }
         self.hash.update(&line);
         let table: Table = serde_json::from_slice(&line)
-            .map_err(|error| BackupError::Damaged(format!("a line is not one of a backup: {error}")))?;
+            .map_err(|error| BackupError::Damaged(format!("unknown line: {error}")))?;
         if !super::TABLES.contains(&table.table.as_str()) {
-            return Err(BackupError::Damaged(format!("there is no table `{}`", table.table.escape_debug())));
+            return Err(BackupError::Damaged(format!("unknown table `{}`", table.table.escape_debug())));
         }
         let named = |(name, _): &(String, Kind)| {
             !name.is_empty()
                 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
         };
         if table.columns.is_empty() || table.columns.len() > 100 || !table.columns.iter().all(named) {
-            return Err(BackupError::Damaged(format!("the columns of `{}` are none", table.table)));
+            return Err(BackupError::Damaged(format!("invalid columns of `{}`", table.table)));
         }
         self.table = Some(table.clone());
         Ok(Line::Table(table))
@@ -199,9 +192,9 @@ impl<R: Read> Reader<R> {
 
     fn row(&mut self, line: &[u8]) -> Result<Vec<Cell>, BackupError> {
         let Some(table) = &self.table else {
-            return Err(BackupError::Damaged("a row of no table".to_owned()));
+            return Err(BackupError::Damaged("a row before the first table".to_owned()));
         };
-        let wrong = || BackupError::Damaged(format!("a row of `{}` does not fit its columns", table.table));
+        let wrong = || BackupError::Damaged(format!("a row of `{}` does not match its columns", table.table));
         let values: Vec<Value> = serde_json::from_slice(line).map_err(|_| wrong())?;
         if values.len() != table.columns.len() {
             return Err(wrong());
@@ -217,19 +210,17 @@ impl<R: Read> Reader<R> {
     fn end(&mut self, end: End) -> Result<Summary, BackupError> {
         let sha256 = hex::encode(self.hash.clone().finalize());
         if end.sha256 != sha256 || end.rows != self.rows {
-            return Err(BackupError::Damaged(
-                "its lines do not have the checksum that its end says".to_owned(),
-            ));
+            return Err(BackupError::Damaged("the checksum does not match".to_owned()));
         }
         if line(&mut self.lines)?.is_some() {
-            return Err(BackupError::Damaged("something follows its end".to_owned()));
+            return Err(BackupError::Damaged("data after the end".to_owned()));
         }
         let rows = std::mem::take(&mut self.rows);
         Ok(Summary { head: self.head.clone(), rows, sealed: end.sealed, sha256 })
     }
 }
 
-/// The next line with its line feed; nothing at the end of the file.
+/// With its line feed; `None` at the end of the file.
 fn line(lines: &mut impl BufRead) -> Result<Option<Vec<u8>>, BackupError> {
     let mut line = Vec::new();
     let read = lines.take(LINE_BYTES_MAX as u64 + 1).read_until(b'\n', &mut line);
@@ -250,10 +241,7 @@ fn line(lines: &mut impl BufRead) -> Result<Option<Vec<u8>>, BackupError> {
     }
 }
 
-/// Reads all of a file, and says what it holds.
-///
-/// # Errors
-/// It is no backup, was cut off, or is not what was written.
+/// Reads and verifies a whole file.
 pub fn check(file: impl Read) -> Result<Summary, BackupError> {
     let mut reader = Reader::open(file)?;
     loop {

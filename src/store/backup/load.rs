@@ -1,4 +1,4 @@
-//! Restoring one: in one transaction, so that the database is as it was until all of the file is there and holds.
+//! Restores a backup in one transaction, so that the database is unchanged until the whole file is loaded and verified.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -10,52 +10,44 @@ use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe, Row as _};
 
 use super::format::{Cell, Line, Reader, Table};
-use super::write::{columns, sealed};
 use super::{BackupError, Head, Progress, Summary, check};
+use super::{columns, count_encrypted};
 use crate::audit::{self, Report};
 use crate::db::{Kind, Mode, Session};
+use crate::envelope::MasterKey;
 use crate::error::StoreError;
 use crate::migrate::{self, Migration};
-use crate::seal::MasterKey;
-use crate::tx::Tx;
 use crate::{Entry, Ledger, new_id, snapshot};
 use portcullis_access::{Action, Identity, authorize};
 use portcullis_tenancy::Snapshot;
 
-/// Rows of one statement.
 const BATCH_ROWS: usize = 100;
 
-/// Values of one statement, and bytes: both databases take more.
+/// Below the limits of both databases.
 const BATCH_CELLS: usize = 5_000;
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
-/// How a file is restored.
 pub struct Restore<'a> {
-    /// Id of the ledger that may be replaced; without it only an empty database is restored into.
+    /// Id of the ledger that may be replaced; without it the database must be empty.
     pub replace: Option<&'a str>,
-    /// With it, what is sealed must open.
+    /// With it, encrypted values must decrypt.
     pub key: Option<&'a MasterKey>,
 }
 
-/// What a restore came to.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Restored {
-    /// What the file held.
     pub backup: Summary,
     /// The new id.
     pub ledger: String,
-    /// The revision that it begins with.
     pub revision: u64,
-    /// Id and revision of the ledger that was replaced.
     pub replaced: Option<(String, u64)>,
-    /// Whether the audit log of the file is as it was written.
+    /// Verification of the restored audit log.
     pub audit: Report,
-    /// What of the ledger gates do not read, as it was when the file was written.
+    /// Entries of the restored snapshot that gates would reject.
     pub unreadable: Vec<String>,
 }
 
-/// What is in the database before.
 struct Before {
     ledger: String,
     revision: u64,
@@ -64,45 +56,42 @@ struct Before {
 }
 
 impl Ledger {
-    /// Puts a file's ledger into this database, under a new id. `open` opens the file, which is read twice: first to see
-    /// that it is whole.
-    ///
-    /// # Errors
-    /// The file is no good, or the database is not empty. It is as it was.
+    /// Restores under a new ledger id. `open` opens the file twice: first to verify it.
     pub async fn restore<R: Read>(
         &self,
         open: impl Fn() -> std::io::Result<R>,
-        how: &Restore<'_>,
+        options: &Restore<'_>,
         progress: Progress<'_>,
     ) -> Result<Restored, BackupError> {
         progress("checking the file", 0);
         let summary = check(open()?)?;
-        let migrations = known(self.kind(), &summary.head)?;
-        if let Some(key) = how.key {
+        let migrations = split_migrations(self.kind(), &summary.head)?;
+        if let Some(key) = options.key {
             summary.opens_with(key)?;
         }
-        // A newer schema is refused here.
+        // A newer schema is rejected here.
         let exists = self.pending().await?.len() < migrate::all(self.kind()).len();
         if self.kind() == Kind::Sqlite {
-            // Within a transaction it cannot be said; what refers to nothing is looked for at the end.
+            // Cannot be set within a transaction. Foreign keys are checked at the end.
             let mut connection = self.database().connection().await?;
             sqlx::raw_sql("PRAGMA foreign_keys = OFF").execute(&mut *connection).await?;
         }
         let mut session = migrate::begin(self.database()).await?;
-        let replaced = if exists { replaceable(&mut session, self.kind(), how.replace).await? } else { None };
+        let replaced =
+            if exists { replaceable(&mut session, self.kind(), options.replace).await? } else { None };
         if exists {
-            wipe(&mut session, self.kind()).await?;
+            drop_schema(&mut session, self.kind()).await?;
         }
         let (with, after) = migrations;
         migrate::create(&mut session, &with).await?;
         load(&mut session, self.kind(), open()?, &summary, progress).await?;
         migrate::apply(&mut session, &after).await?;
         migrate::finish(&mut session, self.kind()).await?;
-        self.renewed(session, summary, replaced, how.key, progress).await
+        self.finish_restore(session, summary, replaced, options.key, progress).await
     }
 
-    /// The new id and revision, what gates will read, and what is recorded of it; then the commit.
-    async fn renewed(
+    /// Sets the new id and revision, verifies the snapshot and the audit log, and commits.
+    async fn finish_restore(
         &self,
         mut session: Session,
         backup: Summary,
@@ -112,7 +101,7 @@ impl Ledger {
     ) -> Result<Restored, BackupError> {
         progress("verifying", 0);
         let replaced = replaced.map(|before| (before.ledger, before.revision));
-        // Above what gates have seen of either, so that a graph of revisions shows no step back.
+        // Above both old revisions, so that a graph of revisions never decreases.
         let newest = replaced.as_ref().map_or(0, |(_, revision)| *revision).max(backup.head.revision);
         let revision = newest.saturating_add(1);
         let ledger = new_id();
@@ -124,18 +113,18 @@ impl Ledger {
             .execute(session.connection())
             .await?;
         if self.kind() == Kind::Sqlite {
-            orphans(&mut session).await?;
+            check_foreign_keys(&mut session).await?;
         }
-        if sealed(&mut session, key).await? != backup.sealed {
-            return Err(BackupError::Damaged("it says another number of sealed values".to_owned()));
+        if count_encrypted(&mut session, key).await? != backup.sealed {
+            return Err(BackupError::Damaged("the number of encrypted values differs".to_owned()));
         }
         let scope = authorize(&Identity::process("restore"), Action::AuditList, None, "restore")
-            .map_err(|_| StoreError::NotFound("right to restore"))?;
-        let mut tx = Tx::new(session, Mode::Write, scope, self);
+            .map_err(|_| StoreError::NotFound("permission to restore"))?;
+        let mut tx = self.transaction(session, Mode::Write, scope);
         let audit = audit::verify(&mut tx).await?;
         let document = snapshot::whole(&mut tx, None).await?;
         let unreadable = match Snapshot::read_or_last_good("the ledger", &document, None) {
-            Ok((_, held)) => held.problems.iter().map(ToString::to_string).collect(),
+            Ok((_, fallbacks)) => fallbacks.problems.iter().map(ToString::to_string).collect(),
             Err(error) => vec![error.to_string()],
         };
         let before =
@@ -160,11 +149,11 @@ impl Ledger {
     }
 }
 
-/// The migrations that the file's database had, and those that came since.
-fn known(kind: Kind, head: &Head) -> Result<(Vec<Migration>, Vec<Migration>), BackupError> {
+/// The migrations of the backup, and those added since.
+fn split_migrations(kind: Kind, head: &Head) -> Result<(Vec<Migration>, Vec<Migration>), BackupError> {
     let all = migrate::all(kind);
     if let Some(unknown) =
-        head.schema.iter().find(|version| all.iter().all(|known| known.version != **version))
+        head.schema.iter().find(|version| all.iter().all(|migration| migration.version != **version))
     {
         let (program, why) = (head.program.clone(), format!("migration {unknown}"));
         return Err(BackupError::Newer { program, why });
@@ -172,7 +161,7 @@ fn known(kind: Kind, head: &Head) -> Result<(Vec<Migration>, Vec<Migration>), Ba
     Ok(all.iter().cloned().partition(|migration| head.schema.contains(&migration.version)))
 }
 
-/// What is in the database, where it may be replaced.
+/// The current ledger, if it may be replaced.
 async fn replaceable(
     session: &mut Session,
     kind: Kind,
@@ -197,8 +186,8 @@ async fn replaceable(
     let clusters: i64 = row.try_get("clusters")?;
     let empty = before.revision == 0 && before.tenants == 0 && before.audited == 0 && clusters == 0;
     match replace {
-        Some(asked) if asked != before.ledger => {
-            Err(BackupError::OtherLedger { asked: asked.to_owned(), found: before.ledger })
+        Some(requested) if requested != before.ledger => {
+            Err(BackupError::OtherLedger { requested: requested.to_owned(), found: before.ledger })
         }
         Some(_) => Ok(Some(before)),
         None if empty => Ok(None),
@@ -210,22 +199,22 @@ async fn replaceable(
 }
 
 async fn as_admin(session: &mut Session, kind: Kind) -> Result<(), BackupError> {
-    take_role(session, kind, "SET LOCAL ROLE portcullis_admin").await
+    set_role(session, kind, "SET LOCAL ROLE portcullis_admin").await
 }
 
 async fn as_owner(session: &mut Session, kind: Kind) -> Result<(), BackupError> {
-    take_role(session, kind, "SET LOCAL ROLE portcullis_owner").await
+    set_role(session, kind, "SET LOCAL ROLE portcullis_owner").await
 }
 
-async fn take_role(session: &mut Session, kind: Kind, statement: &'static str) -> Result<(), BackupError> {
+async fn set_role(session: &mut Session, kind: Kind, statement: &'static str) -> Result<(), BackupError> {
     if kind == Kind::Postgres {
         sqlx::raw_sql(statement).execute(session.connection()).await?;
     }
     Ok(())
 }
 
-/// Takes away all that migrations have made: what is append-only stays so against every statement but this.
-async fn wipe(session: &mut Session, kind: Kind) -> Result<(), BackupError> {
+/// Drops everything that migrations created; only this removes append-only tables.
+async fn drop_schema(session: &mut Session, kind: Kind) -> Result<(), BackupError> {
     let list = match kind {
         Kind::Sqlite => {
             "SELECT 'DROP ' || type || ' \"' || name || '\"' AS statement FROM sqlite_master \
@@ -248,7 +237,6 @@ async fn wipe(session: &mut Session, kind: Kind) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// Puts the file's rows into tables that migrations have just made.
 async fn load(
     session: &mut Session,
     kind: Kind,
@@ -256,7 +244,7 @@ async fn load(
     expected: &Summary,
     progress: Progress<'_>,
 ) -> Result<(), BackupError> {
-    // What migrations put there is in the file as it was then.
+    // The file contains the plans that migrations create.
     as_admin(session, kind).await?;
     sqlx::query("DELETE FROM plans").execute(session.connection()).await?;
     as_owner(session, kind).await?;
@@ -284,25 +272,25 @@ async fn load(
                     batch.flush(session, kind).await?;
                 }
                 if found.sha256 != expected.sha256 {
-                    return Err(BackupError::Damaged("it was changed while it was restored".to_owned()));
+                    return Err(BackupError::Damaged("the file changed during the restore".to_owned()));
                 }
                 break;
             }
         }
     }
     if kind == Kind::Postgres {
-        // Before a table is altered again, what was put off to the commit is asked now.
+        // Deferred constraints must be checked before a table can be altered again.
         sqlx::raw_sql("SET CONSTRAINTS ALL IMMEDIATE").execute(session.connection()).await?;
     }
     force_row_level_security(session, kind, true).await
 }
 
-/// The owner of the tables is bound by row-level security too, but for this.
+/// The table owner is subject to row-level security while it is forced.
 async fn force_row_level_security(session: &mut Session, kind: Kind, on: bool) -> Result<(), BackupError> {
     if kind == Kind::Sqlite {
         return Ok(());
     }
-    let word = if on { "FORCE" } else { "NO FORCE" };
+    let clause = if on { "FORCE" } else { "NO FORCE" };
     let rows = sqlx::query(
         "SELECT oid::regclass::text AS name FROM pg_class \
          WHERE relnamespace = current_schema()::regnamespace AND relrowsecurity AND relkind IN ('r', 'p')",
@@ -311,27 +299,26 @@ async fn force_row_level_security(session: &mut Session, kind: Kind, on: bool) -
     .await?;
     for row in rows {
         let name: String = row.try_get("name")?;
-        let statement = format!("ALTER TABLE {name} {word} ROW LEVEL SECURITY");
+        let statement = format!("ALTER TABLE {name} {clause} ROW LEVEL SECURITY");
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(session.connection()).await?;
     }
     Ok(())
 }
 
-/// Rows on their way into one table.
 struct Batch {
     table: Table,
     rows: Vec<Vec<Cell>>,
     bytes: usize,
     loaded: u64,
-    /// Days whose month has a partition of the audit log.
+    /// Days for which the partition of the audit log exists.
     days: BTreeSet<i64>,
 }
 
 impl Batch {
     async fn of(session: &mut Session, kind: Kind, table: Table) -> Result<Self, BackupError> {
-        let there = columns(session, kind, &table.table).await?;
-        if let Some((name, _)) = table.columns.iter().find(|column| !there.contains(column)) {
-            return Err(BackupError::Damaged(format!("`{}` has no such column `{name}`", table.table)));
+        let existing = columns(session, kind, &table.table).await?;
+        if let Some((name, _)) = table.columns.iter().find(|column| !existing.contains(column)) {
+            return Err(BackupError::Damaged(format!("`{}` has no column `{name}`", table.table)));
         }
         Ok(Self { table, rows: Vec::new(), bytes: 0, loaded: 0, days: BTreeSet::new() })
     }
@@ -382,7 +369,7 @@ impl Batch {
         format!("INSERT INTO {} ({}) VALUES {}", self.table.table, names.join(", "), rows.join(", "))
     }
 
-    /// On PostgreSQL the audit log has a partition for each month.
+    /// On PostgreSQL the audit log has a partition per month.
     async fn partitions(&mut self, session: &mut Session, kind: Kind) -> Result<(), BackupError> {
         const DAY: i64 = 86_400_000;
         if kind == Kind::Sqlite || self.table.table != "audit_log" {
@@ -413,8 +400,8 @@ fn bind(query: Query<'_, Any, AnyArguments>, cell: Cell) -> Query<'_, Any, AnyAr
     }
 }
 
-/// Rows that refer to nothing, which SQLite was not asked about meanwhile.
-async fn orphans(session: &mut Session) -> Result<(), BackupError> {
+/// SQLite did not check them during the load.
+async fn check_foreign_keys(session: &mut Session) -> Result<(), BackupError> {
     let row = sqlx::query("SELECT \"table\" AS name FROM pragma_foreign_key_check LIMIT 1")
         .fetch_optional(session.connection())
         .await?;
@@ -422,7 +409,7 @@ async fn orphans(session: &mut Session) -> Result<(), BackupError> {
         None => Ok(()),
         Some(row) => {
             let table: String = row.try_get("name")?;
-            Err(BackupError::Rows(format!("a row of `{table}` refers to one that is not there")))
+            Err(BackupError::Rows(format!("a row of `{table}` refers to a row that does not exist")))
         }
     }
 }

@@ -1,9 +1,5 @@
-//! The snapshot from the ledger's own database, in the process that serves it or in a gate beside it.
-//!
-//! Whatever wakes us (a commit of this process, a notification, a file that was written, a clock) is only a reason to look:
-//! what is true is the ledger's row. So a notification that was lost costs a heartbeat and no change.
-
-pub mod listen;
+//! The snapshot from the database of the ledger. A commit of this process, a notification, a write to the file and a timer are
+//! only reasons to read the row of the ledger, so a lost notification delays a change by one heartbeat.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -15,116 +11,107 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::backoff::Backoff;
 use super::health::TroubleKind;
-use super::intake::{Intake, Offer, Refused};
-use super::pace::Pace;
+use super::snapshot_applier::{ApplyError, Comparison, SnapshotApplier};
+use crate::change_buffer::{ChangeBuffer, LedgerContact};
 use crate::error::StoreError;
-use crate::mirror::{Mirror, Touch};
-use crate::reader::Length;
-use crate::revision::{self, Change, Follows, Now};
+use crate::revision::{self, Change, Follows, LedgerHead};
 use crate::tx::Tx;
+use crate::validator::DocumentLength;
 use crate::{Ledger, snapshot};
 use portcullis_access::{Action, Denied, Identity, Scope, authorize};
 use portcullis_telemetry::metrics;
 use portcullis_tenancy::snapshot::{Snapshot, SnapshotError};
 
-/// How often the ledger's row is read although nobody told of a change; also how soon it is noticed that a database which
-/// was there does not answer.
+/// How often the row of the ledger is read without a notification.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// A database that takes longer to say where it is is down.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time to read the row of the ledger.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The same for the whole document, or for what is missing of it.
-const PATIENCE_WHOLE: Duration = Duration::from_secs(30);
+/// Time to read the document or its changes.
+const DOCUMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Further behind than this, the whole document is less work than its changes.
+/// Further behind, the whole document is cheaper.
 const CHANGES_MAX: u64 = 1000;
 
-/// Follows a ledger for this process.
 pub struct Follower {
     ledger: Ledger,
     scope: Scope,
     cluster: Option<String>,
-    mirror: Option<Mirror>,
-    reconcile: Duration,
+    buffer: Option<ChangeBuffer>,
+    resync: Duration,
 }
 
-/// Why a look at the ledger came to nothing.
 #[derive(Debug, thiserror::Error)]
-enum LookError {
+enum ReadError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the ledger's database does not answer")]
-    Silent,
+    #[error("the database of the ledger does not answer")]
+    TimedOut,
     #[error(transparent)]
-    Refused(#[from] Refused),
-    #[error("the ledger's document does not hold: {0}")]
+    Rejected(#[from] ApplyError),
+    #[error("the snapshot of the ledger is invalid: {0}")]
     Document(#[from] SnapshotError),
-    #[error("the ledger knows no cluster `{0}`")]
+    #[error("the ledger has no cluster `{0}`")]
     Cluster(String),
-    #[error("reading the document was given up")]
-    GivenUp,
+    #[error("reading the snapshot was cancelled")]
+    Cancelled,
 }
 
-impl LookError {
+impl ReadError {
     const fn kind(&self) -> TroubleKind {
         match self {
-            Self::Refused(_) | Self::Document(_) | Self::Cluster(_) => TroubleKind::Refused,
+            Self::Rejected(_) | Self::Document(_) | Self::Cluster(_) => TroubleKind::Refused,
             Self::Store(StoreError::Migrating) => TroubleKind::Migrating,
-            Self::Store(_) | Self::Silent | Self::GivenUp => TroubleKind::OutOfTouch,
+            Self::Store(_) | Self::TimedOut | Self::Cancelled => TroubleKind::Unreachable,
         }
     }
 }
 
 impl Follower {
-    /// Of all of a ledger, or of one cluster's part. Every `reconcile` the whole is compared. What is read is also told
-    /// to `mirror`, for the gates of others.
-    ///
-    /// # Errors
-    /// Never, as long as a gate may read the snapshot.
+    /// For the whole ledger or one cluster. The whole document is compared every `resync`. `buffer` receives the changes for
+    /// the API.
     pub fn new(
         ledger: Ledger,
         cluster: Option<String>,
-        mirror: Option<Mirror>,
-        reconcile: Duration,
+        buffer: Option<ChangeBuffer>,
+        resync: Duration,
     ) -> Result<Self, Denied> {
         let scope = authorize(&Identity::reading_process("gate"), Action::Snapshot, None, "feed")?;
-        Ok(Self { ledger, scope, cluster, mirror, reconcile })
+        Ok(Self { ledger, scope, cluster, buffer, resync })
     }
 
-    /// Hands every change to `intake`, until told to stop. `news` moves when there may be one.
-    ///
-    /// # Errors
-    /// Never; a task that ends is a task that died.
+    /// Gives every change to `applier` until `stop` is cancelled. `news` changes when there may be one.
     pub async fn run(
         self,
-        mut intake: Intake,
+        mut applier: SnapshotApplier,
         mut news: watch::Receiver<u64>,
         stop: CancellationToken,
     ) -> Result<(), Infallible> {
-        let mut pace = Pace::new(stop.clone());
+        let mut backoff = Backoff::new(stop.clone());
         let mut committed = self.ledger.revision();
-        // The whole at first: what is in force may be kept from an earlier run, and nobody has vouched for it.
+        // The whole document first: the snapshot in force may come from the cache of an earlier run.
         let mut compared: Option<Instant> = None;
         loop {
             news.borrow_and_update();
             committed.borrow_and_update();
-            let whole = compared.is_none_or(|at| at.elapsed() >= self.reconcile);
-            let before = intake.current().cloned();
-            let looked = self.look(&mut intake, whole).await;
-            let away = |error: &LookError| error.kind() == TroubleKind::OutOfTouch;
-            metrics::database_reachable(!looked.as_ref().is_err_and(away));
-            if let Some(mirror) = &self.mirror {
-                mirror.touched(match &looked {
-                    Ok(()) => Touch::InTouch,
-                    Err(error) if error.kind() == TroubleKind::Refused => Touch::Refuses,
-                    Err(_) => Touch::Away,
+            let whole = compared.is_none_or(|at| at.elapsed() >= self.resync);
+            let before = applier.current().cloned();
+            let result = self.update(&mut applier, whole).await;
+            let unreachable = |error: &ReadError| error.kind() == TroubleKind::Unreachable;
+            metrics::database_reachable(!result.as_ref().is_err_and(unreachable));
+            if let Some(buffer) = &self.buffer {
+                buffer.set_contact(match &result {
+                    Ok(()) => LedgerContact::Connected,
+                    Err(error) if error.kind() == TroubleKind::Refused => LedgerContact::Invalid,
+                    Err(_) => LedgerContact::Disconnected,
                 });
             }
-            if let Err(error) = looked {
-                intake.health().trouble(error.kind(), error);
-                if pace.failed().await {
+            if let Err(error) = result {
+                applier.health().trouble(error.kind(), error);
+                if backoff.failed().await {
                     continue;
                 }
                 return Ok(());
@@ -132,8 +119,8 @@ impl Follower {
             if whole {
                 compared = Some(Instant::now());
             }
-            intake.health().confirmed();
-            if !pace.went_well(!same(before.as_ref(), intake.current())).await {
+            applier.health().confirmed();
+            if !backoff.succeeded(!same(before.as_ref(), applier.current())).await {
                 return Ok(());
             }
             tokio::select! {
@@ -145,70 +132,76 @@ impl Follower {
         }
     }
 
-    async fn look(&self, intake: &mut Intake, whole: bool) -> Result<(), LookError> {
-        let (tx, now) = within(PATIENCE, async {
-            let mut tx = self.ledger.look(&self.scope).await?;
+    async fn update(&self, applier: &mut SnapshotApplier, whole: bool) -> Result<(), ReadError> {
+        let (tx, now) = within(HEAD_TIMEOUT, async {
+            let mut tx = self.ledger.read_any_state(&self.scope).await?;
             let now = tx.ledger().await?;
             Ok((tx, now))
         })
         .await?;
-        within(PATIENCE_WHOLE, self.take(tx, intake, now, whole)).await
+        within(DOCUMENT_TIMEOUT, self.apply(tx, applier, now, whole)).await
     }
 
-    async fn take(&self, mut tx: Tx, intake: &mut Intake, now: Now, whole: bool) -> Result<(), LookError> {
-        let seen = intake.position().filter(|at| at.ledger == now.ledger).map(|at| at.revision);
-        self.ledger.found(seen, now.revision);
+    async fn apply(
+        &self,
+        mut tx: Tx,
+        applier: &mut SnapshotApplier,
+        now: LedgerHead,
+        whole: bool,
+    ) -> Result<(), ReadError> {
+        let seen = applier.position().filter(|at| at.ledger == now.ledger).map(|at| at.revision);
+        self.ledger.compare_revisions(seen, now.revision);
         if let Some(current) = seen.filter(|seen| *seen > now.revision) {
             tx.rollback().await?;
-            return Err(Refused::Older { current, offered: now.revision }.into());
+            return Err(ApplyError::Older { current, offered: now.revision }.into());
         }
         if !whole
-            && let Some(current) = intake.current().cloned()
+            && let Some(current) = applier.current().cloned()
             && current.ledger == now.ledger.as_str().into()
         {
             if current.revision == now.revision && current.digest == now.known_digest() {
                 tx.rollback().await?;
                 return Ok(());
             }
-            if self.changes(&mut tx, intake, &current, &now).await? {
+            if self.changes(&mut tx, applier, &current, &now).await? {
                 tx.rollback().await?;
                 return Ok(());
             }
         }
-        self.whole(tx, intake, now, whole).await
+        self.whole(tx, applier, now, whole).await
     }
 
-    /// Takes what has changed since `current`. False where only the whole helps.
+    /// `false` where only the whole document helps.
     async fn changes(
         &self,
         tx: &mut Tx,
-        intake: &mut Intake,
+        applier: &mut SnapshotApplier,
         current: &Snapshot,
-        now: &Now,
-    ) -> Result<bool, LookError> {
+        now: &LedgerHead,
+    ) -> Result<bool, ReadError> {
         let behind = now.revision - current.revision;
         if behind == 0 || behind > CHANGES_MAX {
             return Ok(false);
         }
-        let Some(changes) = revision::since(tx, current.revision).await? else { return Ok(false) };
+        let Some(changes) = tx.changes_since(current.revision).await? else { return Ok(false) };
         match revision::follows(current.digest.as_deref(), &changes, now) {
-            Follows::Yes => self.change(tx, intake, now, changes).await,
+            Follows::Yes => self.change(tx, applier, now, changes).await,
             Follows::Fork => {
-                intake.forked();
+                applier.forked();
                 Ok(false)
             }
             Follows::Unknown => Ok(false),
         }
     }
 
-    /// Takes changes. False where they do not fit: then the whole is taken.
+    /// `false` where the changes cannot be applied.
     async fn change(
         &self,
         tx: &mut Tx,
-        intake: &mut Intake,
-        now: &Now,
+        applier: &mut SnapshotApplier,
+        now: &LedgerHead,
         changes: Vec<Change>,
-    ) -> Result<bool, LookError> {
+    ) -> Result<bool, ReadError> {
         let Some(since) = changes.first().and_then(|first| first.revision.checked_sub(1)) else {
             return Ok(false);
         };
@@ -220,69 +213,77 @@ impl Follower {
                 snapshot::patch(tx, &parts, Some(cluster)).await?
             }
         };
-        if let Err(error) = intake.change(since, now.revision, now.known_digest(), &patch) {
-            if matches!(error, Refused::Held) {
-                tracing::debug!(since, revision = now.revision, %error, "taking the whole");
+        if let Err(error) = applier.change(since, now.revision, now.known_digest(), &patch) {
+            if matches!(error, ApplyError::NeedsWholeDocument) {
+                tracing::debug!(since, revision = now.revision, %error, "reading the whole document");
             } else {
-                tracing::error!(since, revision = now.revision, %error, "a change of the ledger does not fit; taking the whole");
+                tracing::error!(since, revision = now.revision, %error, "a change of the ledger cannot be applied; reading the whole document");
             }
             return Ok(false);
         }
-        self.offer(intake, Length::Grown(changes.iter().map(|change| change.patch.len()).sum()));
-        self.ledger.heard(now.revision);
-        if let Some(mirror) = &self.mirror {
-            mirror.changed(now, changes);
+        self.offer(
+            applier,
+            DocumentLength::AtMostPlus(changes.iter().map(|change| change.patch.len()).sum()),
+        );
+        self.ledger.announce(now.revision);
+        if let Some(buffer) = &self.buffer {
+            buffer.changed(now, changes);
         }
         Ok(true)
     }
 
-    /// What commits of this process are checked against is the same snapshot, so that it is in memory once.
-    fn offer(&self, intake: &Intake, length: Length) {
-        if let (None, Some(snapshot)) = (&self.cluster, intake.current()) {
-            self.ledger.reader().offer(snapshot, intake.held(), length);
+    /// Shares the snapshot with the validator of commits, to save its memory.
+    fn offer(&self, applier: &SnapshotApplier, length: DocumentLength) {
+        if let (None, Some(snapshot)) = (&self.cluster, applier.current()) {
+            self.ledger.validator().offer(snapshot, applier.fallbacks(), length);
         }
     }
 
-    async fn whole(&self, mut tx: Tx, intake: &mut Intake, now: Now, compare: bool) -> Result<(), LookError> {
+    async fn whole(
+        &self,
+        mut tx: Tx,
+        applier: &mut SnapshotApplier,
+        now: LedgerHead,
+        compare: bool,
+    ) -> Result<(), ReadError> {
         if let Some(cluster) = &self.cluster
             && !snapshot::has_cluster(&mut tx, cluster).await?
         {
-            return Err(LookError::Cluster(cluster.clone()));
+            return Err(ReadError::Cluster(cluster.clone()));
         }
         let document = snapshot::whole(&mut tx, self.cluster.as_deref()).await?;
         tx.rollback().await?;
-        let (before, length) = (intake.current().cloned(), document.len());
+        let (before, length) = (applier.current().cloned(), document.len());
         let read = tokio::task::spawn_blocking(move || {
             Snapshot::read_or_last_good("the ledger", &document, before.as_deref())
         });
-        let (mut snapshot, held) = read.await.map_err(|_| LookError::GivenUp)??;
+        let (mut snapshot, fallbacks) = read.await.map_err(|_| ReadError::Cancelled)??;
         snapshot.digest = now.known_digest();
-        let other = intake.position().is_none_or(|at| *at.ledger != *now.ledger);
-        let same_revision = intake.position().is_some_and(|at| at.revision == now.revision);
-        let offer = intake.whole(snapshot, held)?;
-        self.offer(intake, Length::Whole(length));
-        if compare && !other && same_revision && offer != Offer::Fork {
-            metrics::snapshot_reconciled(offer == Offer::Same);
-            if offer == Offer::Different {
+        let other = applier.position().is_none_or(|at| *at.ledger != *now.ledger);
+        let same_revision = applier.position().is_some_and(|at| at.revision == now.revision);
+        let comparison = applier.whole(snapshot, fallbacks)?;
+        self.offer(applier, DocumentLength::Exact(length));
+        if compare && !other && same_revision && comparison != Comparison::Fork {
+            metrics::snapshot_reconciled(comparison == Comparison::Same);
+            if comparison == Comparison::Different {
                 tracing::error!(
                     revision = now.revision,
-                    "the snapshot was not what the ledger says; a change was lost"
+                    "the snapshot differed from the ledger: a change was lost"
                 );
             }
         }
         if other {
             self.ledger.restored(now.revision)
         } else {
-            self.ledger.heard(now.revision)
+            self.ledger.announce(now.revision)
         }
-        if let Some(mirror) = &self.mirror {
-            mirror.whole(&now);
+        if let Some(buffer) = &self.buffer {
+            buffer.whole(&now);
         }
         Ok(())
     }
 }
 
-/// Whether it is still the one that was in force.
 fn same(before: Option<&Arc<Snapshot>>, now: Option<&Arc<Snapshot>>) -> bool {
     match (before, now) {
         (Some(before), Some(now)) => Arc::ptr_eq(before, now),
@@ -291,8 +292,8 @@ fn same(before: Option<&Arc<Snapshot>>, now: Option<&Arc<Snapshot>>) -> bool {
 }
 
 async fn within<T>(
-    patience: Duration,
-    work: impl Future<Output = Result<T, LookError>>,
-) -> Result<T, LookError> {
-    tokio::time::timeout(patience, work).await.unwrap_or(Err(LookError::Silent))
+    limit: Duration,
+    work: impl Future<Output = Result<T, ReadError>>,
+) -> Result<T, ReadError> {
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(ReadError::TimedOut))
 }

@@ -1,4 +1,4 @@
-//! A snapshot from a file, followed live, the last good one in force.
+//! The snapshot of a file that is followed. The last good one stays in force.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -12,40 +12,26 @@ use portcullis_lifecycle::watch::{Watch, around};
 use portcullis_telemetry::metrics;
 use portcullis_tenancy::snapshot::{Snapshot, SnapshotError};
 
-/// Bytes of a snapshot, at most; one with 10,000 namespaces has three million.
+/// 10,000 namespaces take three million bytes.
 const BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// Why there is no snapshot.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
-    /// The file cannot be read.
     #[error("cannot read the snapshot `{path}` of --tenancy: {source}")]
-    Read {
-        /// The file.
-        path: String,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The file is too large to be one.
+    Read { path: String, source: std::io::Error },
     #[error("the snapshot `{0}` of --tenancy has more than {BYTES_MAX} bytes")]
     Size(String),
-    /// What is in it is no snapshot.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
 }
 
-/// A snapshot, and what its bytes hash to.
+/// A snapshot and the digest of its file.
 pub struct Read {
-    /// The snapshot.
     pub snapshot: Snapshot,
     length: usize,
     digest: [u8; 32],
 }
 
-/// Reads a snapshot once.
-///
-/// # Errors
-/// See [`FeedError`].
 pub fn read(path: &Path) -> Result<Read, FeedError> {
     let bytes = bytes(path)?;
     let snapshot = Snapshot::parse(&path.display().to_string(), &bytes)?;
@@ -61,35 +47,32 @@ fn bytes(path: &Path) -> Result<Vec<u8>, FeedError> {
     std::fs::read(path).map_err(failed)
 }
 
-/// Follows a file until told to stop. Each new good snapshot is handed to `enter`; a bad one is told and passed over.
-///
-/// # Errors
-/// Never; a task that ends is a task that died.
+/// Gives each new valid snapshot to `apply` until `stop` is cancelled; invalid ones are reported and skipped.
 pub async fn follow(
     path: PathBuf,
     first: Option<Read>,
-    enter: impl Fn(Snapshot) + Send + Sync + Clone + 'static,
+    apply: impl Fn(Snapshot) + Send + Sync + Clone + 'static,
     condition: Condition,
     stop: CancellationToken,
 ) -> Result<(), Infallible> {
     let mut watch = Watch::new();
-    let mut last = Seen { good: first.as_ref().map(|read| read.digest), bad: None };
+    let mut last = Digests { good: first.as_ref().map(|read| read.digest), bad: None };
     if let Some(read) = first {
-        take(read, &enter, &condition);
+        apply_first(read, &apply, &condition);
     }
     loop {
         watch.follow(around(&path));
-        let (file, seen, enter) = (path.clone(), last, enter.clone());
-        let look = tokio::task::spawn_blocking(move || look(&file, seen, &enter)).await;
-        if let Ok((seen, outcome)) = look {
-            last = seen;
+        let (file, digests, apply) = (path.clone(), last, apply.clone());
+        let result = tokio::task::spawn_blocking(move || check(&file, digests, &apply)).await;
+        if let Ok((digests, outcome)) = result {
+            last = digests;
             match outcome {
-                Look::Good => {
+                CheckResult::Good => {
                     metrics::snapshot_confirmed(Duration::ZERO);
                     condition.good();
                 }
-                Look::Bad(error) => refuse(&error, last.good.is_some(), &condition),
-                Look::Same => {}
+                CheckResult::Bad(error) => report_rejected(&error, last.good.is_some(), &condition),
+                CheckResult::Unchanged => {}
             }
         }
         tokio::select! {
@@ -99,53 +82,49 @@ pub async fn follow(
     }
 }
 
-/// What the bytes hashed to: of the snapshot in force, and of the file that was refused since. What cannot be read
-/// at all hashes to what the system says of it.
+/// Digests of the snapshot in force and of the file that was last rejected; for an unreadable file, of the error.
 #[derive(Clone, Copy, Default)]
-struct Seen {
+struct Digests {
     good: Option<[u8; 32]>,
     bad: Option<[u8; 32]>,
 }
 
-/// What came of one look.
-enum Look {
-    /// The file is the snapshot in force, which may be new.
+enum CheckResult {
     Good,
-    /// The file is no snapshot, and that is news.
     Bad(FeedError),
-    /// The file was refused before.
-    Same,
+    /// The file was already rejected.
+    Unchanged,
 }
 
-fn look(path: &Path, seen: Seen, enter: &impl Fn(Snapshot)) -> (Seen, Look) {
+fn check(path: &Path, digests: Digests, apply: &impl Fn(Snapshot)) -> (Digests, CheckResult) {
     let (digest, read) = match bytes(path) {
         Ok(bytes) => (Sha256::digest(&bytes).into(), Ok(bytes)),
         Err(error) => (Sha256::digest(error.to_string()).into(), Err(error)),
     };
-    if read.is_ok() && seen.good == Some(digest) {
-        return (Seen { bad: None, ..seen }, Look::Good);
+    if read.is_ok() && digests.good == Some(digest) {
+        return (Digests { bad: None, ..digests }, CheckResult::Good);
     }
-    if seen.bad == Some(digest) {
-        return (seen, Look::Same);
+    if digests.bad == Some(digest) {
+        return (digests, CheckResult::Unchanged);
     }
     let parse = |bytes: Vec<u8>| Ok((Snapshot::parse(&path.display().to_string(), &bytes)?, bytes.len()));
     match read.and_then(parse) {
         Ok((snapshot, length)) => {
-            told(&snapshot, length);
-            enter(snapshot);
-            (Seen { good: Some(digest), bad: None }, Look::Good)
+            report_applied(&snapshot, length);
+            apply(snapshot);
+            (Digests { good: Some(digest), bad: None }, CheckResult::Good)
         }
-        Err(error) => (Seen { bad: Some(digest), ..seen }, Look::Bad(error)),
+        Err(error) => (Digests { bad: Some(digest), ..digests }, CheckResult::Bad(error)),
     }
 }
 
-fn take(read: Read, enter: &impl Fn(Snapshot), condition: &Condition) {
-    told(&read.snapshot, read.length);
-    enter(read.snapshot);
+fn apply_first(read: Read, apply: &impl Fn(Snapshot), condition: &Condition) {
+    report_applied(&read.snapshot, read.length);
+    apply(read.snapshot);
     condition.good();
 }
 
-fn told(snapshot: &Snapshot, length: usize) {
+fn report_applied(snapshot: &Snapshot, length: usize) {
     metrics::snapshot_reload(true);
     metrics::snapshot_bytes(length);
     metrics::snapshot_confirmed(Duration::ZERO);
@@ -154,14 +133,14 @@ fn told(snapshot: &Snapshot, length: usize) {
     tracing::info!(revision = snapshot.revision, ledger = %snapshot.ledger, tenants, namespaces, "snapshot in force");
 }
 
-fn refuse(error: &FeedError, some: bool, condition: &Condition) {
+fn report_rejected(error: &FeedError, loaded: bool, condition: &Condition) {
     metrics::snapshot_reload(false);
-    let news = if some {
-        condition.good_but(format!("the last good snapshot is in force; the newest is refused: {error}"))
+    let changed = if loaded {
+        condition.good_but(format!("the last good snapshot is in force; the newest is rejected: {error}"))
     } else {
         condition.bad(error.to_string())
     };
-    if news {
-        tracing::error!(%error, kept = some, "snapshot refused");
+    if changed {
+        tracing::error!(%error, last_good = loaded, "snapshot rejected");
     }
 }

@@ -1,7 +1,5 @@
-//! How fresh the snapshot is, as `/readyz` and the metrics tell it.
-//!
-//! A gate decides from what it has, so being out of touch is a detail of a gate that is ready; only without any snapshot is
-//! it not.
+//! Freshness and size of the snapshot, reported by `/readyz` and metrics. A gate decides with the snapshot it has, so lost
+//! contact with the ledger is a detail of a ready gate; without any snapshot the gate is not ready.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -9,19 +7,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::{Timestamp, Unit};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use portcullis_lifecycle::ready::Condition;
 use portcullis_telemetry::metrics;
+use portcullis_tenancy::snapshot::{Snapshot, json_len};
 
-/// How often it is looked whether the snapshot has become stale.
+/// How often staleness is checked.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The freshness of one snapshot; all clones are one.
 #[derive(Clone)]
-pub struct Health(Arc<Shared>);
+pub struct Health(Arc<HealthState>);
 
-struct Shared {
+struct HealthState {
     condition: Condition,
     stale_after: Duration,
     state: Mutex<State>,
@@ -29,14 +28,12 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Of the snapshot in force.
     revision: Option<u64>,
-    /// When it was last known to be the newest; absent before the first time.
+    /// When the snapshot was last known to be the newest.
     confirmed: Option<Instant>,
-    /// What stands between us and the source, and since when.
     trouble: Option<Trouble>,
-    /// How many tenants, and how many other entries, stay at an earlier state.
-    held: (usize, usize),
+    /// Tenants and other entries that stay at an earlier state.
+    fallbacks: (usize, usize),
 }
 
 struct Trouble {
@@ -45,47 +42,46 @@ struct Trouble {
     since: Timestamp,
 }
 
-/// What kind of trouble it is: they are not mended at the same end.
+/// Kinds of failure that are fixed at different places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TroubleKind {
     /// The source does not answer.
-    OutOfTouch,
-    /// The source answers, and what it says is not taken.
+    Unreachable,
+    /// The source answers, but its snapshot is rejected.
     Refused,
-    /// The database answers, and its schema is not complete yet.
+    /// The schema of the database is incomplete.
     Migrating,
 }
 
 impl TroubleKind {
     const fn as_str(self) -> &'static str {
         match self {
-            Self::OutOfTouch => "out of touch",
-            Self::Refused => "what the ledger offers is refused",
+            Self::Unreachable => "no contact with the ledger",
+            Self::Refused => "the snapshot of the ledger is rejected",
             Self::Migrating => "the ledger is being migrated",
         }
     }
 }
 
 impl Health {
-    /// Nothing is in force yet. Once the source has been out of touch for `stale_after`, the snapshot is called stale.
+    /// Without contact for `stale_after`, the snapshot is reported as stale.
     pub fn new(condition: Condition, stale_after: Duration) -> Self {
-        Self(Arc::new(Shared { condition, stale_after, state: Mutex::default() }))
+        Self(Arc::new(HealthState { condition, stale_after, state: Mutex::default() }))
     }
 
-    /// A snapshot is in force.
-    pub(super) fn entered(&self, revision: u64) {
+    pub(super) fn applied(&self, revision: u64) {
         self.lock().revision = Some(revision);
         metrics::snapshot_revision(revision);
-        self.tell();
+        self.report();
     }
 
-    /// What is in force was the newest so long ago.
+    /// The snapshot was the newest this long ago.
     pub(super) fn confirmed_before(&self, ago: Duration) {
         self.lock().confirmed = Instant::now().checked_sub(ago);
         metrics::snapshot_confirmed(ago);
     }
 
-    /// What is in force is the newest.
+    /// The snapshot is the newest.
     pub fn confirmed(&self) {
         let trouble = {
             let mut state = self.lock();
@@ -94,27 +90,25 @@ impl Health {
         };
         metrics::snapshot_confirmed(Duration::ZERO);
         if let Some(Trouble { kind, reason, since }) = trouble {
-            // That the schema is complete is told by the snapshot in force.
+            // The end of a migration is visible by the snapshot in force.
             if kind != TroubleKind::Migrating {
-                tracing::info!(%reason, since = %shown(since), "in touch with the ledger again");
+                tracing::info!(%reason, since = %rounded(since), "contact with the ledger restored");
             }
-            self.tell();
+            self.report();
         }
     }
 
-    /// So many tenants, and so many other entries, of what is in force stay at an earlier state.
-    pub(super) fn held(&self, tenants: usize, others: usize) {
+    pub(super) fn report_fallbacks(&self, tenants: usize, others: usize) {
         metrics::snapshot_held(tenants, others);
-        let before = std::mem::replace(&mut self.lock().held, (tenants, others));
+        let before = std::mem::replace(&mut self.lock().fallbacks, (tenants, others));
         if before != (tenants, others) {
-            self.tell();
+            self.report();
         }
     }
 
-    /// The source cannot be reached, or what it says is not taken, for this reason.
     pub fn trouble(&self, kind: TroubleKind, reason: impl Display) {
         let reason = reason.to_string();
-        let news = {
+        let changed = {
             let mut state = self.lock();
             match &mut state.trouble {
                 Some(known) if known.reason == reason => false,
@@ -129,26 +123,23 @@ impl Health {
                 }
             }
         };
-        if news {
+        if changed {
             log(kind, self.lock().revision.is_some(), &reason);
-            self.tell();
+            self.report();
         }
     }
 
-    /// Tells when a snapshot becomes stale, which is nobody's call but the clock's.
-    ///
-    /// # Errors
-    /// Never; a task that ends is a task that died.
+    /// Reports when a snapshot becomes stale, until `stop` is cancelled.
     pub async fn watch(self, stop: CancellationToken) -> Result<(), Infallible> {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(TICK) => self.tell(),
+                () = tokio::time::sleep(TICK) => self.report(),
             }
         }
     }
 
-    fn tell(&self) {
+    fn report(&self) {
         let state = self.lock();
         let stale = state.confirmed.is_none_or(|at| at.elapsed() > self.0.stale_after);
         let _ = match (&state.revision, &state.trouble) {
@@ -158,53 +149,79 @@ impl Health {
             }
             (Some(revision), Some(Trouble { kind, reason, since })) => {
                 let word = if stale { "good but stale" } else { "good" };
-                let (kind, since) = (kind.as_str(), shown(*since));
+                let (kind, since) = (kind.as_str(), rounded(*since));
                 self.0.condition.good_but(format!(
-                    "{word}: deciding by revision {revision}, {kind} since {since}: {reason}"
+                    "{word}: deciding with revision {revision}, {kind} since {since}: {reason}"
                 ))
             }
-            (Some(revision), None) if state.held != (0, 0) => {
+            (Some(revision), None) if state.fallbacks != (0, 0) => {
                 let word = if stale { "good but stale" } else { "good" };
-                let (tenants, others) = state.held;
+                let (tenants, others) = state.fallbacks;
                 self.0.condition.good_but(format!(
-                    "{word}: deciding by revision {revision}, of which {tenants} tenants and {others} other entries \
-                     stay at their last good state, because what the ledger has of them does not read; the log names them"
+                    "{word}: deciding with revision {revision}, of which {tenants} tenants and {others} other entries \
+                     stay at their last good state because they are invalid in the ledger; the log names them"
                 ))
             }
             (Some(revision), None) if stale => self.0.condition.good_but(format!(
-                "good but stale: deciding by revision {revision}, and no word from the ledger"
+                "good but stale: deciding with revision {revision}, no contact with the ledger"
             )),
             (Some(_), None) => self.0.condition.good(),
         };
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Every edit leaves it whole.
+        // Every change of the state is complete, so a poisoned lock is usable.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A fixed sentence for each kind; without a snapshot it speaks of none.
 fn log(kind: TroubleKind, snapshot: bool, reason: &str) {
     match (kind, snapshot) {
-        (TroubleKind::OutOfTouch, true) => {
-            tracing::warn!(%reason, "out of touch with the ledger; deciding by the last good snapshot");
+        (TroubleKind::Unreachable, true) => {
+            tracing::warn!(%reason, "no contact with the ledger; deciding with the last good snapshot");
         }
-        (TroubleKind::OutOfTouch, false) => {
-            tracing::warn!(%reason, "out of touch with the ledger; there is no snapshot yet");
+        (TroubleKind::Unreachable, false) => {
+            tracing::warn!(%reason, "no contact with the ledger; no snapshot loaded yet");
         }
         (TroubleKind::Refused, true) => {
-            tracing::error!(%reason, "what the ledger offers is refused; deciding by the last good snapshot");
+            tracing::error!(%reason, "the snapshot of the ledger is rejected; deciding with the last good snapshot");
         }
         (TroubleKind::Refused, false) => {
-            tracing::error!(%reason, "what the ledger offers is refused; there is no snapshot yet");
+            tracing::error!(%reason, "the snapshot of the ledger is rejected; no snapshot loaded yet");
         }
-        (TroubleKind::Migrating, _) => tracing::info!(%reason, "waiting for the ledger's schema"),
+        (TroubleKind::Migrating, _) => tracing::info!(%reason, "waiting for the schema of the ledger"),
     }
 }
 
-fn shown(at: Timestamp) -> Timestamp {
+fn rounded(at: Timestamp) -> Timestamp {
     at.round(Unit::Second).unwrap_or(at)
+}
+
+/// Measuring 100,000 namespaces takes 50 ms.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Measures the newest snapshot until `stop` is cancelled, so that growth is visible before the limit.
+pub async fn measure_size(
+    mut in_force: watch::Receiver<Option<Arc<Snapshot>>>,
+    stop: CancellationToken,
+) -> Result<(), Infallible> {
+    loop {
+        let snapshot = in_force.borrow_and_update().clone();
+        if let Some(snapshot) = snapshot {
+            let measured = tokio::task::spawn_blocking(move || json_len(&*snapshot)).await;
+            if let Ok(bytes) = measured {
+                metrics::snapshot_bytes(bytes);
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(MEASURE_INTERVAL) => {}
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            changed = in_force.changed() => if changed.is_err() { stop.cancelled().await },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -213,38 +230,47 @@ mod tests {
     use portcullis_lifecycle::ready::Readiness;
 
     #[test]
-    fn out_of_touch_is_a_detail_and_nothing_at_all_is_not_ready() {
+    fn lost_contact_is_a_detail_and_no_snapshot_is_not_ready() {
         let readiness = Readiness::new();
         let condition = readiness.condition("tenancy", "?");
         let health = Health::new(condition, Duration::from_mins(1));
-        let said = || readiness.report().conditions.first().unwrap().reason.clone();
-        health.trouble(TroubleKind::OutOfTouch, "nobody answers");
+        let reason = || readiness.report().conditions.first().unwrap().reason.clone();
+        health.trouble(TroubleKind::Unreachable, "connection refused");
         assert!(!readiness.is_ready());
-        assert_eq!(said(), "no snapshot loaded yet: nobody answers");
+        assert_eq!(reason(), "no snapshot loaded yet: connection refused");
         health.confirmed_before(Duration::from_secs(5));
-        health.entered(7);
+        health.applied(7);
         assert!(readiness.is_ready());
-        assert!(said().starts_with("good: deciding by revision 7, out of touch since 2"), "{}", said());
+        assert!(
+            reason().starts_with("good: deciding with revision 7, no contact with the ledger since 2"),
+            "{}",
+            reason()
+        );
         health.confirmed_before(Duration::from_secs(61));
-        health.tell();
+        health.report();
         assert!(readiness.is_ready());
         assert!(
-            said().starts_with("good but stale: deciding by revision 7, out of touch since 2"),
+            reason()
+                .starts_with("good but stale: deciding with revision 7, no contact with the ledger since 2"),
             "{}",
-            said()
+            reason()
         );
-        health.trouble(TroubleKind::Refused, "it is of version 2");
-        assert!(said().contains("revision 7, what the ledger offers is refused since 2"), "{}", said());
+        health.trouble(TroubleKind::Refused, "unsupported version 2");
+        assert!(
+            reason().contains("revision 7, the snapshot of the ledger is rejected since 2"),
+            "{}",
+            reason()
+        );
         health.confirmed();
-        assert_eq!((readiness.is_ready(), said()), (true, String::new()));
-        health.held(1, 0);
+        assert_eq!((readiness.is_ready(), reason()), (true, String::new()));
+        health.report_fallbacks(1, 0);
         assert!(readiness.is_ready());
         assert!(
-            said().contains("of which 1 tenants and 0 other entries stay at their last good state"),
+            reason().contains("of which 1 tenants and 0 other entries stay at their last good state"),
             "{}",
-            said()
+            reason()
         );
-        health.held(0, 0);
-        assert_eq!(said(), "");
+        health.report_fallbacks(0, 0);
+        assert_eq!(reason(), "");
     }
 }

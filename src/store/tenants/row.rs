@@ -1,13 +1,18 @@
-//! A tenant as it is stored and as it is answered.
+//! The tenant and its row.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Quantities, in_force};
 use crate::{StoreError, Time, document, settings};
-use portcullis_tenancy::Entry;
+use portcullis_tenancy::{RegistryEntry, registries, snapshot};
+
+/// Reason in the audit log.
+pub(crate) const WITH_TENANT: &str = "its tenant was deleted";
+
+/// Amounts by resource.
+pub type Quantities = BTreeMap<String, String>;
 
 /// A tenant.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -15,14 +20,14 @@ use portcullis_tenancy::Entry;
 pub struct Tenant {
     /// UUID.
     pub id: String,
-    /// Slug; namespaces are named by it.
+    /// Slug; part of the names of namespaces.
     #[schema(example = "acme")]
     pub name: String,
-    /// Name for people; empty where none was given.
+    /// Display name; empty if none was given.
     pub display_name: String,
-    /// Whether its writes are let through.
+    /// Whether writes in its namespaces are allowed.
     pub status: Status,
-    /// UUID of the cluster that it is on.
+    /// UUID of its cluster.
     pub cluster_id: String,
     /// Members with the role `tenantOwner`, sorted.
     pub owners: Vec<String>,
@@ -31,55 +36,55 @@ pub struct Tenant {
     /// Name of its plan.
     #[schema(required = true)]
     pub plan: Option<String>,
-    /// What it may use in all; where it says nothing of a resource, its plan does.
+    /// Total resource quotas; its plan applies where a resource is absent.
     pub quotas: Quantities,
-    /// What one container may use; where it says nothing of a resource, its plan does.
+    /// Limits of one container; its plan applies where a resource is absent.
     pub limits: Quantities,
-    /// Network policies of each of its namespaces.
+    /// Network policies of each namespace.
     pub network_policies: Vec<NetworkPolicy>,
-    /// What administrators grant: entries, `inherit` for the ceiling, null for no policy.
+    /// Registries that administrators grant: entries, `inherit` for the ceiling, null for no restriction.
     #[schema(required = true)]
     pub registries: Option<Registries>,
-    /// What its owners narrow that to; null where they do not.
+    /// Registries to which owners narrow the grant; null if they do not.
     #[schema(required = true)]
     pub narrowed_registries: Option<Vec<String>>,
-    /// What gates decide by: the meeting of ceiling, grant and narrowing.
+    /// Registries that gates enforce: the intersection of ceiling, grant and narrowing.
     #[schema(required = true)]
     pub effective_registries: Option<Registries>,
-    /// The group of its people in the cluster.
+    /// Group of its developers in the cluster.
     #[schema(example = "acme-devs")]
     pub dev_group: String,
-    /// When it was made, RFC 3339.
+    /// Creation time, RFC 3339.
     pub created_at: Time,
-    /// When it was last changed, RFC 3339.
+    /// Time of the last change, RFC 3339.
     pub updated_at: Time,
-    /// What `ETag` says; grows by each change.
+    /// Value of `ETag`; grows with each change.
     pub version: i64,
 }
 
-/// Whether a tenant's writes are let through.
+/// Status of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Status {
-    /// They are.
+    /// Writes are allowed.
     Active,
-    /// They are denied; deletes and controllers pass.
+    /// Writes are denied; deletes and controllers are allowed.
     Suspended,
-    /// It is being deleted.
+    /// The tenant is being deleted.
     Deleting,
 }
 
-/// Registries as administrators grant them.
+/// Registries that administrators grant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Registries {
-    /// A word instead of entries.
+    /// A keyword instead of entries.
     Word(Word),
     /// Entries inside the ceiling.
     List(Vec<String>),
 }
 
-/// What can stand instead of a list.
+/// Keyword instead of a list of registries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Word {
@@ -87,11 +92,11 @@ pub enum Word {
     Inherit,
 }
 
-/// A network policy that the platform writes into each namespace of a tenant.
+/// A network policy that the platform creates in each namespace of a tenant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkPolicy {
-    /// Name of the object: one DNS label.
+    /// Name of the object, one DNS label.
     #[schema(
         pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
         min_length = 1,
@@ -104,7 +109,7 @@ pub struct NetworkPolicy {
     pub spec: serde_json::Map<String, serde_json::Value>,
 }
 
-/// What a network policy says is the cluster's to judge; here it is kept, and its size is that of a body.
+/// The cluster validates the specification.
 fn spec() -> utoipa::openapi::schema::Object {
     use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Type};
     ObjectBuilder::new()
@@ -116,7 +121,6 @@ fn spec() -> utoipa::openapi::schema::Object {
 }
 
 impl Status {
-    /// As it is stored.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -126,7 +130,30 @@ impl Status {
     }
 }
 
-/// What every statement that reads tenants begins with; deleted ones are not there.
+/// Effective registries under this ceiling. Entries are validated when they are written; an invalid one admits nothing.
+fn in_force(
+    ceiling: &[RegistryEntry],
+    granted: Option<&Registries>,
+    narrowed: Option<&[String]>,
+) -> Option<Registries> {
+    let granted = granted.map(|granted| match granted {
+        Registries::Word(Word::Inherit) => snapshot::Registries::Inherit,
+        Registries::List(list) => snapshot::Registries::List(entries(list)),
+    });
+    let narrowed = narrowed.map(entries);
+    registries::effective(ceiling, granted.as_ref(), narrowed.as_deref()).map(|found| match found {
+        snapshot::Registries::Inherit => Registries::Word(Word::Inherit),
+        snapshot::Registries::List(list) => {
+            Registries::List(list.iter().map(RegistryEntry::to_string).collect())
+        }
+    })
+}
+
+fn entries(list: &[String]) -> Vec<RegistryEntry> {
+    list.iter().filter_map(|entry| RegistryEntry::parse(entry).ok()).collect()
+}
+
+/// Start of every statement that reads tenants; excludes deleted ones.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -142,7 +169,6 @@ macro_rules! select {
 }
 pub(super) use select;
 
-/// The row of [`select`].
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct Row {
     id: String,
@@ -162,18 +188,16 @@ pub(super) struct Row {
     version: i64,
     cluster_id: String,
     plan: Option<String>,
-    /// The setting `registries`, the same in every row: so a tenant is one statement.
+    /// The setting `registries`, the same in every row, so that reading tenants is one statement.
     shared: Option<String>,
 }
 
 impl Row {
-    /// The ceiling of the moment.
-    pub(super) fn ceiling(&self) -> Result<Vec<Entry>, StoreError> {
+    pub(super) fn ceiling(&self) -> Result<Vec<RegistryEntry>, StoreError> {
         settings::ceiling_of(self.shared.as_deref())
     }
 
-    /// As it is answered, under this ceiling.
-    pub(super) fn read(self, ceiling: &[Entry]) -> Result<Tenant, StoreError> {
+    pub(super) fn read(self, ceiling: &[RegistryEntry]) -> Result<Tenant, StoreError> {
         let registries = self.registries.map(|text| document("a tenant's registries", &text)).transpose()?;
         let narrowed: Option<Vec<String>> = self
             .narrowed_registries

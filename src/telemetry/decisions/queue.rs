@@ -1,23 +1,21 @@
-//! The bounded queue between reviews and the writer.
+//! The bounded queue between reviews and the writer of the decision log.
 //!
-//! A channel would wake the writer for every line: a system call for the review, a switch of threads, and a write of one
-//! line. Here the writer, once woken, lets lines gather for 20 ms and takes them all, so that under load a line costs a
-//! lock and a move, and there are at most 50 wake-ups a second.
+//! A channel would wake the writer for every line. Here the writer, once woken, waits 20 ms and takes all lines, so that
+//! under load a line costs a lock and a move, and there are at most 50 wake-ups a second.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Record;
+use super::record::Record;
 
-/// Lines waiting: at 30,000 reviews a second and a batch each 20 ms some 600, so this is room for a sink that stalls for a
-/// quarter of a second.
+/// At 30,000 reviews a second this is a quarter of a second of lines.
 const LINES_MAX: usize = 8192;
 
-/// Bytes that the waiting lines may hold. A usual line weighs under 1 KiB; objects, where they are logged, up to some MiB.
+/// Bytes of the queued lines. A usual line has less than 1 KiB; logged objects have up to some MiB.
 const WEIGHT_MAX: usize = 8 << 20;
 
-/// How long the writer lets lines gather.
-const GATHER: Duration = Duration::from_millis(20);
+/// How long the writer waits for further lines.
+const BATCH_DELAY: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -37,21 +35,19 @@ struct State {
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Takes lines.
     #[default]
     Open,
-    /// Takes none; the writer has some left.
+    /// Accepts no more lines; the writer has some left.
     Closed,
-    /// All are written.
+    /// All lines are written.
     Finished,
 }
 
-/// What [`Queue::take`] found.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Taken {
-    /// The destination is to be opened again before these lines.
+pub(super) struct BatchInfo {
+    /// The file must be reopened before these lines are written.
     pub reopen: bool,
-    /// No more will come.
+    /// No further batch follows.
     pub last: bool,
 }
 
@@ -60,7 +56,7 @@ impl Queue {
         Self { state: Mutex::default(), wake: Condvar::new(), done: Condvar::new() }
     }
 
-    /// Adds a line; false when there is no room. Objects that do not fit are left out before a decision is lost.
+    /// False if there is no room. Objects that do not fit are dropped before a line is.
     pub(super) fn push(&self, mut record: Record) -> bool {
         let mut weight = record.weight();
         let mut state = self.lock();
@@ -73,7 +69,7 @@ impl Queue {
         }
         state.lines.push(record);
         state.weight += weight;
-        if state.asleep || state.pressing() {
+        if state.asleep || state.is_half_full() {
             state.asleep = false;
             drop(state);
             self.wake.notify_one();
@@ -82,35 +78,35 @@ impl Queue {
     }
 
     /// Waits for lines and swaps them into `batch`, which must be empty.
-    pub(super) fn take(&self, batch: &mut Vec<Record>) -> Taken {
+    pub(super) fn take(&self, batch: &mut Vec<Record>) -> BatchInfo {
         let mut state = self.lock();
         while state.lines.is_empty() && state.stage == Stage::Open {
             state.asleep = true;
             state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.asleep = false;
-        let waiting = self
-            .wake
-            .wait_timeout_while(state, GATHER, |state| state.stage == Stage::Open && !state.pressing());
+        let waiting = self.wake.wait_timeout_while(state, BATCH_DELAY, |state| {
+            state.stage == Stage::Open && !state.is_half_full()
+        });
         let (mut state, _) = waiting.unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut state.lines, batch);
         state.weight = 0;
-        Taken { reopen: std::mem::take(&mut state.reopen), last: state.stage != Stage::Open }
+        BatchInfo { reopen: std::mem::take(&mut state.reopen), last: state.stage != Stage::Open }
     }
 
     pub(super) fn reopen(&self) {
         self.lock().reopen = true;
     }
 
-    /// Said by the writer when it has written the last line.
+    /// Called by the writer after the last line.
     pub(super) fn finish(&self) {
         self.lock().stage = Stage::Finished;
         self.done.notify_all();
     }
 
-    /// Takes no more lines, and waits for [`finish`](Self::finish).
-    pub(super) fn close(&self, patience: Duration) -> bool {
-        let until = Instant::now() + patience;
+    /// Accepts no more lines, and waits for [`finish`](Self::finish).
+    pub(super) fn close(&self, limit: Duration) -> bool {
+        let until = Instant::now() + limit;
         let mut state = self.lock();
         if state.stage == Stage::Open {
             state.stage = Stage::Closed;
@@ -126,15 +122,15 @@ impl Queue {
         true
     }
 
-    /// Nothing is left half done where a holder could panic, so a poisoned lock is as good as any.
+    /// The state is consistent wherever a holder could panic, so a poisoned lock is usable.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Half full: rather write now than gather.
-    fn pressing(&self) -> bool {
+    /// Then the writer does not wait for further lines.
+    fn is_half_full(&self) -> bool {
         self.lines.len() >= LINES_MAX / 2 || self.weight >= WEIGHT_MAX / 2
     }
 }

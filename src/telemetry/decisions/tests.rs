@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::words::{Endpoint, NamespaceKind, Operation, Outcome, Verdict};
+use crate::labels::{Endpoint, NamespaceKind, Operation, Outcome, Verdict};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -69,7 +69,7 @@ fn lines(file: &Path) -> Vec<Value> {
 }
 
 #[test]
-fn the_documented_line_is_the_line() {
+fn documented_example_is_the_serialized_record() {
     let text =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/logging.md")).unwrap();
     let (_, rest) = text.split_once("<!-- decision -->\n```json\n").unwrap();
@@ -82,7 +82,7 @@ fn the_documented_line_is_the_line() {
 }
 
 #[test]
-fn every_decision_becomes_a_line_in_order_and_close_waits_for_them() {
+fn decisions_are_written_in_order_before_close_returns() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("decisions.jsonl");
     let log = DecisionLog::start(&args(&file, "1")).unwrap();
@@ -95,7 +95,7 @@ fn every_decision_becomes_a_line_in_order_and_close_waits_for_them() {
 }
 
 #[test]
-fn plain_allows_are_sampled_and_the_rest_is_not() {
+fn only_plain_allows_are_sampled() {
     let dir = tempfile::tempdir().unwrap();
     for (share, from, to) in [("0", 0, 0), ("0.5", 800, 1200), ("1", 2000, 2000)] {
         let file = dir.path().join(share);
@@ -115,7 +115,7 @@ fn plain_allows_are_sampled_and_the_rest_is_not() {
 }
 
 #[test]
-fn nothing_in_a_line_turns_the_rest_of_it_round() {
+fn bidirectional_controls_are_escaped() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("decisions.jsonl");
     let log = DecisionLog::start(&args(&file, "1")).unwrap();
@@ -128,14 +128,14 @@ fn nothing_in_a_line_turns_the_rest_of_it_round() {
 }
 
 #[test]
-fn a_log_to_nowhere_builds_nothing() {
+fn disabled_log_builds_no_record() {
     let log = DecisionLog::none();
-    log.record(false, || unreachable!("nobody wants this record"));
-    assert!(log.close(PATIENCE) && !log.wants_objects());
+    log.record(false, || unreachable!("the record must not be built"));
+    assert!(log.close(PATIENCE) && !log.logs_objects());
 }
 
 #[test]
-fn a_moved_file_is_opened_again() {
+fn moved_file_is_reopened() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("decisions.jsonl");
     let log = DecisionLog::start(&args(&file, "1")).unwrap();
@@ -151,13 +151,13 @@ fn a_moved_file_is_opened_again() {
 }
 
 #[test]
-fn a_file_that_cannot_be_opened_is_named() {
+fn unwritable_file_is_named_in_the_error() {
     let error = DecisionLog::start(&args(Path::new("/nowhere/at/all"), "1")).unwrap_err();
     assert!(error.to_string().contains("`/nowhere/at/all`") && error.to_string().contains("--decision-log"));
 }
 
 #[test]
-fn a_full_queue_refuses_and_leaves_objects_out_first() {
+fn full_queue_drops_objects_before_lines() {
     let queue = Queue::new();
     let object = Some(Bytes::from(vec![b' '; 5 << 20]));
     let heavy =
@@ -173,18 +173,18 @@ fn a_full_queue_refuses_and_leaves_objects_out_first() {
     assert!(pushed > 2000, "{pushed}");
     let omitted = |place: usize| batch.get(place).and_then(|record| record.objects.as_ref()).unwrap().omitted;
     assert_eq!((omitted(0), omitted(1)), (false, true));
-    assert!(queue.push(example()), "there is room again");
+    assert!(queue.push(example()), "the queue has room again");
 }
 
 #[test]
-fn a_closed_queue_takes_nothing_and_close_gives_up() {
+fn closed_queue_accepts_nothing_and_close_times_out() {
     let queue = Queue::new();
     assert!(!queue.close(Duration::from_millis(1)));
     assert!(!queue.push(example()));
 }
 
 #[test]
-fn objects_and_what_findings_observed_are_masked() {
+fn objects_and_observed_values_are_masked() {
     let secret = |value: &str| Some(Bytes::from(json!({"kind": "Secret", "data": {"p": value}}).to_string()));
     let record = Record {
         kind: "Secret".to_owned(),
@@ -211,7 +211,7 @@ fn objects_and_what_findings_observed_are_masked() {
 }
 
 #[test]
-fn a_hostile_record_is_bounded() {
+fn oversized_record_is_cut_to_its_bounds() {
     let long = "ä".repeat(1 << 20);
     let finding = Finding {
         policy: "p".into(),
@@ -245,7 +245,7 @@ fn a_hostile_record_is_bounded() {
 }
 
 #[test]
-fn details_are_masked_as_what_was_observed_is() {
+fn details_are_masked_like_observed_values() {
     let written = |kind: &str, field: &str, details: &str, bound: bool| {
         let details = Some(details.to_owned());
         let finding = Finding { field: field.to_owned(), details, ..example().findings.remove(0) };
@@ -297,9 +297,9 @@ fn details_are_masked_as_what_was_observed_is() {
     assert_eq!(written("Pod", "", &long, true), digest(&long));
 }
 
-/// The promise is 10 µs of CPU a line, writer's thread included; a debug build on a busy machine gets room.
+/// The target is 10 µs of CPU per line, including the writer; the bound allows for a debug build on a busy machine.
 #[test]
-fn a_line_costs_little() {
+fn recording_a_line_is_cheap() {
     let dir = tempfile::tempdir().unwrap();
     let log = DecisionLog::start(&args(&dir.path().join("decisions.jsonl"), "1")).unwrap();
     let (policy, revision): (Arc<str>, Arc<str>) = ("registry-allowlist".into(), "3f9a12bc/42".into());
@@ -314,12 +314,12 @@ fn a_line_costs_little() {
     for _ in 0..rounds {
         log.record(false, make);
     }
-    let handed = start.elapsed() / rounds;
+    let queued = start.elapsed() / rounds;
     assert!(log.close(PATIENCE));
     println!(
-        "handed over: {handed:?}; written: {:?}; CPU {:.1} µs a line",
+        "queued: {queued:?}; written: {:?}; CPU {:.1} µs per line",
         start.elapsed() / rounds,
         (cpu() - before) * 1e6 / f64::from(rounds)
     );
-    assert!(handed < Duration::from_millis(1));
+    assert!(queued < Duration::from_millis(1));
 }

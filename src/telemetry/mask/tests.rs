@@ -13,27 +13,27 @@ fn check(group: &str, kind: &str, object: Value, expect: &Value) {
 }
 
 #[test]
-fn the_mask_tells_length_and_twelve_digits() {
+fn masked_value_has_length_and_twelve_hex_digits() {
     assert_eq!(hidden("hunter2"), json!({"sha256": "f52fbd32b2b3", "length": 7}));
 }
 
 #[test]
-fn a_secret_shows_its_keys_and_no_value() {
+fn secret_keeps_its_keys_and_no_value() {
     check(
         "",
         "Secret",
         json!({"kind": "Secret", "metadata": {"name": "db", "labels": {"data": "x"}, "annotations": {
-            "kubectl.kubernetes.io/last-applied-configuration": "{}", "note": "kept"}},
+            "kubectl.kubernetes.io/last-applied-configuration": "{}", "note": "readable"}},
             "data": {"password": "aHVudGVyMg==", "env": "eA=="}, "stringData": {"token": "t"}, "type": "Opaque"}),
         &json!({"kind": "Secret", "metadata": {"name": "db", "labels": {"data": hidden("x")}, "annotations": {
-            "kubectl.kubernetes.io/last-applied-configuration": hidden("{}"), "note": "kept"}},
+            "kubectl.kubernetes.io/last-applied-configuration": hidden("{}"), "note": "readable"}},
             "data": {"password": hidden("aHVudGVyMg=="), "env": hidden("eA==")}, "stringData": {"token": hidden("t")},
             "type": "Opaque"}),
     );
 }
 
 #[test]
-fn a_secret_of_the_wrong_shape_is_masked_all_the_same() {
+fn secret_with_an_invalid_schema_is_masked() {
     check("", "Secret", json!({"data": "all"}), &json!({"data": hidden("all")}));
     check("", "Secret", json!({"data": ["a", 1]}), &json!({"data": hidden(r#"["a",1]"#)}));
     check(
@@ -62,20 +62,20 @@ fn a_secret_of_the_wrong_shape_is_masked_all_the_same() {
 fn masking_twice_is_masking_once() {
     let once = json!({"kind": "Secret", "data": {"p": hidden("hunter2")}, "env": [{"name": "A", "value": hidden("x")}]});
     check("", "Secret", once.clone(), &once);
-    let seen = mask_observed("Secret", "data.p", "hunter2");
-    assert_eq!(mask_observed("Secret", "data.p", &seen), seen);
+    let masked_text = mask_observed("Secret", "data.p", "hunter2");
+    assert_eq!(mask_observed("Secret", "data.p", &masked_text), masked_text);
     let almost = r#"{"length":7,"sha256":"f52fbd32b2b3","more":1}"#;
     assert_ne!(mask_observed("Secret", "data.p", almost), almost);
 }
 
 #[test]
-fn a_config_map_stays_readable() {
-    let object = json!({"kind": "ConfigMap", "data": {"password": "not ours to know"}});
+fn config_map_stays_readable() {
+    let object = json!({"kind": "ConfigMap", "data": {"password": "not a secret"}});
     check("", "ConfigMap", object.clone(), &object);
 }
 
 #[test]
-fn lists_and_vela_components_are_searched_for_secrets() {
+fn secrets_in_lists_and_vela_components_are_masked() {
     let secret = json!({"kind": "Secret", "data": {"a": "b"}});
     let masked = json!({"kind": "Secret", "data": {"a": hidden("b")}});
     let map = json!({"kind": "ConfigMap", "data": {"a": "b"}});
@@ -95,7 +95,7 @@ fn lists_and_vela_components_are_searched_for_secrets() {
 }
 
 #[test]
-fn variables_are_masked_wherever_a_template_lies() {
+fn environment_variables_are_masked_in_every_pod_template() {
     let env = json!([{"name": "A", "value": "secret"}, {"name": "B", "valueFrom": {"secretKeyRef": {"name": "db", "key": "p"}}}]);
     let masked = json!([{"name": "A", "value": hidden("secret")}, {"name": "B", "valueFrom": {"secretKeyRef": {"name": "db", "key": "p"}}}]);
     let pod = |env: &Value| {
@@ -116,7 +116,7 @@ fn variables_are_masked_wherever_a_template_lies() {
 }
 
 #[test]
-fn variables_of_the_wrong_shape_are_masked_all_the_same() {
+fn environment_variables_with_an_invalid_schema_are_masked() {
     check("", "Pod", json!({"env": ["A=b", null, 3]}), &json!({"env": [hidden("A=b"), null, hidden("3")]}));
     check(
         "",
@@ -134,7 +134,7 @@ fn variables_of_the_wrong_shape_are_masked_all_the_same() {
 }
 
 #[test]
-fn a_label_called_env_stays_readable() {
+fn label_named_env_stays_readable() {
     let object = json!({"metadata": {"labels": {"env": "prod"}, "annotations": {"env": "x"}},
         "spec": {"selector": {"matchLabels": {"env": "prod"}}, "nodeSelector": {"env": "prod"}}});
     check("apps", "Deployment", object.clone(), &object);
@@ -171,7 +171,7 @@ fn last_applied_is_masked_in_every_kind() {
 }
 
 #[test]
-fn what_lies_too_deep_is_masked_whole() {
+fn deeply_nested_values_are_masked_whole() {
     let mut object = json!({"env": [{"name": "A", "value": "secret"}]});
     for _ in 0..300 {
         object = json!({"spec": object});
@@ -181,7 +181,7 @@ fn what_lies_too_deep_is_masked_whole() {
 }
 
 #[test]
-fn observed_is_masked_by_where_it_was_seen() {
+fn observed_value_is_masked_by_its_field() {
     for (kind, field, masked) in [
         ("Pod", "spec.containers[0].env[1].value", true),
         ("Pod", "/spec/containers/0/env/1/value", true),
@@ -212,16 +212,16 @@ fn observed_is_masked_by_where_it_was_seen() {
         ("TokenRequest", "status", true),
         ("TokenRequest", "spec.audiences[0]", false),
     ] {
-        let seen = mask_observed(kind, field, "hunter2");
-        assert_eq!(seen != "hunter2", masked, "{kind} {field}");
+        let masked_text = mask_observed(kind, field, "hunter2");
+        assert_eq!(masked_text != "hunter2", masked, "{kind} {field}");
     }
 }
 
 #[test]
-fn observed_json_is_masked_within() {
+fn secrets_within_observed_json_are_masked() {
     let container = r#"{"image":"i","env":[{"name":"A","value":"secret"}]}"#;
-    let seen = mask_observed("Pod", "spec.containers[0]", container);
-    assert!(seen.contains("\"image\":\"i\"") && !seen.contains("secret"), "{seen}");
+    let masked_text = mask_observed("Pod", "spec.containers[0]", container);
+    assert!(masked_text.contains("\"image\":\"i\"") && !masked_text.contains("secret"), "{masked_text}");
     let cut = mask_observed("Pod", "spec.containers[0]", container.get(..40).unwrap());
     assert!(cut.starts_with("{\"length\":40"), "{cut}");
     assert_eq!(mask_observed("Pod", "spec", r#"{"a": 1}"#), r#"{"a": 1}"#);
@@ -234,7 +234,7 @@ fn observed_json_is_masked_within() {
 
 proptest::proptest! {
     #[test]
-    fn any_field_and_any_text_is_taken(kind in "\\PC{0,8}", field in "[\\PC\\[\\]\"'./~]{0,40}", observed in "\\PC{0,40}") {
+    fn any_field_and_any_text_is_accepted(kind in "\\PC{0,8}", field in "[\\PC\\[\\]\"'./~]{0,40}", observed in "\\PC{0,40}") {
         let _ = mask_observed(&kind, &field, &observed);
         let _ = mask_observed("Secret", &field, &observed);
     }

@@ -1,17 +1,16 @@
-//! What every review emits: one counter and one histogram of the gate, and the same for each policy that ran.
+//! Metrics that every review updates: one counter and one histogram, and the same for each policy that ran.
 //!
-//! All of it is resolved before a review arrives. The labels of the gate's counter are closed vocabularies, so its series
-//! are an array and a label set is an index; a policy's series are allocated when the policy is loaded.
+//! No review allocates a series: the labels of the counter are enums, so its series are an array; the series of a policy
+//! are allocated when the policy is loaded.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::series::{Counter, Family, Histogram};
-use super::table::Description;
-use super::text::{Page, labels};
-use crate::words::{Endpoint, NamespaceKind, Operation, Outcome, Verdict};
+use super::series::{Counter, Family, Histogram, labels};
+use super::text::{Description, Page};
+use crate::labels::{Endpoint, NamespaceKind, Operation, Outcome, Verdict};
 
-/// 25 µs to 1 s: the whole review, decoding included.
+/// 25 µs to 1 s: the whole review, including its decoding.
 const ADMISSION_BOUNDS_NS: &[u64] = &[
     25_000,
     50_000,
@@ -28,36 +27,31 @@ const ADMISSION_BOUNDS_NS: &[u64] = &[
     1_000_000_000,
 ];
 
-/// 10 µs to 50 ms: one policy. Few, because they are multiplied by the number of policies: what is usual (below 10 and
-/// 100 µs), what makes a review slow (1 and 10 ms), and the budget of a policy by default (50 ms).
+/// 10 µs to 50 ms: one policy. Few, because each is multiplied by the number of policies: usual times (10 and 100 µs),
+/// slow ones (1 and 10 ms), and the default budget of a policy (50 ms).
 const POLICY_BOUNDS_NS: &[u64] = &[10_000, 100_000, 1_000_000, 10_000_000, 50_000_000];
 
-/// A review that was answered, in the words that it is counted by.
+/// The labels of a review in `portcullis_admission_requests_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Reviewed {
-    /// Where it came in.
+pub struct ReviewLabels {
     pub endpoint: Endpoint,
-    /// What it wanted to do.
     pub operation: Operation,
-    /// What it was answered.
     pub verdict: Verdict,
-    /// The kind of its namespace.
     pub namespace_kind: NamespaceKind,
-    /// Whether it was a dry run, which is counted apart.
     pub dry_run: bool,
 }
 
-const REVIEWED: usize =
+const REVIEW_SERIES: usize =
     2 * Endpoint::ALL.len() * Operation::ALL.len() * Verdict::ALL.len() * NamespaceKind::ALL.len();
 
-static REQUESTS: [Counter; REVIEWED] = [const { Counter::new() }; REVIEWED];
+static REQUESTS: [Counter; REVIEW_SERIES] = [const { Counter::new() }; REVIEW_SERIES];
 static VALIDATE_DURATION: Histogram = Histogram::new(ADMISSION_BOUNDS_NS);
 static MUTATE_DURATION: Histogram = Histogram::new(ADMISSION_BOUNDS_NS);
 static POLICIES: Family<PolicySeries> = Family::new(&["policy"]);
 
-/// Counts a review and its time, from the last byte of its body to the first of its answer.
-pub fn reviewed(review: Reviewed, took: Duration) {
-    if let Some(counter) = REQUESTS.get(review.place()) {
+/// Counts a review and its duration, from the last byte of its body to the first byte of its response.
+pub fn review_completed(review: ReviewLabels, took: Duration) {
+    if let Some(counter) = REQUESTS.get(review.index()) {
         counter.add(1);
     }
     match review.endpoint {
@@ -66,15 +60,15 @@ pub fn reviewed(review: Reviewed, took: Duration) {
     }
 }
 
-impl Reviewed {
-    const fn place(self) -> usize {
-        let place = self.endpoint as usize * Operation::ALL.len() + self.operation as usize;
-        let place = place * Verdict::ALL.len() + self.verdict as usize;
-        let place = place * NamespaceKind::ALL.len() + self.namespace_kind as usize;
-        place * 2 + self.dry_run as usize
+impl ReviewLabels {
+    const fn index(self) -> usize {
+        let index = self.endpoint as usize * Operation::ALL.len() + self.operation as usize;
+        let index = index * Verdict::ALL.len() + self.verdict as usize;
+        let index = index * NamespaceKind::ALL.len() + self.namespace_kind as usize;
+        index * 2 + self.dry_run as usize
     }
 
-    fn every() -> impl Iterator<Item = Self> {
+    fn all() -> impl Iterator<Item = Self> {
         let endpoints = Endpoint::ALL.iter();
         let operations = endpoints.flat_map(|e| Operation::ALL.iter().map(move |o| (*e, *o)));
         let verdicts = operations.flat_map(|(e, o)| Verdict::ALL.iter().map(move |v| (e, o, *v)));
@@ -85,8 +79,7 @@ impl Reviewed {
     }
 }
 
-/// The counters of one policy, held by whoever runs it; cheap to clone. The same id gives the same counters, so they go on
-/// when the policy is reloaded.
+/// The metrics of one policy; cheap to clone. The same id gives the same counters, so they survive a reload.
 #[derive(Debug, Clone)]
 pub struct PolicyMetrics(Arc<PolicySeries>);
 
@@ -106,13 +99,13 @@ impl Default for PolicySeries {
 }
 
 impl PolicyMetrics {
-    /// Finds or makes the counters of the policy with this id. Takes a lock: call it when a policy is loaded.
+    /// Takes a lock: call it when a policy is loaded.
     pub fn new(policy: &str) -> Self {
         Self(POLICIES.with(&[policy]))
     }
 
-    /// Counts one outcome of the policy on one review; a policy that both warns and patches is counted under both.
-    pub fn decided(&self, outcome: Outcome, dry_run: bool) {
+    /// A policy that both warns and patches is counted under both outcomes.
+    pub fn count_outcome(&self, outcome: Outcome, dry_run: bool) {
         if let Some(counter) =
             self.0.decisions.get(outcome as usize).and_then(|pair| pair.get(usize::from(dry_run)))
         {
@@ -120,22 +113,21 @@ impl PolicyMetrics {
         }
     }
 
-    /// Counts one evaluation of the policy and its time.
-    pub fn took(&self, took: Duration) {
+    pub fn record_duration(&self, took: Duration) {
         self.0.duration.record(took);
     }
 }
 
 pub(super) fn write_requests(metric: &Description, page: &mut Page) {
-    for review in Reviewed::every() {
-        let count = REQUESTS.get(review.place()).map_or(0, Counter::get);
+    for review in ReviewLabels::all() {
+        let count = REQUESTS.get(review.index()).map_or(0, Counter::get);
         if count > 0 {
             let pairs = [
                 ("endpoint", review.endpoint.as_str()),
                 ("operation", review.operation.as_str()),
                 ("verdict", review.verdict.as_str()),
                 ("namespace_kind", review.namespace_kind.as_str()),
-                ("dry_run", word(review.dry_run)),
+                ("dry_run", bool_label(review.dry_run)),
             ];
             page.sample(metric, &labels(pairs.into_iter()), count);
         }
@@ -152,7 +144,7 @@ pub(super) fn write_policy_decisions(metric: &Description, page: &mut Page) {
         for (outcome, pair) in Outcome::ALL.iter().zip(&series.decisions) {
             for (dry_run, counter) in [false, true].into_iter().zip(pair) {
                 if counter.get() > 0 {
-                    let rest = [("outcome", outcome.as_str()), ("dry_run", word(dry_run))];
+                    let rest = [("outcome", outcome.as_str()), ("dry_run", bool_label(dry_run))];
                     page.sample(metric, &format!("{policy},{}", labels(rest.into_iter())), counter.get());
                 }
             }
@@ -160,7 +152,7 @@ pub(super) fn write_policy_decisions(metric: &Description, page: &mut Page) {
     }
 }
 
-/// A policy that never ran has no histogram: a thousand that match nothing would be eight thousand lines of zeros.
+/// A policy that never ran has no histogram: a thousand such policies would be eight thousand lines of zeros.
 pub(super) fn write_policy_duration(metric: &Description, page: &mut Page) {
     for (policy, series) in POLICIES.all() {
         if series.duration.read().1 > 0 {
@@ -169,6 +161,6 @@ pub(super) fn write_policy_duration(metric: &Description, page: &mut Page) {
     }
 }
 
-const fn word(yes: bool) -> &'static str {
+const fn bool_label(yes: bool) -> &'static str {
     if yes { "true" } else { "false" }
 }

@@ -1,41 +1,37 @@
-//! What a metric is made of: counters, gauges and histograms as atomics, and families of them by label.
+//! Counters, gauges and histograms as atomics, and families of them by label.
 //!
-//! Ours rather than an exporter's, because of what the exporter does with a histogram: it keeps every sample (16 bytes)
-//! until somebody drains it, so memory follows the traffic between two drains, while the gate promises to stay flat.
-//! These take the memory they will ever take when they are made, and a render reads them without stopping a writer.
+//! `metrics-exporter-prometheus` keeps every histogram sample (16 bytes) until a drain, so its memory grows with the
+//! traffic between two scrapes. These allocate once, and a scrape does not block a writer.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-/// Label sets of one family: beyond it, all share one series whose labels read `other`. Far above the number of
-/// policies, reasons or certificates of an installation; a bound against what nobody thought of.
+/// Label sets of one family; further ones share one series whose labels read `other`. No installation has as many
+/// policies, reasons or certificates.
 pub(super) const SERIES_MAX: usize = 4096;
 
-/// Characters of a label value; the rest is cut.
+/// Characters of a label value; longer values are cut.
 pub(super) const LABEL_CHARS_MAX: usize = 128;
 
-/// A number that only grows, from 0.
 #[derive(Debug, Default)]
 pub(super) struct Counter(AtomicU64);
 
-/// A number that may do anything; not shown until it was set.
+/// Not rendered until it is set.
 #[derive(Debug)]
 pub(super) struct Gauge(AtomicU64);
 
-/// Observed durations in fixed buckets.
 #[derive(Debug)]
 pub(super) struct Histogram {
     bounds_ns: &'static [u64],
-    /// One for each bound, and the last used one for what is above them all.
+    /// One for each bound, then one for values above the last bound.
     buckets: [AtomicU64; BUCKETS],
     sum_ns: AtomicU64,
 }
 
 const BUCKETS: usize = 16;
 
-/// Series of one metric by the values of its labels.
 #[derive(Debug)]
 pub(super) struct Family<T> {
     names: &'static [&'static str],
@@ -56,7 +52,7 @@ impl Counter {
     }
 }
 
-/// A NaN that no arithmetic produces, so that `set` can take every number.
+/// A NaN that no arithmetic produces, so that `set` accepts every number.
 const UNSET: u64 = u64::MAX;
 
 impl Gauge {
@@ -88,15 +84,15 @@ impl Histogram {
 
     pub(super) fn record(&self, took: Duration) {
         let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        let place = self.bounds_ns.partition_point(|bound| *bound < took_ns);
-        if let Some(bucket) = self.buckets.get(place) {
+        let index = self.bounds_ns.partition_point(|bound| *bound < took_ns);
+        if let Some(bucket) = self.buckets.get(index) {
             bucket.fetch_add(1, Relaxed);
         }
         self.sum_ns.fetch_add(took_ns, Relaxed);
     }
 
-    /// Cumulative counts, one for each bound in seconds; then the count of all; then their sum in seconds. The count is
-    /// the sum of the buckets, so that a render during writes still adds up.
+    /// Cumulative counts by bound in seconds, then the total count, then the sum in seconds. The total is computed from
+    /// the buckets, so that a scrape during writes is consistent.
     #[expect(clippy::cast_precision_loss, reason = "a sum over 2^53 ns, 104 days, may lose nanoseconds")]
     pub(super) fn read(&self) -> (Vec<(f64, u64)>, u64, f64) {
         let mut count = 0;
@@ -117,31 +113,53 @@ impl<T: Default> Family<T> {
         Self { names, series: RwLock::new(BTreeMap::new()) }
     }
 
-    /// The series with these label values, in the order of the names; made when new.
+    /// The series with these label values, in the order of the names; created on first use.
     pub(super) fn with(&self, values: &[&str]) -> Arc<T> {
-        let key = self.key(|place| values.get(place).copied().unwrap_or_default());
-        if let Some(known) = self.series.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Arc::clone(known);
+        let key = self.key(|position| values.get(position).copied().unwrap_or_default());
+        if let Some(series) = self.series.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Arc::clone(series);
         }
         let mut series = self.series.write().unwrap_or_else(PoisonError::into_inner);
         let full = series.len() >= SERIES_MAX && !series.contains_key(&key);
         Arc::clone(series.entry(if full { self.key(|_| "other") } else { key }).or_default())
     }
 
-    /// Makes this label set the only one.
-    pub(super) fn only(&self, values: &[&str]) -> Arc<T> {
+    /// Removes every other series.
+    pub(super) fn replace_all(&self, values: &[&str]) -> Arc<T> {
         self.series.write().unwrap_or_else(PoisonError::into_inner).clear();
         self.with(values)
     }
 
-    /// Every series with its labels as text, in their order.
+    /// Every series with its rendered labels, in their order.
     pub(super) fn all(&self) -> Vec<(String, Arc<T>)> {
         let series = self.series.read().unwrap_or_else(PoisonError::into_inner);
         series.iter().map(|(labels, value)| (labels.clone(), Arc::clone(value))).collect()
     }
 
     fn key<'a>(&self, value: impl Fn(usize) -> &'a str) -> String {
-        let pairs = self.names.iter().enumerate().map(|(place, name)| (*name, value(place)));
-        super::text::labels(pairs)
+        let pairs = self.names.iter().enumerate().map(|(position, name)| (*name, value(position)));
+        labels(pairs)
     }
+}
+
+/// Renders `a="1",b="2"`, escaped; each value is cut at [`LABEL_CHARS_MAX`] characters.
+pub(super) fn labels<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut text = String::with_capacity(64);
+    for (name, value) in pairs {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(name);
+        text.push_str("=\"");
+        for character in value.chars().take(LABEL_CHARS_MAX) {
+            match character {
+                '\\' => text.push_str("\\\\"),
+                '"' => text.push_str("\\\""),
+                '\n' => text.push_str("\\n"),
+                other => text.push(other),
+            }
+        }
+        text.push('"');
+    }
+    text
 }

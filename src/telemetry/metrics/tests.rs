@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::series::{Counter, Family, Histogram, SERIES_MAX};
 use super::*;
-use crate::words::{Endpoint, NamespaceKind, Operation, Outcome, Verdict};
+use crate::labels::{Endpoint, NamespaceKind, Operation, Outcome, Verdict};
 
-const REVIEW: Reviewed = Reviewed {
+const REVIEW: ReviewLabels = ReviewLabels {
     endpoint: Endpoint::Validate,
     operation: Operation::Create,
     verdict: Verdict::Deny,
@@ -15,16 +15,16 @@ const REVIEW: Reviewed = Reviewed {
 };
 
 /// Emits each metric once, under labels that need escaping where they can.
-fn everything() -> String {
+fn render_every_metric() -> String {
     let handle = install();
-    reviewed(REVIEW, Duration::from_micros(30));
+    review_completed(REVIEW, Duration::from_micros(30));
     let policy = PolicyMetrics::new("quote\"back\\slash");
-    policy.decided(Outcome::Deny, false);
-    policy.took(Duration::from_nanos(1500));
-    shed("capacity");
+    policy.count_outcome(Outcome::Deny, false);
+    policy.record_duration(Duration::from_nanos(1500));
+    request_rejected("capacity");
     inflight(1);
     connections(1);
-    rejected(413);
+    http_rejected(413);
     certificate_expiry("webhook", 1_900_000_000.0);
     policy_reload(true);
     policy_revision("0123abcd");
@@ -41,20 +41,20 @@ fn everything() -> String {
     snapshot_bytes(4096);
     ledger_token_expiry(Some(1_900_000_000));
     database_reachable(true);
-    snapshot_kept(true);
+    snapshot_cache_written(true);
     snapshot_reconciled(true);
-    answered("/api/v1/clusters/{c}", "GET", 200, Duration::from_millis(2));
+    api_request("/api/v1/clusters/{c}", "GET", 200, Duration::from_millis(2));
     decision_log_dropped(1);
     certificate_trusted("mutating", true);
     client_verification("required");
     policy_configmaps("in_force", 1);
-    cluster_heard("namespaces");
+    api_server_contact("namespaces");
     cluster_namespaces(7);
-    cluster_disagreement("not_in_ledger", 0);
-    registration_drift(0);
-    registration_mended();
+    namespace_drift("not_in_ledger", 0);
+    webhook_config_drift(0);
+    ca_bundle_repaired();
     let findings = [("no-latest".to_owned(), 3)].into();
-    scanned(Scan { findings, objects: 9, unjudged: 1, took: Duration::from_secs(2), ended: 1.8e9 });
+    scan_completed(Scan { findings, objects: 9, unjudged: 1, took: Duration::from_secs(2), ended: 1.8e9 });
     scan_failed();
     handle.render()
 }
@@ -66,7 +66,7 @@ fn count(page: &str, series: &str) -> u64 {
 
 #[test]
 fn each_metric_has_help_type_and_a_sample() {
-    let page = everything();
+    let page = render_every_metric();
     let lines = page.lines().collect::<Vec<_>>();
     for metric in all() {
         let help = format!("# HELP {} ", metric.name);
@@ -78,10 +78,10 @@ fn each_metric_has_help_type_and_a_sample() {
     }
 }
 
-/// What `promtool check metrics` would complain about, and that samples carry exactly the labels described.
+/// The rules of `promtool check metrics`, and that samples carry exactly the labels of their description.
 #[test]
-fn the_page_is_in_the_text_format_and_passes_the_linter() {
-    let page = everything();
+fn page_is_valid_text_format_and_passes_promtool_rules() {
+    let page = render_every_metric();
     assert!(page.ends_with('\n') && !page.contains("\n\n"));
     let mut seen = BTreeSet::new();
     let mut metric = &all()[0];
@@ -133,41 +133,41 @@ fn buckets_are_cumulative_and_inclusive() {
 }
 
 #[test]
-fn a_dry_run_is_counted_apart() {
-    let review = Reviewed { operation: Operation::Connect, ..REVIEW };
+fn dry_runs_have_their_own_series() {
+    let review = ReviewLabels { operation: Operation::Connect, ..REVIEW };
     let series = |dry_run| {
         format!(
             "portcullis_admission_requests_total{{endpoint=\"validate\",operation=\"CONNECT\",verdict=\"deny\",namespace_kind=\"app\",dry_run=\"{dry_run}\"}}"
         )
     };
-    reviewed(review, Duration::ZERO);
-    reviewed(Reviewed { dry_run: false, ..review }, Duration::ZERO);
-    reviewed(Reviewed { dry_run: false, ..review }, Duration::ZERO);
+    review_completed(review, Duration::ZERO);
+    review_completed(ReviewLabels { dry_run: false, ..review }, Duration::ZERO);
+    review_completed(ReviewLabels { dry_run: false, ..review }, Duration::ZERO);
     let page = install().render();
     assert_eq!((count(&page, &series(true)), count(&page, &series(false))), (1, 2));
 }
 
 #[test]
-fn policies_keep_their_counters_over_a_reload() {
-    PolicyMetrics::new("kept").decided(Outcome::Warn, false);
-    PolicyMetrics::new("kept").decided(Outcome::Warn, false);
-    let series = "portcullis_policy_decisions_total{policy=\"kept\",outcome=\"warn\",dry_run=\"false\"}";
+fn policy_counters_survive_a_reload() {
+    PolicyMetrics::new("reloaded").count_outcome(Outcome::Warn, false);
+    PolicyMetrics::new("reloaded").count_outcome(Outcome::Warn, false);
+    let series = "portcullis_policy_decisions_total{policy=\"reloaded\",outcome=\"warn\",dry_run=\"false\"}";
     assert_eq!(count(&install().render(), series), 2);
 }
 
-/// 4,096 policies of sixteen buckets were 74,000 lines a scrape, and nobody can read that many.
+/// 4,096 policies with sixteen buckets would be 74,000 lines per scrape.
 #[test]
-fn a_policy_adds_eight_lines_of_duration_at_most() {
-    PolicyMetrics::new("timed-once").took(Duration::from_micros(30));
+fn policy_adds_at_most_eight_lines_of_duration() {
+    PolicyMetrics::new("timed-once").record_duration(Duration::from_micros(30));
     let page = install().render();
-    let of_it = |line: &&str| {
+    let is_of_policy = |line: &&str| {
         line.starts_with("portcullis_policy_duration_seconds") && line.contains("policy=\"timed-once\"")
     };
-    assert_eq!(page.lines().filter(of_it).count(), 8);
+    assert_eq!(page.lines().filter(is_of_policy).count(), 8);
 }
 
 #[test]
-fn a_family_is_bounded() {
+fn family_has_a_bounded_number_of_series() {
     let family = Family::<Counter>::new(&["a", "b"]);
     for number in 0..SERIES_MAX + 10 {
         family.with(&[&number.to_string(), "x"]).add(1);
@@ -179,16 +179,16 @@ fn a_family_is_bounded() {
 }
 
 #[test]
-fn a_revision_replaces_the_one_before() {
+fn revision_replaces_the_previous_one() {
     let family = Family::<Counter>::new(&["revision"]);
-    family.only(&["a"]);
-    family.only(&["b"]);
+    family.replace_all(&["a"]);
+    family.replace_all(&["b"]);
     assert_eq!(family.all().into_iter().map(|(labels, _)| labels).collect::<Vec<_>>(), ["revision=\"b\""]);
 }
 
 /// The table of `docs/metrics.md`, between its markers, is the one written here.
 #[test]
-fn the_documentation_lists_exactly_these_metrics() {
+fn documentation_lists_exactly_these_metrics() {
     let mut table =
         String::from("| metric | type | labels | unit | what it says |\n| --- | --- | --- | --- | --- |\n");
     for metric in all() {
@@ -204,9 +204,9 @@ fn the_documentation_lists_exactly_these_metrics() {
     assert!(listed == table, "replace the table of docs/metrics.md by this one:\n{table}");
 }
 
-/// The promise is under 1 µs a review in release; a debug build on a busy machine gets room. Prints what it measured.
+/// The target is under 1 µs per review in release builds; the bound allows for a debug build on a busy machine.
 #[test]
-fn a_review_of_five_policies_emits_in_little_time() {
+fn review_of_five_policies_updates_metrics_quickly() {
     let policies = (0..5).map(|number| PolicyMetrics::new(&format!("timed-{number}"))).collect::<Vec<_>>();
     let rounds = 100_000_u32;
     let timed = |name: &str, emit: &dyn Fn(Duration)| {
@@ -216,19 +216,19 @@ fn a_review_of_five_policies_emits_in_little_time() {
         println!("{name}: {each:.1} ns");
         each
     };
-    timed("reviewed", &|took| reviewed(REVIEW, took));
-    timed("decided", &|_| policies[0].decided(Outcome::Pass, false));
-    timed("took", &|took| policies[0].took(took));
+    timed("review_completed", &|took| review_completed(REVIEW, took));
+    timed("count_outcome", &|_| policies[0].count_outcome(Outcome::Pass, false));
+    timed("record_duration", &|took| policies[0].record_duration(took));
     timed("inflight", &|_| inflight(0));
-    timed("rejected", &|_| rejected(499));
-    timed("shed", &|_| shed("timed"));
+    timed("http_rejected", &|_| http_rejected(499));
+    timed("request_rejected", &|_| request_rejected("timed"));
     let whole = timed("a review with five policies", &|took| {
         inflight(1);
         for policy in &policies {
-            policy.decided(Outcome::Pass, false);
-            policy.took(took);
+            policy.count_outcome(Outcome::Pass, false);
+            policy.record_duration(took);
         }
-        reviewed(REVIEW, took);
+        review_completed(REVIEW, took);
         inflight(-1);
     });
     let start = Instant::now();

@@ -1,37 +1,48 @@
-//! The Prometheus text format, version 0.0.4.
+//! The Prometheus text format 0.0.4: the description of a metric, and the page that its samples are written to.
 
-use std::fmt::{Display, Write};
+use std::fmt::{Display, Write as _};
 
-use super::series::{Histogram, LABEL_CHARS_MAX};
-use super::table::Description;
+use super::series::Histogram;
 
-/// A page of `/metrics` while it is written.
+/// A metric as `/metrics` and `docs/metrics.md` show it.
+#[derive(Debug)]
+pub struct Description {
+    pub name: &'static str,
+    /// One sentence without a final period.
+    pub help: &'static str,
+    pub kind: Kind,
+    /// Names of its labels. Their values are a closed list, or at most 4096 values of 128 characters.
+    pub labels: &'static [&'static str],
+    /// `seconds`, `bytes`, or a plural noun; empty for a number without a unit.
+    pub unit: &'static str,
+    pub(super) write: fn(&Description, &mut Page),
+}
+
+/// The Prometheus type of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Its name ends in `_total`.
+    Counter,
+    Gauge,
+    /// Durations in fixed buckets, in seconds.
+    Histogram,
+}
+
+impl Kind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// The response of `/metrics` while it is rendered.
 pub(super) struct Page {
     text: String,
     /// Read once for all of `process_*`.
     pub(super) process: metrics_process::collector::Metrics,
-}
-
-/// `a="1",b="2"`, escaped, each value cut at 128 characters.
-pub(super) fn labels<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let mut text = String::with_capacity(64);
-    for (name, value) in pairs {
-        if !text.is_empty() {
-            text.push(',');
-        }
-        text.push_str(name);
-        text.push_str("=\"");
-        for character in value.chars().take(LABEL_CHARS_MAX) {
-            match character {
-                '\\' => text.push_str("\\\\"),
-                '"' => text.push_str("\\\""),
-                '\n' => text.push_str("\\n"),
-                other => text.push(other),
-            }
-        }
-        text.push('"');
-    }
-    text
 }
 
 impl Page {
@@ -49,7 +60,7 @@ impl Page {
         self.line(format_args!("# TYPE {} {}", metric.name, metric.kind.as_str()));
     }
 
-    /// `labels` as [`labels`] makes them, or empty.
+    /// `labels` is rendered by [`labels`](super::series::labels), or empty.
     pub(super) fn sample(&mut self, metric: &Description, labels: &str, value: impl Display) {
         self.suffixed(metric.name, "", labels, value);
     }

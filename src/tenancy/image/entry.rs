@@ -1,77 +1,52 @@
 //! An entry of a registry allowlist: a registry, or a path in one, and everything below it.
 
 use super::Image;
-use super::grammar::{self, LENGTH_MAX, split_port};
-use super::strict::host_objection;
+use super::grammar::{self, LENGTH_MAX, host_objection, split_port};
+
 use crate::text::quoted;
 
 /// `registry` or `registry/path`, exact, lower case; matches at path boundaries only.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Entry {
+pub struct RegistryEntry {
     registry: Box<str>,
     path: Box<str>,
 }
 
-/// Why a text is no entry, with what to write instead where that can be known. Texts are quoted and cut.
+/// Why a text is no entry, and what to write instead if that is known. Texts are quoted and cut.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
-    /// Nothing at all: an entry for everything does not exist.
     #[error("registry entry is empty; write a registry such as `registry.example.com` or a path in one")]
     Empty,
-    /// Over 1024 bytes.
     #[error("registry entry has {length} characters (allowed: at most {LENGTH_MAX})")]
-    TooLong {
-        /// Length in bytes.
-        length: usize,
-    },
-    /// Something that an entry never carries.
+    TooLong { length: usize },
     #[error("registry entry {entry} holds {what}; write {instead}")]
     Surplus {
-        /// The entry.
         entry: String,
         /// `a scheme`, `a tag`, `a digest`, `a wildcard`, `a trailing slash`, `upper case`.
         what: &'static str,
-        /// The entry without it.
         instead: String,
     },
-    /// Image references are plain ASCII, so this could never match.
     #[error("registry entry {entry} holds {found} (allowed: lower-case letters, digits and `.:/_-[]`)")]
-    Character {
-        /// The entry.
-        entry: String,
-        /// The first such character.
-        found: String,
-    },
-    /// No registry in front: it would never match, because images are compared in normalised form.
+    Character { entry: String, found: String },
+    /// Images are compared in normalised form, so an entry without a registry would never match.
     #[error("registry entry {entry} names no registry; write {instead}")]
-    NoRegistry {
-        /// The entry.
-        entry: String,
-        /// The same on Docker Hub.
-        instead: String,
-    },
-    /// The host or port cannot be a registry's.
+    NoRegistry { entry: String, instead: String },
     #[error(
         "registry entry {entry} names no valid registry: {reason} (allowed: a DNS name, an address or `[IPv6]`, with a port from 1 to 65535 if any)"
     )]
     Registry {
-        /// The entry.
         entry: String,
         /// A word of the vocabulary of `images.jsonl`.
         reason: &'static str,
     },
-    /// The part after the first slash is no repository path.
     #[error(
         "registry entry {entry} has an invalid path (allowed: parts of lower-case letters and digits joined by `.`, `_`, `__` or `-`, with one `/` between, at most 255 characters)"
     )]
-    Path {
-        /// The entry.
-        entry: String,
-    },
+    Path { entry: String },
 }
 
-impl Entry {
-    /// Reads an entry strictly: what an administrator wrote by mistake must be said now, not never match.
+impl RegistryEntry {
+    /// Parses an entry strictly: a mistake must be reported, not silently never match.
     pub fn parse(text: &str) -> Result<Self, EntryError> {
         check_surplus(text)?;
         let (registry, path) = text.split_once('/').unwrap_or((text, ""));
@@ -92,7 +67,7 @@ impl Entry {
     }
 
     /// Whether everything that this entry admits, `wider` admits too.
-    pub fn is_within(&self, wider: &Entry) -> bool {
+    pub fn is_within(&self, wider: &RegistryEntry) -> bool {
         self.registry == wider.registry && wider.holds(&self.path)
     }
 
@@ -102,7 +77,7 @@ impl Entry {
     }
 }
 
-impl std::fmt::Display for Entry {
+impl std::fmt::Display for RegistryEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let slash = if self.path.is_empty() { "" } else { "/" };
         write!(f, "{}{slash}{}", self.registry, self.path)

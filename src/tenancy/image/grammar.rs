@@ -8,8 +8,9 @@
 //! tag       := [A-Za-z0-9_][A-Za-z0-9_.-]{0,127}
 //! ```
 
-/// Longest text that is looked at. The longest useful reference has a host of 253, a port, a path of 255, a tag of 128
-/// and a sha512 digest: under 800 bytes.
+use std::net::Ipv6Addr;
+
+/// The longest useful reference has under 800 bytes: host of 253, port, path of 255, tag of 128, sha512 digest.
 pub(super) const LENGTH_MAX: usize = 1024;
 const PATH_MAX: usize = 255;
 const TAG_MAX: usize = 128;
@@ -82,8 +83,8 @@ fn matched<'a>(
     if is_domain(registry) {
         return Some(Parts { registry, path_prefix, path, tag, digest });
     }
-    // `my_registry.io/app`: no domain, but a fine path component, so the grammar reads a path without a registry.
-    // Such a registry comes from `raw` itself, hence the path is a prefix of `raw`.
+    // `my_registry.io/app` is no domain but a valid path component, so the grammar reads a path without a registry.
+    // Such a registry is part of `raw`, so the path is a prefix of `raw`.
     let path = raw.get(..registry.len() + 1 + path.len())?;
     is_path(path).then_some(Parts { registry: "", path_prefix: "", path, tag, digest })
 }
@@ -98,7 +99,7 @@ fn measured(parts: Parts<'_>) -> Result<Parts<'_>, &'static str> {
     }
 }
 
-/// The reference implementation tells upper case apart from other malformed text by trying again in lower case.
+/// The reference implementation detects upper case by trying again in lower case.
 fn matches_in_lower_case(registry: &str, rest: &str) -> bool {
     if !registry.bytes().chain(rest.bytes()).any(|b| b.is_ascii_uppercase()) {
         return false;
@@ -145,7 +146,7 @@ fn is_tag(tag: &str) -> bool {
         && tag.bytes().all(|b| word(b) || matches!(b, b'.' | b'-'))
 }
 
-/// `algorithm:hex` with 32 or more hex digits of either case; what the algorithm demands comes after.
+/// `algorithm:hex` with 32 or more hex digits; the algorithm's own rules are checked later.
 fn is_digest(digest: &str) -> bool {
     let Some((algorithm, hex)) = digest.split_once(':') else { return false };
     let is_word = |word: &str| {
@@ -200,7 +201,6 @@ fn is_host(host: &str) -> bool {
     })
 }
 
-/// What stands between brackets.
 pub(super) fn bracketed(host: &str) -> Option<&str> {
     host.strip_prefix('[')?.strip_suffix(']')
 }
@@ -215,4 +215,46 @@ fn holds_uppercase(text: &str) -> bool {
         return text.bytes().any(|b| b.is_ascii_uppercase());
     }
     text.chars().any(|c| !c.to_lowercase().eq([c]))
+}
+
+// === References that match the grammar and are refused ===
+
+const LABEL_MAX: usize = 63;
+
+/// Why a valid reference is not `ok`.
+pub(super) fn objection(parts: &Parts<'_>) -> Option<&'static str> {
+    host_objection(parts.registry).or_else(|| is_local_image_id(parts).then_some("local-image-id"))
+}
+
+/// Why a registry is refused; it is empty or a domain of the grammar.
+pub(super) fn host_objection(registry: &str) -> Option<&'static str> {
+    if registry.is_empty() {
+        return Some("empty-registry"); // containerd's own parser would dial the first path component
+    }
+    if registry.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Some("uppercase-registry-host"); // the same host to DNS, another string to every allowlist
+    }
+    let (host, port) = split_port(registry);
+    if let Some(address) = bracketed(host) {
+        if address.parse::<Ipv6Addr>().is_err() {
+            return Some("invalid-ipv6");
+        }
+    } else if host.split('.').any(|label| label.len() > LABEL_MAX) {
+        return Some("host-label-too-long");
+    }
+    port.is_some_and(|port| !is_port(port)).then_some("port-out-of-range")
+}
+
+/// 1 to 65535 without leading zeros, which would be a second spelling of the same port.
+fn is_port(port: &str) -> bool {
+    !port.starts_with('0') && port.parse::<u16>().is_ok()
+}
+
+/// To the grammar `sha256:6567` is a tag; containerd resolves it as the start of a cached image's id
+/// (`digestset.Lookup`), of any length, and runs that image.
+fn is_local_image_id(parts: &Parts<'_>) -> bool {
+    parts.registry == "docker.io"
+        && parts.path_prefix.len() + parts.path.len() == "library/sha256".len()
+        && matches!(parts.path, "sha256" | "library/sha256")
+        && parts.tag.is_some_and(|tag| tag.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }

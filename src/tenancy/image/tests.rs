@@ -37,8 +37,8 @@ fn rows() -> Vec<Row> {
 }
 
 #[test]
-fn the_vectors_hold() {
-    let entries = ENTRIES.map(|(name, entry)| (name, Entry::parse(entry).unwrap()));
+fn recorded_cases_parse_as_expected() {
+    let entries = ENTRIES.map(|(name, entry)| (name, RegistryEntry::parse(entry).unwrap()));
     let rows = rows();
     assert_eq!(rows.len(), 105);
     for row in rows {
@@ -116,10 +116,10 @@ fn entries_say_what_to_write_instead() {
         "[::1]/x",
         "registry.example.com:443/a-b/c_d",
     ] {
-        assert_eq!(Entry::parse(good).unwrap().to_string(), good);
+        assert_eq!(RegistryEntry::parse(good).unwrap().to_string(), good);
     }
     let check = |entry: &str, says: &str| {
-        let said = Entry::parse(entry).expect_err(entry).to_string();
+        let said = RegistryEntry::parse(entry).expect_err(entry).to_string();
         assert!(said.contains(says), "{entry}: {said}");
     };
     check("", "is empty; write a registry");
@@ -152,8 +152,9 @@ fn entries_say_what_to_write_instead() {
 
 #[test]
 fn entries_nest_at_path_boundaries() {
-    let within =
-        |inner: &str, outer: &str| Entry::parse(inner).unwrap().is_within(&Entry::parse(outer).unwrap());
+    let within = |inner: &str, outer: &str| {
+        RegistryEntry::parse(inner).unwrap().is_within(&RegistryEntry::parse(outer).unwrap())
+    };
     assert!(within("registry.example.com/tenants/acme", "registry.example.com"));
     assert!(within("docker.io/acme", "docker.io/acme"));
     assert!(!within("docker.io/acme-evil", "docker.io/acme"));
@@ -194,7 +195,7 @@ proptest! {
         let image = Image::parse(&text);
         prop_assert_eq!(image.ok, image.reason.is_empty());
         prop_assert!(image.valid || !image.ok);
-        let _ = Entry::parse(&text);
+        let _ = RegistryEntry::parse(&text);
     }
 
     #[test]
@@ -211,8 +212,8 @@ proptest! {
     fn an_entry_made_from_an_image_admits_it(text in well_formed()) {
         let image = Image::parse(&text);
         prop_assume!(image.ok);
-        let entry = Entry::parse(&format!("{}/{}", image.registry, image.repository)).unwrap();
-        prop_assert!(entry.admits(&image) && entry.is_within(&Entry::parse(&image.registry).unwrap()));
+        let entry = RegistryEntry::parse(&format!("{}/{}", image.registry, image.repository)).unwrap();
+        prop_assert!(entry.admits(&image) && entry.is_within(&RegistryEntry::parse(&image.registry).unwrap()));
         let longer = Image::parse(&format!("{}/{}x", image.registry, image.repository));
         prop_assert!(!entry.admits(&longer), "a longer name is another name");
     }

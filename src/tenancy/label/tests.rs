@@ -36,7 +36,7 @@ fn selectors_mean_what_kubectl_means() {
 }
 
 #[test]
-fn what_is_no_selector_is_said() {
+fn invalid_selectors_are_refused() {
     for (text, says) in [
         ("a,", "the key ``"),
         ("=1", "the key ``"),

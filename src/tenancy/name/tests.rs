@@ -17,7 +17,7 @@ struct Row {
 }
 
 #[test]
-fn the_vectors_hold() {
+fn recorded_cases_parse_as_expected() {
     let rows: Vec<Row> = serde_json::from_str(include_str!("../../../tests/cases/names.json")).unwrap();
     assert!(rows.len() >= 25);
     for row in rows {

@@ -29,7 +29,7 @@ fn check_account(namespace: &str, name: &str, expected: &str) {
 }
 
 #[test]
-fn the_cast() {
+fn test_users_have_their_classes() {
     check_account("kubenova-system", "manager", "platform(manager)");
     check_account("kubenova-system", "agent", "platform(agent)");
     check_account("vela-system", "kubevela-vela-core", "vela(vela)");
@@ -61,7 +61,7 @@ fn several_groups() {
 }
 
 #[test]
-fn a_name_or_a_group_alone_is_not_enough() {
+fn identity_needs_username_and_group() {
     let manager = "system:serviceaccount:kubenova-system:manager";
     check(manager, &[], "unknown");
     check(manager, &["system:serviceaccounts"], "unknown");
@@ -101,7 +101,7 @@ fn comparison_is_exact() {
 }
 
 #[test]
-fn a_service_account_of_a_tenant_namespace_is_its_tenants() {
+fn service_account_of_a_tenant_namespace_belongs_to_the_tenant() {
     let account = "system:serviceaccount:tn-acme-shop-sbx-001:x";
     let own = "system:serviceaccounts:tn-acme-shop-sbx-001";
     check(account, &[own, "globex-devs", "system:nodes"], "tenant:acme");
@@ -117,7 +117,7 @@ fn a_service_account_of_a_tenant_namespace_is_its_tenants() {
 }
 
 #[test]
-fn names_that_nobody_can_have() {
+fn impossible_usernames_are_unknown() {
     check("", &["acme-devs"], "unknown");
     check("", &["system:masters"], "unknown");
     check("", &["system:nodes"], "unknown");

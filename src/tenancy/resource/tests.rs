@@ -47,7 +47,7 @@ fn patterns_match_what_they_say() {
 }
 
 #[test]
-fn what_is_no_pattern_is_said() {
+fn invalid_patterns_are_refused() {
     let check = |text: &str, says: &str| {
         let said = Pattern::parse(text).expect_err(text).to_string();
         assert!(said.contains(says), "{text}: {said}");
@@ -78,7 +78,7 @@ proptest! {
 }
 
 #[test]
-fn a_set_includes_what_it_names_something_of() {
+fn includes_matches_resource_or_named_subresource() {
     for (pattern, group, resource, expected) in [
         ("pods", "", "pods", true),
         ("pods", "", "secrets", false),
@@ -98,7 +98,7 @@ fn a_set_includes_what_it_names_something_of() {
 }
 
 #[test]
-fn everything_covers_status_and_finalizers_and_names_nothing() {
+fn wildcard_covers_status_and_finalizers_and_names_nothing() {
     for (pattern, text, covers, names) in [
         ("*", "deployments.apps", true, false),
         ("*", "deployments.apps/status", true, false),

@@ -1,11 +1,11 @@
 use super::*;
 
-fn said(objections: &[Objection]) -> Vec<String> {
+fn said(objections: &[SettingError]) -> Vec<String> {
     objections.iter().map(|o| format!("{} {}", o.pointer, o.detail)).collect()
 }
 
 #[track_caller]
-fn expect(objections: &[Objection], expected: &[(&str, &str)]) {
+fn expect(objections: &[SettingError], expected: &[(&str, &str)]) {
     assert_eq!(objections.len(), expected.len(), "{:?}", said(objections));
     for (objection, (pointer, says)) in objections.iter().zip(expected) {
         assert_eq!(objection.pointer, *pointer, "{:?}", said(objections));
@@ -49,7 +49,7 @@ fn grammar_names_every_place() {
 #[test]
 fn meaning_is_the_snapshots() {
     let settings = |text: Value| text.as_object().unwrap().clone();
-    let acme = Bystander {
+    let acme = TenantGroups {
         slug: "acme".to_owned(),
         id: "018f2b7c-0000-7000-8000-000000000001".to_owned(),
         groups: vec!["acme-devs".to_owned()],

@@ -1,40 +1,41 @@
-//! A document with entries that do not read: their tenants stay at their last good state, and the rest is taken.
+//! A document with invalid entries: their tenants keep their last good state, and the rest is applied.
 //!
-//! One tenant's entry must not stop every other tenant's changes, a suspension above all. What is kept of a tenant is all
-//! of it but its status, which is the document's own: a tenant does not stay active by an entry that does not read.
+//! One tenant's entry must not block the changes of other tenants. The status is always the document's own, so a
+//! tenant does not stay active because of an invalid entry.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map as Object, Value, json};
 
-use super::document::value;
-use super::error::{EntryKey, Problems};
-use super::{Problem, Snapshot, SnapshotError, check, pass_over, read, wire};
+use super::problems::{EntryKey, Problems};
+use super::serialize::value;
+use super::{Problem, Snapshot, SnapshotError, check, drop_unknown_keys, read, wire};
 
-/// A repair may bring up one more problem: first a tenant is put back, then left out, then settings are put back.
+/// A repair may reveal another problem: a tenant is first restored, then left out, then the settings are restored.
 const ROUNDS_MAX: usize = 4;
 
-/// What of a snapshot is not what its document says, because that does not read.
+/// What in a snapshot differs from its document, because the document's entry is invalid.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Held {
-    /// Slugs of tenants at their last good state; of one without such a state nothing is in the snapshot.
+pub struct Fallbacks {
+    /// Slugs of tenants at their last good state; a tenant without one is not in the snapshot.
     pub tenants: BTreeSet<Arc<str>>,
-    /// Other entries, by their path: `settings` and `law` are those before, an exception or a break-glass is left out.
+    /// Other entries by path: `settings` and `policies` are the previous ones, an exception or break-glass document
+    /// is left out.
     pub others: BTreeSet<String>,
-    /// What is wrong with the document, the first 20.
+    /// The first 20 problems of the document.
     pub problems: Vec<Problem>,
-    /// Places of keys that this build does not know and has passed over, the first 20. They decide nothing.
+    /// Paths of unknown keys that were skipped, the first 20.
     pub unknown: BTreeSet<String>,
 }
 
-impl Held {
-    /// Whether the snapshot is all that its document says.
+impl Fallbacks {
+    /// Whether the snapshot equals its document.
     pub fn is_empty(&self) -> bool {
         self.tenants.is_empty() && self.others.is_empty()
     }
 
-    /// Whether a merge patch over the document concerns what is held; `snapshot` is the one that holds it.
+    /// Whether a merge patch changes an entry that fell back; `snapshot` is the one with the fallbacks.
     pub fn is_touched_by(&self, patch: &Value, snapshot: &Snapshot) -> bool {
         if self.is_empty() {
             return false;
@@ -58,17 +59,17 @@ impl Held {
 }
 
 impl Snapshot {
-    /// As [`Snapshot::or_last_good`] of a document's JSON, which takes a fraction of the time and memory where all is well.
+    /// As [`Snapshot::or_last_good`] of JSON text, much cheaper if the document is valid.
     ///
     /// # Errors
-    /// As there, and where it is no JSON or too long.
+    /// As there, and if the text is no JSON or too long.
     pub fn read_or_last_good(
         name: &str,
         text: &[u8],
         before: Option<&Self>,
-    ) -> Result<(Self, Held), SnapshotError> {
+    ) -> Result<(Self, Fallbacks), SnapshotError> {
         match Self::parse(name, text) {
-            Ok(snapshot) => Ok((snapshot, Held::default())),
+            Ok(snapshot) => Ok((snapshot, Fallbacks::default())),
             Err(error @ SnapshotError::Invalid { .. }) => match serde_json::from_slice(text) {
                 Ok(document) => Self::or_last_good(name, document, before),
                 Err(_) => Err(error),
@@ -77,19 +78,18 @@ impl Snapshot {
         }
     }
 
-    /// As [`Snapshot::of`], but an entry that does not read is no refusal: its tenant stays as it is in `before`, or is left
-    /// out where it is not there.
+    /// As [`Snapshot::of`], but a tenant with an invalid entry keeps its state of `before`, or is left out.
     ///
     /// # Errors
-    /// What is wrong concerns no entry: `ledger`, `version`, the shape of the whole; or `settings` without a `before`.
+    /// The problem is in no entry: `ledger`, `version`, the document as a whole; or `settings` without `before`.
     pub fn or_last_good(
         name: &str,
         document: Value,
         before: Option<&Self>,
-    ) -> Result<(Self, Held), SnapshotError> {
+    ) -> Result<(Self, Fallbacks), SnapshotError> {
         let before =
             before.filter(|before| document.get("ledger").and_then(Value::as_str) == Some(&before.ledger));
-        let mut held = Held::default();
+        let mut held = Fallbacks::default();
         let mut document = document;
         let mut rounds = 0;
         loop {
@@ -98,7 +98,7 @@ impl Snapshot {
                 Err(refusal) => refusal,
             };
             if rounds == 0 && held.unknown.is_empty() {
-                held.unknown = pass_over(&mut document);
+                held.unknown = drop_unknown_keys(&mut document);
                 if !held.unknown.is_empty() {
                     continue;
                 }
@@ -131,8 +131,8 @@ fn attempt(name: &str, document: &Value) -> Result<Snapshot, Refusal> {
     problems.into_result(name).map(|()| snapshot).map_err(|error| Refusal { error, entries })
 }
 
-impl Held {
-    /// Puts what is named by `entries` back to `before`, or leaves it out. False where that cannot be.
+impl Fallbacks {
+    /// Restores the entries from `before`, or leaves them out. False if it is impossible.
     fn repair(
         &mut self,
         document: &mut Value,
@@ -141,7 +141,7 @@ impl Held {
     ) -> bool {
         let Value::Object(document) = document else { return false };
         let mut tenants: BTreeSet<Arc<str>> = BTreeSet::new();
-        // Under settings that do not read, no tenant reads: those come first, and alone.
+        // Invalid settings make every tenant invalid, so they are restored first, alone.
         let settings = |(section, _): &&EntryKey| section == "settings";
         let alone = entries.iter().any(|entry| settings(&entry));
         for (section, key) in entries.iter().filter(|entry| !alone || settings(entry)) {
@@ -158,9 +158,9 @@ impl Held {
                 ("settings", Some(before)) if self.others.insert(section.clone()) => {
                     document.insert(section.clone(), before.settings_document());
                 }
-                ("law", Some(before)) if self.others.insert(section.clone()) => {
-                    match before.law.as_ref().map(value) {
-                        Some(law) => drop(document.insert(section.clone(), law)),
+                ("policies", Some(before)) if self.others.insert(section.clone()) => {
+                    match before.policies.as_ref().map(value) {
+                        Some(policies) => drop(document.insert(section.clone(), policies)),
                         None => drop(document.remove(section)),
                     }
                 }
@@ -192,7 +192,7 @@ impl Held {
         let statuses: Vec<_> = slugs.iter().map(|slug| (Arc::clone(slug), status(slug))).collect();
         take_out(document, &slugs);
         for (slug, status) in statuses {
-            // The second time its last good state is what does not read.
+            // The second time the last good state itself is invalid.
             let first = self.tenants.insert(Arc::clone(&slug));
             if let (Some(before), Some(status), true) = (before, status, first) {
                 put_in(document, before, &slug, &status);
@@ -212,14 +212,14 @@ fn slug_of(key: &str) -> &str {
     key.split_once('/').map_or(key, |(slug, _)| slug)
 }
 
-/// Whose a namespace is: by the document, else by the snapshot before.
+/// The tenant of a namespace, by the document, else by the previous snapshot.
 fn owner(document: &Object<String, Value>, name: &str, before: Option<&Snapshot>) -> Option<Arc<str>> {
     let named = document.get("namespaces")?.get(name)?.get("tenant").and_then(Value::as_str);
     let known = || before?.namespaces.get(name).map(|space| Arc::clone(&space.tenant));
     named.map(Into::into).or_else(known)
 }
 
-/// Takes all that is a tenant's out of the document.
+/// Removes everything of these tenants from the document.
 fn take_out(document: &mut Object<String, Value>, slugs: &BTreeSet<Arc<str>>) {
     for section in ["tenants", "projects", "apps", "namespaces"] {
         let Some(entries) = document.get_mut(section).and_then(Value::as_object_mut) else { continue };
@@ -234,7 +234,7 @@ fn take_out(document: &mut Object<String, Value>, slugs: &BTreeSet<Arc<str>>) {
     }
 }
 
-/// Puts all that is a tenant's in `before` into the document, with the status that it has now.
+/// Inserts everything of a tenant in `before` into the document, with its current status.
 fn put_in(document: &mut Object<String, Value>, before: &Snapshot, slug: &str, status: &str) {
     let Some(tenant) = before.tenants.get(slug) else { return };
     let mut put = |section: &str, key: &str, entry: Value| {
@@ -243,12 +243,12 @@ fn put_in(document: &mut Object<String, Value>, before: &Snapshot, slug: &str, s
             entries.insert(key.to_owned(), entry);
         }
     };
-    let mut kept = value(&wire::Tenant::from(tenant));
+    let mut last_good = value(&wire::Tenant::from(tenant));
     let known = ["active", "suspended", "deleting"].contains(&status);
-    if let Value::Object(fields) = &mut kept {
+    if let Value::Object(fields) = &mut last_good {
         fields.insert("status".to_owned(), if known { status } else { "deleting" }.into());
     }
-    put("tenants", slug, kept);
+    put("tenants", slug, last_good);
     for (_, key, project) in before.projects.below(slug) {
         put("projects", key, value(&wire::Project::from(project)));
     }

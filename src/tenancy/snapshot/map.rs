@@ -1,19 +1,19 @@
-//! A map whose copies share what did not change: of a ledger with 10,000 namespaces a change copies some forty entries.
+//! A map whose copies share what did not change: with 10,000 namespaces a change copies some forty entries.
 //!
-//! Shards by a hash of the key up to its first `/`, each a sorted list. So what lies below one tenant lies together, and
-//! the memory is that of the entries.
+//! Sharded by a hash of the key up to its first `/`, so everything of one tenant is in one shard; each shard is a
+//! sorted list.
 
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-/// A copy costs so many reference counts, a change a list of `len() / SHARDS` entries.
+/// A copy costs this many reference counts, a change a list of `len() / SHARDS` entries.
 const SHARDS: usize = 256;
 
 type Shard<V> = Arc<Vec<(Arc<str>, V)>>;
 
-/// Values by text; to clone it is to count one reference.
+/// Values by text; a clone increments one reference count.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Map<V> {
     shards: Arc<Vec<Shard<V>>>,
@@ -28,52 +28,46 @@ impl<V> Default for Map<V> {
 }
 
 impl<V> Map<V> {
-    /// The value of exactly this key.
     pub fn get(&self, key: &str) -> Option<&V> {
         self.get_key_value(key).map(|(_, value)| value)
     }
 
-    /// The key as it is shared with others, and its value.
     pub fn get_key_value(&self, key: &str) -> Option<(&Arc<str>, &V)> {
         let shard = self.shard(key);
         let at = shard.binary_search_by(|(known, _)| (**known).cmp(key)).ok()?;
         shard.get(at).map(|(key, value)| (key, value))
     }
 
-    /// Whether the key is there.
     pub fn contains_key(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
 
-    /// How many entries there are.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Every entry, in no order that means anything.
+    /// In no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &V)> {
         self.shards.iter().flat_map(|shard| shard.iter()).map(|(key, value)| (key, value))
     }
 
-    /// Every entry in the order of the keys.
     pub fn sorted(&self) -> Vec<(&Arc<str>, &V)> {
         let mut all: Vec<_> = self.iter().collect();
         all.sort_unstable_by_key(|(key, _)| *key);
         all
     }
 
-    /// The entries whose key begins with `parent/`, in order, each with the rest of its key. Of `parent` the part before
-    /// its first `/`, if it has one, must be that of the keys, as `acme` and `acme/shop` are of `acme/shop/frontend`.
+    /// Entries whose key begins with `parent/`, in order, with the rest of the key. `parent` must contain the keys'
+    /// first part, as `acme` and `acme/shop` do for `acme/shop/frontend`.
     pub fn below<'a>(&'a self, parent: &'a str) -> impl Iterator<Item = (&'a str, &'a Arc<str>, &'a V)> {
         let shard = self.shard(parent);
         let rest = move |key: &'a str| key.strip_prefix(parent)?.strip_prefix('/');
         let from = shard.partition_point(|(key, _)| **key < *parent);
-        // Between `a` and `a/` sort `a-b` and what is below it: those are passed over, not the end.
+        // `a-b` sorts between `a` and `a/`, so it is skipped and does not end the range.
         let own = shard.get(from..).unwrap_or_default().iter();
         own.take_while(move |(key, _)| key.starts_with(parent))
             .filter_map(move |(key, value)| Some((rest(key)?, key, value)))
@@ -85,7 +79,7 @@ impl<V> Map<V> {
 }
 
 impl<V: Clone> Map<V> {
-    /// Puts a value in; the one before, if there was one.
+    /// Inserts a value and returns the previous one.
     pub fn insert(&mut self, key: Arc<str>, value: V) -> Option<V> {
         let shard = Arc::make_mut(self.shards_mut().get_mut(place(&key))?);
         match shard.binary_search_by(|(known, _)| known.cmp(&key)) {
@@ -98,7 +92,7 @@ impl<V: Clone> Map<V> {
         }
     }
 
-    /// Takes a value out. What is not there is not looked for in a copy.
+    /// Removes a value. A missing key does not copy the shard.
     pub fn remove(&mut self, key: &str) -> Option<V> {
         let at = self.shard(key).binary_search_by(|(known, _)| (**known).cmp(key)).ok()?;
         let shard = Arc::make_mut(self.shards_mut().get_mut(place(key))?);
@@ -112,7 +106,7 @@ impl<V: Clone> Map<V> {
     }
 }
 
-/// Fixed, so that equal maps have equal shards. Whoever prepares keys that meet in one makes changes slow, lookups hardly.
+/// A fixed seed, so that equal maps have equal shards. Colliding keys slow down changes, hardly lookups.
 fn place(key: &str) -> usize {
     let first = key.split_once('/').map_or(key, |(first, _)| first);
     usize::try_from(FixedState::with_seed(0).hash_one(first) % SHARDS as u64).unwrap_or(0)
@@ -127,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_shares_what_it_does_not_change() {
+    fn copy_shares_unchanged_shards() {
         let mut old = Map::default();
         for n in 0..1000 {
             old.insert(format!("t{n}").into(), n);
@@ -142,7 +136,7 @@ mod tests {
     proptest! {
         /// As a `BTreeMap` would, whatever is done to it.
         #[test]
-        fn it_is_a_map(edits in prop::collection::vec(("[ab](-[ab])?(/[ab](-[ab])?){0,2}", prop::option::of(0..9_u8)), 0..60)) {
+        fn behaves_as_a_btree_map(edits in prop::collection::vec(("[ab](-[ab])?(/[ab](-[ab])?){0,2}", prop::option::of(0..9_u8)), 0..60)) {
             let (mut map, mut model) = (Map::default(), BTreeMap::new());
             for (key, value) in edits {
                 let before = match value {

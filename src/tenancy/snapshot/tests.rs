@@ -5,22 +5,23 @@ mod patches;
 mod refusals;
 mod settings;
 mod syntax;
+mod unknown_keys;
 
 use super::*;
 use serde_json::{Value, json};
 
-const WORLD: &str = include_str!("../../../tests/cases/world.yaml");
+const EXAMPLE: &str = include_str!("../../../tests/cases/example-tenancy.yaml");
 
-/// The world that the scenarios speak of.
-pub(crate) fn world() -> Snapshot {
-    Snapshot::parse("world.yaml", WORLD.as_bytes()).unwrap()
+/// The tenancy that the scenarios speak of.
+pub(crate) fn example_tenancy() -> Snapshot {
+    Snapshot::parse("example-tenancy.yaml", EXAMPLE.as_bytes()).unwrap()
 }
 
 #[test]
-fn the_world_loads() {
-    let world = world();
-    assert_eq!((&*world.ledger, world.revision), ("018f2b7c-0000-7000-8000-00000000000a", 42));
-    let sizes = (world.tenants.len(), world.projects.len(), world.apps.len(), world.namespaces.len());
+fn example_tenancy_loads() {
+    let tenancy = example_tenancy();
+    assert_eq!((&*tenancy.ledger, tenancy.revision), ("018f2b7c-0000-7000-8000-00000000000a", 42));
+    let sizes = (tenancy.tenants.len(), tenancy.projects.len(), tenancy.apps.len(), tenancy.namespaces.len());
     assert_eq!(sizes, (4, 4, 2, 6));
     let expected = Namespace {
         tenant: "acme".into(),
@@ -34,19 +35,19 @@ fn the_world_loads() {
             expires_at: None,
         },
     };
-    assert_eq!(world.namespace("tn-acme-shop-sbx-001"), Some(&expected));
-    assert_eq!(world.namespace("tn-hooli-search-sbx-001").unwrap().status, Status::Suspended);
-    assert_eq!(world.tenant_by_id("018f2b7c-0000-7000-8000-000000000002").unwrap().0, "globex");
-    assert!(world.tenant_by_id("018f2b7c-0000-7000-8000-000000000011").is_none());
-    assert_eq!(world.tenants_of_group("acme-devs"), ["acme".into()]);
-    assert!(world.tenants_of_group("").is_empty());
-    assert_eq!(world.tenants.get("initech").unwrap().registries, None);
-    assert_eq!(world.tenants.get("hooli").unwrap().registries, Some(Registries::Inherit));
+    assert_eq!(tenancy.namespace("tn-acme-shop-sbx-001"), Some(&expected));
+    assert_eq!(tenancy.namespace("tn-hooli-search-sbx-001").unwrap().status, Status::Suspended);
+    assert_eq!(tenancy.tenant_by_id("018f2b7c-0000-7000-8000-000000000002").unwrap().0, "globex");
+    assert!(tenancy.tenant_by_id("018f2b7c-0000-7000-8000-000000000011").is_none());
+    assert_eq!(tenancy.tenants_of_group("acme-devs"), ["acme".into()]);
+    assert!(tenancy.tenants_of_group("").is_empty());
+    assert_eq!(tenancy.tenants.get("initech").unwrap().registries, None);
+    assert_eq!(tenancy.tenants.get("hooli").unwrap().registries, Some(Registries::Inherit));
 }
 
 #[test]
-fn kinds_are_known_by_exact_name() {
-    let world = world();
+fn kind_depends_on_the_exact_name() {
+    let tenancy = example_tenancy();
     for (name, kind) in [
         ("", Kind::Cluster),
         ("tn-acme-shop-app-frontend", Kind::App),
@@ -59,21 +60,21 @@ fn kinds_are_known_by_exact_name() {
         ("TN-ACME-SHOP-SBX-001", Kind::Platform),
         ("kube-system", Kind::Platform),
     ] {
-        assert_eq!(world.kind(name), kind, "{name}");
+        assert_eq!(tenancy.kind(name), kind, "{name}");
     }
 }
 
 #[test]
 fn documents_are_what_policies_see() {
-    let world = world();
-    let source: Value = serde_saphyr::from_str(WORLD).unwrap();
+    let tenancy = example_tenancy();
+    let source: Value = serde_saphyr::from_str(EXAMPLE).unwrap();
     let mut settings = source["settings"].clone();
     for identity in settings["identities"].as_array_mut().unwrap() {
         identity.as_object_mut().unwrap().entry("createsNamespaces").or_insert(json!(false));
     }
-    assert_eq!(world.settings_document(), settings);
+    assert_eq!(tenancy.settings_document(), settings);
     assert_eq!(
-        world.tenant_document("acme").unwrap(),
+        tenancy.tenant_document("acme").unwrap(),
         json!({
             "id": "018f2b7c-0000-7000-8000-000000000001",
             "status": "active",
@@ -84,26 +85,29 @@ fn documents_are_what_policies_see() {
             "apps": { "shop/frontend": { "id": "018f2b7c-0000-7000-8000-000000000021", "sourceKind": "catalog" } },
         })
     );
-    assert_eq!(world.tenant_document("hooli").unwrap()["registries"], "inherit");
-    assert_eq!(world.tenant_document("initech").unwrap().get("registries"), None);
-    assert_eq!(world.tenant_document("nobody"), None);
+    assert_eq!(tenancy.tenant_document("hooli").unwrap()["registries"], "inherit");
+    assert_eq!(tenancy.tenant_document("initech").unwrap().get("registries"), None);
+    assert_eq!(tenancy.tenant_document("nobody"), None);
 }
 
 #[test]
-fn json_and_yaml_say_the_same() {
-    let value: Value = serde_saphyr::from_str(WORLD).unwrap();
+fn json_and_yaml_are_equal() {
+    let value: Value = serde_saphyr::from_str(EXAMPLE).unwrap();
     let text = serde_json::to_vec_pretty(&value).unwrap();
-    for name in ["world.json", "world.yaml", "snapshot"] {
-        assert_eq!(Snapshot::parse(name, &text).unwrap(), world(), "{name}");
+    for name in ["tenancy.json", "example-tenancy.yaml", "snapshot"] {
+        assert_eq!(Snapshot::parse(name, &text).unwrap(), example_tenancy(), "{name}");
     }
-    assert_eq!(Snapshot::parse("w.yaml", format!("\u{feff}{WORLD}").as_bytes()).unwrap(), world());
+    assert_eq!(
+        Snapshot::parse("w.yaml", format!("\u{feff}{EXAMPLE}").as_bytes()).unwrap(),
+        example_tenancy()
+    );
     let flow = "{ledger: 018f2b7c-0000-7000-8000-00000000000a, revision: 0, tenants: {}}";
     assert!(Snapshot::parse("w.yaml", flow.as_bytes()).is_ok());
     assert!(Snapshot::parse("w.json", flow.as_bytes()).is_err());
 }
 
 #[test]
-fn what_is_absent_has_its_default() {
+fn absent_settings_have_defaults() {
     let text = r#"{"ledger": "018f2b7c-0000-7000-8000-00000000000a", "revision": 0, "tenants": {}}"#;
     let settings = Snapshot::parse("least.json", text.as_bytes()).unwrap().settings_document();
     let expected = json!({

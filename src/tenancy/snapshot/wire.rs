@@ -1,18 +1,15 @@
-//! The document as it travels. Only shapes are held here; what the words mean is checked in `check`.
-
-mod keyed;
+//! The document's wire types. `check` validates the meaning of the fields.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
-use serde::de::{Deserialize, Deserializer};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-pub(super) use keyed::Keyed;
-
-use super::exceptions::Exception;
-use super::policy_sets::{Law, PolicySet};
+use super::model::{Exception, LedgerPolicies, PolicySet};
 use crate::breakglass;
 
 /// JSON Schema (2020-12) of the document.
@@ -20,13 +17,13 @@ pub fn schema() -> serde_json::Value {
     generate(false)
 }
 
-/// The same without references, to walk it beside a document.
+/// The schema without references, for walking it beside a document.
 pub(super) fn inlined_schema() -> serde_json::Value {
     generate(true)
 }
 
 fn generate(inline_subschemas: bool) -> serde_json::Value {
-    // A null is refused where the default is derived as null, so that default would be a lie.
+    // Null is refused, so a default of null would be wrong.
     let no_null_default = RecursiveTransform(|schema: &mut schemars::Schema| {
         if schema.get("default").is_some_and(serde_json::Value::is_null) {
             schema.remove("default");
@@ -47,15 +44,15 @@ pub(super) struct Document {
     #[serde(default = "format_version")]
     #[schemars(range(min = 1, max = 1))]
     pub(super) version: u32,
-    /// UUID of the ledger, lower case; made at creation and anew at restore.
+    /// UUID of the ledger, lower case; new at creation and at restore.
     #[schemars(extend("format" = "uuid"))]
     pub(super) ledger: String,
-    /// Number of the last committed change, 0 or more; grows by commits of one ledger.
+    /// Number of the last committed change, 0 or more.
     pub(super) revision: u64,
-    /// The law that the ledger keeps, if it keeps one.
+    /// The policies of the ledger, if it has any.
     #[serde(default, deserialize_with = "present")]
-    #[schemars(with = "Law")]
-    pub(super) law: Option<Law>,
+    #[schemars(with = "LedgerPolicies")]
+    pub(super) policies: Option<LedgerPolicies>,
     /// What holds for all tenants.
     #[serde(default)]
     pub(super) settings: Settings,
@@ -77,14 +74,14 @@ pub(super) struct Document {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Namespace>")]
     pub(super) namespaces: Keyed<Namespace>,
-    /// Leave from a policy that was granted, by id.
+    /// Granted exemptions from policies, by id.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Exception>")]
     pub(super) exceptions: Keyed<Exception>,
     /// Break-glass documents by id: each signed, or closed.
     #[serde(default)]
-    #[schemars(with = "BTreeMap<String, breakglass::Entry>")]
-    pub(super) breakglass: Keyed<breakglass::Entry>,
+    #[schemars(with = "BTreeMap<String, breakglass::BreakglassEntry>")]
+    pub(super) breakglass: Keyed<breakglass::BreakglassEntry>,
 }
 
 /// What holds for all tenants.
@@ -102,8 +99,8 @@ pub(super) struct Settings {
     pub(super) label_prefix: Option<String>,
     /// Registries for all tenants.
     pub(super) registries: SharedRegistries,
-    /// Identities that are more than a tenant. Built in and never listed: the service accounts of kube-system,
-    /// kube-scheduler, the API server, kube-controller-manager, nodes.
+    /// Trusted identities. Built in, and never listed: the service accounts of kube-system, kube-scheduler, the API
+    /// server, kube-controller-manager, nodes.
     pub(super) identities: Vec<Identity>,
     /// CONNECT subresources that tenants may use in their own app namespaces.
     pub(super) connect: Connect,
@@ -181,11 +178,11 @@ pub(super) struct Tenant {
     /// Life cycle: a suspended tenant's writes are denied and its deletes pass.
     #[schemars(extend("enum" = ["active", "suspended", "deleting"]))]
     pub(super) status: String,
-    /// Groups of its people, each 1 to 256 characters; another tenant may list the same group.
+    /// Groups of its users, each 1 to 256 characters; several tenants may list the same group.
     #[serde(default)]
     pub(super) groups: Vec<String>,
-    /// Its registries inside the ceiling, or `inherit` for the whole ceiling; `[]` leaves the platform's; absent means no
-    /// registry policy, and every image is denied.
+    /// Its registries inside the ceiling, or `inherit` for the whole ceiling; `[]` leaves the platform's registries;
+    /// absent means no registry policy, and every image is denied.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Registries")]
     pub(super) registries: Option<Registries>,
@@ -250,11 +247,11 @@ pub(super) struct Namespace {
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u16", range(min = 1, max = 999))]
     pub(super) sandbox: Option<u16>,
-    /// UUID of the sandbox; an app's stands under `apps`, and if given here too must be the same.
+    /// UUID of the sandbox; with kind `app` the id is under `apps`, and if it is given here too it must be equal.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("format" = "uuid"))]
     pub(super) id: Option<String>,
-    /// When the ledger means to remove the sandbox, RFC 3339.
+    /// When the ledger removes the sandbox, RFC 3339.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub(super) expires_at: Option<String>,
@@ -264,8 +261,42 @@ fn format_version() -> u32 {
     super::FORMAT_VERSION
 }
 
-/// An absent key is `None`; an explicit null is an error, because `registries:` with nothing after it may have been
-/// meant as the empty list.
+/// An absent key is `None`; an explicit null is an error, because an empty `registries:` may mean the empty list.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+/// A map in the document's order that keeps repeated keys, so that the check can report them: `serde_json` would keep
+/// the last one.
+#[derive(Debug)]
+pub(super) struct Keyed<T>(pub(super) Vec<(String, T)>);
+
+impl<T> Default for Keyed<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Keyed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+            type Value = Keyed<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Keyed(entries))
+            }
+        }
+
+        deserializer.deserialize_map(Entries(PhantomData))
+    }
 }

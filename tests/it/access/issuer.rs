@@ -11,7 +11,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use portcullis_access::keys::{self, Keys};
 use portcullis_access::token::{Names, Tokens, now};
 use portcullis_access::{Issuers, TokenError};
-use portcullis_certs::develop::{Authority, Use};
+use portcullis_certs::develop::{CertificateAuthority, Use};
 use serde_json::json;
 
 const ISSUER: &str = "https://id.example.com";
@@ -27,7 +27,7 @@ struct Provider {
 impl Provider {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let authority = Authority::new("provider of the test").unwrap();
+        let authority = CertificateAuthority::new("provider of the test").unwrap();
         authority.write(&dir.path().join("ca.pem"), &dir.path().join("ca-key.pem")).unwrap();
         let leaf = authority.issue(&["localhost".to_owned()], Use::Server).unwrap().pair().unwrap();
         let resolver = rustls::sign::SingleCertAndKey::from(leaf.key);
@@ -74,7 +74,7 @@ impl Provider {
     /// A server of ours that believes it.
     fn believed(&self, ca: bool) -> Issuers {
         let own = self.dir.path().join("own");
-        let (keys, _) = Keys::open_or_make(&own).unwrap();
+        let (keys, _) = Keys::open_or_create(&own).unwrap();
         let tokens = Tokens::new(Arc::new(keys), Names::new("ledger", "portcullis").unwrap());
         let port = self.port;
         let ca = if ca { format!(",ca={}", self.dir.path().join("ca.pem").display()) } else { String::new() };
@@ -85,12 +85,13 @@ impl Provider {
 
 /// A key of the provider, and a token signed with it.
 fn signer(dir: &Path) -> (Keys, String) {
-    let path = keys::make(dir, jiff::Timestamp::UNIX_EPOCH).unwrap();
+    let path = keys::create(dir, jiff::Timestamp::UNIX_EPOCH).unwrap();
     let pem = std::fs::read(path).unwrap();
     let keys = Keys::open(dir).unwrap();
     let kid = keys.now().iter().next().unwrap().kid().to_owned();
     let header = Header { kid: Some(kid), ..Header::new(Algorithm::EdDSA) };
     let claims = json!({"iss": ISSUER, "aud": "portcullis", "sub": "alice", "exp": now() + 600});
+    portcullis_access::install_jwt_crypto();
     let token = jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ed_pem(&pem).unwrap()).unwrap();
     (keys, token)
 }

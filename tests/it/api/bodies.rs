@@ -84,10 +84,10 @@ fn what_is_no_json_is_refused_with_its_place() {
     let admin = server.admin().with("content-type", "application/json");
     let deep = |n: usize| format!("{{\"name\":{}1{}}}", "[".repeat(n), "]".repeat(n));
     let cases: Vec<(Vec<u8>, &str)> = vec![
-        (b"".to_vec(), "there is no body"),
+        (b"".to_vec(), "the body is empty"),
         (b"{".to_vec(), "line 1 column 1"),
         (b"{\"name\": \"a\",\n}".to_vec(), "line 2 column 1"),
-        (b"{\"name\":\"a\",\"name\":\"b\"}".to_vec(), "a key stands twice"),
+        (b"{\"name\":\"a\",\"name\":\"b\"}".to_vec(), "a key is given twice"),
         (b"{\"name\":\"\xff\"}".to_vec(), "line 1"),
         (b"{} {}".to_vec(), "trailing"),
         (b"\xef\xbb\xbf{}".to_vec(), "line 1"),

@@ -98,11 +98,11 @@ fn every_bound_of_every_body_holds() {
     let shop = furnished();
     let document = Document::new(shop.admin.get("/openapi.json").ok(200));
     let (mut wrong, mut counted) = (Vec::new(), BTreeMap::<&str, usize>::new());
-    for route in routes::table().into_iter().filter(|route| route.shape.body.is_some()) {
+    for route in routes::table().into_iter().filter(|route| route.signature.body.is_some()) {
         let rule = route.rule;
         let schema = document.body(rule.path, rule.method.as_str());
         // Nothing is kept, so every probe finds what the one before found. A token cannot be minted by a dry run.
-        let query = if route.manner.secret { "" } else { "?dryRun=true" };
+        let query = if route.options.secret { "" } else { "?dryRun=true" };
         let path = filled(rule.path) + query;
         let fine = document.sample(&schema);
         let probes = document.probes(&schema);
@@ -148,7 +148,7 @@ fn every_bound_of_every_parameter_holds() {
     let shop = furnished();
     let document = Document::new(shop.admin.get("/openapi.json").ok(200));
     let (mut wrong, mut count) = (Vec::new(), 0);
-    for route in routes::table().into_iter().filter(|route| !route.rule.is_open() && !route.manner.waits) {
+    for route in routes::table().into_iter().filter(|route| !route.rule.is_open() && !route.options.waits) {
         let rule = route.rule;
         for parameter in document.parameters(rule.path, rule.method.as_str()) {
             let name = parameter["name"].as_str().unwrap();

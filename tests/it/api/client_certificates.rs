@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use portcullis_access::Role;
-use portcullis_certs::develop::{Authority, Issued, Use};
+use portcullis_certs::develop::{CertificateAuthority, Issued, Use};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
 use super::harness::{On, Server};
 use crate::feed::stage::{readiness, soon};
 use crate::support::Gate;
 
-fn written(authority: &Authority, dir: &Path, name: &str) -> Issued {
+fn written(authority: &CertificateAuthority, dir: &Path, name: &str) -> Issued {
     let issued = authority.issue(&[name.to_owned()], Use::Client).unwrap();
     issued.write(&dir.join(format!("{name}.pem")), &dir.join(format!("{name}-key.pem"))).unwrap();
     issued
@@ -19,7 +19,7 @@ fn written(authority: &Authority, dir: &Path, name: &str) -> Issued {
 /// The status of an answer, or that there is none.
 fn ask(
     server: &Server,
-    authority: &Authority,
+    authority: &CertificateAuthority,
     shown: Option<&Issued>,
     path: &str,
     token: &str,
@@ -47,7 +47,7 @@ fn gate_shows_a_certificate_beside_its_token() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name).display().to_string();
         let [authority, gates, stranger] =
-            ["api", "gates", "gates"].map(|name| Authority::new(name).unwrap());
+            ["api", "gates", "gates"].map(|name| CertificateAuthority::new(name).unwrap());
         std::fs::write(path("ca.pem"), authority.cert_pem()).unwrap();
         std::fs::write(path("gates.pem"), gates.cert_pem()).unwrap();
         let leaf = authority.issue(&["127.0.0.1".to_owned()], Use::Server).unwrap();
@@ -112,7 +112,7 @@ fn gate_shows_a_certificate_beside_its_token() {
 fn authorities_of_gates_need_tls() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("ca.pem");
-    std::fs::write(&file, Authority::new("gates").unwrap().cert_pem()).unwrap();
+    std::fs::write(&file, CertificateAuthority::new("gates").unwrap().cert_pem()).unwrap();
     let mut command = crate::support::portcullis();
     command.args(["serve", "--role", "api", "--api-client-ca"]).arg(&file);
     let output = command.output().unwrap();

@@ -189,7 +189,7 @@ fn credentials_are_replaced_under_their_version_and_the_log_does_not_hold_them()
         let rows = log.ok(200)["items"].clone();
         let reasons: Vec<&Value> = rows.as_array().unwrap().iter().map(|row| &row["reason"]).collect();
         let replaced = json!("its kubeconfig was replaced");
-        assert_eq!(reasons, [&json!("its kubeconfig was taken away"), &replaced, &Value::Null, &replaced]);
+        assert_eq!(reasons, [&json!("its kubeconfig was removed"), &replaced, &Value::Null, &replaced]);
         assert!(!log.text.contains(&kubeconfig()) && !log.text.contains(SECRET));
     }
 }

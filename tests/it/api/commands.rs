@@ -155,11 +155,11 @@ fn a_scan_is_delivered_with_whose_the_objects_are() {
     };
     let write = |name: &str, text: String| std::fs::write(server.dir.path().join(name), text).unwrap();
     write("two.ndjson", pod(1, "tn-acme-shop-sbx-001") + &pod(2, "tn-nobody-x-sbx-001"));
-    let told = run(&server, &["scan", "--deliver", "two.ndjson"]);
+    let told = run(&server, &["scan", "--upload", "two.ndjson"]);
     let said = String::from_utf8_lossy(&told.stderr).into_owned();
     assert_eq!(told.status.code(), Some(1), "{said}");
-    assert!(said.contains("delivered to the ledger as scan") && said.contains("2 findings"), "{said}");
-    assert!(!said.contains("example world") && !said.contains("left out"), "{said}");
+    assert!(said.contains("uploaded to the ledger as scan") && said.contains("2 findings"), "{said}");
+    assert!(!said.contains("example tenancy") && !said.contains("not uploaded"), "{said}");
     let count =
         |condition: &str| server.ask(&format!("SELECT COUNT(*) FROM scan_findings WHERE {condition}"));
     let acme = "tenant_id = (SELECT id FROM tenants WHERE slug = 'acme')";
@@ -167,10 +167,10 @@ fn a_scan_is_delivered_with_whose_the_objects_are() {
     assert_eq!(count("object = 'tn-acme-shop-sbx-001/pods/p1' AND policy = 'registry-allowlist'"), "1");
     // More than the ledger takes: it is told how much had no room, and nothing is lost in between.
     write("many.ndjson", (0..6000).map(|n| pod(n, "tn-acme-shop-sbx-001")).collect());
-    let told = run(&server, &["scan", "--deliver", "--limit", "1", "many.ndjson"]);
+    let told = run(&server, &["scan", "--upload", "--limit", "1", "many.ndjson"]);
     let said = String::from_utf8_lossy(&told.stderr).into_owned();
     assert_eq!(told.status.code(), Some(1), "{said}");
-    let left_out = number_before(&said, "findings left out");
+    let left_out = number_before(&said, "findings not uploaded");
     let sent: usize = count("object <> 'tn-nobody-x-sbx-001/pods/p2'").parse::<usize>().unwrap() - 1;
     assert!(sent <= 5000 && sent > 1000, "{sent} {said}");
     assert_eq!(sent + left_out, 6000, "{said}");

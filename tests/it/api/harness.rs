@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
-use portcullis_access::mint::{Wish, grant};
+use portcullis_access::mint::{TokenRequest, grant};
 use portcullis_access::token::now;
 use portcullis_access::{AccessArgs, Action, Clusters, Identity, Role, TenantRef, authorize};
 use portcullis_store::{Ledger, Options};
@@ -212,7 +212,7 @@ impl Server {
         at: i64,
     ) -> String {
         let scope = authorize(&Identity::process("test"), Action::TokensMint, None, "test").unwrap();
-        let wish = Wish {
+        let wish = TokenRequest {
             subject: subject.to_owned(),
             roles: vec![role],
             tenant: tenant.cloned(),
@@ -235,9 +235,12 @@ impl Server {
         let scope = authorize(&Identity::process("test"), Action::TokensMint, None, "test").unwrap();
         let (subject, roles, tenant) = (subject.to_owned(), vec![role], tenant.cloned());
         let clusters = (role == Role::Service).then_some(Clusters::All);
-        let granted =
-            grant(&scope, Wish { subject, roles, tenant, projects, clusters, ttl_seconds: 3600 }, None)
-                .unwrap();
+        let granted = grant(
+            &scope,
+            TokenRequest { subject, roles, tenant, projects, clusters, ttl_seconds: 3600 },
+            None,
+        )
+        .unwrap();
         self.issuers.own().issue(&granted, now()).unwrap().token
     }
 

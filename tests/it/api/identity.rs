@@ -7,7 +7,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use portcullis_access::keys::{self, Keys};
 use portcullis_access::token::now;
 use portcullis_access::{Action, Identity, authorize};
-use portcullis_certs::develop::{Authority, Use};
+use portcullis_certs::develop::{CertificateAuthority, Use};
 use portcullis_store::identities;
 use serde_json::{Value, json};
 
@@ -174,7 +174,7 @@ fn by_the_command_line(server: &Server, token_text: &str) {
 /// A provider whose keys lie in a file; whom it vouches for is what the memberships say.
 fn an_identity_of_another_issuer_is_its_memberships(on: On) {
     let dir = tempfile::tempdir().unwrap();
-    let pem = std::fs::read(keys::make(dir.path(), jiff::Timestamp::UNIX_EPOCH).unwrap()).unwrap();
+    let pem = std::fs::read(keys::create(dir.path(), jiff::Timestamp::UNIX_EPOCH).unwrap()).unwrap();
     let published = Keys::open(dir.path()).unwrap();
     let kid = published.now().iter().next().unwrap().kid().to_owned();
     let jwks = dir.path().join("jwks.json");
@@ -185,6 +185,7 @@ fn an_identity_of_another_issuer_is_its_memberships(on: On) {
             claims[key] = value.clone();
         }
         let header = Header { kid: Some(kid.clone()), ..Header::new(Algorithm::EdDSA) };
+        portcullis_access::install_jwt_crypto();
         jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ed_pem(&pem).unwrap()).unwrap()
     };
     let oidc = format!("issuer={ISSUER},audience=portal,jwks={}", jwks.display());
@@ -252,7 +253,7 @@ fn an_identity_of_another_issuer_is_its_memberships_on_postgres() {
 fn over_tls_the_authority_decides() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
-    let authority = Authority::new("authority of the test").unwrap();
+    let authority = CertificateAuthority::new("authority of the test").unwrap();
     authority.write(&dir.path().join("ca.pem"), &dir.path().join("ca-key.pem")).unwrap();
     let leaf = authority.issue(&["127.0.0.1".to_owned()], Use::Server).unwrap();
     leaf.write(&dir.path().join("tls.pem"), &dir.path().join("tls-key.pem")).unwrap();
@@ -288,9 +289,9 @@ fn tokens_do_not_cross_a_network_in_the_clear() {
     for address in ["0.0.0.0:0", "[::]:0"] {
         let ended = serve(address, &[]).wait_with_output().unwrap();
         let said = String::from_utf8(ended.stderr).unwrap();
-        assert!(!ended.status.success() && said.contains("--api-plain"), "{address}: {said}");
+        assert!(!ended.status.success() && said.contains("--api-insecure-http"), "{address}: {said}");
     }
-    let mut served = serve("0.0.0.0:0", &["--api-plain"]);
+    let mut served = serve("0.0.0.0:0", &["--api-insecure-http"]);
     let ready = dir.path().join("ready");
     wait(Duration::from_secs(30), || ready.exists().then_some(()));
     served.kill().unwrap();

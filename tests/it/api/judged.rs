@@ -147,7 +147,7 @@ fn what_an_owner_asks_for_an_administrator_grants() {
 #[test]
 fn scans_are_kept_from_the_newest_down() {
     let shop = Shop::open(On::Sqlite);
-    let body = |at: &str, findings: Value| json!({ "startedAt": at, "lawRevision": "0".repeat(64), "findings": findings });
+    let body = |at: &str, findings: Value| json!({ "startedAt": at, "policyRevision": "0".repeat(64), "findings": findings });
     let finding = |tenant: &str| json!({ "tenantId": tenant, "policy": "registry-allowlist", "object": "a/pods/b", "message": "no" });
     let first =
         shop.admin.post("/api/v1/scans", &body("2026-11-21T10:00:00Z", json!([finding(&shop.acme.id)])));

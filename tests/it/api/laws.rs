@@ -217,16 +217,16 @@ fn each_gate_says_whose_law_it_keeps() {
     let stage = Stage::new(On::Sqlite);
     let api = stage.api();
     stage.furnish(&api);
-    let [layered, own, ledger] =
-        ["layered", "own", "ledger"].map(|which| stage.remote(&api.api, &["--law", which]));
+    let [merged, local, ledger] =
+        ["merged", "local", "ledger"].map(|source| stage.remote(&api.api, &["--policy-source", source]));
     upload(&stage, &api, &law("enforce", &[NAME]));
-    decides(&layered, "layered: the ledger's law too", DENIED);
+    decides(&merged, "merged: the ledger's law too", DENIED);
     decides(&ledger, "ledger: the ledger's law", DENIED);
-    decides(&own, "own: not the ledger's", "");
+    decides(&local, "local: not the ledger's", "");
     stage.suspend(&api, true);
-    decides(&layered, "layered: and its own", SUSPENDED);
-    decides(&own, "own: its own", SUSPENDED);
+    decides(&merged, "merged: and its own", SUSPENDED);
+    decides(&local, "local: its own", SUSPENDED);
     upload(&stage, &api, &law("enforce", &["www"]));
     decides(&ledger, "ledger: nothing but the ledger's, which does not know of suspension", "");
-    decides(&layered, "layered: its own is still there", SUSPENDED);
+    decides(&merged, "merged: its own is still there", SUSPENDED);
 }

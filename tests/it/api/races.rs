@@ -45,8 +45,8 @@ fn exception() -> Value {
 
 fn breakglass() -> Value {
     let document = json!({
-        "id": portcullis_store::new_id(), "people": ["ada"], "namespaces": ["tn-acme-shop-app-web"],
-        "laws": ["registry-allowlist"], "reason": "r", "notBefore": soon(-10), "expires": soon(3600),
+        "id": portcullis_store::new_id(), "users": ["ada"], "namespaces": ["tn-acme-shop-app-web"],
+        "policies": ["registry-allowlist"], "reason": "r", "notBefore": soon(-10), "expires": soon(3600),
     });
     json!({ "document": document, "signature": format!("{}==", "A".repeat(86)) })
 }
@@ -56,7 +56,7 @@ fn item(slug: &str) -> Value {
 }
 
 fn scan() -> Value {
-    json!({ "startedAt": "2026-11-21T10:00:00Z", "lawRevision": "00000000", "findings": [] })
+    json!({ "startedAt": "2026-11-21T10:00:00Z", "policyRevision": "00000000", "findings": [] })
 }
 
 /// What a POST has made, by the path where it is.

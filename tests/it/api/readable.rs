@@ -205,7 +205,7 @@ fn whatever_the_api_accepts_readers_accept() {
                 let who = Identity::process("test");
                 let scope = authorize(&who, Action::TenantsList, None, "test").unwrap();
                 let mut tx = shop.server.ledger.read(&scope).await.unwrap();
-                portcullis_store::revision::since(&mut tx, snapshot.revision).await.unwrap().unwrap()
+                tx.changes_since(snapshot.revision).await.unwrap().unwrap()
             });
             for change in changes {
                 let patch = serde_json::from_str(&change.patch).unwrap();

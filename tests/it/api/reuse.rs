@@ -13,7 +13,7 @@ fn is_not_free(caller: &Caller, path: &str, body: &Value, what: &str) {
     answer.refused("CONFLICT", &[]);
     let detail = answer.body()["detail"].as_str().unwrap().to_owned();
     let (before, after) = detail
-        .split_once(" was deleted, and its name is free again at ")
+        .split_once(" was deleted recently; its name can be used again at ")
         .unwrap_or_else(|| panic!("{detail}"));
     assert_eq!(before, what);
     let (at, setting) = after.split_once(" (").unwrap();

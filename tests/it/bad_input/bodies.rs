@@ -53,53 +53,57 @@ fn what_is_no_json() {
     let at = latin.iter().position(|byte| *byte == b'?').unwrap();
     latin[at] = 0xe9;
     let mut rows: Vec<Row> = vec![
-        ("empty", vec![], "the body is no AdmissionReview: EOF while parsing a value at line 1 column 0"),
+        ("empty", vec![], "the body is not an AdmissionReview: EOF while parsing a value at line 1 column 0"),
         (
             "blank",
             b" \n ".to_vec(),
-            "the body is no AdmissionReview: EOF while parsing a value at line 2 column 1",
+            "the body is not an AdmissionReview: EOF while parsing a value at line 2 column 1",
         ),
-        ("text", b"hello".to_vec(), "the body is no AdmissionReview: expected value at line 1 column 1"),
+        ("text", b"hello".to_vec(), "the body is not an AdmissionReview: expected value at line 1 column 1"),
         (
             "yaml",
             b"kind: AdmissionReview".to_vec(),
-            "the body is no AdmissionReview: expected value at line 1 column 1",
+            "the body is not an AdmissionReview: expected value at line 1 column 1",
         ),
         (
             "a list",
             b"[]".to_vec(),
-            "the body is no AdmissionReview: invalid type: sequence, expected an AdmissionReview object*",
+            "the body is not an AdmissionReview: invalid type: sequence, expected an AdmissionReview object*",
         ),
         (
             "null",
             b"null".to_vec(),
-            "the body is no AdmissionReview: invalid type: null, expected an AdmissionReview object*",
+            "the body is not an AdmissionReview: invalid type: null, expected an AdmissionReview object*",
         ),
         (
             "protobuf",
             b"k8s\0\x0a\x1f".to_vec(),
-            "the body is no AdmissionReview: expected value at line 1 column 1",
+            "the body is not an AdmissionReview: expected value at line 1 column 1",
         ),
         (
             "a byte order mark",
             [b"\xef\xbb\xbf", good.as_slice()].concat(),
-            "the body is no AdmissionReview: expected value at line 1 column 1",
+            "the body is not an AdmissionReview: expected value at line 1 column 1",
         ),
         (
             "two reviews",
             [good.as_slice(), &good].concat(),
-            "the body is no AdmissionReview: trailing characters at line 2 column 1",
+            "the body is not an AdmissionReview: trailing characters at line 2 column 1",
         ),
         ("latin-1", latin, "the body is not UTF-8 at byte *"),
         ("half a character", [good.as_slice(), b"\xe2\x82"].concat(), "the body is not UTF-8 at byte *"),
         (
             "half a surrogate",
             Ask::default().with("\"web\"", r#""\ud800""#),
-            "the body is no AdmissionReview: *",
+            "the body is not an AdmissionReview: *",
         ),
     ];
     for end in [1, good.len() / 3, good.len() / 2, good.len() - 3] {
-        rows.push(("truncated", good[..end].to_vec(), "the body is no AdmissionReview: EOF while parsing *"));
+        rows.push((
+            "truncated",
+            good[..end].to_vec(),
+            "the body is not an AdmissionReview: EOF while parsing *",
+        ));
     }
     refused(&rows);
 }
@@ -141,7 +145,7 @@ fn what_is_json_and_no_review() {
         (
             "a request that is a list",
             br#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":[]}"#.to_vec(),
-            "the body is no AdmissionReview: invalid type: sequence, expected the request of an AdmissionReview, an object*",
+            "the body is not an AdmissionReview: invalid type: sequence, expected the request of an AdmissionReview, an object*",
         ),
         ("an empty request", envelope("").into_bytes(), NO_UID),
         ("no uid", without("uid"), NO_UID),
@@ -151,57 +155,57 @@ fn what_is_json_and_no_review() {
         (
             "a uid that is a number",
             saying("uid", "5"),
-            "the body is no AdmissionReview: request.uid: invalid type: integer `5`, expected a string*",
+            "the body is not an AdmissionReview: request.uid: invalid type: integer `5`, expected a string*",
         ),
         (
             "a name that is a number",
             saying("name", "5"),
-            "the body is no AdmissionReview: request.name: invalid type: integer `5`, expected a string*",
+            "the body is not an AdmissionReview: request.name: invalid type: integer `5`, expected a string*",
         ),
         (
             "a namespace that is a list",
             saying("namespace", "[]"),
-            "the body is no AdmissionReview: request.namespace: invalid type: sequence*",
+            "the body is not an AdmissionReview: request.namespace: invalid type: sequence*",
         ),
         (
             "an operation that is an object",
             saying("operation", "{}"),
-            "the body is no AdmissionReview: request.operation: invalid type: map, expected a string*",
+            "the body is not an AdmissionReview: request.operation: invalid type: map, expected a string*",
         ),
         (
             "a person that is a text",
             saying("userInfo", "\"alice\""),
-            "the body is no AdmissionReview: request.userInfo: invalid type: string \"alice\", expected an object*",
+            "the body is not an AdmissionReview: request.userInfo: invalid type: string \"alice\", expected an object*",
         ),
         (
             "groups that are a text",
             saying("userInfo", r#"{"username":"alice","groups":"system:masters"}"#),
-            "the body is no AdmissionReview: request.userInfo: invalid type: string \"system:masters\", expected a list of strings*",
+            "the body is not an AdmissionReview: request.userInfo: invalid type: string \"system:masters\", expected a list of strings*",
         ),
         (
             "a group that is a number",
             saying("userInfo", r#"{"username":"alice","groups":[5]}"#),
-            "the body is no AdmissionReview: request.userInfo: invalid type: integer `5`, expected a string*",
+            "the body is not an AdmissionReview: request.userInfo: invalid type: integer `5`, expected a string*",
         ),
         (
             "a kind that is a text",
             saying("kind", "\"Pod\""),
-            "the body is no AdmissionReview: request.kind: invalid type: string \"Pod\", expected an object*",
+            "the body is not an AdmissionReview: request.kind: invalid type: string \"Pod\", expected an object*",
         ),
         (
             "a dry run that is a text",
             saying("dryRun", "\"yes\""),
-            "the body is no AdmissionReview: request.dryRun: invalid type: string \"yes\", expected a boolean*",
+            "the body is not an AdmissionReview: request.dryRun: invalid type: string \"yes\", expected a boolean*",
         ),
         (
             "a list in the place of a person",
             saying("userInfo", r#"["alice",["system:masters"]]"#),
-            "the body is no AdmissionReview: request.userInfo: invalid type: sequence*",
+            "the body is not an AdmissionReview: request.userInfo: invalid type: sequence*",
         ),
         (
             "a list in the place of a resource",
             saying("resource", r#"["","v1","","pods"]"#),
-            "the body is no AdmissionReview: request.resource: invalid type: sequence*",
+            "the body is not an AdmissionReview: request.resource: invalid type: sequence*",
         ),
     ]);
 }
@@ -210,10 +214,10 @@ fn what_is_json_and_no_review() {
 #[expect(clippy::too_many_lines, reason = "a table, a line or a few a row")]
 fn what_is_too_deep_or_says_a_thing_twice_or_beyond_all_numbers() {
     let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(11_000), close.repeat(11_000));
-    let limit = "the body is no AdmissionReview: *";
-    let twice = "the body is no AdmissionReview: key `";
+    let limit = "the body is not an AdmissionReview: *";
+    let twice = "the body is not an AdmissionReview: duplicate key `";
     let key = |key: &'static str| -> &'static str {
-        Box::leak(format!("{twice}{key}` stands twice in one object*").into_boxed_str())
+        Box::leak(format!("{twice}{key}` in one object*").into_boxed_str())
     };
     let within = |from: &str, to: &str| Ask::default().with(from, to);
     refused(&[
@@ -251,7 +255,7 @@ fn what_is_too_deep_or_says_a_thing_twice_or_beyond_all_numbers() {
         (
             "two names of a person",
             within("\"username\":", "\"username\":\"root\",\"username\":"),
-            "the body is no AdmissionReview: request.userInfo: key `username` stands twice in one object*",
+            "the body is not an AdmissionReview: request.userInfo: duplicate key `username` in one object*",
         ),
         ("two objects", within("\"object\":", "\"object\":{},\"object\":"), key("object")),
         ("two objects, one null", within("\"object\":", "\"object\":null,\"object\":"), key("object")),
@@ -271,22 +275,22 @@ fn what_is_too_deep_or_says_a_thing_twice_or_beyond_all_numbers() {
         (
             "two keys in options",
             within("\"kind\":\"CreateOptions\"", "\"kind\":1,\"kind\":2"),
-            "the body is no AdmissionReview: request.options: key `kind` stands twice in one object*",
+            "the body is not an AdmissionReview: request.options: duplicate key `kind` in one object*",
         ),
         (
             "1e999, in a part that is read",
             within("\"app\":\"web\"", "\"app\":1e999"),
-            "the body is no AdmissionReview: number out of range*",
+            "the body is not an AdmissionReview: number out of range*",
         ),
         (
             "1e999, in a part that is skipped",
             within("\"f:app\":{}", "\"f:app\":1e999"),
-            "the body is no AdmissionReview: number out of range*",
+            "the body is not an AdmissionReview: number out of range*",
         ),
         (
             "an infinity",
             within("\"f:app\":{}", "\"f:app\":Infinity"),
-            "the body is no AdmissionReview: expected value*",
+            "the body is not an AdmissionReview: expected value*",
         ),
     ]);
 }

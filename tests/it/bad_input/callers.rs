@@ -8,13 +8,13 @@ use crate::support::wire::{Ask, EVIL, PATIENCE, read};
 use crate::support::{Gate, Options, wait};
 
 const JSON: Option<&str> = Some("application/json");
-const TOO_LONG: &str = "the body is longer than the 16777216 bytes that are read here\n";
+const TOO_LONG: &str = "the body exceeds the limit of 16777216 bytes\n";
 
 #[test]
 fn a_wrong_door_says_which_is_the_right_one() {
     let mut gate = Gate::start(&Options::default());
     let review = Ask::default().body();
-    let nothing = "there is nothing here; the webhook answers POST /validate and POST /mutate\n";
+    let nothing = "not found; the webhook serves POST /validate and POST /mutate\n";
     let by_post = "send an AdmissionReview by POST\n";
     let kind = "the content type must be application/json\n";
     let rows = [
@@ -121,7 +121,7 @@ fn slow_callers_keep_nobody_waiting_and_are_let_go() {
     late.send(rest).unwrap();
     assert_eq!(read(&late.reply().unwrap().body).denied_by(), ["registry-allowlist"]);
     let slow = never.reply().unwrap();
-    assert_eq!((slow.status, slow.text().as_str()), (408, "the body came too slowly\n"));
+    assert_eq!((slow.status, slow.text().as_str()), (408, "the body was not received in time\n"));
     assert!(
         headless.reply().is_none_or(|reply| reply.status == 408),
         "a head that does not come ends the connection"
@@ -136,7 +136,7 @@ fn what_is_no_tls_is_told_so() {
     let mut answer = String::new();
     plain.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
-    assert!(answer.ends_with("this port speaks TLS and was asked in plain HTTP; use https://\n"), "{answer}");
+    assert!(answer.ends_with("this port requires TLS: use an https URL\n"), "{answer}");
     gate.is_unharmed();
 
     let mut garbage = dial(&gate, &[0x16; 3000]);

@@ -185,7 +185,7 @@ fn an_operation_that_nobody_knows_is_denied_where_we_judge() {
                 assert_eq!(answer.json()["response"]["status"]["code"], 403);
                 assert!(
                     answer.message().contains(
-                        "is no operation that this gate can judge (allowed: CREATE, UPDATE, DELETE, CONNECT)"
+                        "is not an operation that this gate supports (allowed: CREATE, UPDATE, DELETE, CONNECT)"
                     ),
                     "{}",
                     answer.message()

@@ -13,8 +13,8 @@ const LOOP: &str = "deny contains \"never\" if {\n\tall := [x | some a in number
 const LOOP_IN_INPUT: &str = "deny contains \"never\" if {\n\tall := [1 | some a in input.request.object.data.list; some b in input.request.object.data.list; some c in input.request.object.data.list; some d in input.request.object.data.list; a == [b, c, d]]\n\tcount(all) > 0\n}";
 
 const ROWS: &[Row] = &[
-    ("loops", LOOP, "budget", "stopped: it had its"),
-    ("loops-in-input", LOOP_IN_INPUT, "budget", "stopped: it had its"),
+    ("loops", LOOP, "budget", "stopped: the policy used its"),
+    ("loops-in-input", LOOP_IN_INPUT, "budget", "stopped: the policy used its"),
     (
         "keys-of-text",
         "deny contains \"never\" if count(object.keys(input.request.name)) > 5",

@@ -80,7 +80,8 @@ fn steady(text: &str) -> Value {
 fn walk(value: &mut Value) {
     match value {
         Value::Object(fields) => fields.iter_mut().for_each(|(key, value)| match key.as_str() {
-            "started_at" | "startTimeUtc" | "duration_ms" | "law" | "version" | "semanticVersion" => {
+            "started_at" | "startTimeUtc" | "duration_ms" | "policy_revision" | "version"
+            | "semanticVersion" => {
                 *value = format!("({key})").into();
             }
             _ => walk(value),
@@ -105,7 +106,7 @@ fn what_is_printed() {
     let page = place.stdout(&["scan", "--policies", "law", "--output", "html", "objects"]);
     let page: String = page
         .lines()
-        .filter(|line| !line.starts_with("<p class=\"faint\">law"))
+        .filter(|line| !line.starts_with("<p class=\"faint\">policies"))
         .collect::<Vec<_>>()
         .join("\n");
     golden("scan/html", &page);
@@ -145,7 +146,8 @@ fn details_stand_in_every_report_for_programs() {
     // A comparison ignores details.
     place.write("before/owner.rego", OWNER);
     place.write("before/latest.rego", LATEST);
-    let compared = read(&["scan", "--policies", "law", "--against", "before", "--output", "json", "objects"]);
+    let compared =
+        read(&["scan", "--policies", "law", "--baseline", "before", "--output", "json", "objects"]);
     assert_eq!(compared["findings"], serde_json::json!([]));
 }
 
@@ -247,9 +249,9 @@ fn against_another_law() {
             .replace("names no owner", "is a ConfigMap")
             .replace(" if not input.request.object.metadata.annotations.owner", ""),
     );
-    let told = place.run(&["scan", "--policies", "law", "--against", "law-before", "objects"], 1);
+    let told = place.run(&["scan", "--policies", "law", "--baseline", "law-before", "objects"], 1);
     golden("scan/against", &told);
-    let told = place.run(&["scan", "--policies", "law", "--against", "law", "objects"], 0);
+    let told = place.run(&["scan", "--policies", "law", "--baseline", "law", "objects"], 0);
     assert!(!told.contains('✗'), "{told}");
 }
 
@@ -259,13 +261,13 @@ fn who_wrote_it() {
     let quota = "apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: q, namespace: tn-acme-shop-sbx-001, labels: {kubenova.io/managed-by: platform}}\n";
     place.write("quota/quota.yaml", quota);
     let told = place.run(&["scan", "quota"], 0);
-    assert!(told.contains("1 finding by writer") && !told.contains("[reserved-metadata]"), "{told}");
-    let told = place.run(&["scan", "--doubts", "quota"], 0);
+    assert!(told.contains("1 finding unattributed") && !told.contains("[reserved-metadata]"), "{told}");
+    let told = place.run(&["scan", "--include-unattributed", "quota"], 0);
     assert!(told.contains("? [reserved-metadata]"), "{told}");
     let told = place.run(&["scan", "--as", "acme-dev", "quota"], 1);
     assert!(told.contains("✗ [reserved-metadata]"), "{told}");
     let told = place.run(&["scan", "--as", "mgr", "quota"], 0);
-    assert!(!told.contains("by writer"), "{told}");
+    assert!(!told.contains("unattributed"), "{told}");
 }
 
 #[test]

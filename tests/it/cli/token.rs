@@ -21,7 +21,7 @@ fn shown(place: &Place) -> Json {
 fn the_first_token_makes_its_key_and_is_good() {
     let place = Place::new();
     let told = place.run(&["token", "new", "--keys", "keys", "--subject", "me", "--role", "admin"], 0);
-    assert!(told.contains("note: made the first key, keys/"), "{told}");
+    assert!(told.contains("note: created the first key, keys/"), "{told}");
     assert!(told.contains("note: ledger#me, admin, until "), "{told}");
     let token = mint(&place, &["--subject", "me", "--role", "admin"]);
     assert_eq!((token.lines().count(), token.matches('.').count()), (1, 2), "{token}");
@@ -43,7 +43,7 @@ fn a_token_says_what_was_asked_for() {
     place.write("token", &mint(&place, &words.concat()));
     let shown = shown(&place);
     let claims = &shown["claims"];
-    assert_eq!((&shown["good"], &shown["why"]), (&Json::Bool(true), &Json::Null));
+    assert_eq!((&shown["valid"], &shown["why"]), (&Json::Bool(true), &Json::Null));
     assert_eq!((&claims["tenantSlug"], &claims["projects"][0]), (&"acme".into(), &SHOP.into()));
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 8 * 3600);
     let gate = ["--subject", "gate-1", "--role", "service", "--cluster-id", SHOP, "--ttl", "720h"];
@@ -74,7 +74,7 @@ fn what_nobody_may_have_is_refused() {
         (&["--subject", "me", "--role", "admin", "--all-clusters"], "a cluster is for the role `service`"),
         (&["--subject", "me", "--role", "admin", "--ttl", "721h"], "60 to 2592000"),
         (&["--subject", "me", "--role", "admin", "--ttl", "59s"], "60 to 2592000"),
-        (&["--subject", "me", "--role", "admin", "--ttl", "3600"], "not a length of time"),
+        (&["--subject", "me", "--role", "admin", "--ttl", "3600"], "is not a duration"),
         (&["--subject", "me", "--role", "admin", "--issuer", "portcullis"], "the server's own"),
     ];
     for (words, why) in refused {
@@ -91,7 +91,7 @@ fn a_token_that_is_no_good_is_shown_as_such() {
     let no_good = |words: &[&str], text: &str, why: &str| {
         place.write("token", text);
         let told = place.run(&[&["token", "show", "--keys", "keys", "token"], words].concat(), 1);
-        assert!(told.contains("no good") && told.contains(why), "{why}: {told}");
+        assert!(told.contains("invalid") && told.contains(why), "{why}: {told}");
         told
     };
     let other = no_good(&["--audience", "other"], &token, "another audience");

@@ -122,7 +122,7 @@ fn three_replicas_that_start_at_once_agree() {
     let (bundle, leaf) = (home.secret("ca.crt").unwrap(), home.secret("tls.crt").unwrap());
     assert_eq!((bundle.matches("BEGIN").count(), leaf.matches("BEGIN").count()), (1, 1));
     for replica in &replicas {
-        replica.says("trust", "nobody calls");
+        replica.says("trust", "so the API server sends no reviews");
         let expected = replica::der(&leaf);
         wait(PATIENCE, || (replica.serves(&bundle).ok()? == expected).then_some(()));
         let metrics = replica.page("/metrics");

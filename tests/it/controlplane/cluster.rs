@@ -68,12 +68,12 @@ async fn every_permission_that_is_missing_is_named() {
     let may = json!([{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]}]);
     let weak = cluster(account(plane, "weak", &may)).await;
     assert!(weak.reach().await.unwrap().starts_with('v'));
-    weak.may(&needs[..1]).await.unwrap();
-    let missing = weak.may(&needs).await.unwrap_err();
+    weak.check_permissions(&needs[..1]).await.unwrap();
+    let missing = weak.check_permissions(&needs).await.unwrap_err();
     assert!(matches!(&missing, ClusterError::Forbidden(all) if *all == needs[1..]), "{missing}");
     assert_eq!(
         missing.to_string(),
-        "RBAC forbids what is needed; grant: get validatingwebhookconfigurations.admissionregistration.k8s.io \
+        "permissions are missing in RBAC; grant: get validatingwebhookconfigurations.admissionregistration.k8s.io \
          `portcullis`; list configmaps in namespace `portcullis-system`"
     );
 }
@@ -88,9 +88,9 @@ async fn a_token_that_nobody_knows_is_told_from_one_that_may_nothing() {
     let unknown = plane.dir.join("unknown.kubeconfig");
     std::fs::write(&unknown, kubeconfig.to_string()).unwrap();
     let need = [Need::new("list", "", "namespaces")];
-    let error = cluster(unknown).await.may(&need).await.unwrap_err();
+    let error = cluster(unknown).await.check_permissions(&need).await.unwrap_err();
     assert!(matches!(error, ClusterError::Unauthorized(_)), "{error}");
-    let error = cluster(known).await.may(&need).await.unwrap_err();
+    let error = cluster(known).await.check_permissions(&need).await.unwrap_err();
     assert!(matches!(error, ClusterError::Forbidden(_)), "{error}");
 }
 

@@ -18,7 +18,7 @@ impl Gate {
     /// A gate with the world of the cases and certificates of `portcullis certs`.
     pub fn start() -> Self {
         let dir = tempfile::Builder::new().prefix("portcullis-gate").tempdir().unwrap().keep();
-        let world = std::fs::read_to_string(root().join("tests/cases/world.yaml")).unwrap();
+        let world = std::fs::read_to_string(root().join("tests/cases/example-tenancy.yaml")).unwrap();
         std::fs::write(dir.join("tenancy.yaml"), super::stage::enlarged(&world)).unwrap();
         let made = portcullis().args(["certs", "--ip", "127.0.0.1", "--dir"]).arg(dir.join("certs")).output();
         assert!(made.unwrap().status.success());

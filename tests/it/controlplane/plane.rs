@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use portcullis_certs::develop::{Authority, Use};
+use portcullis_certs::develop::{CertificateAuthority, Use};
 use serde_json::json;
 
 use crate::support::{ended, people, root, wait};
@@ -149,7 +149,7 @@ impl Plane {
     fn write_files(&self) {
         let path = |name: &str| self.dir.join(name);
         let write = |name: &str, text: &str| std::fs::write(path(name), text).unwrap();
-        let authority = Authority::new("control plane").unwrap();
+        let authority = CertificateAuthority::new("control plane").unwrap();
         write("ca.pem", authority.cert_pem());
         for (name, cert, key) in
             [("127.0.0.1", "tls.pem", "tls-key.pem"), ("accounts", "accounts.pem", "accounts-key.pem")]

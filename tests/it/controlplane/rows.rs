@@ -3,7 +3,7 @@
 //! ```yaml
 //! - id: RO-03                     # of the scenario, where it is one
 //!   why: a patch is a write
-//!   as: acme-dev                  # one of tests/cases/people.yaml, or several
+//!   as: acme-dev                  # one of tests/cases/test-users.yaml, or several
 //!   run: kubectl -n $A rollout restart deployment/frontend
 //!   input: {apiVersion: v1, …}    # what `-f -` reads: an object, or text
 //!   rejects: app-namespace-read-only

@@ -26,13 +26,13 @@ fn kept(on: On) -> (Stage, String) {
 }
 
 fn starts(stage: &Stage, cache: &str) -> Gate {
-    stage.remote_when(NOWHERE, &["--snapshot-cache", cache, "--stale-after", "0s"], false)
+    stage.remote_when(NOWHERE, &["--snapshot-cache", cache, "--max-staleness", "0s"], false)
 }
 
 #[test]
 fn a_gate_starts_and_decides_with_everything_else_down() {
     let (stage, cache) = kept(On::Sqlite);
-    let by_api = stage.remote(NOWHERE, &["--snapshot-cache", &cache, "--stale-after", "0s"]);
+    let by_api = stage.remote(NOWHERE, &["--snapshot-cache", &cache, "--max-staleness", "0s"]);
     assert!(said(&by_api, SANDBOX).contains(SUSPENDED));
     soon("stale from the start", || readiness(&by_api).1.starts_with("good but stale"));
     let url = format!("postgres://postgres@{NOWHERE}/postgres");
@@ -66,11 +66,11 @@ fn what_cannot_be_used_is_told_and_passed_over() {
     let check = |text: &str, why: &str| {
         std::fs::write(&file, text).unwrap();
         let gate = starts(&stage, &cache);
-        soon(why, || gate.told().iter().any(|line| line.contains("passed over") && line.contains(why)));
+        soon(why, || gate.told().iter().any(|line| line.contains("is skipped") && line.contains(why)));
         assert_eq!(readiness(&gate).0, 503);
     };
-    check(&good[..good.len() / 2], "not what was written");
-    check(&good.replace("\"status\":\"suspended\"", "\"status\":\"active\""), "not what was written");
+    check(&good[..good.len() / 2], "its checksum does not match");
+    check(&good.replace("\"status\":\"suspended\"", "\"status\":\"active\""), "its checksum does not match");
     check(&good.replacen("\"format\":1", "\"format\":7", 1), "of format 7");
     check("", "first line");
     std::fs::write(&file, &good).unwrap();
@@ -104,7 +104,7 @@ fn a_disk_that_takes_nothing_stops_no_decision() {
     std::fs::write(stage.path("full"), "").unwrap();
     let gate = stage.remote(&api.api, &["--snapshot-cache", &stage.text("full")]);
     decides(&gate, "before", "");
-    let errors = || gate.metric("portcullis_snapshot_kept_total", &["result=\"error\""]);
+    let errors = || gate.metric("portcullis_snapshot_cache_writes_total", &["result=\"error\""]);
     soon("a failed write is counted", || errors() > 0);
     stage.suspend(&api, true);
     decides(&gate, "the next change", SUSPENDED);
@@ -112,6 +112,6 @@ fn a_disk_that_takes_nothing_stops_no_decision() {
     std::fs::remove_file(stage.path("full")).unwrap();
     stage.suspend(&api, false);
     soon("written once there is room", || {
-        gate.metric("portcullis_snapshot_kept_total", &["result=\"ok\""]) > 0
+        gate.metric("portcullis_snapshot_cache_writes_total", &["result=\"ok\""]) > 0
     });
 }

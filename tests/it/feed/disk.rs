@@ -72,8 +72,9 @@ fn a_gate_on_a_full_disk_goes_on_deciding() {
     stage.furnish(&api);
     let cache = stage.text("cache");
     let gate = stage.remote_on_a_small_disk(&api.api, &cache);
-    let kept =
-        |result: &str| gate.metric("portcullis_snapshot_kept_total", &[&format!("result=\"{result}\"")]);
+    let kept = |result: &str| {
+        gate.metric("portcullis_snapshot_cache_writes_total", &[&format!("result=\"{result}\"")])
+    };
     soon("kept at first", || kept("ok") == 1);
     let first = std::fs::read(stage.path("cache/snapshot.cache")).unwrap();
 

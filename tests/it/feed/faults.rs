@@ -10,7 +10,7 @@ use crate::support::wire::SANDBOX;
 fn api_comes_and_goes(on: On) {
     let stage = Stage::new(on);
     let api = stage.api();
-    let gate = stage.remote(&api.api, &["--stale-after", "3s"]);
+    let gate = stage.remote(&api.api, &["--max-staleness", "3s"]);
     let beside = stage.gate(&[]);
     stage.furnish(&api);
     decides(&gate, "before", "");
@@ -21,7 +21,7 @@ fn api_comes_and_goes(on: On) {
     api.signal(9);
     drop(api);
     decides(&beside, "a gate on the database follows without the API", SUSPENDED);
-    soon("stale is said", || readiness(&gate).1.starts_with("good but stale: deciding by revision "));
+    soon("stale is said", || readiness(&gate).1.starts_with("good but stale: deciding with revision "));
     assert_eq!(readiness(&gate).0, 200, "and the gate is ready all the same");
     assert!(gate.metric_seconds("portcullis_snapshot_age_seconds") > 1.0);
     let before = said(&gate, SANDBOX);
@@ -51,13 +51,13 @@ fn the_database_freezes_and_stops() {
     let stage = Stage::new(On::OwnPostgres);
     let own = stage.own.as_ref().unwrap();
     let api = stage.api();
-    let gates = [stage.gate(&["--stale-after", "3s"]), stage.remote(&api.api, &["--stale-after", "3s"])];
+    let gates = [stage.gate(&["--max-staleness", "3s"]), stage.remote(&api.api, &["--max-staleness", "3s"])];
     stage.furnish(&api);
     gates.iter().for_each(|gate| decides(gate, "before", ""));
 
     own.signal(19);
     for gate in &gates {
-        soon("out of touch is said", || readiness(gate).1.contains("out of touch since"));
+        soon("out of touch is said", || readiness(gate).1.contains("no contact with the ledger since"));
         assert_eq!(readiness(gate).0, 200);
         assert_eq!(said(gate, SANDBOX), "", "decided as before");
     }
@@ -165,7 +165,7 @@ fn a_token_that_ends_is_told() {
     std::fs::write(stage.path("token"), stage.token_for("gate", "service", "1h")).unwrap();
     let gate = stage.remote(&api.api, &[]);
     decides(&gate, "before", "");
-    soon("its end is near", || token_condition(&gate).1.contains("ends within 1 day, at 2"));
+    soon("its end is near", || token_condition(&gate).1.contains("expires within 1 day, at 2"));
     #[expect(clippy::cast_possible_truncation, reason = "a time in this century")]
     let left = gate.metric_seconds(EXPIRY) as i64 - jiff::Timestamp::now().as_second();
     assert!((1..=3600).contains(&left), "{left}");
@@ -177,8 +177,8 @@ fn a_token_that_ends_is_told() {
     soon("the API refuses it", || readiness(&gate).1.contains("UNAUTHORIZED"));
     assert!((gate.metric_seconds(EXPIRY) - 1_767_225_600.0).abs() < 1.0);
     let told = gate.told();
-    assert_eq!(told.iter().filter(|line| line.contains("the ledger's token ends soon")).count(), 1);
-    assert_eq!(told.iter().filter(|line| line.contains("the ledger's token has ended")).count(), 1);
+    assert_eq!(told.iter().filter(|line| line.contains("the token for the ledger expires soon")).count(), 1);
+    assert_eq!(told.iter().filter(|line| line.contains("the token for the ledger has expired")).count(), 1);
     assert!(!told.iter().any(|line| line.contains(ended)), "and the token is never told");
     std::fs::write(stage.path("token"), stage.token_for("gate", "service", "240h")).unwrap();
     soon("the new one is good", || token_condition(&gate) == (200, String::new()));
@@ -191,7 +191,7 @@ fn a_token_that_ends_is_told() {
 fn a_change_that_does_not_fit_is_healed() {
     let stage = Stage::new(On::Postgres);
     let api = stage.api();
-    let gate = stage.gate(&["--reconcile", "1s"]);
+    let gate = stage.gate(&["--resync-interval", "1s"]);
     stage.furnish(&api);
     decides(&gate, "before", "");
     // Changed past the ledger, with no revision: nobody is told, and only a comparison finds it.

@@ -10,7 +10,7 @@ const FORKS: &str = "portcullis_snapshot_forks_total";
 
 /// Both kinds of gate, which compare with the whole ledger so seldom that it does not count here.
 fn gates(stage: &Stage, api: &Gate) -> [Gate; 2] {
-    [stage.gate(&["--reconcile", "1h"]), stage.remote(&api.api, &["--reconcile", "1h"])]
+    [stage.gate(&["--resync-interval", "1h"]), stage.remote(&api.api, &["--resync-interval", "1h"])]
 }
 
 /// Puts the ledger back by one revision, in which acme was suspended: what an operator's own copy does.
@@ -76,7 +76,7 @@ fn a_fork_of_a_higher_revision_is_seen_on_postgres() {
 fn under_a_running_api(on: On) {
     let stage = Stage::new(on);
     let api = stage.api();
-    let gate = stage.remote(&api.api, &["--reconcile", "1h"]);
+    let gate = stage.remote(&api.api, &["--resync-interval", "1h"]);
     stage.furnish(&api);
     stage.suspend(&api, true);
     decides(&gate, "before", SUSPENDED);
@@ -110,7 +110,7 @@ fn a_fork_under_a_running_api_is_seen_on_postgres() {
 fn a_fork_is_seen_by_a_gate_that_starts_with_its_copy() {
     let stage = Stage::new(On::Sqlite);
     let (api, cache) = (stage.api(), stage.text("cache"));
-    let words = ["--snapshot-cache", &cache, "--reconcile", "1h"];
+    let words = ["--snapshot-cache", &cache, "--resync-interval", "1h"];
     let gate = stage.remote(&api.api, &words);
     stage.furnish(&api);
     stage.suspend(&api, true);

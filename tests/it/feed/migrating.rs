@@ -85,7 +85,7 @@ fn starts_on_an_empty_database(on: On) {
     decides(&gate, "and follows", "");
     for process in [&api, &gate] {
         let told = process.told();
-        let waits = told.iter().filter(|line| line.contains("waiting for the ledger's schema"));
+        let waits = told.iter().filter(|line| line.contains("waiting for the schema of the ledger"));
         let waits: Vec<_> = waits.collect();
         assert!(waits.len() == 1 && waits[0].contains("INFO"), "{told:#?}");
         assert!(!told.iter().any(|line| line.contains("last good snapshot")), "{told:#?}");

@@ -13,7 +13,8 @@ fn command(words: &[&str]) -> String {
 fn restored(on: On) {
     let stage = Stage::new(on);
     let api = stage.api();
-    let gates = [stage.gate(&["--reconcile", "1h"]), stage.remote(&api.api, &["--reconcile", "1h"])];
+    let gates =
+        [stage.gate(&["--resync-interval", "1h"]), stage.remote(&api.api, &["--resync-interval", "1h"])];
     stage.furnish(&api);
     let file = stage.text("ledger.backup.gz");
     command(&["backup", &file, "--database", &stage.url]);

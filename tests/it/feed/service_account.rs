@@ -16,6 +16,7 @@ struct Cluster {
 
 impl Cluster {
     fn new() -> Self {
+        portcullis_access::install_jwt_crypto();
         let pair = rcgen::KeyPair::generate().unwrap();
         Self { key: EncodingKey::from_ec_der(pair.serialized_der()) }
     }
@@ -52,7 +53,7 @@ fn followed(on: On) {
     let gate = stage.remote(&api.api, &[]);
     decides(&gate, "with the token of its ServiceAccount", "");
     let page = gate.get("/readyz").1;
-    assert!(!page.contains("ends within"), "it is renewed, so its end is no news: {page}");
+    assert!(!page.contains("expires within"), "it is renewed, so its end is no news: {page}");
 
     // Another ServiceAccount of the same cluster, and the token for the API server itself, are no gate.
     for (subject, audience) in [("system:serviceaccount:acme:default", "portcullis"), (GATE, ISSUER)] {

@@ -140,7 +140,7 @@ fn the_api_is_of_the_build_before_and_then_of_this_and_back() {
     stage.furnish(&real);
     let api = Api::before(&real.api);
     api.become_(Build::Before);
-    let gate = stage.remote(&api.address.to_string(), &["--reconcile", "1h"]);
+    let gate = stage.remote(&api.address.to_string(), &["--resync-interval", "1h"]);
     for build in [Build::Before, Build::This, Build::Before, Build::This] {
         api.become_(build);
         for (suspended, expected) in [(true, SUSPENDED), (false, "")] {
@@ -160,7 +160,7 @@ fn later(on: On) {
     stage.furnish(&real);
     let api = Api::before(&real.api);
     let cache = stage.text("cache");
-    let words = ["--reconcile", "1h", "--snapshot-cache", cache.as_str()];
+    let words = ["--resync-interval", "1h", "--snapshot-cache", cache.as_str()];
     let gate = stage.remote(&api.address.to_string(), &words);
     decides(&gate, "with an API of this build", "");
     assert_eq!(gate.metric(UNKNOWN, &[]), 0);
@@ -172,7 +172,7 @@ fn later(on: On) {
     assert!(gate.metric(UNKNOWN, &[]) > 0);
     assert_eq!(readiness(&gate).0, 200);
     let told = gate.told();
-    let of_the_whole = |line: &&String| line.contains("is passed over") && !line.contains("*.novelty");
+    let of_the_whole = |line: &&String| line.contains("it is ignored") && !line.contains("*.novelty");
     let told = told.iter().filter(of_the_whole);
     assert_eq!(told.count(), 1, "once");
     // A start finds the whole from a later build.

@@ -65,7 +65,7 @@ fn api_that_knows_the_registration_refuses_the_group() {
 
 #[test]
 fn file_with_a_group_or_a_vela_that_is_not_registered_is_refused() {
-    let world = std::fs::read_to_string(root().join("tests/cases/world.yaml")).unwrap();
+    let world = std::fs::read_to_string(root().join("tests/cases/example-tenancy.yaml")).unwrap();
     let vela = "system:serviceaccount:vela-system:kubevela-vela-core";
     for (from, to, named) in [
         ("globex-devs", "globex-people", "`globex-people` is no group that the webhooks"),

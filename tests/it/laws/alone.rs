@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_admission::Verdict;
 use portcullis_admission::cases::Case;
-use portcullis_policy::layers::over;
+use portcullis_policy::layers::merge;
 use portcullis_policy::set::Options;
-use portcullis_policy::source::embedded;
+use portcullis_policy::source::{embedded_files, read_embedded};
 use portcullis_policy::{Bundle, PolicySet};
 use portcullis_tenancy::snapshot::Kind;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use crate::support::{cases, law, people, root, world};
 
 /// The library in which only this policy is on.
 fn alone(id: &str, all: &PolicySet) -> PolicySet {
-    let mut bundle = embedded::read().unwrap();
+    let mut bundle = read_embedded().unwrap();
     for other in all.policies.iter().filter(|policy| policy.manifest.id != id) {
         let params = bundle.params.entry(other.manifest.id.clone()).or_insert_with(|| json!({}));
         params.as_object_mut().unwrap().insert("modes".to_owned(), json!([{ "mode": "off" }]));
@@ -30,9 +30,9 @@ fn only(id: &str, all: &PolicySet) -> PolicySet {
         .policies
         .iter()
         .filter(|policy| policy.manifest.id != id)
-        .map(|policy| policy.manifest.place.0.as_str())
+        .map(|policy| policy.manifest.location.0.as_str())
         .collect();
-    let files = embedded::files().into_iter().filter(|(path, _)| !others.contains(&path.as_str()));
+    let files = embedded_files().into_iter().filter(|(path, _)| !others.contains(&path.as_str()));
     compile(&Bundle::from_files(files).unwrap())
 }
 
@@ -96,7 +96,7 @@ fn locked(id: &str, all: &PolicySet) -> (PolicySet, Vec<String>) {
         let text = String::from_utf8(text).unwrap().replace(&line, &format!("{line}#   locked: true\n"));
         (path, text.into_bytes())
     };
-    let base = Bundle::from_files(embedded::files().into_iter().map(mark)).unwrap();
+    let base = Bundle::from_files(embedded_files().into_iter().map(mark)).unwrap();
     let off = |other: &str| {
         let mut params = base.params.get(other).cloned().unwrap_or_else(|| json!({}));
         params.as_object_mut().unwrap().insert("modes".to_owned(), json!([{ "mode": "off" }]));
@@ -105,13 +105,13 @@ fn locked(id: &str, all: &PolicySet) -> (PolicySet, Vec<String>) {
     let (mut files, mut kept) = (Vec::new(), Vec::new());
     for other in all.policies.iter().map(|policy| policy.manifest.id.as_str()) {
         let upper = Bundle::from_files([off(other)]).unwrap();
-        match over(&base, &upper) {
+        match merge(&base, &upper) {
             Ok(_) => files.push(off(other)),
             Err(_) => kept.push(other.to_owned()),
         }
     }
     let upper = Bundle::from_files(files).unwrap();
-    (compile(&over(&base, &upper).unwrap()), kept)
+    (compile(&merge(&base, &upper).unwrap()), kept)
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use portcullis_admission::ask::kinds;
-use portcullis_admission::{Endpoint, Outcome, World};
+use portcullis_admission::kinds;
+use portcullis_admission::{Endpoint, Outcome, PreparedSnapshot};
 use portcullis_policy::PolicySet;
 use portcullis_tenancy::resource::Pattern;
 use portcullis_tenancy::snapshot::Snapshot;
@@ -68,8 +68,8 @@ fn is_prose(text: &str) -> bool {
 }
 
 /// The example tenancy, with all of them.
-fn tenancy(rows: &[Row]) -> World {
-    let text = std::fs::read_to_string(root().join("tests/cases/world.yaml")).unwrap();
+fn tenancy(rows: &[Row]) -> PreparedSnapshot {
+    let text = std::fs::read_to_string(root().join("tests/cases/example-tenancy.yaml")).unwrap();
     let mut document: Value = serde_saphyr::from_str(&text).unwrap();
     let identities = document["settings"]["identities"].as_array_mut().unwrap();
     identities.retain(|identity| identity["class"] != "controller");
@@ -81,7 +81,7 @@ fn tenancy(rows: &[Row]) -> World {
         }
         identity
     }));
-    World::new(Arc::new(Snapshot::of("the example tenancy", document).unwrap()))
+    PreparedSnapshot::new(Arc::new(Snapshot::of("the example tenancy", document).unwrap()))
 }
 
 /// The namespace of a service account.
@@ -109,7 +109,7 @@ struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    fn passes(&self, law: &PolicySet, world: &World) -> bool {
+    fn passes(&self, law: &PolicySet, world: &PreparedSnapshot) -> bool {
         let (whole, subresource) = self.resource.split_once('/').unwrap_or((self.resource, ""));
         let (resource, group) = whole.split_once('.').unwrap_or((whole, ""));
         let (api_version, kind) =

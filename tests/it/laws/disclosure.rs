@@ -1,6 +1,6 @@
 //! What a person of another tenant reads when a write is refused.
 
-use portcullis_admission::{Endpoint, World};
+use portcullis_admission::{Endpoint, PreparedSnapshot};
 use portcullis_policy::PolicySet;
 use serde_json::{Value as Json, json};
 
@@ -45,7 +45,12 @@ fn foreign_tenant_reads_no_id() {
     assert!(told.is_empty(), "{} of {denied}:\n{}", told.len(), told.join("\n"));
 }
 
-fn namespace_write(gate: &(PolicySet, World), who: &str, name: &str, old: Option<&Json>) -> String {
+fn namespace_write(
+    gate: &(PolicySet, PreparedSnapshot),
+    who: &str,
+    name: &str,
+    old: Option<&Json>,
+) -> String {
     let object = |labels: &Json| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
     let group = who.split('-').next().unwrap_or_default();
     let body = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {

@@ -60,7 +60,7 @@ async fn all_of_it_comes_back_on_either_database(world: World) {
     let places = fill(&world, 3).await;
     let mut tx = world.write().await;
     change(&mut tx, "UPDATE tenants SET status = 'suspended' WHERE id = $1", &places[1].tenant_id).await;
-    tx.touch(Part::Tenant("t1".into()));
+    tx.mark_changed(Part::Tenant("t1".into()));
     tx.audit(
         Entry::new("tenant.suspend", "tenant").of(&places[1].tenant_id, "t1").tenant(&places[1].tenant_id),
     );
@@ -80,7 +80,7 @@ async fn all_of_it_comes_back_on_either_database(world: World) {
         // It goes on as any ledger: commits, the chain of the audit log, the reader.
         let mut tx = target.write().await;
         change(&mut tx, "UPDATE tenants SET status = 'active' WHERE id = $1", &places[1].tenant_id).await;
-        tx.touch(Part::Tenant("t1".into()));
+        tx.mark_changed(Part::Tenant("t1".into()));
         tx.audit(
             Entry::new("tenant.resume", "tenant").of(&places[1].tenant_id, "t1").tenant(&places[1].tenant_id),
         );
@@ -118,8 +118,8 @@ async fn a_ledger_is_replaced_only_by_name(world: World) {
 async fn fill_more(world: &World) {
     let mut tx = world.write().await;
     change(&mut tx, "UPDATE tenants SET status = $1", "suspended").await;
-    tx.touch(Part::Tenant("t0".into()));
-    tx.touch(Part::Tenant("t1".into()));
+    tx.mark_changed(Part::Tenant("t0".into()));
+    tx.mark_changed(Part::Tenant("t1".into()));
     tx.audit(Entry::new("tenant.suspend", "tenant"));
     tx.commit().await.unwrap();
 }
@@ -206,7 +206,7 @@ async fn one_revision_is_written_while_others_commit(world: World) {
                 let mut tx = ledger.write(&super::world::admin()).await.unwrap();
                 change(&mut tx, "UPDATE tenants SET version = version + 1 WHERE id = $1", &place.tenant_id)
                     .await;
-                tx.touch(Part::Tenant("t0".into()));
+                tx.mark_changed(Part::Tenant("t0".into()));
                 tx.audit(
                     Entry::new("tenant.update", "tenant").of(&place.tenant_id, "t0").tenant(&place.tenant_id),
                 );
@@ -299,7 +299,7 @@ async fn sealed_values_stay_sealed(world: World) {
     let dir = tempfile::tempdir().unwrap();
     let (right, wrong) = (key(&dir, "right", "ab"), key(&dir, "wrong", "cd"));
     let places = fill(&world, 1).await;
-    let master = portcullis_store::seal::MasterKey::read(&right).unwrap();
+    let master = portcullis_store::envelope::MasterKey::read(&right).unwrap();
     let sealed = master.seal(&places[0].cluster_id, b"a kubeconfig").unwrap();
     let mut tx = world.write().await;
     sqlx::query("UPDATE clusters SET kubeconfig_enc = $1, dek_enc = $2 WHERE id = $3")
@@ -324,7 +324,7 @@ async fn sealed_values_stay_sealed(world: World) {
     assert!(made.contains(master.fingerprint()), "{made}");
     let looked = portcullis().args(["restore", "--check", &named]).output().unwrap();
     assert!(
-        said(&looked).contains("is whole") && said(&looked).contains(master.fingerprint()),
+        said(&looked).contains("is complete") && said(&looked).contains(master.fingerprint()),
         "{}",
         said(&looked)
     );

@@ -78,7 +78,7 @@ async fn revisions_have_the_order_of_commits(world: World) {
 
 async fn a_reading_transaction_changes_nothing(world: World) {
     let mut tx = world.read().await;
-    tx.touch(Part::Settings);
+    tx.mark_changed(Part::Settings);
     assert!(matches!(tx.commit().await, Err(StoreError::ReadOnly)));
     let mut tx = world.read().await;
     tx.audit(Entry::new("tenant.create", "tenant"));

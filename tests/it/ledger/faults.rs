@@ -11,7 +11,7 @@ use super::world::{World, admin, block_on, owner, tenant};
 fn a_locked_file_is_said_and_not_waited_for() {
     block_on(async {
         let world = World::sqlite().await;
-        let options = Options { patience: Duration::from_millis(300), ..Options::default() };
+        let options = Options { wait_timeout: Duration::from_millis(300), ..Options::default() };
         let ledger = Ledger::open(&world.url, &options).await.unwrap();
         let mut other = sqlx::SqliteConnection::connect(&world.url).await.unwrap();
         sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
@@ -43,7 +43,7 @@ fn a_full_file_is_said_and_takes_more_later() {
         let long = "x".repeat(64 * 1024);
         let grown = sqlx::query("UPDATE tenants SET annotations = $1").bind(long).execute(tx.sql()).await;
         let refused = grown.map(drop).map_err(StoreError::from);
-        assert!(matches!(&refused, Err(error) if error.is_passing()), "{refused:?}");
+        assert!(matches!(&refused, Err(error) if error.is_transient()), "{refused:?}");
         drop(tx);
         assert_eq!(world.count("SELECT COUNT(*) FROM tenants").await, 0);
         let mut tx = ledger.write(&admin()).await.unwrap();
@@ -63,7 +63,7 @@ fn a_connection_that_is_killed_leaves_nothing_half_done() {
         tenant(&mut tx, "acme").await;
         world.scratch().sql(kill);
         let lost = tx.commit().await;
-        assert!(matches!(&lost, Err(error) if error.is_passing()), "{lost:?}");
+        assert!(matches!(&lost, Err(error) if error.is_transient()), "{lost:?}");
         // The dead connections of the pool are nobody's trouble but the pool's.
         assert_eq!(world.whole().await["revision"], 0);
         assert_eq!(world.count("SELECT COUNT(*) FROM tenants").await, 0);

@@ -80,7 +80,7 @@ fn two_at_once(url: &str) {
         assert!(text.contains("the ledger is up to date"), "{text}");
         applied.push_str(&text);
     }
-    for step in ["applied 1 ledger\n", "applied 2 walls\n"] {
+    for step in ["applied 1 ledger\n", "applied 2 row_level_security\n"] {
         assert_eq!(applied.matches(step).count(), 1, "{applied}");
     }
 }

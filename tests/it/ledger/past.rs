@@ -117,7 +117,7 @@ async fn a_whole_chain_is_intact(world: World) {
 async fn a_changed_row_is_found(world: World) {
     let id = deeds(&world, 5).await;
     forge(&world, "UPDATE audit_log SET after = '{\"deed\": 9}' WHERE seq = 3").await;
-    assert_eq!(fault(&world, &id).await.unwrap(), "row 3 is not as it was written");
+    assert_eq!(fault(&world, &id).await.unwrap(), "row 3 was changed after it was written");
     let report = audit::verify(&mut world.read().await).await.unwrap();
     assert!(!report.unguarded.is_empty(), "and the triggers are off");
 }
@@ -137,9 +137,9 @@ async fn forge_again(world: &World, statement: &str) {
 async fn a_chain_cut_short_is_found(world: World) {
     let id = deeds(&world, 5).await;
     forge(&world, "DELETE FROM audit_log WHERE seq > 3").await;
-    assert_eq!(fault(&world, &id).await.unwrap(), "rows 4 to 5 are missing from its end");
+    assert_eq!(fault(&world, &id).await.unwrap(), "rows 4 to 5 are missing at the end");
     forge_again(&world, "DELETE FROM audit_log").await;
-    assert_eq!(fault(&world, &id).await.unwrap(), "rows 1 to 5 are missing from its end");
+    assert_eq!(fault(&world, &id).await.unwrap(), "rows 1 to 5 are missing at the end");
 }
 
 async fn a_row_of_ones_own_is_found(world: World) {
@@ -148,7 +148,7 @@ async fn a_row_of_ones_own_is_found(world: World) {
                 resource_type, resource_id, resource_name, result, attempts, first_at, before, after, reason, hash, hash \
                 FROM audit_log WHERE seq = 2";
     world.raw(copy).await.unwrap();
-    assert_eq!(fault(&world, &id).await.unwrap(), "row 3 is not as it was written");
+    assert_eq!(fault(&world, &id).await.unwrap(), "row 3 was changed after it was written");
 }
 
 async fn without_its_row_a_change_does_not_happen(world: World) {
@@ -167,7 +167,7 @@ async fn without_its_row_a_change_does_not_happen(world: World) {
     let mut tx = world.write().await;
     change(&mut tx, "UPDATE tenants SET display_name = 'changed' WHERE id = $1", &id).await;
     tx.audit(Entry::new("tenant.update", "tenant").of(&id, "acme").tenant(&id));
-    tx.touch(Part::Tenant("acme".into()));
+    tx.mark_changed(Part::Tenant("acme".into()));
     let failed = tx.commit().await;
     assert!(failed.is_err());
     assert_eq!(world.count("SELECT COUNT(*) FROM tenants WHERE display_name = 'changed'").await, 0);
@@ -204,8 +204,8 @@ fn months_have_partitions_that_can_be_detached() {
     super::world::block_on(async {
         let world = World::postgres().await;
         let id = deeds(&world, 4).await;
-        world.ledger.make_room().await.unwrap();
-        world.ledger.make_room().await.unwrap();
+        world.ledger.create_audit_partitions().await.unwrap();
+        world.ledger.create_audit_partitions().await.unwrap();
         let part = world.scratch().sql("SELECT DISTINCT tableoid::regclass FROM audit_log");
         assert!(part.starts_with("audit_log_2"), "rows are in their month: {part}");
         let unwalled = world.scratch().sql(

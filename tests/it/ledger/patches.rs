@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_store::revision::{Follows, compose, follows, renew, since};
+use portcullis_store::revision::{Follows, compose, follows};
 use portcullis_store::{Entry, Part, Tx, audit, new_id, snapshot};
 use portcullis_tenancy::Snapshot;
 use serde_json::{Value, json};
@@ -40,14 +40,14 @@ async fn patches_in_order_are_the_whole(world: World) {
 
     let mut tx = world.write().await;
     change(&mut tx, "UPDATE sandboxes SET expires_at = NULL WHERE id = $1", &short).await;
-    tx.touch(Part::Namespace(name.clone()));
+    tx.mark_changed(Part::Namespace(name.clone()));
     change(
         &mut tx,
         "UPDATE tenants SET registries = NULL, status = 'suspended' WHERE id = $1",
         &place.tenant_id,
     )
     .await;
-    tx.touch(Part::Tenant("t0".into()));
+    tx.mark_changed(Part::Tenant("t0".into()));
     tx.commit().await.unwrap();
     document = follow(&world, document, &mut seen).await;
     assert!(document["tenants"]["t0"].get("registries").is_none());
@@ -67,7 +67,7 @@ async fn patches_in_order_are_the_whole(world: World) {
     let list = r#"["docker.io", "ghcr.io/acme"]"#;
     change(&mut tx, "UPDATE tenants SET registries = $1 WHERE slug = 't1'", list).await;
     policy_set(&mut tx, &places[1].tenant_id).await;
-    tx.touch(Part::Tenant("t1".into()));
+    tx.mark_changed(Part::Tenant("t1".into()));
     tx.commit().await.unwrap();
     document = follow(&world, document, &mut seen).await;
     assert_eq!(document["tenants"]["t1"]["registries"], json!(["docker.io/library", "ghcr.io/acme"]));
@@ -86,25 +86,25 @@ async fn patches_in_order_are_the_whole(world: World) {
     let mut tx = world.write().await;
     change(&mut tx, "DELETE FROM apps WHERE id = $1", &api).await;
     change(&mut tx, "DELETE FROM sandboxes WHERE id = $1", &short).await;
-    tx.touch(Part::App("t0".into(), "shop".into(), "api".into()));
-    tx.touch(Part::Namespace("tn-t0-shop-app-api".into()));
-    tx.touch(Part::Namespace(name.clone()));
+    tx.mark_changed(Part::App("t0".into(), "shop".into(), "api".into()));
+    tx.mark_changed(Part::Namespace("tn-t0-shop-app-api".into()));
+    tx.mark_changed(Part::Namespace(name.clone()));
     tx.commit().await.unwrap();
     document = follow(&world, document, &mut seen).await;
     assert!(document["namespaces"].get(&name).is_none());
 
     let mut tx = world.read().await;
-    let all = since(&mut tx, 0).await.unwrap().unwrap();
+    let all = tx.changes_since(0).await.unwrap().unwrap();
     let mut at_once = first;
     json_patch::merge(&mut at_once, &compose(&all).unwrap());
     assert_eq!(at_once, document, "all changes composed");
-    assert!(since(&mut tx, seen + 1).await.unwrap().is_none(), "a revision that is not reached");
+    assert!(tx.changes_since(seen + 1).await.unwrap().is_none(), "a revision that is not reached");
 }
 
 /// Lays the newest changes over the document, one by one; it must then be the whole, and one that a gate takes.
 async fn follow(world: &World, mut document: Value, seen: &mut u64) -> Value {
     let mut tx = world.read().await;
-    let changes = since(&mut tx, *seen).await.unwrap().unwrap();
+    let changes = tx.changes_since(*seen).await.unwrap().unwrap();
     assert!(!changes.is_empty());
     for change in changes {
         json_patch::merge(&mut document, &serde_json::from_str(&change.patch).unwrap());
@@ -130,7 +130,7 @@ async fn setting(tx: &mut Tx, key: &'static str, value: &str) {
         .execute(tx.sql())
         .await
         .unwrap();
-    tx.touch(Part::Settings);
+    tx.mark_changed(Part::Settings);
 }
 
 async fn policy_set(tx: &mut Tx, tenant: &str) {
@@ -179,8 +179,8 @@ async fn many_parts_are_as_good_as_few(world: World) {
     let mut tx = world.write().await;
     for place in &places[..30] {
         change(&mut tx, "DELETE FROM apps WHERE project_id = $1", &place.project_id).await;
-        tx.touch(Part::App(place.tenant.clone(), "shop".into(), "web".into()));
-        tx.touch(Part::Namespace(format!("tn-{}-shop-app-web", place.tenant)));
+        tx.mark_changed(Part::App(place.tenant.clone(), "shop".into(), "web".into()));
+        tx.mark_changed(Part::Namespace(format!("tn-{}-shop-app-web", place.tenant)));
     }
     tx.commit().await.unwrap();
     document = follow(&world, document, &mut 1).await;
@@ -209,7 +209,7 @@ async fn patches_of_many_writers_are_the_whole(world: World) {
                         .execute(tx.sql())
                         .await
                         .unwrap();
-                    tx.touch(Part::Tenant(place.tenant.clone()));
+                    tx.mark_changed(Part::Tenant(place.tenant.clone()));
                 }
                 tx.audit(Entry::new("settings.update", "setting"));
                 // Everybody has changed something before anybody commits.
@@ -235,32 +235,32 @@ async fn upsert(tx: &mut Tx, ceiling: &str) {
     .execute(tx.sql())
     .await
     .unwrap();
-    tx.touch(Part::Settings);
+    tx.mark_changed(Part::Settings);
 }
 
 async fn old_changes_are_pruned(world: World) {
     world.raw("UPDATE ledger SET revision = 5000; INSERT INTO changes (revision, patch, parts, at) VALUES (1, '{}', '[]', 0), (2900, '{}', '[]', 0), (4999, '{}', '[]', 0), (5000, '{}', '[]', 0)").await.unwrap();
     let mut tx = world.write().await;
-    tx.touch(Part::Bundle);
+    tx.mark_changed(Part::Policies);
     assert_eq!(tx.commit().await.unwrap().revision, Some(5001));
     assert_eq!(world.count("SELECT MIN(revision) FROM changes").await, 4999);
     let mut tx = world.read().await;
-    assert_eq!(since(&mut tx, 4999).await.unwrap().unwrap().len(), 2);
-    assert!(since(&mut tx, 4000).await.unwrap().is_none(), "some of them are gone");
+    assert_eq!(tx.changes_since(4999).await.unwrap().unwrap().len(), 2);
+    assert!(tx.changes_since(4000).await.unwrap().is_none(), "some of them are gone");
 }
 
 async fn a_renewed_ledger_is_another_history(world: World) {
     fill(&world, 1).await;
     let was = world.whole().await;
     let mut tx = world.write().await;
-    let id = renew(&mut tx).await.unwrap();
+    let id = tx.renew_ledger().await.unwrap();
     assert_eq!(tx.commit().await.unwrap().revision, Some(2));
     let is = world.whole().await;
     assert_eq!(is["ledger"], id);
     assert_ne!(is["ledger"], was["ledger"]);
     assert_eq!(is["tenants"], was["tenants"]);
     let mut tx = world.read().await;
-    assert!(since(&mut tx, 0).await.unwrap().is_none(), "the changes of the other history are gone");
+    assert!(tx.changes_since(0).await.unwrap().is_none(), "the changes of the other history are gone");
     let rows = audit::list(&mut tx, &audit::Filter::default(), None, 1, true).await.unwrap();
     assert_eq!(rows[0].action, "ledger.renew");
 }
@@ -272,7 +272,7 @@ async fn changes_are_a_chain_that_no_other_history_has(world: World) {
     for status in ["suspended", "active", "suspended", "active"] {
         let mut tx = world.write().await;
         change(&mut tx, "UPDATE tenants SET status = $1", status).await;
-        tx.touch(Part::Tenant(places[0].tenant.clone()));
+        tx.mark_changed(Part::Tenant(places[0].tenant.clone()));
         tx.commit().await.unwrap();
         seen.push(world.read().await.ledger().await.unwrap());
     }
@@ -280,7 +280,7 @@ async fn changes_are_a_chain_that_no_other_history_has(world: World) {
     let now = tx.ledger().await.unwrap();
     assert!(seen.windows(2).all(|pair| pair[0].digest != pair[1].digest));
     for at in &seen {
-        let changes = since(&mut tx, at.revision).await.unwrap().unwrap();
+        let changes = tx.changes_since(at.revision).await.unwrap().unwrap();
         assert_eq!(follows(Some(&at.digest), &changes, &now), Follows::Yes);
         assert_eq!(follows(None, &changes, &now), Follows::Unknown);
         if at.revision < now.revision {

@@ -1,7 +1,7 @@
 //! Tenants, members, projects, plans and settings, as the ledger keeps them.
 
 use portcullis_access::{Action, Identity, Role, Scope, TenantRef, authorize};
-use portcullis_store::tenants::{self, Amendment, New, Registries, Status, Tenant, Word};
+use portcullis_store::tenants::{self, New, Registries, Status, Tenant, TenantUpdate, Word};
 use portcullis_store::{StoreError, Tx, members, new_id, plans, projects, revision, settings, snapshot};
 use serde_json::{Value, json};
 
@@ -65,7 +65,7 @@ async fn seen(world: &World, pointer: &str) -> Value {
 
 async fn revision_of(world: &World) -> u64 {
     let mut tx = world.ledger.read(&scope(Action::Snapshot)).await.unwrap();
-    let now: revision::Now = tx.ledger().await.unwrap();
+    let now: revision::LedgerHead = tx.ledger().await.unwrap();
     tx.commit().await.unwrap();
     now.revision
 }
@@ -84,9 +84,11 @@ async fn a_tenants_life(world: World) {
     let before = revision_of(&world).await;
     let mut tx = world.ledger.write(&scope(Action::TenantsUpdate)).await.unwrap();
     let was = tenants::change(&mut tx, "eu-1", "acme").await.unwrap();
-    let called =
-        Amendment { display_name: Some("Robert'); DROP TABLE tenants;--".into()), ..Amendment::default() };
-    let tenant = tenants::amend(&mut tx, was, called).await.unwrap();
+    let called = TenantUpdate {
+        display_name: Some("Robert'); DROP TABLE tenants;--".into()),
+        ..TenantUpdate::default()
+    };
+    let tenant = tenants::update(&mut tx, was, called).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!((tenant.display_name.as_str(), tenant.version), ("Robert'); DROP TABLE tenants;--", 2));
     assert_eq!(revision_of(&world).await, before, "no gate needs to hear of a name");
@@ -145,13 +147,13 @@ async fn owners_are_members(world: World) {
     let mut tx = world.ledger.write(&scope(Action::TenantsOwners)).await.unwrap();
     let was = tenants::change(&mut tx, "eu-1", "acme").await.unwrap();
     let owners = ["i#bob".to_owned(), "i#ada".to_owned()];
-    let is = members::set_owners(&mut tx, was, &owners).await.unwrap();
+    let is = tenants::set_owners(&mut tx, was, &owners).await.unwrap();
     assert_eq!((is.owners.clone(), is.version), (vec!["i#ada".to_owned(), "i#bob".to_owned()], 2));
     let bob = members::put(&mut tx, &is, "i#bob", members::MemberRole::ReadOnly, None).await.unwrap();
     assert_eq!(bob.version, 2);
     let is = tenants::anywhere(&mut tx, "acme").await.unwrap();
     assert_eq!((is.owners.clone(), is.version), (vec!["i#ada".to_owned()], 3));
-    let is = members::set_owners(&mut tx, is, &[]).await.unwrap();
+    let is = tenants::set_owners(&mut tx, is, &[]).await.unwrap();
     assert!(is.owners.is_empty());
     assert!(members::find(&mut tx, &acme.id, "i#ada").await.unwrap().is_none());
     assert!(members::find(&mut tx, &acme.id, "i#bob").await.unwrap().is_some());
@@ -218,12 +220,12 @@ async fn settings_bound_what_is_in_force(world: World) {
     ceiling(&mut tx, &["ghcr.io", "docker.io/library"]).await;
     let was = tenants::anywhere(&mut tx, "acme").await.unwrap();
     let list = |entries: &[&str]| entries.iter().map(|entry| (*entry).to_owned()).collect::<Vec<_>>();
-    let granted = Amendment {
+    let granted = TenantUpdate {
         registries: Some(Some(Registries::List(list(&["ghcr.io/acme", "docker.io/library"])))),
         narrowed_registries: Some(Some(list(&["ghcr.io/acme/web"]))),
-        ..Amendment::default()
+        ..TenantUpdate::default()
     };
-    let is = tenants::amend(&mut tx, was, granted).await.unwrap();
+    let is = tenants::update(&mut tx, was, granted).await.unwrap();
     assert_eq!(is.effective_registries, Some(Registries::List(list(&["ghcr.io/acme/web"]))));
     tx.commit().await.unwrap();
     assert_eq!(seen(&world, "/tenants/acme/registries").await, json!(["ghcr.io/acme/web"]));
@@ -236,12 +238,13 @@ async fn settings_bound_what_is_in_force(world: World) {
 
     let mut tx = world.ledger.write(&scope(Action::TenantsUpdate)).await.unwrap();
     let was = tenants::anywhere(&mut tx, "acme").await.unwrap();
-    let none = Amendment { registries: Some(None), ..Amendment::default() };
-    let is = tenants::amend(&mut tx, was, none).await.unwrap();
+    let none = TenantUpdate { registries: Some(None), ..TenantUpdate::default() };
+    let is = tenants::update(&mut tx, was, none).await.unwrap();
     assert_eq!((is.registries, is.narrowed_registries, is.effective_registries), (None, None, None));
     let was = tenants::anywhere(&mut tx, "acme").await.unwrap();
-    let all = Amendment { registries: Some(Some(Registries::Word(Word::Inherit))), ..Amendment::default() };
-    tenants::amend(&mut tx, was, all).await.unwrap();
+    let all =
+        TenantUpdate { registries: Some(Some(Registries::Word(Word::Inherit))), ..TenantUpdate::default() };
+    tenants::update(&mut tx, was, all).await.unwrap();
     assert!(matches!(plans::get(&mut tx, "nonsense").await, Err(StoreError::NotFound("plan"))));
     tx.commit().await.unwrap();
 

@@ -25,7 +25,7 @@ async fn policy_set(tx: &mut Tx, tenant: &str, slug: &str, attached: &str) -> Re
     .bind(attached)
     .execute(tx.sql())
     .await?;
-    tx.touch(Part::Tenant(slug.to_owned()));
+    tx.mark_changed(Part::Tenant(slug.to_owned()));
     Ok(())
 }
 
@@ -70,7 +70,7 @@ async fn what_does_not_read_already_can_be_mended(world: World) {
     ] {
         let mut tx = other.write(&super::world::admin()).await.unwrap();
         sqlx::query(statement).bind(slug).execute(tx.sql()).await.unwrap();
-        tx.touch(Part::Tenant(slug.to_owned()));
+        tx.mark_changed(Part::Tenant(slug.to_owned()));
         tx.commit().await.unwrap();
     }
     let document = world.whole().await;
@@ -135,13 +135,13 @@ async fn commit_beyond_what_gates_read_is_refused(world: World) {
         }
     }
     let Some(StoreError::Unreadable { problems }) = &refused else { panic!("{refused:?}") };
-    assert!(problems[0].contains("at most 62914560 may be committed"), "{problems:?}");
+    assert!(problems[0].contains("at most 62914560 can be committed"), "{problems:?}");
 
     // What makes it shorter is taken.
     let mut tx = world.write().await;
     sqlx::query("DELETE FROM policysets WHERE name = 'large'").execute(tx.sql()).await.unwrap();
     for n in 1..=240 {
-        tx.touch(Part::Tenant(format!("t{n}")));
+        tx.mark_changed(Part::Tenant(format!("t{n}")));
     }
     tx.commit().await.unwrap();
 }

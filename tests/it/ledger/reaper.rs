@@ -48,11 +48,14 @@ async fn what_has_expired_is_deleted_once(world: World) {
         Ledger::open(&world.url, &Options::default()).await.unwrap(),
         Ledger::open(&world.url, &Options::default()).await.unwrap(),
     ];
-    let (a, b, c) =
-        tokio::join!(reaper::round(&world.ledger), reaper::round(&others[0]), reaper::round(&others[1]));
+    let (a, b, c) = tokio::join!(
+        reaper::delete_expired_sandboxes(&world.ledger),
+        reaper::delete_expired_sandboxes(&others[0]),
+        reaper::delete_expired_sandboxes(&others[1])
+    );
     assert_eq!(a.unwrap() + b.unwrap() + c.unwrap(), 3);
     assert_eq!(left(&mut world.read().await).await.unwrap(), [2, 4]);
-    assert_eq!(reaper::round(&world.ledger).await.unwrap(), 0);
+    assert_eq!(reaper::delete_expired_sandboxes(&world.ledger).await.unwrap(), 0);
     let told = "SELECT COUNT(*) FROM audit_log WHERE action = 'sandbox.delete' AND actor = 'portcullis#reaper' AND result = 'ok'";
     assert_eq!(world.count(told).await, 3);
     let after = world.whole().await;

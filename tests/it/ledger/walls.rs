@@ -231,7 +231,7 @@ fn a_pool_of_two_under_a_thousand_tenants_leaks_nothing() {
         let tenants: Vec<(String, String)> =
             sqlx::query_as("SELECT id, slug FROM tenants").fetch_all(tx.sql()).await.unwrap();
         drop(tx);
-        let options = Options { connections: 2, patience: Duration::from_mins(1), ..Options::default() };
+        let options = Options { connections: 2, wait_timeout: Duration::from_mins(1), ..Options::default() };
         let ledger = Ledger::open(&world.url, &options).await.unwrap();
         let tasks: Vec<_> = tenants
             .into_iter()

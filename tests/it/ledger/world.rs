@@ -118,7 +118,7 @@ pub async fn tenant(tx: &mut Tx, slug: &str) -> String {
     .await
     .unwrap();
     tx.audit(Entry::new("tenant.create", "tenant").of(&id, slug).tenant(&id).after(json!({ "slug": slug })));
-    tx.touch(Part::Tenant(slug.to_owned()));
+    tx.mark_changed(Part::Tenant(slug.to_owned()));
     id
 }
 
@@ -172,7 +172,7 @@ pub async fn project(tx: &mut Tx, tenant: (&str, &str), slug: &str, cluster_id: 
     .execute(tx.sql())
     .await
     .unwrap();
-    tx.touch(Part::Project(tenant.1.to_owned(), slug.to_owned()));
+    tx.mark_changed(Part::Project(tenant.1.to_owned(), slug.to_owned()));
     Place {
         tenant: tenant.1.to_owned(),
         project: slug.to_owned(),
@@ -198,7 +198,7 @@ pub async fn app(tx: &mut Tx, place: &Place, slug: &str) -> String {
     .execute(tx.sql())
     .await
     .unwrap();
-    tx.touch(Part::App(place.tenant.clone(), place.project.clone(), slug.to_owned()));
+    tx.mark_changed(Part::App(place.tenant.clone(), place.project.clone(), slug.to_owned()));
     id
 }
 
@@ -248,7 +248,7 @@ pub async fn namespace(
     .execute(tx.sql())
     .await
     .unwrap();
-    tx.touch(Part::Namespace(name.clone()));
+    tx.mark_changed(Part::Namespace(name.clone()));
     name
 }
 

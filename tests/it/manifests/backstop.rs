@@ -36,7 +36,7 @@ const BOTH: &[(&str, &str)] = &[
 
 #[test]
 fn where_the_backstop_denies_the_law_denies_too() {
-    let tenancy = root().join("tests/cases/world.yaml");
+    let tenancy = root().join("tests/cases/example-tenancy.yaml");
     let text = printed(&["--backstop", "--tenancy", tenancy.to_str().unwrap()]);
     let (_dir, file) = scratch("backstop.yaml", &text);
     let mut all = cases(&root().join("tests/cases"));

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use portcullis_cluster::{Need, certificates, configmaps, events, keep, probe, view};
+use portcullis_cluster::{Need, ca_bundle, certificates, configmaps, events, probe, view};
 use portcullis_policy::registration::{self, Client, Settings};
 use serde_json::{Value, json};
 
@@ -72,10 +72,10 @@ fn check_deployment(deployment: &Value) {
     }
     let asking = [
         "--tls-secret=",
-        "--probe-registration",
+        "--verify-ca-bundle",
         "--watch-namespaces",
         "--policy-configmaps=",
-        "--keep-registration=",
+        "--manage-ca-bundle=",
     ];
     let words = args(&pod["containers"][0]);
     let asks = words.iter().any(|word| asking.iter().any(|flag| word.starts_with(flag)));
@@ -169,7 +169,7 @@ fn every_stage_renders_and_may_run() {
         }
         check_deployment(of_kind(&documents, "Deployment"));
         let drifts = registration::drift(&registration::configurations(&settings_of_release()), &documents);
-        let places: Vec<&str> = drifts.iter().map(|drift| drift.place.as_str()).collect();
+        let places: Vec<&str> = drifts.iter().map(|drift| drift.path.as_str()).collect();
         // Trying out fails open, and nothing else differs.
         let allowed = if stage == "dev" { 4 } else { 0 };
         assert!(
@@ -379,8 +379,8 @@ fn a_gate_that_keeps_its_own_certificate_may_do_that_alone() {
     for flag in [
         "--tls-secret=portcullis-system/portcullis-tls",
         "--tls-name=portcullis.portcullis-system.svc",
-        "--tls-leaf-life=2160h",
-        "--tls-authority-life=8760h",
+        "--tls-cert-validity=2160h",
+        "--tls-ca-validity=8760h",
     ] {
         assert!(args(words).contains(&flag), "{flag}");
     }
@@ -390,7 +390,8 @@ fn a_gate_that_keeps_its_own_certificate_may_do_that_alone() {
     assert_eq!(granted(&documents), needed(&needs));
     assert_eq!(of_kind(&documents, "NetworkPolicy")["spec"]["egress"].as_array().unwrap().len(), 1);
 
-    let words = ["--set", "tls.probe=true,tenancy.existingConfigMap=t,cluster.watchNamespaces=false"];
+    let words =
+        ["--set", "tls.verifyCaBundle=true,tenancy.existingConfigMap=t,cluster.watchNamespaces=false"];
     let documents = self::documents(&render(&words).unwrap());
     check_deployment(of_kind(&documents, "Deployment"));
     assert_eq!(granted(&documents), needed(&probe::needs("portcullis")), "others write the files");
@@ -435,10 +436,10 @@ fn grant(rule: &Value, all: &mut BTreeSet<String>) {
 #[test]
 fn what_is_followed_of_the_cluster_may_be_and_no_more() {
     let none = "tenancy.existingConfigMap=t,cluster.watchNamespaces=false";
-    let all = "tenancy.existingConfigMap=t,cluster.policyConfigMaps=x=y,cluster.keepRegistration=true";
+    let all = "tenancy.existingConfigMap=t,cluster.policyConfigMaps=x=y,cluster.manageCaBundle=true";
     let home = "portcullis-system";
     let needs = view::NEEDS.into_iter().chain(configmaps::needs(home)).chain([events::need(home)]);
-    let needs: Vec<Need> = needs.chain(keep::needs("portcullis")).collect();
+    let needs: Vec<Need> = needs.chain(ca_bundle::needs("portcullis")).collect();
     for (values, flags, needs) in [
         (none, &[][..], &[][..]),
         ("tenancy.existingConfigMap=t", &["--watch-namespaces"], &view::NEEDS),
@@ -447,7 +448,7 @@ fn what_is_followed_of_the_cluster_may_be_and_no_more() {
             &[
                 "--watch-namespaces",
                 "--policy-configmaps=x=y",
-                "--keep-registration=portcullis-system/portcullis",
+                "--manage-ca-bundle=portcullis-system/portcullis",
             ],
             &needs,
         ),
@@ -476,7 +477,7 @@ fn what_would_not_work_is_refused_before_it_is_installed() {
         (&[tenancy, "webhook.tenantPrefix=tn-"], "tenantPrefix"),
         (&[tenancy, "drain.delaySeconds=500"], "delaySeconds"),
         (&[tenancy, "policies.source=files"], "policies.files is empty"),
-        (&["tenancy.source=ledger"], "ledger.url says where"),
+        (&["tenancy.source=ledger"], "set ledger.url"),
         (&["tenancy.source=ledger", "ledger.url=http://ledger"], "url"),
     ] {
         let words: Vec<&str> = words.iter().flat_map(|word| ["--set", word]).collect();

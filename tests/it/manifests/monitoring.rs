@@ -92,10 +92,10 @@ fn ledger_alerts_fire_long_before_the_end() {
             format!("max(portcullis_snapshot_bytes) > {half} * 1024 * 1024").as_str(),
         ),
         (
-            "PortcullisLedgerTokenEnds",
+            "PortcullisLedgerTokenExpiring",
             "min(portcullis_ledger_token_expiry_timestamp_seconds) - time() < 7 * 86400",
         ),
-        ("PortcullisLedgerSilent", "max(portcullis_snapshot_age_seconds) > 120"),
+        ("PortcullisLedgerUnreachable", "max(portcullis_snapshot_age_seconds) > 120"),
         ("PortcullisDatabaseUnreachable", "min(portcullis_database_reachable) == 0"),
         (
             "PortcullisApiErrors",

@@ -73,7 +73,7 @@ pub enum Relation {
 }
 
 /// How our error begins or ends where a finding's text is undefined.
-pub const UNDEFINED_TEXT: &str = "the text of the finding is undefined";
+pub const UNDEFINED_TEXT: &str = "the message of the finding is undefined";
 
 /// Puts an answer of ours beside OPA's.
 pub fn relation(told: &Told, ours: &Answer) -> Relation {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_certs::develop::Authority;
+use portcullis_certs::develop::CertificateAuthority;
 use serde_json::{Value, json};
 
 use super::caller;
@@ -138,7 +138,7 @@ pub async fn broken(stage: &mut Stage, load: &Running, scale: &Scale) -> What {
 pub async fn certificates(stage: &mut Stage, _: &Running, _: &Scale) -> What {
     let old = stage.authority.cert_pem().to_owned();
     served_anew(stage, |stage| stage.issue(&stage.authority));
-    let new = Authority::new("proof, the second").unwrap();
+    let new = CertificateAuthority::new("proof, the second").unwrap();
     let both = format!("{old}{}", new.cert_pem());
     *stage.trust.write().unwrap() = caller::trust(&[&old, new.cert_pem()]);
     stage.register(&both);
@@ -198,8 +198,9 @@ pub async fn api_server(stage: &mut Stage, _: &Running, _: &Scale) -> What {
 
 /// What one keeps for its next start does not fit on the disk any more.
 pub async fn full_disk(stage: &mut Stage, _: &Running, _: &Scale) -> What {
-    let errors =
-        |stage: &Stage| stage.replicas[0].metric("portcullis_snapshot_kept_total", &["result=\"error\""]);
+    let errors = |stage: &Stage| {
+        stage.replicas[0].metric("portcullis_snapshot_cache_writes_total", &["result=\"error\""])
+    };
     let before = errors(stage);
     stage.replicas[0].disk(Some(100));
     let mut n = 0;

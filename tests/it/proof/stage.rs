@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
 use portcullis_admission::cases::Case;
-use portcullis_certs::develop::{Authority, Use};
+use portcullis_certs::develop::{CertificateAuthority, Use};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -27,7 +27,7 @@ pub struct Stage {
     pub trust: Trust,
     pub cases: Arc<Vec<Case>>,
     /// Who vouches for what is served.
-    pub authority: Authority,
+    pub authority: CertificateAuthority,
     /// How many replicas there ever were: each has a name of its own.
     pub made: usize,
     dir: TempDir,
@@ -41,7 +41,7 @@ impl Stage {
         world::make(&ledger, &api);
         let cases = Arc::new(world::told_in_its_ids(&ledger, &api));
         copy(&root().join("policies"), &dir.path().join("policies"));
-        let authority = Authority::new("proof").unwrap();
+        let authority = CertificateAuthority::new("proof").unwrap();
         issue(&authority, dir.path());
         let kit = kit(&ledger, &api, dir.path());
         let trust: Trust = Arc::new(RwLock::new(caller::trust(&[authority.cert_pem()])));
@@ -79,7 +79,7 @@ impl Stage {
     }
 
     /// Serves a certificate of this authority from now on.
-    pub fn issue(&self, authority: &Authority) {
+    pub fn issue(&self, authority: &CertificateAuthority) {
         issue(authority, self.dir.path());
     }
 
@@ -156,7 +156,7 @@ fn kit(ledger: &Ledger, api: &Gate, dir: &std::path::Path) -> Kit {
 }
 
 /// Writes aside and renames, as whoever replaces a certificate must.
-fn issue(authority: &Authority, dir: &std::path::Path) {
+fn issue(authority: &CertificateAuthority, dir: &std::path::Path) {
     let leaf = authority.issue(&["localhost".into(), "127.0.0.1".into()], Use::Server).unwrap();
     leaf.write(&dir.join("tls.pem.part"), &dir.join("tls-key.pem.part")).unwrap();
     for name in ["tls-key.pem", "tls.pem"] {

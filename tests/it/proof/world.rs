@@ -14,7 +14,7 @@ pub const TENANTS: &str = "/api/v1/clusters/default/tenants";
 pub const BYSTANDER: &str = "umbrella";
 
 fn written() -> Value {
-    let text = std::fs::read_to_string(root().join("tests/cases/world.yaml")).unwrap();
+    let text = std::fs::read_to_string(root().join("tests/cases/example-tenancy.yaml")).unwrap();
     serde_saphyr::from_str(&text).unwrap()
 }
 
@@ -22,7 +22,7 @@ fn entries<'a>(world: &'a Value, table: &str) -> impl Iterator<Item = (&'a Strin
     world[table].as_object().unwrap().iter()
 }
 
-/// Makes everything that `world.yaml` has.
+/// Makes everything that `example-tenancy.yaml` has.
 pub fn make(ledger: &Ledger, api: &Gate) {
     let world = written();
     for key in ["registries", "identities", "connect", "workloadWrites"] {
@@ -58,7 +58,7 @@ pub fn make(ledger: &Ledger, api: &Gate) {
     }
 }
 
-/// The shared cases, in which the ids of `world.yaml` are those of this ledger.
+/// The shared cases, in which the ids of `example-tenancy.yaml` are those of this ledger.
 pub fn told_in_its_ids(ledger: &Ledger, api: &Gate) -> Vec<Case> {
     let ids = ids(&ledger.ok(api, "GET", "/api/v1/snapshot", Value::Null)["whole"]);
     let mut files: Vec<_> = std::fs::read_dir(root().join("tests/cases"))
@@ -82,7 +82,7 @@ pub fn told_in_its_ids(ledger: &Ledger, api: &Gate) -> Vec<Case> {
     all
 }
 
-/// What `world.yaml` calls a thing, and what the ledger does.
+/// What `example-tenancy.yaml` calls a thing, and what the ledger does.
 fn ids(snapshot: &Value) -> BTreeMap<String, String> {
     let world = written();
     let mut ids = BTreeMap::new();

@@ -3,7 +3,7 @@
 use portcullis_admission::Endpoint;
 use portcullis_policy::PolicySet;
 use portcullis_policy::set::Options;
-use portcullis_policy::source::embedded;
+use portcullis_policy::source::read_embedded;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::Value as Json;
@@ -114,7 +114,7 @@ fn change(review: &mut Json, at: Index, how: u8, other: &Json) {
 fn what_is_remembered_is_what_would_be_found_again() {
     let (old, world) = (law(), world());
     let anew = || {
-        PolicySet::compile(&embedded::read().unwrap(), Options::default(), Some(&old))
+        PolicySet::compile(&read_embedded().unwrap(), Options::default(), Some(&old))
             .unwrap_or_else(|problems| panic!("{problems}"))
     };
     let reviews: Vec<Json> = bodies()

@@ -24,7 +24,7 @@ fn a_broken_law_is_refused_whole_and_forgotten_when_it_is_mended() {
     soon("broken policy told", || {
         readiness(&gate, "policies")
             .1
-            .starts_with("the last good law is in force; the newest is refused: witness.rego:")
+            .starts_with("the last good policies are in force; the newest are refused: witness.rego:")
     });
     put(&dir.path().join("law.rego"), &law(2));
     soon("and told again", || errors() == 2);
@@ -73,7 +73,7 @@ fn a_law_that_is_taken_away_is_no_law_that_allows() {
     put(&dir.path().join("law.rego"), &law(2));
     decides(&gate, "directory back", 2);
     std::fs::remove_file(dir.path().join("law.rego")).unwrap();
-    soon("no policy at all", || readiness(&gate, "policies").1.contains("the bundle holds no policy"));
+    soon("no policy at all", || readiness(&gate, "policies").1.contains("the bundle has no policy"));
     assert!(said(&gate).contains("first 2."));
 }
 
@@ -98,7 +98,7 @@ fn broken_tenants_keep_the_last() {
         let (status, reason) = readiness(&gate, "tenancy");
         assert_eq!(status, 200);
         assert!(
-            reason.starts_with("the last good snapshot is in force; the newest is refused: "),
+            reason.starts_with("the last good snapshot is in force; the newest is rejected: "),
             "{reason}"
         );
         assert!(good());
@@ -156,7 +156,7 @@ fn without_tenants_nobody_is_let_through_until_there_are_some() {
             ["no patch was made: no snapshot of the tenants is loaded yet; try again shortly"]
         );
     }
-    std::fs::copy(crate::support::root().join("tests/cases/world.yaml"), &file).unwrap();
+    std::fs::copy(crate::support::root().join("tests/cases/example-tenancy.yaml"), &file).unwrap();
     soon("first tenancy", || readiness(&gate, "tenancy") == (200, String::new()));
     soon("ready file", || gate.path("ready.json").exists());
     gate.is_unharmed();

@@ -31,7 +31,8 @@ fn a_law_that_is_written_or_renamed_over_decides() {
 #[test]
 fn a_mount_that_swaps_its_symlink_is_followed_for_law_and_tenants() {
     let place = tempfile::tempdir().unwrap();
-    let world = std::fs::read_to_string(crate::support::root().join("tests/cases/world.yaml")).unwrap();
+    let world =
+        std::fs::read_to_string(crate::support::root().join("tests/cases/example-tenancy.yaml")).unwrap();
     let policies = Mount::new(place.path().join("policies"), &["law.rego", "data.yaml"]);
     let tenancy = Mount::new(place.path().join("tenancy"), &["tenancy.yaml"]);
     policies.lay("..2026_1", &[("law.rego", &law(1)), ("data.yaml", "{}")]);

@@ -1,4 +1,4 @@
-//! The last good law outlives the process: a start with a broken one goes on with it.
+//! The last good policies outlive the process: a start with a broken one goes on with it.
 
 use crate::support::{Gate, Options};
 
@@ -22,7 +22,7 @@ fn a_start_with_a_broken_law_takes_the_last_good_one() {
     let second = Gate::start(&options);
     assert_eq!(revision(&second), good);
     let ready = second.get("/readyz");
-    assert!(ready.0 == 200 && ready.1.contains("the last good law is in force"), "{ready:?}");
+    assert!(ready.0 == 200 && ready.1.contains("the last good policies are in force"), "{ready:?}");
 
     // Without the state there is nothing to fall back on, and the broken law answers by its on_error.
     let bare = Gate::start(&Options { policies: Some(dir.path()), ..Options::default() });

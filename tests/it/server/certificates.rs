@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
-use portcullis_certs::develop::{Authority, Issued, Use};
+use portcullis_certs::develop::{CertificateAuthority, Issued, Use};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
@@ -87,7 +87,7 @@ async fn a_bad_pair_leaves_the_old_one_in_place_and_shows_in_readiness() {
 
 #[tokio::test]
 async fn readiness_says_how_callers_are_verified() {
-    let open = "everybody who reaches the webhook port can pass for an API server";
+    let open = "every client that reaches the webhook port can call it";
     for (gate, said) in [
         (Gate::start(&[]).await, format!(r#""ready":true,"reason":"--client-ca is not set: {open}""#)),
         (
@@ -140,7 +140,7 @@ async fn the_poll_finds_what_no_watch_has_seen() {
 #[tokio::test]
 async fn a_caller_without_a_certificate_does_not_get_in_where_one_is_required() {
     let gate = with_client_ca(&[]).await;
-    let stranger = Authority::new("stranger").unwrap();
+    let stranger = CertificateAuthority::new("stranger").unwrap();
     let forged = stranger.issue(&["caller".into()], Use::Client).unwrap();
     let server = server_leaf(&gate.authority);
     for certificate in [None, Some(&forged), Some(&server)] {
@@ -164,7 +164,8 @@ async fn a_caller_without_a_certificate_is_marked_where_one_is_optional() {
     let known = gate.authority.issue(&["caller".into()], Use::Client).unwrap();
     let mut stream = gate.connect_from("127.0.0.1", gate.client(Some(&known))).await;
     assert_eq!(ask(&mut stream, PEER).await.body, "127.0.0.1 true");
-    let forged = Authority::new("stranger").unwrap().issue(&["caller".into()], Use::Client).unwrap();
+    let forged =
+        CertificateAuthority::new("stranger").unwrap().issue(&["caller".into()], Use::Client).unwrap();
     let stream = TcpStream::connect(gate.webhook).await.unwrap();
     if let Ok(mut stream) = handshake(stream, gate.client(Some(&forged))).await {
         assert!(stream.read(&mut [0; 100]).await.is_err(), "a bad certificate is worse than none");
@@ -174,7 +175,7 @@ async fn a_caller_without_a_certificate_is_marked_where_one_is_optional() {
 #[tokio::test]
 async fn authorities_of_callers_are_swapped_too() {
     let gate = with_client_ca(&[]).await;
-    let next = Authority::new("next").unwrap();
+    let next = CertificateAuthority::new("next").unwrap();
     let caller = next.issue(&["caller".into()], Use::Client).unwrap();
     next.write(&gate.file("callers.crt"), &gate.file("callers.key")).unwrap();
     eventually(async || {

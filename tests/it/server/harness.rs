@@ -12,7 +12,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use clap::Parser;
-use portcullis_certs::develop::{Authority, Issued, Use};
+use portcullis_certs::develop::{CertificateAuthority, Issued, Use};
 use portcullis_lifecycle::drain::Drain;
 use portcullis_lifecycle::ready::Readiness;
 use portcullis_server::{Drained, Pages, Peer, ServerArgs, ServerError};
@@ -33,7 +33,7 @@ pub struct Gate {
     pub webhook: SocketAddr,
     pub admin: SocketAddr,
     pub dir: tempfile::TempDir,
-    pub authority: Authority,
+    pub authority: CertificateAuthority,
     pub readiness: Readiness,
     pub drain: Drain,
     /// Each permit lets one `/slow` finish.
@@ -78,12 +78,20 @@ impl Gate {
     }
 
     /// `edit` may change what is no flag, and write into the directory that holds the certificate.
-    pub async fn start_with(flags: &[&str], edit: impl FnOnce(&mut ServerArgs, &Authority)) -> Self {
+    pub async fn start_with(
+        flags: &[&str],
+        edit: impl FnOnce(&mut ServerArgs, &CertificateAuthority),
+    ) -> Self {
         Self::start_of(flags, "# nothing\n".to_owned(), edit).await
     }
 
-    async fn start_of(flags: &[&str], page: String, edit: impl FnOnce(&mut ServerArgs, &Authority)) -> Self {
-        let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new("test authority").unwrap());
+    async fn start_of(
+        flags: &[&str],
+        page: String,
+        edit: impl FnOnce(&mut ServerArgs, &CertificateAuthority),
+    ) -> Self {
+        let (dir, authority) =
+            (tempfile::tempdir().unwrap(), CertificateAuthority::new("test authority").unwrap());
         let mut args = args(flags);
         let paths = (dir.path().join("tls.crt"), dir.path().join("tls.key"));
         server_leaf(&authority).write(&paths.0, &paths.1).unwrap();
@@ -144,11 +152,15 @@ impl Gate {
     }
 }
 
-pub fn server_leaf(authority: &Authority) -> Issued {
+pub fn server_leaf(authority: &CertificateAuthority) -> Issued {
     authority.issue(&["localhost".to_owned()], Use::Server).unwrap()
 }
 
-pub fn client(authority: &Authority, certificate: Option<&Issued>, alpn: &[&[u8]]) -> ClientConfig {
+pub fn client(
+    authority: &CertificateAuthority,
+    certificate: Option<&Issued>,
+    alpn: &[&[u8]],
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.cert_pem().as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -27,7 +27,7 @@ async fn plain_http_is_told_to_use_tls() {
         let _ = stream.write_all(request.as_bytes()).await;
         let answer = answer(&mut stream).await.unwrap();
         assert_eq!(answer.status, 400);
-        assert_eq!(answer.body, "this port speaks TLS and was asked in plain HTTP; use https://\n");
+        assert_eq!(answer.body, "this port requires TLS: use an https URL\n");
         assert_eq!(until_closed(&mut stream).await, b"");
     }
     assert_eq!(ask(&mut neighbour, PEER).await.status, 200);

@@ -132,7 +132,7 @@ async fn too_many_headers_are_refused() {
 async fn caller_that_opens_no_window_is_cut() {
     let gate = Gate::start_with(&[], |args, _| {
         args.timeouts.head = std::time::Duration::from_millis(200);
-        args.timeouts.answer = std::time::Duration::from_millis(300);
+        args.timeouts.response = std::time::Duration::from_millis(300);
     })
     .await;
     let mut stream = connect(&gate).await;

@@ -18,7 +18,7 @@ async fn a_body_that_says_it_is_too_long_is_answered_and_then_thrown_away() {
     stream.write_all(&vec![b'x'; length]).await.unwrap();
     let answer = answer(&mut stream).await.unwrap();
     assert_eq!(answer.status, 413);
-    assert_eq!(answer.body, "the body is longer than the 1048576 bytes that are read here\n");
+    assert_eq!(answer.body, "the body exceeds the limit of 1048576 bytes\n");
     assert!(answer.head.contains("connection: close"), "{}", answer.head);
     assert_eq!(until_closed(&mut stream).await, b"");
     gate.is_unharmed().await;
@@ -65,7 +65,7 @@ async fn a_slow_body_is_answered_408() {
     let gate = Gate::start_with(&[], |args, _| args.timeouts.body_stall = stall).await;
     let mut stream = gate.connect().await;
     let answer = ask(&mut stream, "POST /echo HTTP/1.1\r\nhost: g\r\ncontent-length: 10\r\n\r\nhalf").await;
-    assert_eq!((answer.status, answer.body.as_str()), (408, "the body came too slowly\n"));
+    assert_eq!((answer.status, answer.body.as_str()), (408, "the body was not received in time\n"));
     until_closed(&mut stream).await;
 }
 
@@ -101,7 +101,7 @@ async fn beyond_the_bound_requests_are_shed() {
     assert_eq!(answer503.status, 503);
     assert_eq!(
         answer503.body,
-        "the gate is busy: too many requests in flight; nothing was judged, try again\n"
+        "overloaded: too many requests in flight; the request was not evaluated, try again\n"
     );
     assert!(answer503.head.contains("content-type: text/plain"), "{}", answer503.head);
     assert!(!answer503.head.contains("retry-after"), "{}", answer503.head);
@@ -119,7 +119,7 @@ async fn one_address_does_not_take_what_another_needs() {
     let answer = ask(&mut again, "GET /peer HTTP/1.1\r\nhost: g\r\n\r\n").await;
     assert_eq!(
         answer.body,
-        "the gate is busy: too many requests in flight from this address; nothing was judged, try again\n"
+        "overloaded: too many requests in flight from this address; the request was not evaluated, try again\n"
     );
     let mut other = gate.connect_from("127.0.0.2", gate.client(None)).await;
     let answer = ask(&mut other, "GET /peer HTTP/1.1\r\nhost: g\r\n\r\n").await;

@@ -101,7 +101,7 @@ async fn slow_large_bodies_are_cut_and_the_next_is_served() {
 
 fn impatient_with_readers(args: &mut portcullis_server::ServerArgs) {
     args.timeouts.head = Duration::from_millis(200);
-    args.timeouts.answer = Duration::from_millis(300);
+    args.timeouts.response = Duration::from_millis(300);
 }
 
 #[tokio::test]

@@ -37,7 +37,10 @@ async fn a_handler_that_panics_answers_500_on_a_connection_that_goes_on() {
     let gate = Gate::start(&[]).await;
     let mut stream = gate.connect().await;
     let answer = ask(&mut stream, "GET /panic HTTP/1.1\r\nhost: g\r\n\r\n").await;
-    assert_eq!((answer.status, answer.body.as_str()), (500, "internal error; nothing was judged\n"));
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (500, "internal error; the request was not evaluated\n")
+    );
     assert_eq!(ask(&mut stream, PEER).await.status, 200);
 }
 
@@ -52,7 +55,7 @@ async fn probes_tell_life_from_readiness() {
     assert_eq!(
         answer.body,
         "{\"ready\":false,\"conditions\":[{\"name\":\"certificate\",\"ready\":true},\
-         {\"name\":\"callers\",\"ready\":true,\"reason\":\"--client-ca is not set: everybody who reaches the webhook port can pass for an API server\"},\
+         {\"name\":\"callers\",\"ready\":true,\"reason\":\"--client-ca is not set: every client that reaches the webhook port can call it\"},\
          {\"name\":\"tenancy\",\"ready\":false,\"reason\":\"no snapshot yet\"}]}\n"
     );
     assert_eq!(gate.admin("/livez").await.status, 200);

@@ -7,17 +7,17 @@ use portcullis_admission::decode::DEPTH_MAX;
 use portcullis_admission::review::{self, DecodeError, Gvk, Header, UserInfo};
 use portcullis_admission::{Endpoint, Review};
 use portcullis_policy::Value;
-use portcullis_policy::select::Wanted;
+use portcullis_policy::select::Projection;
 use serde_json::{Map, Value as Json};
 
 use super::strict;
 
 /// Whether a body is a review for both, and the same one; `Err` says what differs.
 pub fn judged(body: &[u8]) -> Result<bool, String> {
-    let decode = |wanted: Arc<Wanted>| {
+    let decode = |wanted: Arc<Projection>| {
         review::decode(body.to_vec().into(), Endpoint::Validate, &|_| Arc::clone(&wanted))
     };
-    let (whole, nothing) = (decode(Wanted::everything()), decode(Arc::default()));
+    let (whole, nothing) = (decode(Projection::everything()), decode(Arc::default()));
     let theirs =
         std::str::from_utf8(body).map_err(|_| ()).and_then(|text| strict::read(text).map_err(|_| ()));
     let expected = theirs.as_ref().ok().and_then(header);

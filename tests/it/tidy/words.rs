@@ -70,7 +70,7 @@ fn every_policy_is_described_tried_and_listed() {
     let mut wrong = Vec::new();
     for policy in &crate::support::law().policies {
         let manifest = &policy.manifest;
-        let (file, id) = (&manifest.place.0, &manifest.id);
+        let (file, id) = (&manifest.location.0, &manifest.id);
         let test = root().join("policies").join(file.replace(".rego", "_test.rego"));
         let tried = test.exists() || cases.contains(id.as_str());
         let checks = [

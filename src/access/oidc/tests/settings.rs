@@ -1,8 +1,8 @@
 //! The flag.
 
 use super::*;
-use crate::oidc::source::Source;
-use crate::subject::SubjectError;
+use crate::identity::SubjectError;
+use crate::oidc::jwks::Source;
 use crate::token::NamesError;
 
 fn read(flag: &str) -> Result<Settings, SettingsError> {
@@ -10,7 +10,7 @@ fn read(flag: &str) -> Result<Settings, SettingsError> {
 }
 
 #[test]
-fn what_the_flag_says() {
+fn valid_flag_is_parsed() {
     let settings = read("issuer=https://id.example.com,audience=p,jwks=https://id.example.com/keys?x=1,ca=ca.pem,admin=a,admin=b=c").unwrap();
     let url = "https://id.example.com/keys?x=1".to_owned();
     assert_eq!(settings.jwks, Source::Url { url, ca: Some("ca.pem".into()) });
@@ -21,7 +21,7 @@ fn what_the_flag_says() {
 }
 
 #[test]
-fn what_is_wrong_with_it() {
+fn invalid_flag_is_refused() {
     let unknown = |word: &str| SettingsError::Unknown(word.into());
     for (flag, why) in [
         ("", SettingsError::NoPair(String::new())),

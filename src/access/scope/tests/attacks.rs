@@ -6,7 +6,7 @@ use proptest::sample::{Index, select};
 use super::*;
 use crate::fixtures::{ACME, BLOG, GLOBEX, SHOP};
 use crate::matrix::Rule;
-use crate::mint::{Membership, Wish};
+use crate::mint::{Membership, TokenRequest};
 use crate::{fixtures, mint};
 
 fn roles() -> impl Strategy<Value = Vec<Role>> {
@@ -97,9 +97,9 @@ proptest! {
         member in prop::option::of((select(&Role::ALL), self::projects())),
     ) {
         let Ok(scope) = authorize(&minter, Action::TokensMint, None, "r") else { return Ok(()) };
-        let wish = Wish { roles: roles.clone(), tenant, projects, clusters, ..fixtures::wish() };
+        let request = TokenRequest { roles: roles.clone(), tenant, projects, clusters, ..fixtures::request() };
         let member = member.map(|(role, projects)| Membership { role, projects });
-        let Ok(grant) = mint::grant(&scope, wish, member.as_ref()) else { return Ok(()) };
+        let Ok(grant) = mint::grant(&scope, request, member.as_ref()) else { return Ok(()) };
         let minted = Identity {
             roles,
             tenant: grant.tenant().cloned(),

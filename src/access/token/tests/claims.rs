@@ -5,8 +5,8 @@ use crate::fixtures::ACME;
 use crate::identity::Contradiction;
 
 #[test]
-fn a_time_that_is_none_is_no_time() {
-    let office = Office::new();
+fn invalid_times_are_refused() {
+    let office = TestIssuer::new();
     let month = LIFETIME_SECONDS_MAX;
     for change in [
         json!({"exp": NOW}),
@@ -29,7 +29,7 @@ fn a_time_that_is_none_is_no_time() {
 
 #[test]
 fn for_us_and_by_us() {
-    let office = Office::new();
+    let office = TestIssuer::new();
     for iss in ["ledger2", "Ledger", "portcullis", "", "ledger "] {
         assert_eq!(with(&office, &json!({"iss": iss})), Err(TokenError::Issuer), "{iss}");
     }
@@ -43,7 +43,7 @@ fn for_us_and_by_us() {
 
 #[test]
 fn every_claim_is_there_once_and_none_that_we_do_not_know() {
-    let office = Office::new();
+    let office = TestIssuer::new();
     let claims = office.claims();
     for name in ["iss", "aud", "sub", "roles", "iat", "nbf", "exp", "jti"] {
         let mut less = claims.clone();
@@ -66,8 +66,8 @@ fn every_claim_is_there_once_and_none_that_we_do_not_know() {
 }
 
 #[test]
-fn what_a_token_grants_goes_together() {
-    let office = Office::new();
+fn contradicting_claims_are_refused() {
+    let office = TestIssuer::new();
     let malformed = [
         json!({"roles": []}),
         json!({"roles": ["root"]}),

@@ -8,13 +8,13 @@ use super::*;
 use crate::fixtures::{encode, forge};
 
 /// A good token under another header, signed with the real key.
-fn under(office: &Office, header: &Json) -> Result<Identity, TokenError> {
+fn under(office: &TestIssuer, header: &Json) -> Result<Identity, TokenError> {
     office.tokens.verify(&office.signed(header, &office.claims().to_string()), NOW)
 }
 
 #[test]
-fn the_algorithm_is_ours_to_choose() {
-    let office = Office::new();
+fn header_does_not_choose_the_algorithm() {
+    let office = TestIssuer::new();
     let kid = office.kid();
     let claims = office.claims().to_string();
     for alg in ["none", "None", "NONE", "", "eddsa", "EDDSA", "Ed25519", "HS256", "HS512", "PS256", "ES384"] {
@@ -32,8 +32,8 @@ fn the_algorithm_is_ours_to_choose() {
 }
 
 #[test]
-fn the_public_key_is_no_secret_to_sign_with() {
-    let office = Office::new();
+fn public_key_is_no_hmac_secret() {
+    let office = TestIssuer::new();
     let set = office.tokens.keys().now();
     let jwks = set.jwks();
     let x = jwks["keys"][0]["x"].as_str().unwrap();
@@ -54,9 +54,9 @@ fn the_public_key_is_no_secret_to_sign_with() {
 }
 
 #[test]
-fn a_header_names_one_of_our_keys_and_brings_none_of_its_own() {
-    let office = Office::new();
-    let stranger = Office::new();
+fn keys_in_the_header_are_ignored() {
+    let office = TestIssuer::new();
+    let stranger = TestIssuer::new();
     for kid in [
         stranger.kid(),
         String::new(),
@@ -82,7 +82,7 @@ fn a_header_names_one_of_our_keys_and_brings_none_of_its_own() {
 
 #[test]
 fn headers_that_are_none_of_ours() {
-    let office = Office::new();
+    let office = TestIssuer::new();
     let kid = office.kid();
     for header in [
         json!({"alg": "EdDSA", "kid": kid}),

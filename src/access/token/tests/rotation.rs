@@ -5,19 +5,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::*;
 use crate::fixtures::at;
-use crate::keys::{SETTLE_SECONDS, make};
+use crate::keys::{SETTLE_SECONDS, create};
 
 #[test]
-fn an_old_key_verifies_and_a_removed_one_does_not() {
-    let office = Office::new();
+fn old_key_verifies_until_it_is_removed() {
+    let office = TestIssuer::new();
     let old = office.token();
     let old_kid = office.kid();
-    make(office.dir.path(), at(NOW)).unwrap();
+    create(office.dir.path(), at(NOW)).unwrap();
     office.tokens.keys().reload().unwrap();
 
     let early = office.token();
     let later = NOW + SETTLE_SECONDS;
-    let new = office.tokens.issue(&granted(wish()), later).unwrap().token;
+    let new = office.tokens.issue(&granted(request()), later).unwrap().token;
     let kid = |token: &str| {
         let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
         serde_json::from_slice::<Json>(&header).unwrap()["kid"].as_str().unwrap().to_owned()
@@ -40,21 +40,21 @@ fn an_old_key_verifies_and_a_removed_one_does_not() {
 }
 
 #[test]
-fn a_server_that_has_not_signed_with_a_new_key_yet_believes_one_that_has() {
-    let office = Office::new();
-    make(office.dir.path(), at(NOW)).unwrap();
+fn new_key_verifies_before_it_signs() {
+    let office = TestIssuer::new();
+    create(office.dir.path(), at(NOW)).unwrap();
     office.tokens.keys().reload().unwrap();
     // The other server's clock is ahead by a minute.
-    let ahead = office.tokens.issue(&granted(wish()), NOW + SETTLE_SECONDS).unwrap();
+    let ahead = office.tokens.issue(&granted(request()), NOW + SETTLE_SECONDS).unwrap();
     assert!(office.tokens.verify(&ahead.token, NOW + SETTLE_SECONDS - LEEWAY_SECONDS).is_ok());
 }
 
 #[test]
 fn another_key_under_the_same_file_name_is_another_key() {
-    let office = Office::new();
+    let office = TestIssuer::new();
     let token = office.token();
     let path = office.tokens.keys().now().signing(NOW).unwrap().path().to_owned();
-    let other = Office::new();
+    let other = TestIssuer::new();
     std::fs::copy(other.tokens.keys().now().signing(NOW).unwrap().path(), path).unwrap();
     office.tokens.keys().reload().unwrap();
     assert_eq!(office.tokens.verify(&token, NOW), Err(TokenError::UnknownKey));

@@ -9,7 +9,7 @@ use crate::fixtures::forge;
 
 #[test]
 fn texts_that_are_no_token() {
-    let office = Office::new();
+    let office = TestIssuer::new();
     let token = office.token();
     let parts: Vec<&str> = token.split('.').collect();
     let padded = URL_SAFE.encode(URL_SAFE_NO_PAD.decode(parts[1]).unwrap());
@@ -39,8 +39,8 @@ fn texts_that_are_no_token() {
 }
 
 #[test]
-fn what_is_too_long_is_not_read() {
-    let office = Office::new();
+fn too_long_token_is_refused() {
+    let office = TestIssuer::new();
     let long = "a".repeat(jws::BYTES_MAX + 1);
     assert_eq!(office.tokens.verify(&long, NOW), Err(TokenError::Malformed("it is too long")));
     let mut claims = office.claims();
@@ -53,9 +53,9 @@ fn what_is_too_long_is_not_read() {
 }
 
 /// One for all cases: a key costs more than a verification.
-fn office() -> &'static Office {
-    static OFFICE: std::sync::OnceLock<Office> = std::sync::OnceLock::new();
-    OFFICE.get_or_init(Office::new)
+fn office() -> &'static TestIssuer {
+    static OFFICE: std::sync::OnceLock<TestIssuer> = std::sync::OnceLock::new();
+    OFFICE.get_or_init(TestIssuer::new)
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value as Json;
 
-/// What a text holds; an error where a key stands twice.
+/// What a text holds; an error for a duplicate key.
 pub struct Strict(pub Json);
 
 /// Reads a text of any depth.
@@ -68,7 +68,7 @@ impl<'de> Visitor<'de> for Visit {
             if read.contains_key(&key) {
                 let short: String = key.chars().take(64).collect();
                 let short = short.escape_debug();
-                return Err(A::Error::custom(format_args!("key `{short}` stands twice in one object")));
+                return Err(A::Error::custom(format_args!("duplicate key `{short}` in one object")));
             }
             let Strict(value) = entries.next_value()?;
             read.insert(key, value);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::trust::verify;
+use super::super::secret::verify;
 use super::*;
 
 /// How late a follower may be, in seconds, counted from when it could have seen a change, which is up to a moment later.
@@ -13,7 +13,7 @@ const LATE: i64 = 20;
 /// Seconds from one moment to the next, at most.
 const MOMENT: i64 = 5;
 
-/// More than two lives of an authority.
+/// More than two lifetimes of a CA.
 const END: i64 = 3 * 3600;
 
 /// Somebody who learns late: which version is known, since when a newer one is there.
@@ -52,7 +52,7 @@ struct Story {
 impl Story {
     fn begin() -> Self {
         let (follower, good) = (Follower::default(), BTreeMap::new());
-        let versions = vec![made()];
+        let versions = vec![new_state()];
         Self {
             versions,
             replicas: [follower; 3],
@@ -87,7 +87,7 @@ impl Story {
             let trust = seen(&self.versions[self.registration.known]);
             let now = at(0) + jiff::SignedDuration::from_secs(now);
             let step = next_step(state, &usual(), &trust, None, now);
-            if matches!(step, Step::Rest(_) | Step::Wait(_)) {
+            if matches!(step, Step::Idle(_) | Step::WaitForTrust(_)) {
                 return;
             }
             let state = state.take(step, &usual(), now).unwrap();
@@ -101,9 +101,9 @@ impl Story {
         let time = at(0) + jiff::SignedDuration::from_secs(now);
         let trusted = self.api.known;
         for (who, replica) in self.replicas.iter().enumerate() {
-            let leaf = self.versions[replica.known].leaf();
+            let leaf = self.versions[replica.known].server_certificate();
             // Whoever is frozen for longer than a leaf's life serves one that is over, and is no measure.
-            if leaf.ends() <= time {
+            if leaf.not_after() <= time {
                 assert_eq!(who, 2, "a leaf that is over is served at {now}");
                 continue;
             }
@@ -121,7 +121,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn whatever_is_served_is_trusted_at_every_moment(
+    fn served_certificate_is_always_trusted(
         moments in proptest::collection::vec((1..=MOMENT, 0..2usize, any::<[bool; 6]>()), 4000..4001usize),
         frozen in (0..END, 0..END),
     ) {
@@ -131,7 +131,7 @@ proptest! {
             now += seconds;
             story.moment(now, who, moods, (frozen.0..frozen.0 + frozen.1).contains(&now));
         }
-        prop_assert!(story.steps.iter().filter(|step| **step == Step::Switch).count() >= 2, "{now}: {:?}", story.steps);
-        prop_assert!(story.steps.contains(&Step::Forget), "{:?}", story.steps);
+        prop_assert!(story.steps.iter().filter(|step| **step == Step::SwitchCa).count() >= 2, "{now}: {:?}", story.steps);
+        prop_assert!(story.steps.contains(&Step::RemovePreviousCas), "{:?}", story.steps);
     }
 }

@@ -1,4 +1,4 @@
-//! YAML cases, through `decide`, from the bytes of the review to the bytes of the answer.
+//! Runs YAML cases through `decide`, from the bytes of the review to the bytes of the response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,29 +7,28 @@ use bytes::Bytes;
 
 use super::super::CaseFile;
 use super::{Filter, Outcome};
-use crate::cli::law::{Files, Judge, Judged, Moment};
-use portcullis_admission::cases::{self, Answer, Case, CaseError, People};
+use crate::cli::evaluator::{Evaluation, Evaluator, Moment, PolicyFiles};
+use portcullis_admission::cases::{self, Answer, Case, CaseError, TestUsers};
 use portcullis_admission::verdict::clip;
-use portcullis_admission::{Endpoint, World, mutate, response};
+use portcullis_admission::{Endpoint, PreparedSnapshot, idempotence, response};
+use portcullis_policy::rego_tests::{RegoTestResult, TestDocuments};
 use portcullis_policy::set::{Options, RULES};
-use portcullis_policy::testing::{Asked, Ran};
 use portcullis_policy::{Budget, Meter, PolicySet, Value};
 use portcullis_rego::EvalError;
 
-/// Characters of a value that is shown.
 const VALUE_MAX: usize = 400;
 
-/// When cases happen: a test that passes on Monday passes on Sunday.
+/// A fixed time, so that a test result does not depend on the day.
 const NOW: &str = "2026-05-04T09:00:00.000Z";
 
-/// The policies, compiled for the engine that the gate takes, and for the other one where the two are compared.
+/// The policies compiled for the gate's engine and, if the two are compared, for the interpreter.
 pub(super) struct Bench {
-    judge: Judge,
-    other: Option<Judge>,
+    evaluator: Evaluator,
+    other: Option<Evaluator>,
     moment: Moment,
 }
 
-/// The budget of the interpreter, which is slower: only the engine of the gate is held to a policy's budget.
+/// Only the gate's engine must meet the budget of a policy; the interpreter is slower.
 const PATIENT: Budget = Budget {
     time: Duration::from_secs(30),
     review: Duration::from_mins(1),
@@ -38,31 +37,30 @@ const PATIENT: Budget = Budget {
 };
 
 impl Bench {
-    /// Compiles the law.
-    ///
-    /// # Errors
-    /// It does not load.
-    pub(super) fn new(files: &Files, world: &Arc<World>, compare: bool) -> anyhow::Result<Self> {
-        let judge = Judge::new(files.compile(Options::default())?, Arc::clone(world));
-        let other = || -> anyhow::Result<Judge> {
+    pub(super) fn new(
+        files: &PolicyFiles,
+        tenancy: &Arc<PreparedSnapshot>,
+        compare: bool,
+    ) -> anyhow::Result<Self> {
+        let evaluator = Evaluator::new(files.compile(Options::default())?, Arc::clone(tenancy));
+        let other = || -> anyhow::Result<Evaluator> {
             let options = Options { interpreter: true, full_input: true };
-            let mut policies = files.compile_after(options, Some(&judge.law))?;
+            let mut policies = files.compile_after(options, Some(&evaluator.policies))?;
             policies.policies.iter_mut().for_each(|policy| policy.manifest.budget = None);
-            Ok(Judge { budget: PATIENT, ..Judge::new(policies, Arc::clone(world)) })
+            Ok(Evaluator { budget: PATIENT, ..Evaluator::new(policies, Arc::clone(tenancy)) })
         };
         let moment =
             Moment { decision_id: "00000000-0000-7000-8000-000000000000".to_owned(), now: NOW.to_owned() };
         let other = compare.then(other).transpose()?;
-        Ok(Self { judge, other, moment })
+        Ok(Self { evaluator, other, moment })
     }
 
-    /// The law under test.
-    pub(super) fn law(&self) -> &PolicySet {
-        &self.judge.law
+    pub(super) fn policies(&self) -> &PolicySet {
+        &self.evaluator.policies
     }
 
-    /// Runs a case. Returns the evaluation by the gate's engine too, unless the body is not a review.
-    pub(super) fn run(&self, file: &str, case: &Case) -> (Outcome, Option<Judged>) {
+    /// Returns the evaluation by the gate's engine too, unless the body is not a review.
+    pub(super) fn run(&self, file: &str, case: &Case) -> (Outcome, Option<Evaluation>) {
         let body = Bytes::copy_from_slice(&case.body);
         let mut outcome = Outcome {
             file: file.to_owned(),
@@ -70,15 +68,15 @@ impl Bench {
             why: case.why.clone(),
             ..Outcome::default()
         };
-        let judged = match self.judge.judge(&body, case.endpoint, &self.moment) {
-            Ok(judged) => judged,
+        let evaluation = match self.evaluator.evaluate(&body, case.endpoint, &self.moment) {
+            Ok(evaluation) => evaluation,
             Err(error) => {
                 outcome.wrong.push(format!("the webhook answers 400: {error}"));
                 return (outcome, None);
             }
         };
-        outcome.took = judged.took;
-        let bytes = response::encode(&judged.verdict);
+        outcome.took = evaluation.took;
+        let bytes = response::encode(&evaluation.verdict);
         match Answer::read(&bytes) {
             Ok(answer) => outcome.wrong.extend(case.expect.check(&case.body, &answer)),
             Err(error) => outcome.wrong.push(error),
@@ -86,28 +84,29 @@ impl Bench {
         outcome.wrong.extend(self.repeats(&body));
         if let Some(other) = &self.other {
             let answer = other
-                .judge(&body, case.endpoint, &self.moment)
-                .map(|judged| response::encode(&judged.verdict));
+                .evaluate(&body, case.endpoint, &self.moment)
+                .map(|evaluation| response::encode(&evaluation.verdict));
             match answer {
                 Ok(answer) if answer == bytes => {}
                 Ok(answer) => outcome.wrong.push(differs(&bytes, &answer)),
                 Err(error) => outcome.wrong.push(format!("the interpreter answers 400: {error}")),
             }
         }
-        (outcome, Some(judged))
+        (outcome, Some(evaluation))
     }
 }
 
 impl Bench {
-    /// Where the engines differ about the inputs of a Rego test, in the policies that it is about.
-    pub(super) fn compare(&self, test: &Ran) -> Vec<String> {
+    /// Differences between the engines on the inputs of a Rego test, for the policies that it is about.
+    pub(super) fn compare(&self, test: &RegoTestResult) -> Vec<String> {
         let Some(other) = &self.other else { return Vec::new() };
         let mut wrong = Vec::new();
-        for policy in self.judge.law.policies.iter().filter(|policy| test.is_about(&policy.package)) {
-            let Some(theirs) = other.law.policy(&policy.manifest.id) else { continue };
-            for Asked { input, data } in &test.asked {
+        for policy in self.evaluator.policies.policies.iter().filter(|policy| test.is_about(&policy.package))
+        {
+            let Some(theirs) = other.policies.policy(&policy.manifest.id) else { continue };
+            for TestDocuments { input, data } in &test.documents {
                 for rule in RULES {
-                    let ours = policy.raw(rule, input, data, &mut Meter::new(self.judge.budget));
+                    let ours = policy.raw(rule, input, data, &mut Meter::new(self.evaluator.budget));
                     let theirs = theirs.raw(rule, input, data, &mut Meter::new(PATIENT));
                     if ours.as_ref().ok() != theirs.as_ref().ok() {
                         let id = &policy.manifest.id;
@@ -123,16 +122,25 @@ impl Bench {
         wrong
     }
 
-    /// Which patches are not idempotent. Asked of every case, since the API server asks for patches of whatever it asks for
-    /// a judgement of.
+    /// Patches that are not idempotent. Every case is checked, because the API server calls `/mutate` for every request
+    /// that it validates.
     fn repeats(&self, body: &Bytes) -> Vec<String> {
-        if !self.judge.law.policies.iter().any(portcullis_policy::Policy::patches) {
+        if !self.evaluator.policies.policies.iter().any(portcullis_policy::Policy::patches) {
             return Vec::new();
         }
-        let Ok(judged) = self.judge.judge(body, Endpoint::Mutate, &self.moment) else { return Vec::new() };
-        let Some(facts) = &judged.facts else { return Vec::new() };
-        let (law, budget) = (&self.judge.law, self.judge.budget);
-        let found = mutate::repeats(law, facts, &judged.review, &judged.verdict, budget, |_| true);
+        let Ok(evaluation) = self.evaluator.evaluate(body, Endpoint::Mutate, &self.moment) else {
+            return Vec::new();
+        };
+        let Some(context) = &evaluation.context else { return Vec::new() };
+        let (policies, budget) = (&self.evaluator.policies, self.evaluator.budget);
+        let found = idempotence::repeated_patches(
+            policies,
+            context,
+            &evaluation.review,
+            &evaluation.verdict,
+            budget,
+            |_| true,
+        );
         found.iter().map(ToString::to_string).collect()
     }
 }
@@ -151,10 +159,10 @@ fn differs(ours: &[u8], theirs: &[u8]) -> String {
     )
 }
 
-/// The cases to run, and what could not be read as such: a failure each, so that none is lost quietly.
+/// The cases to run, and a failure for every case that cannot be read, so that none is skipped silently.
 pub(super) fn read(
     files: &[CaseFile],
-    people: &People,
+    people: &TestUsers,
     filter: &Filter,
 ) -> (Vec<(String, Case)>, Vec<Outcome>) {
     let (mut ready, mut unread) = (Vec::new(), Vec::new());
@@ -190,18 +198,18 @@ mod tests {
     use super::*;
     use portcullis_policy::Bundle;
 
-    fn judge(text: &str) -> Judge {
+    fn evaluator(text: &str) -> Evaluator {
         let metadata = "# METADATA\n# title: t\n# custom:\n#   id: t\n#   match:\n#     - {operations: [CREATE], resources: [pods]}\n";
         let files = [("t.rego".to_owned(), format!("{metadata}package t\n{text}\n").into_bytes())];
         let policies = PolicySet::compile(&Bundle::from_files(files).unwrap(), Options::default(), None);
-        Judge::new(policies.unwrap(), Arc::new(crate::cli::law::world(None).unwrap()))
+        Evaluator::new(policies.unwrap(), Arc::new(crate::cli::evaluator::load_tenancy(None).unwrap()))
     }
 
     #[test]
     fn a_difference_between_the_engines_is_reported() {
         let moment = Moment { decision_id: String::new(), now: NOW.to_owned() };
         let input = Value::from(serde_json::json!({"request": {"name": "a"}}));
-        let asked = vec![Asked { input, data: Value::new_object() }];
+        let documents = vec![TestDocuments { input, data: Value::new_object() }];
         let deny = "deny contains \"x\" if input.request.name == \"a\"";
         let another = "deny contains \"x\" if input.request.name == \"b\"";
         for (other, package, refers, found) in [
@@ -212,12 +220,13 @@ mod tests {
             (another, "data.other", "data.tt", 0),
             ("deny contains lower(input.request)", "data.t", "", 1),
         ] {
-            let bench = Bench { judge: judge(deny), other: Some(judge(other)), moment: moment.clone() };
-            let wrong = bench.compare(&Ran {
+            let bench =
+                Bench { evaluator: evaluator(deny), other: Some(evaluator(other)), moment: moment.clone() };
+            let wrong = bench.compare(&RegoTestResult {
                 package: package.to_owned(),
-                speaks_of: vec![refers.to_owned()],
-                asked: asked.clone(),
-                ..Ran::default()
+                refers_to: vec![refers.to_owned()],
+                documents: documents.clone(),
+                ..RegoTestResult::default()
             });
             assert_eq!(wrong.len(), found, "{other} {package}: {wrong:?}");
         }

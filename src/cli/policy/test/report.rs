@@ -1,4 +1,4 @@
-//! What came of the tests, for people and for programs.
+//! The result of `policy test` as text, JSON and JUnit XML.
 
 use std::fmt::Write as _;
 
@@ -7,26 +7,25 @@ use serde_json::json;
 use super::{Outcome, Summary};
 use crate::cli::output::{self, BAD, CARE, FAINT, GOOD, STRONG};
 
-/// Failures, what each policy was asked, and the numbers.
 pub(super) fn text(summary: &Summary) -> String {
     let mut text = String::new();
     for outcome in summary.outcomes.iter().filter(|outcome| !outcome.wrong.is_empty()) {
         text.push_str(&failure(outcome));
     }
-    let mut table = output::table(&["policy", "cases", "denied", "spoke", "rego tests"]);
+    let mut table = output::table(&["policy", "cases", "denied", "matched", "rego tests"]);
     for (id, count) in summary.tally.iter() {
         table.add_row([
             id.to_owned(),
             count.asked.to_string(),
             count.denied.to_string(),
-            count.spoke.to_string(),
+            count.matched.to_string(),
             count.tests.to_string(),
         ]);
     }
     text.push_str(&output::lines(&table));
     let untested = summary.tally.untested();
     if !untested.is_empty() {
-        let _ = writeln!(text, "\n{CARE}no test makes these speak:{CARE:#} {}", untested.join(", "));
+        let _ = writeln!(text, "\n{CARE}no test makes these match:{CARE:#} {}", untested.join(", "));
     }
     let tests = output::count(summary.outcomes.len(), "test");
     let _ = writeln!(text, "\n{FAINT}{tests} in {:.2} s{FAINT:#}", summary.took.as_secs_f64());
@@ -34,7 +33,6 @@ pub(super) fn text(summary: &Summary) -> String {
     text
 }
 
-/// The last line.
 fn total(summary: &Summary) -> String {
     let failed = summary.failed();
     let style = if failed > 0 || summary.outcomes.is_empty() { BAD } else { GOOD };
@@ -58,7 +56,6 @@ fn failure(outcome: &Outcome) -> String {
     text
 }
 
-/// One line a test.
 pub(super) fn plain(summary: &Summary) -> String {
     let mut text = String::new();
     for outcome in &summary.outcomes {
@@ -70,7 +67,6 @@ pub(super) fn plain(summary: &Summary) -> String {
     text
 }
 
-/// One document.
 pub(super) fn document(summary: &Summary) -> serde_json::Value {
     let test = |outcome: &Outcome| {
         json!({
@@ -79,7 +75,7 @@ pub(super) fn document(summary: &Summary) -> serde_json::Value {
         })
     };
     let policies = summary.tally.iter().map(|(id, count)| {
-        json!({"id": id, "evaluated": count.asked, "denied": count.denied, "spoke": count.spoke, "rego_tests": count.tests})
+        json!({"id": id, "evaluated": count.asked, "denied": count.denied, "matched": count.matched, "rego_tests": count.tests})
     });
     json!({
         "passed": summary.outcomes.len() - summary.failed(),
@@ -89,4 +85,65 @@ pub(super) fn document(summary: &Summary) -> serde_json::Value {
         "policies": policies.collect::<Vec<_>>(),
         "untested": summary.tally.untested(),
     })
+}
+
+pub(super) fn junit(summary: &Summary) -> String {
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"portcullis\" tests=\"{}\" failures=\"{}\" time=\"{:.3}\">\n",
+        summary.outcomes.len(),
+        summary.failed(),
+        summary.took.as_secs_f64()
+    );
+    for suite in summary.outcomes.chunk_by(|a, b| a.file == b.file) {
+        let Some(first) = suite.first() else { continue };
+        let failures = suite.iter().filter(|outcome| !outcome.wrong.is_empty()).count();
+        let _ = writeln!(
+            text,
+            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{failures}\">",
+            escape_xml(&first.file),
+            suite.len()
+        );
+        for outcome in suite {
+            text.push_str(&junit_case(outcome));
+        }
+        text.push_str("  </testsuite>\n");
+    }
+    text.push_str("</testsuites>\n");
+    text
+}
+
+fn junit_case(outcome: &Outcome) -> String {
+    let head = format!(
+        "    <testcase classname=\"{}\" name=\"{}\" time=\"{:.6}\"",
+        escape_xml(&outcome.file),
+        escape_xml(&outcome.id),
+        outcome.took.as_secs_f64()
+    );
+    if outcome.wrong.is_empty() {
+        return format!("{head}/>\n");
+    }
+    let lines: Vec<&str> = outcome.wrong.iter().chain(&outcome.prints).map(String::as_str).collect();
+    let first = lines.first().copied().unwrap_or_default().lines().next().unwrap_or_default();
+    format!(
+        "{head}>\n      <failure message=\"{}\">{}</failure>\n    </testcase>\n",
+        escape_xml(first),
+        escape_xml(&lines.join("\n"))
+    )
+}
+
+/// XML cannot represent most control characters, not even as references.
+fn escape_xml(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
 }

@@ -1,17 +1,17 @@
-//! One page with everything in it: no script, nothing from outside, and no name that could become markup.
+//! A self-contained page without scripts; all text from objects is escaped.
 
 use std::fmt::Write as _;
 use std::io::Write;
 
-use super::{Foot, Found, Head, Judged, Sink};
+use super::{Foot, Head, ScanFinding, ScannedObject, Sink};
 use crate::cli::scan::tally::{Counts, NO_TENANT};
 use portcullis_admission::verdict::clip;
 
 const STYLE: &str = include_str!("html/page.css");
-/// Characters of what somebody else wrote.
+/// Characters of a text from an object.
 const TEXT_MAX: usize = 1000;
 
-/// Rows are kept, within the limit, because the numbers stand above them.
+/// Rows are buffered up to the limit, because the totals stand above them.
 #[derive(Default)]
 pub struct Html {
     rows: String,
@@ -22,9 +22,14 @@ impl Sink for Html {
         Ok(())
     }
 
-    fn object(&mut self, _: &mut dyn Write, object: &Judged, told: &[&Found]) -> anyhow::Result<()> {
+    fn object(
+        &mut self,
+        _: &mut dyn Write,
+        object: &ScannedObject,
+        findings: &[&ScanFinding],
+    ) -> anyhow::Result<()> {
         let line = if object.line == 0 { String::new() } else { format!(":{}", object.line) };
-        for found in told {
+        for found in findings {
             let change = found.change.map_or_else(String::new, |change| format!(" {}", change.as_str()));
             let _ = writeln!(
                 self.rows,
@@ -47,27 +52,28 @@ impl Sink for Html {
             out,
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
              <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-             <meta name=\"viewport\" content=\"width=device-width\">\n<title>What already exists: {} of {} objects denied</title>\n\
-             <style>\n{STYLE}</style></head><body>\n<h1>What already exists</h1>",
+             <meta name=\"viewport\" content=\"width=device-width\">\n<title>Audit report: {} of {} objects denied</title>\n\
+             <style>\n{STYLE}</style></head><body>\n<h1>Audit report</h1>",
             tally.total.objects - tally.clean,
             tally.total.objects,
         )?;
         writeln!(
             out,
-            "<p><b>{}</b> of <b>{}</b> objects would be denied today. To {} no policy applies; {} could not be judged.\n\
-             <p class=\"faint\">law {} · snapshot {} · {} · {:.2} s",
+            "<p><b>{}</b> of <b>{}</b> objects would be denied today. No policy applies to {} objects; {} could not be evaluated.\n\
+             <p class=\"faint\">policies {} · snapshot {} · {} · {:.2} s",
             tally.total.objects - tally.clean,
             tally.total.objects,
             tally.outside,
             tally.unjudged_count,
-            escape(head.law.digest.get(..8).unwrap_or(&head.law.digest)),
-            head.world,
+            escape(head.policies.digest.get(..8).unwrap_or(&head.policies.digest)),
+            head.tenancy,
             escape(&head.started),
             foot.took.as_secs_f64(),
         )?;
         let spoke = tally.policies.iter().filter(|(_, counts)| counts.objects > 0);
-        let title =
-            |id: &str| head.law.policy(id).map(|policy| policy.manifest.title.clone()).unwrap_or_default();
+        let title = |id: &str| {
+            head.policies.policy(id).map(|policy| policy.manifest.title.clone()).unwrap_or_default()
+        };
         numbers(out, "Policy", spoke.map(|(id, counts)| (format!("{id} — {}", title(id)), counts)))?;
         let slug = |slug: &str| if slug == NO_TENANT { "(none)".to_owned() } else { slug.to_owned() };
         numbers(out, "Tenant", tally.tenants.iter().map(|(name, counts)| (slug(name), counts)))?;
@@ -85,12 +91,12 @@ impl Html {
         }
         writeln!(
             out,
-            "<table><thead><tr><th>Weight<th>Policy<th>Object<th>Namespace<th>What<th>Where<tbody>\n{}</table>",
+            "<table><thead><tr><th>Level<th>Policy<th>Object<th>Namespace<th>Message<th>Source<tbody>\n{}</table>",
             self.rows
         )?;
         let tally = foot.tally;
         if tally.unjudged_count > 0 {
-            writeln!(out, "<h2>Not judged</h2>\n<ul>")?;
+            writeln!(out, "<h2>Not evaluated</h2>\n<ul>")?;
             for one in &tally.unjudged {
                 let line = if one.line == 0 { String::new() } else { format!(":{}", one.line) };
                 writeln!(out, "<li>{}{line}: {}", escape(&one.source), escape(&one.reason))?;
@@ -111,20 +117,20 @@ fn numbers<'a>(
 ) -> anyhow::Result<()> {
     writeln!(
         out,
-        "<table class=\"numbers\"><thead><tr><th>{title}<th>Objects<th>Denied<th>Failed<th>Warned<th>Recorded<th>By writer<th>New<th>Gone<tbody>"
+        "<table class=\"numbers\"><thead><tr><th>{title}<th>Objects<th>Denied<th>Failed<th>Warned<th>Audited<th>Unattributed<th>New<th>Resolved<tbody>"
     )?;
     for (name, counts) in rows {
-        let Counts { objects, deny, error, warn, audit, doubt, new, gone } = counts;
+        let Counts { objects, deny, error, warn, audit, unattributed, new, resolved } = counts;
         writeln!(
             out,
-            "<tr><td>{}<td>{objects}<td>{deny}<td>{error}<td>{warn}<td>{audit}<td>{doubt}<td>{new}<td>{gone}",
+            "<tr><td>{}<td>{objects}<td>{deny}<td>{error}<td>{warn}<td>{audit}<td>{unattributed}<td>{new}<td>{resolved}",
             escape(&name)
         )?;
     }
     Ok(writeln!(out, "</table>")?)
 }
 
-/// Text that somebody else wrote, as text: no markup, no control characters, and nothing that turns a line round.
+/// Escapes text from objects: no markup, no control characters, no change of text direction.
 fn escape(text: &str) -> String {
     let mut out = String::new();
     for c in clip(text, TEXT_MAX).chars() {

@@ -1,33 +1,30 @@
-//! For programs: one document, or an object a line. The shape is in `docs/cli.md`.
+//! JSON: one document, or one object per line. `docs/cli.md` documents the fields.
 
 use std::io::Write;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Foot, Found, Head, Judged, Sink};
+use super::{Foot, Head, ScanFinding, ScannedObject, Sink};
 use crate::cli::scan::tally::Counts;
 use portcullis_policy::Details;
 
-/// Whether something was written, for commas.
 pub struct Json {
     lines: bool,
     begun: bool,
 }
 
 impl Json {
-    /// One document.
     pub const fn document() -> Self {
         Self { lines: false, begun: false }
     }
 
-    /// An object a line.
     pub const fn lines() -> Self {
         Self { lines: true, begun: false }
     }
 }
 
-/// One finding. Absent: what has no line, what is compared with nothing.
+/// Without a line or a baseline these fields are absent.
 #[derive(Serialize)]
 struct Finding<'a> {
     source: &'a str,
@@ -50,7 +47,7 @@ struct Finding<'a> {
 }
 
 impl<'a> Finding<'a> {
-    fn of(object: &'a Judged, found: &'a Found) -> Self {
+    fn of(object: &'a ScannedObject, found: &'a ScanFinding) -> Self {
         Self {
             source: &object.source,
             line: Some(object.line).filter(|line| *line > 0),
@@ -85,8 +82,13 @@ impl Sink for Json {
         Ok(())
     }
 
-    fn object(&mut self, out: &mut dyn Write, object: &Judged, told: &[&Found]) -> anyhow::Result<()> {
-        for found in told {
+    fn object(
+        &mut self,
+        out: &mut dyn Write,
+        object: &ScannedObject,
+        findings: &[&ScanFinding],
+    ) -> anyhow::Result<()> {
+        for found in findings {
             let finding = Finding::of(object, found);
             if self.lines {
                 serde_json::to_writer(&mut *out, &json!({"finding": finding}))?;
@@ -117,22 +119,21 @@ impl Sink for Json {
     }
 }
 
-/// The numbers.
 pub fn summary(head: &Head<'_>, foot: &Foot<'_>) -> Value {
     let tally = foot.tally;
     let policies: Vec<Value> = tally.policies.iter().map(|(id, counts)| policy(head, id, counts)).collect();
     json!({
         "started_at": head.started,
         "duration_ms": u64::try_from(foot.took.as_millis()).unwrap_or(u64::MAX),
-        "law": head.law.digest,
-        "against": head.against,
-        "snapshot_revision": head.world,
+        "policy_revision": head.policies.digest,
+        "baseline_revision": head.baseline,
+        "snapshot_revision": head.tenancy,
         "total": tally.total,
         "clean": tally.clean,
         "without_policy": tally.outside,
         "unjudged": tally.unjudged_count,
         "findings_left_out": foot.left_out,
-        "passed_over": {
+        "skipped": {
             "other_files": tally.passed.other,
             "excluded": tally.passed.excluded,
             "hidden_or_linked_directories": tally.passed.hidden,
@@ -145,7 +146,7 @@ pub fn summary(head: &Head<'_>, foot: &Foot<'_>) -> Value {
 }
 
 fn policy(head: &Head<'_>, id: &str, counts: &Counts) -> Value {
-    let manifest = head.law.policy(id).map(|policy| &policy.manifest);
+    let manifest = head.policies.policy(id).map(|policy| &policy.manifest);
     json!({
         "policy": id,
         "title": manifest.map(|manifest| &manifest.title),

@@ -1,6 +1,5 @@
-//! SARIF 2.1.0, as code scanning reads it: a rule a policy, a result a finding.
-//!
-//! Results are written as they come, so the rules, which are known before, stand first.
+//! SARIF 2.1.0 for code scanning: one rule per policy, one result per finding. Results are streamed, so the rules come
+//! first.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -8,15 +7,15 @@ use std::io::Write;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Change, Foot, Found, Head, Judged, Level, Sink};
+use super::{Change, Foot, Head, Level, ScanFinding, ScannedObject, Sink};
 use portcullis_policy::{Details, Manifest, Severity};
 
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
-/// The rule of what no policy says: the gate itself could not judge.
+/// The rule for objects that the gate could not evaluate.
 const GATE: &str = "portcullis";
 
-/// Where each rule stands.
+/// Index of each rule.
 #[derive(Default)]
 pub struct Sarif {
     rules: BTreeMap<String, usize>,
@@ -25,11 +24,12 @@ pub struct Sarif {
 
 impl Sink for Sarif {
     fn begin(&mut self, out: &mut dyn Write, head: &Head<'_>) -> anyhow::Result<()> {
-        let mut rules: Vec<Value> = head.law.policies.iter().map(|policy| rule(&policy.manifest)).collect();
+        let mut rules: Vec<Value> =
+            head.policies.policies.iter().map(|policy| rule(&policy.manifest)).collect();
         rules.push(json!({
             "id": GATE,
             "name": GATE,
-            "shortDescription": {"text": "The gate could not judge the object"},
+            "shortDescription": {"text": "The gate could not evaluate the object"},
             "defaultConfiguration": {"level": "error"},
         }));
         let id = |rule: &Value| rule.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -47,8 +47,13 @@ impl Sink for Sarif {
         Ok(())
     }
 
-    fn object(&mut self, out: &mut dyn Write, object: &Judged, told: &[&Found]) -> anyhow::Result<()> {
-        for found in told {
+    fn object(
+        &mut self,
+        out: &mut dyn Write,
+        object: &ScannedObject,
+        findings: &[&ScanFinding],
+    ) -> anyhow::Result<()> {
+        for found in findings {
             out.write_all(if self.begun { b",\n" } else { b"\n" })?;
             serde_json::to_writer(&mut *out, &self.result(object, found))?;
             self.begun = true;
@@ -59,7 +64,7 @@ impl Sink for Sarif {
     fn end(&mut self, out: &mut dyn Write, head: &Head<'_>, foot: &Foot<'_>) -> anyhow::Result<()> {
         let unjudged = foot.tally.unjudged.iter().map(|one| {
             let mut notice =
-                json!({"level": "error", "message": {"text": format!("not judged: {}", one.reason)}});
+                json!({"level": "error", "message": {"text": format!("not evaluated: {}", one.reason)}});
             put(&mut notice, "locations", physical(&one.source, one.line).map(|at| json!([at])));
             notice
         });
@@ -78,12 +83,12 @@ impl Sink for Sarif {
 }
 
 impl Sarif {
-    fn result(&self, object: &Judged, found: &Found) -> Value {
+    fn result(&self, object: &ScannedObject, found: &ScanFinding) -> Value {
         let id = if found.policy.is_empty() { GATE } else { &found.policy };
         let level = match found.level {
             Level::Deny | Level::Error => "error",
             Level::Warn => "warning",
-            Level::Audit | Level::Doubt => "note",
+            Level::Audit | Level::Unattributed => "note",
         };
         let mut location = physical(&object.source, object.line).unwrap_or_else(|| json!({}));
         let logical = json!([{"fullyQualifiedName": object.path(), "name": object.name, "kind": "resource"}]);
@@ -108,7 +113,7 @@ impl Sarif {
         let state = found.change.map(|change| match change {
             Change::New => "new",
             Change::Same => "unchanged",
-            Change::Gone => "absent",
+            Change::Resolved => "absent",
         });
         put(&mut result, "baselineState", state.map(Value::from));
         result
@@ -122,7 +127,7 @@ fn put(object: &mut Value, key: &str, value: Option<Value>) {
 }
 
 fn rule(manifest: &Manifest) -> Value {
-    // The numbers by which code scanning sorts: critical from 9, high from 7, medium from 4.
+    // GitHub code scanning ranks by these numbers: critical from 9, high from 7, medium from 4.
     let (level, security) = match manifest.severity {
         Severity::Critical => ("error", "9.5"),
         Severity::High => ("error", "8.0"),
@@ -144,7 +149,7 @@ fn or<'a>(text: &'a str, other: &'a str) -> &'a str {
     if text.is_empty() { other } else { text }
 }
 
-/// Where in a file; nothing for what comes from no file.
+/// `None` for an object that came from no file.
 fn physical(source: &str, line: usize) -> Option<Value> {
     if source == "-" || source == crate::cli::scan::CLUSTER {
         return None;
@@ -154,7 +159,7 @@ fn physical(source: &str, line: usize) -> Option<Value> {
     Some(json!({"physicalLocation": place}))
 }
 
-/// A path as a URI reference: everything but what may stand in a path is escaped.
+/// A path as a URI reference.
 fn uri(path: &str) -> String {
     let mut uri = String::new();
     for byte in path.strip_prefix("./").unwrap_or(path).bytes() {
@@ -167,8 +172,8 @@ fn uri(path: &str) -> String {
     uri
 }
 
-/// The same finding of the same object, wherever in a file it stands.
-fn fingerprint(object: &Judged, found: &Found) -> String {
+/// Identifies a finding of an object independently of its line.
+fn fingerprint(object: &ScannedObject, found: &ScanFinding) -> String {
     let observed = found.finding.observed.as_deref().unwrap_or_default();
     let parts =
         [&found.policy, &object.namespace, &object.resource, &object.name, &found.finding.field, observed];

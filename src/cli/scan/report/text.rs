@@ -1,21 +1,19 @@
-//! For people: a block an object, then the tables.
+//! Text for people: a block per object, then tables.
 
 use std::fmt::Write as _;
 use std::io::Write;
 
-use super::{Foot, Found, Head, Judged, Level, Sink};
+use super::{Foot, Head, Level, ScanFinding, ScannedObject, Sink};
 use crate::cli::output::{self, BAD, CARE, FAINT, GOOD, STRONG, count};
-use crate::cli::scan::judge::Change;
+use crate::cli::scan::context::Change;
 use crate::cli::scan::tally::{Counts, NO_TENANT, Unjudged};
 use portcullis_admission::verdict::clip;
 use portcullis_policy::Severity;
 
-/// Characters of a name that somebody else chose.
 const NAME_MAX: usize = 253;
-/// What could not be judged, spelt out.
-const UNJUDGED_TOLD: usize = 50;
+/// Listed failures.
+const UNJUDGED_LISTED: usize = 50;
 
-/// Nothing is kept.
 pub struct Text;
 
 impl Sink for Text {
@@ -23,8 +21,13 @@ impl Sink for Text {
         Ok(())
     }
 
-    fn object(&mut self, out: &mut dyn Write, object: &Judged, told: &[&Found]) -> anyhow::Result<()> {
-        Ok(out.write_all(block(object, told).as_bytes())?)
+    fn object(
+        &mut self,
+        out: &mut dyn Write,
+        object: &ScannedObject,
+        findings: &[&ScanFinding],
+    ) -> anyhow::Result<()> {
+        Ok(out.write_all(block(object, findings).as_bytes())?)
     }
 
     fn end(&mut self, out: &mut dyn Write, head: &Head<'_>, foot: &Foot<'_>) -> anyhow::Result<()> {
@@ -32,26 +35,26 @@ impl Sink for Text {
     }
 }
 
-fn block(object: &Judged, told: &[&Found]) -> String {
+fn block(object: &ScannedObject, findings: &[&ScanFinding]) -> String {
     let name = if object.name.is_empty() { "(to be named)".to_owned() } else { clip(&object.name, NAME_MAX) };
     let mut text = format!("{STRONG}{} {name}{STRONG:#}", clip(&object.kind, NAME_MAX));
-    // A Namespace is in itself.
+    // A Namespace object is its own namespace.
     if !object.namespace.is_empty() && object.resource != "namespaces" {
         let _ = write!(text, " in {}", clip(&object.namespace, NAME_MAX));
     }
     let line = if object.line == 0 { String::new() } else { format!(":{}", object.line) };
     let _ = writeln!(text, " {FAINT}· {}{line}{FAINT:#}", clip(&object.source, NAME_MAX));
-    for found in told {
+    for found in findings {
         let change = match found.change {
             Some(Change::New) => format!("{BAD}new{BAD:#} "),
-            Some(Change::Gone) => format!("{GOOD}gone{GOOD:#} "),
+            Some(Change::Resolved) => format!("{GOOD}resolved{GOOD:#} "),
             Some(Change::Same) | None => String::new(),
         };
         let (style, mark) = match found.level {
             Level::Deny | Level::Error => (BAD, "✗"),
             Level::Warn => (CARE, "!"),
             Level::Audit => (FAINT, "·"),
-            Level::Doubt => (FAINT, "?"),
+            Level::Unattributed => (FAINT, "?"),
         };
         let _ = writeln!(text, "  {style}{mark}{style:#} {change}{}", found.sentence);
     }
@@ -62,16 +65,16 @@ fn block(object: &Judged, told: &[&Found]) -> String {
 type Number = fn(&Counts) -> usize;
 type Column = (&'static str, Number);
 
-/// The columns of numbers: those that are zero everywhere are left out, but for what is denied.
+/// Columns that are zero everywhere are omitted, except for denials.
 fn columns(head: &Head<'_>, total: &Counts) -> Vec<Column> {
     let all: [(&'static str, Number, bool); 7] = [
         ("denied", |counts| counts.deny, true),
         ("failed", |counts| counts.error, total.error > 0),
         ("warned", |counts| counts.warn, total.warn > 0),
-        ("recorded", |counts| counts.audit, total.audit > 0),
-        ("by writer", |counts| counts.doubt, total.doubt > 0),
-        ("new", |counts| counts.new, head.against.is_some()),
-        ("gone", |counts| counts.gone, head.against.is_some()),
+        ("audited", |counts| counts.audit, total.audit > 0),
+        ("unattributed", |counts| counts.unattributed, total.unattributed > 0),
+        ("new", |counts| counts.new, head.baseline.is_some()),
+        ("resolved", |counts| counts.resolved, head.baseline.is_some()),
     ];
     all.into_iter().filter(|(.., shown)| *shown).map(|(name, of, _)| (name, of)).collect()
 }
@@ -95,7 +98,7 @@ fn tables(head: &Head<'_>, foot: &Foot<'_>) -> String {
             count(foot.left_out, "finding")
         );
     }
-    let severity = |id: &str| head.law.policy(id).map_or("", |policy| policy.manifest.severity.as_str());
+    let severity = |id: &str| head.policies.policy(id).map_or("", |policy| policy.manifest.severity.as_str());
     let spoke = tally.policies.iter().filter(|(_, counts)| counts.objects > 0);
     let mut policies: Vec<_> = spoke
         .map(|(id, counts)| (vec![named(id), severity(id).to_owned(), counts.objects.to_string()], *counts))
@@ -127,15 +130,18 @@ fn tenant(slug: &str) -> String {
 
 fn unjudged(list: &[Unjudged], all: usize) -> String {
     let mut text = String::new();
-    for one in list.iter().take(UNJUDGED_TOLD) {
+    for one in list.iter().take(UNJUDGED_LISTED) {
         let line = if one.line == 0 { String::new() } else { format!(":{}", one.line) };
         let place = clip(&one.source, NAME_MAX);
-        let _ = writeln!(text, "{CARE}not judged{CARE:#} {place}{line}: {}", clip(&one.reason, 500));
+        let _ = writeln!(text, "{CARE}not evaluated{CARE:#} {place}{line}: {}", clip(&one.reason, 500));
     }
-    let told = list.len().min(UNJUDGED_TOLD);
-    if all > told {
-        let _ =
-            writeln!(text, "{CARE}not judged{CARE:#} and {} more (--output ndjson names more)", all - told);
+    let listed = list.len().min(UNJUDGED_LISTED);
+    if all > listed {
+        let _ = writeln!(
+            text,
+            "{CARE}not evaluated{CARE:#} and {} more (--output ndjson names more)",
+            all - listed
+        );
     }
     text
 }
@@ -144,18 +150,18 @@ fn last(foot: &Foot<'_>) -> String {
     let tally = foot.tally;
     let style = if tally.total.deny + tally.total.error > 0 { BAD } else { GOOD };
     let mut text = format!(
-        "{style}{} of {} denied{style:#}, {} to which no policy applies, {} not judged {FAINT}in {:.2} s{FAINT:#}\n",
+        "{style}{} of {} denied{style:#}, {} to which no policy applies, {} not evaluated {FAINT}in {:.2} s{FAINT:#}\n",
         tally.total.objects - tally.clean,
         count(tally.total.objects, "object"),
         tally.outside,
         tally.unjudged_count,
         foot.took.as_secs_f64(),
     );
-    if tally.total.doubt > 0 {
+    if tally.total.unattributed > 0 {
         let _ = writeln!(
             text,
-            "{FAINT}{} by writer: a tenant may not write it, a controller may, and the object does not say who did (--doubts lists them){FAINT:#}",
-            count(tally.total.doubt, "finding")
+            "{FAINT}{} unattributed: a tenant may not write the object, a controller may, and the object does not name its author (--include-unattributed lists them){FAINT:#}",
+            count(tally.total.unattributed, "finding")
         );
     }
     text

@@ -1,4 +1,4 @@
-//! A JSON text, value by value; the items of a list one by one, so that a list of any length is never held whole.
+//! Reads a JSON text value by value and a list item by item, so that memory does not grow with the list.
 
 use std::cell::Cell;
 use std::fmt;
@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 
 use crate::cli::review::read::is_list_of_known;
 
-use super::{Content, DOCUMENT_BYTES_MAX, Emit, Of, Piece, Place, line};
+use super::{Content, DOCUMENT_BYTES_MAX, Emit, ListDefaults, Location, Piece, line};
 
-/// An object a line.
+/// One object per line.
 pub(super) fn lines(source: &Arc<str>, reader: &mut dyn BufRead, emit: Emit<'_>) -> anyhow::Result<()> {
     let (mut bytes, mut number) = (Vec::new(), 0);
     loop {
@@ -30,16 +30,16 @@ pub(super) fn lines(source: &Arc<str>, reader: &mut dyn BufRead, emit: Emit<'_>)
     }
 }
 
-/// Values one after another. What follows a broken one cannot be told apart and is not read.
+/// Consecutive values. After a broken one the reader cannot find the next, so it stops.
 pub(super) fn values(source: &Arc<str>, reader: &mut dyn BufRead, emit: Emit<'_>) -> anyhow::Result<()> {
     let (feeds, since) = (Cell::new(0), Cell::new(0));
     let mut stream =
         serde_json::Deserializer::from_reader(Counting { inner: reader, feeds: &feeds, since: &since });
-    let mut gone = None;
+    let mut failure = None;
     while stream.end().is_err() {
-        let mut out = Out { source, feeds: &feeds, since: &since, emit: &mut *emit, gone: &mut gone };
+        let mut out = Out { source, feeds: &feeds, since: &since, emit: &mut *emit, failure: &mut failure };
         let read = Value(&mut out).deserialize(&mut stream);
-        if let Some(error) = gone {
+        if let Some(error) = failure {
             return Err(error);
         }
         if let Err(error) = read {
@@ -50,17 +50,17 @@ pub(super) fn values(source: &Arc<str>, reader: &mut dyn BufRead, emit: Emit<'_>
     Ok(())
 }
 
-/// serde's sentence without the place, which we name ourselves.
+/// serde's message without its position, which is reported separately.
 fn sentence(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.rsplit_once(" at line ").map_or(text.as_str(), |(before, _)| before).to_owned()
 }
 
-fn piece(source: &Arc<str>, line: usize, text: String, of: Option<Arc<Of>>) -> Piece {
-    Piece { place: Place { source: Arc::clone(source), line }, content: Content::Json(text, of) }
+fn piece(source: &Arc<str>, line: usize, text: String, of: Option<Arc<ListDefaults>>) -> Piece {
+    Piece { place: Location { source: Arc::clone(source), line }, content: Content::Json(text, of) }
 }
 
-/// Counts what was taken, for lines and against values without an end.
+/// Counts bytes, for line numbers and to stop at a value that is too long.
 struct Counting<'a> {
     inner: &'a mut dyn BufRead,
     feeds: &'a Cell<usize>,
@@ -80,25 +80,24 @@ impl Read for Counting<'_> {
     }
 }
 
-/// Where pieces go.
 struct Out<'a> {
     source: &'a Arc<str>,
     feeds: &'a Cell<usize>,
     since: &'a Cell<usize>,
     emit: Emit<'a>,
-    gone: &'a mut Option<anyhow::Error>,
+    failure: &'a mut Option<anyhow::Error>,
 }
 
 impl Out<'_> {
     fn give<E: serde::de::Error>(&mut self, piece: Piece) -> Result<(), E> {
         self.since.set(0);
         (self.emit)(piece).map_err(|error| {
-            *self.gone = Some(error);
-            E::custom("nobody wants more")
+            *self.failure = Some(error);
+            E::custom("the reader was cancelled")
         })
     }
 
-    fn raw<E: serde::de::Error>(&mut self, raw: &RawValue, of: Option<Arc<Of>>) -> Result<(), E> {
+    fn raw<E: serde::de::Error>(&mut self, raw: &RawValue, of: Option<Arc<ListDefaults>>) -> Result<(), E> {
         let within = raw.get().bytes().filter(|byte| *byte == b'\n').count();
         let line = self.feeds.get() + 1 - within;
         let text = raw.get().to_owned();
@@ -106,7 +105,7 @@ impl Out<'_> {
     }
 }
 
-/// A value at the top: an object, a list of them as an object, or an array.
+/// A top-level value: an object, a list object, or an array.
 struct Value<'a, 'b>(&'a mut Out<'b>);
 
 impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
@@ -156,12 +155,12 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 }
 
-/// What was seen of an object before its items.
+/// The fields of an object before its items.
 #[derive(Default)]
 struct Head {
     kind: Option<String>,
     version: Option<String>,
-    /// Of `metadata`, once it was seen: whether it has the name of an object, which no list has.
+    /// Set once `metadata` was read: whether it has a name, which no list has.
     named: Option<bool>,
 }
 
@@ -181,8 +180,8 @@ impl Head {
         }
     }
 
-    /// kubectl sorts keys, so that `items` stands before `kind: List`; no other kind of `v1` has items at its top. A custom
-    /// resource may be of a kind that ends so, and is read whole where it may still say its name.
+    /// kubectl sorts keys, so `items` precedes `kind: List`; no other kind of `v1` has top-level items. A custom kind may
+    /// end in `List`, so it is read whole while it may still have a name.
     fn may_list(&self) -> bool {
         let version = self.version.as_deref().unwrap_or_default();
         match &self.kind {
@@ -192,17 +191,20 @@ impl Head {
         }
     }
 
-    /// A typed list as the API answers it leaves kind and version of its items to itself.
-    fn of(&self) -> Option<Arc<Of>> {
+    /// The items of a typed list take kind and version from the list.
+    fn of(&self) -> Option<Arc<ListDefaults>> {
         let kind = self.kind.as_deref()?.strip_suffix("List").filter(|kind| !kind.is_empty())?;
-        Some(Arc::new(Of { kind: kind.to_owned(), api_version: self.version.clone()?, resource: None }))
+        Some(Arc::new(ListDefaults {
+            kind: kind.to_owned(),
+            api_version: self.version.clone()?,
+            resource: None,
+        }))
     }
 }
 
-/// The items of a list.
 struct Items<'a, 'b> {
     out: &'a mut Out<'b>,
-    of: Option<Arc<Of>>,
+    of: Option<Arc<ListDefaults>>,
 }
 
 impl<'de> DeserializeSeed<'de> for Items<'_, '_> {
@@ -232,7 +234,7 @@ impl<'de> Visitor<'de> for Items<'_, '_> {
     }
 }
 
-/// The text of an object again, keys that stand twice included.
+/// Rebuilds the text of an object, duplicate keys included.
 fn object(fields: &[(String, Box<RawValue>)]) -> Result<String, serde_json::Error> {
     let mut text = String::from("{");
     for (at, (key, raw)) in fields.iter().enumerate() {

@@ -1,11 +1,11 @@
-//! A YAML text, cut where a line says `---`: inside a document no line can begin so.
+//! Splits a YAML text at lines with `---`, which cannot occur inside a document.
 
 use std::io::BufRead;
 use std::sync::Arc;
 
-use super::{Content, DOCUMENT_BYTES_MAX, Emit, Piece, Place, line};
+use super::{Content, DOCUMENT_BYTES_MAX, Emit, Location, Piece, line};
 
-/// Cuts a text into documents; of one that is too long, the rest of the text is not read either.
+/// Stops at a document that is too long.
 pub(super) fn documents(source: &Arc<str>, reader: &mut dyn BufRead, emit: Emit<'_>) -> anyhow::Result<()> {
     let (mut text, mut begins, mut number) = (Vec::new(), 1, 0);
     loop {
@@ -30,7 +30,7 @@ fn separates(line: &[u8]) -> bool {
     line.strip_prefix(b"---").is_some_and(|rest| rest.first().is_none_or(u8::is_ascii_whitespace))
 }
 
-/// A document without anything in it is none: comments, or a directive before the first mark.
+/// A document of comments, or a directive before the first mark, is empty.
 fn give(source: &Arc<str>, begins: usize, text: &[u8], emit: Emit<'_>) -> anyhow::Result<()> {
     let blank = |line: &[u8]| {
         let line = line.trim_ascii();
@@ -46,10 +46,10 @@ fn give(source: &Arc<str>, begins: usize, text: &[u8], emit: Emit<'_>) -> anyhow
     }
     match std::str::from_utf8(bare) {
         Ok(text) => {
-            // The line to show is that of the first word, not of a comment above it.
+            // Errors name the line of the first value, not of a comment above it.
             let above = text.lines().take_while(|line| blank(line.as_bytes())).count();
             let rest: String = text.split_inclusive('\n').skip(above).collect();
-            let place = Place { source: Arc::clone(source), line: begins + above };
+            let place = Location { source: Arc::clone(source), line: begins + above };
             emit(Piece { place, content: Content::Yaml(rest) })
         }
         Err(error) => {

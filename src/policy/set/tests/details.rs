@@ -68,7 +68,7 @@ fn details_are_any_value_on_both_engines() {
 }
 
 #[test]
-fn undefined_details_are_an_error_and_no_finding_less() {
+fn undefined_details_are_an_error() {
     let input = serde_json::json!({"request": {"name": "a"}});
     for (rego, reference) in [
         (
@@ -93,7 +93,7 @@ fn undefined_details_are_an_error_and_no_finding_less() {
 }
 
 #[test]
-fn one_sentence_with_several_details_is_several_findings() {
+fn same_message_with_different_details_is_several_findings() {
     let rego = "deny contains {\"msg\": \"no\", \"details\": {\"name\": c.name}} if some c in input.request.object.list";
     let input =
         serde_json::json!({"request": {"object": {"list": [{"name": "b"}, {"name": "a"}, {"name": "b"}]}}});

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn parameters_that_their_schema_does_not_allow_refuse_the_bundle() {
+fn parameters_that_violate_their_schema_refuse_the_bundle() {
     let a = policy("a", DENY)
         .replace("# custom:\n", "# custom:\n#   params_schema: {properties: {steps: {type: array}}}\n");
     let params = |text: &'static str| [("a.rego", a.as_str()), ("params/a/data.yaml", text)];
@@ -11,13 +11,13 @@ fn parameters_that_their_schema_does_not_allow_refuse_the_bundle() {
     );
     assert!(compile(&params("steps: []\n")).is_ok());
     // Said once by a test of the library, and not again by each start.
-    let known = Bundle { fits: true, ..bundle(&params("steps: deploy\n")) };
+    let known = Bundle { params_checked: true, ..bundle(&params("steps: deploy\n")) };
     assert!(PolicySet::compile(&known, Options::default(), None).is_ok());
 }
 
 /// Messages go into denials and the log, and an argument may be a whole object.
 #[test]
-fn a_builtin_that_fails_says_the_kind_of_what_it_is_given_and_not_the_value() {
+fn builtin_errors_name_the_type_and_not_the_value() {
     use portcullis_rego::builtins;
     let values =
         [r#"{"hidden": ["hidden"]}"#, r#"[["hidden"], {"a": "hidden"}]"#, r#"[{"hidden": 1}, null]"#];
@@ -46,8 +46,8 @@ fn a_builtin_that_fails_says_the_kind_of_what_it_is_given_and_not_the_value() {
 }
 
 #[test]
-fn a_field_of_what_is_null_in_every_request_is_an_error() {
-    let law = |operations: &str, body: &str| policy("a", body).replace("[CREATE]", operations);
+fn fields_of_an_always_null_object_are_refused() {
+    let policy_for = |operations: &str, body: &str| policy("a", body).replace("[CREATE]", operations);
     let old = "deny contains \"x\" if input.request.oldObject.metadata.labels.a == \"b\"";
     let new = "deny contains \"x\" if input.request.object.metadata.labels.a == \"b\"";
     let said = "a.rego:8:22: `input.request.";
@@ -61,14 +61,14 @@ fn a_field_of_what_is_null_in_every_request_is_an_error() {
     ] {
         let expected = wrong.map(|wrong| format!("{said}{wrong}"));
         check(
-            &[("a.rego", &law(operations, body))],
+            &[("a.rego", &policy_for(operations, body))],
             &expected.iter().map(String::as_str).collect::<Vec<_>>(),
         );
     }
 }
 
 #[test]
-fn a_patch_that_appends_without_a_look_is_found_by_a_check() {
+fn non_idempotent_patches_are_reported() {
     use portcullis_rego::analysis;
     let add = "{\"op\": \"add\", \"path\": \"/spec/containers/-\", \"value\": {}}";
     for (rule, found) in [

@@ -1,8 +1,8 @@
 use super::*;
-use portcullis_cluster::configmaps::Labelled;
+use portcullis_cluster::configmaps::ConfigMapData;
 
-fn all(maps: &[(&str, &[(&str, &str)])]) -> All {
-    let labelled = |name: &str, data: &[(&str, &str)]| Labelled {
+fn all(maps: &[(&str, &[(&str, &str)])]) -> ConfigMaps {
+    let labelled = |name: &str, data: &[(&str, &str)]| ConfigMapData {
         name: name.to_owned(),
         uid: String::new(),
         version: "1".to_owned(),
@@ -13,23 +13,23 @@ fn all(maps: &[(&str, &[(&str, &str)])]) -> All {
 }
 
 #[test]
-fn keys_are_files_by_what_they_are_called() {
+fn keys_name_the_files_of_a_bundle() {
     let read = files(&all(&[
-        ("law", &[("a.rego", "package a"), ("params.a.b.yaml", "x: 1")]),
+        ("first", &[("a.rego", "package a"), ("params.a.b.yaml", "x: 1")]),
         ("more", &[("sets.strict.yaml", "description: d\nrules: []"), ("a.rego", "package b")]),
     ]));
     let paths: Vec<&str> = read.texts.iter().map(|(path, _)| path.as_str()).collect();
     assert_eq!(
         paths,
-        ["configmaps/law/a.rego", "params/a.b/data.yaml", "configmaps/more/a.rego", "sets/strict.yaml"]
+        ["configmaps/first/a.rego", "params/a.b/data.yaml", "configmaps/more/a.rego", "sets/strict.yaml"]
     );
     let bundle = read.bundle().unwrap().unwrap();
     assert_eq!((bundle.modules.len(), bundle.params.len(), bundle.sets.len()), (2, 1, 1));
-    assert!(files(&All::new()).bundle().unwrap().is_none());
+    assert!(files(&ConfigMaps::new()).bundle().unwrap().is_none());
 }
 
 #[test]
-fn a_key_that_is_no_law_and_one_that_is_given_twice_are_refused_by_name() {
+fn unknown_and_duplicate_keys_are_refused_by_name() {
     let mut maps = all(&[
         ("a", &[("README.md", "hello"), ("params.x.yaml", "y: 1")]),
         ("b", &[("params.x.yaml", "y: 2"), ("params..yaml", "")]),
@@ -38,8 +38,8 @@ fn a_key_that_is_no_law_and_one_that_is_given_twice_are_refused_by_name() {
     let problems = files(&maps).bundle().unwrap_err();
     let said: Vec<String> = problems.0.iter().map(ToString::to_string).collect();
     assert_eq!(said.len(), 4, "{said:#?}");
-    assert!(said[0].starts_with("configmaps/a/README.md: is no law"), "{said:#?}");
-    assert!(said[1].starts_with("configmaps/b/c.rego: is no law"), "{said:#?}");
-    assert!(said[2].starts_with("configmaps/b/params..yaml: is no law"), "{said:#?}");
+    assert!(said[0].starts_with("configmaps/a/README.md: is not a policy file"), "{said:#?}");
+    assert!(said[1].starts_with("configmaps/b/c.rego: is not a policy file"), "{said:#?}");
+    assert!(said[2].starts_with("configmaps/b/params..yaml: is not a policy file"), "{said:#?}");
     assert!(said[3].starts_with("configmaps/b/params.x.yaml: is already given by ConfigMap a"), "{said:#?}");
 }

@@ -7,7 +7,6 @@ use hyper::body::Frame;
 
 use super::*;
 
-/// What a caller does, in turn.
 enum Step {
     Send(usize),
     Wait(Duration),
@@ -59,19 +58,18 @@ impl Body for Sender {
 
 const MAX: usize = 200_000;
 
-fn times(stall: Duration, whole: Duration) -> Timeouts {
+fn timeouts(stall: Duration, whole: Duration) -> Timeouts {
     Timeouts { body_stall: stall, body_whole: whole, ..Timeouts::default() }
 }
 
-/// For callers who must not be cut, however loaded the machine is.
+/// Without deadlines that a busy machine could miss.
 fn limits() -> BodyLimits {
     let minute = Duration::from_mins(1);
-    BodyLimits::new(MAX, Timeouts { body_slow: minute, ..times(minute, minute) }, |_| None)
+    BodyLimits::new(MAX, Timeouts { body_slow: minute, ..timeouts(minute, minute) }, |_| None)
 }
 
-/// For callers who must be.
-fn impatient() -> BodyLimits {
-    BodyLimits::new(MAX, times(Duration::from_millis(60), Duration::from_millis(200)), |_| None)
+fn short_timeouts() -> BodyLimits {
+    BodyLimits::new(MAX, timeouts(Duration::from_millis(60), Duration::from_millis(200)), |_| None)
 }
 
 async fn read(limits: &BodyLimits, declared: Option<u64>, steps: Vec<Step>) -> Result<Bytes, Rejection> {
@@ -89,7 +87,7 @@ async fn read_from(
 }
 
 #[tokio::test]
-async fn bodies_within_the_bounds_come_whole() {
+async fn bodies_within_the_limits_are_read_whole() {
     let short = || Step::Wait(Duration::from_millis(1));
     for (steps, length) in [
         (vec![], 0),
@@ -102,7 +100,7 @@ async fn bodies_within_the_bounds_come_whole() {
 }
 
 #[tokio::test]
-async fn each_flaw_has_its_answer() {
+async fn each_rejection_has_its_status() {
     let wait = || Step::Wait(Duration::from_millis(40));
     for (declared, steps, status) in [
         (Some(200_001), vec![Step::Hang], 413),
@@ -112,26 +110,26 @@ async fn each_flaw_has_its_answer() {
         (None, std::iter::repeat_with(|| [wait(), Step::Send(1)]).take(20).flatten().collect(), 408),
         (Some(10), vec![Step::Send(5), Step::Break], 400),
     ] {
-        let rejection = read(&impatient(), declared, steps).await.unwrap_err();
+        let rejection = read(&short_timeouts(), declared, steps).await.unwrap_err();
         assert_eq!(rejection.status().as_u16(), status, "{rejection}");
         assert!(rejection.into_response().headers().get(header::RETRY_AFTER).is_none());
     }
 }
 
 #[tokio::test]
-async fn large_bodies_wait_for_memory_and_give_it_back() {
+async fn large_bodies_wait_for_memory_and_release_it() {
     let limits = BodyLimits::new(8 << 20, Timeouts::default(), |_| None);
     let length = 8 << 20;
     let steps = || vec![Step::Send(length - 100_000), Step::Send(100_000)];
     let big = || read(&limits, Some(length as u64), steps());
-    let mut kept = vec![big().await.unwrap()];
+    let mut bodies = vec![big().await.unwrap()];
     let patience = Duration::from_millis(50);
     assert!(timeout(patience, big()).await.is_err(), "the second waits");
     assert_eq!(read(&limits, None, vec![Step::Send(6_000)]).await.unwrap().len(), 6_000, "small ones go on");
     let medium = read(&limits, Some(100_000), vec![Step::Send(50_000), Step::Send(50_000)]).await;
     assert_eq!(medium.unwrap().len(), 100_000, "and those of medium size");
-    let slice = kept.pop().unwrap().slice(..10);
-    assert!(timeout(patience, big()).await.is_err(), "a slice holds the whole");
+    let slice = bodies.pop().unwrap().slice(..10);
+    assert!(timeout(patience, big()).await.is_err(), "a slice holds the whole reservation");
     let (next, ()) = tokio::join!(big(), async {
         tokio::task::yield_now().await;
         drop(slice);
@@ -140,19 +138,19 @@ async fn large_bodies_wait_for_memory_and_give_it_back() {
 }
 
 #[tokio::test]
-async fn body_that_waits_for_memory_too_long_is_refused() {
+async fn body_is_rejected_after_waiting_for_memory() {
     let limits =
-        BodyLimits::new(MAX, times(Duration::from_secs(9), Duration::from_millis(80)), |_| Some(b"a"));
+        BodyLimits::new(MAX, timeouts(Duration::from_secs(9), Duration::from_millis(80)), |_| Some(b"a"));
     let big = || read(&limits, Some(MAX as u64), vec![Step::Send(100_000), Step::Send(100_000)]);
-    let _kept = [big().await.unwrap(), big().await.unwrap()];
+    let _bodies = [big().await.unwrap(), big().await.unwrap()];
     assert_eq!(big().await.unwrap_err(), Rejection::Memory, "its owner has two already");
 }
 
 #[tokio::test]
-async fn large_body_has_the_time_that_its_size_needs_and_no_more() {
+async fn deadline_of_a_large_body_depends_on_its_size() {
     let quick = Timeouts {
         body_slow: Duration::from_millis(50),
-        ..times(Duration::from_secs(9), Duration::from_secs(9))
+        ..timeouts(Duration::from_secs(9), Duration::from_secs(9))
     };
     let limits = BodyLimits::new(MAX, quick, |_| None);
     let steps = vec![Step::Send(100_000), Step::Hang];
@@ -171,7 +169,7 @@ async fn bytes_of_small_unfinished_bodies_are_bounded_for_an_address() {
         let steps = vec![Step::Send(60 << 10), Step::Hang];
         waiting.spawn(async move { read_from(&caller, &limits, None, steps).await });
     }
-    while caller.small.load(Ordering::Relaxed) < count * (60 << 10) {
+    while caller.small_bytes.load(Ordering::Relaxed) < count * (60 << 10) {
         tokio::task::yield_now().await;
     }
     let steps = || vec![Step::Send(30_000), Step::Send(30_000)];
@@ -183,5 +181,5 @@ async fn bytes_of_small_unfinished_bodies_are_bounded_for_an_address() {
     );
     assert!(read(&limits, None, steps()).await.is_ok(), "another address");
     waiting.shutdown().await;
-    assert!(read_from(&caller, &limits, None, steps()).await.is_ok(), "given back");
+    assert!(read_from(&caller, &limits, None, steps()).await.is_ok(), "released");
 }

@@ -46,7 +46,7 @@ fn text(file: &[u8]) -> String {
 }
 
 #[test]
-fn what_was_written_is_read() {
+fn written_backup_is_read() {
     let bytes = file(3);
     let summary = check(&*bytes).unwrap();
     assert_eq!((summary.head, summary.sealed), (head(), 2));
@@ -57,9 +57,8 @@ fn what_was_written_is_read() {
     assert_eq!(cells[2], Cell::Bytes(Some(vec![0, 255])));
 }
 
-/// At whatever byte it is cut off or changed, it is refused, and the reason is said.
 #[test]
-fn what_is_cut_off_or_changed_is_refused() {
+fn truncated_or_changed_backup_is_rejected() {
     let bytes = file(200);
     for end in (0..bytes.len()).step_by(7) {
         let error = check(&bytes[..end]).unwrap_err();
@@ -77,24 +76,27 @@ fn what_is_cut_off_or_changed_is_refused() {
     let text = text(&bytes);
     for (from, to, why) in [
         ("\"c7\"", "\"c8\"", "checksum"),
-        ("\"c7\",7", "\"c7\",\"7\"", "does not fit its columns"),
-        ("\"clusters\"", "\"sqlite_master\"", "no table"),
-        ("\"kubeconfig_enc\"", "\"id) --\"", "columns"),
+        ("\"c7\",7", "\"c7\",\"7\"", "does not match its columns"),
+        ("\"clusters\"", "\"sqlite_master\"", "unknown table"),
+        ("\"kubeconfig_enc\"", "\"id) --\"", "invalid columns"),
         ("\"revision\":7", "\"revision\":9007199254740993", "is above 9007199254740992"),
-        ("\"sealed\":2", "\"sealed\":2,\"end\":{}", "not one of a backup"),
+        ("\"sealed\":2", "\"sealed\":2,\"end\":{}", "unknown line"),
     ] {
         assert!(text.contains(from), "{from}");
         let error = check(&*plain(&text.replacen(from, to, 1))).unwrap_err().to_string();
         assert!(error.contains(why), "{from} → {to}: {error}");
     }
     let more = check(&*plain(&format!("{text}[]\n"))).unwrap_err().to_string();
-    assert!(more.contains("follows its end"), "{more}");
+    assert!(more.contains("data after the end"), "{more}");
     let without_end = text.lines().take(10).fold(String::new(), |text, line| text + line + "\n");
-    assert!(matches!(check(&*plain(&without_end)), Err(BackupError::Truncated)), "whole lines, and no end");
+    assert!(
+        matches!(check(&*plain(&without_end)), Err(BackupError::Truncated)),
+        "complete lines without an end"
+    );
 }
 
 #[test]
-fn what_is_no_backup_is_called_so() {
+fn other_file_is_not_a_backup() {
     for foreign in [&b""[..], b"SQLite format 3\0", &plain(""), &plain("{}\n"), &plain("PGDMP\n")] {
         let error = check(foreign).unwrap_err();
         assert!(matches!(error, BackupError::Foreign(_)), "{error:?}");
@@ -104,9 +106,8 @@ fn what_is_no_backup_is_called_so() {
     assert!(error.contains("portcullis 1.2.3, which is newer"), "{error}");
 }
 
-/// A line without an end does not take more memory than a line may have.
 #[test]
-fn a_line_is_bounded() {
+fn line_length_is_bounded() {
     let mut out = GzEncoder::new(Vec::new(), Compression::best());
     out.write_all(text(&file(0)).lines().next().unwrap().as_bytes()).unwrap();
     out.write_all(b"\n[\"").unwrap();

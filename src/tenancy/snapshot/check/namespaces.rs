@@ -1,8 +1,8 @@
-//! Namespaces: each belongs to something that exists, under the one name that composes from it.
+//! Namespaces: each has an owner, and the one name that is composed from it.
 
 use std::sync::Arc;
 
-use super::super::error::At;
+use super::super::problems::At;
 use super::super::wire;
 use super::super::{Namespace, Section, Unit};
 use super::{Checker, UUID};
@@ -19,11 +19,11 @@ impl Checker<'_> {
             let allowed = format_args!("`{composed}`");
             self.problems.add(at, "the name is not the one composed from its owner", allowed);
         }
-        // What is of one name is of one unit, so a second claim is a second namespace of it.
+        // A name belongs to one app or sandbox, so a repeated key is a second namespace of it.
         if let Some(namespace) = self.owned(&key, wire)
             && self.next.namespaces.insert(Arc::clone(&key), namespace).is_some()
         {
-            self.problems.add(at, "its app or sandbox has two namespaces here", "one");
+            self.problems.add(at, "the app or sandbox has two namespaces", "one");
         }
     }
 
@@ -34,13 +34,13 @@ impl Checker<'_> {
             ("app", Some(app), None) => name::app(prefix, tenant, project, app),
             ("sandbox", None, Some(number)) => name::sandbox(prefix, tenant, project, number),
             ("app", _, _) => {
-                self.problems.add(at, "kind `app` goes with `app`, its slug", "`app`, and no `sandbox`");
+                self.problems.add(at, "kind `app` needs `app`, the slug", "`app`, and no `sandbox`");
                 return None;
             }
             ("sandbox", _, _) => {
                 self.problems.add(
                     at,
-                    "kind `sandbox` goes with `sandbox`, its number",
+                    "kind `sandbox` needs `sandbox`, the number",
                     "`sandbox`, and no `app`",
                 );
                 return None;
@@ -90,10 +90,10 @@ impl Checker<'_> {
                 };
                 if wire.id.as_deref().is_some_and(|id| *id != *app.id) {
                     let allowed = format_args!("none, or `{}` as under `apps`", app.id);
-                    self.problems.add(at.field("id"), "is another than the app's", allowed);
+                    self.problems.add(at.field("id"), "differs from the app's id", allowed);
                 }
                 if wire.expires_at.is_some() {
-                    self.problems.add(at.field("expiresAt"), "stands at an app", "only sandboxes expire");
+                    self.problems.add(at.field("expiresAt"), "is set on an app", "only sandboxes expire");
                 }
                 Some(Unit::App { app: Arc::clone(&app.slug), id: Arc::clone(&app.id) })
             }
@@ -118,7 +118,7 @@ impl Checker<'_> {
     }
 }
 
-/// The shape of RFC 3339, with `Z` or a numeric offset, and a moment that there is: a gate compares it with now.
+/// RFC 3339 with `Z` or a numeric offset, and a time that exists.
 fn is_rfc3339(time: &str) -> bool {
     const SHAPE: &str = "0000-00-00T00:00:00";
     let Some((start, rest)) = time.split_at_checked(SHAPE.len()) else { return false };

@@ -1,4 +1,4 @@
-//! A world of any size, for what must be fast and lean with 1,000 tenants and 10,000 namespaces.
+//! A tenancy of any size, for what must be fast and lean with 1,000 tenants and 10,000 namespaces.
 
 use std::fmt::Write as _;
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::*;
 
 /// A JSON document of `tenants` tenants with one project and `apps` apps each, every app with its namespace.
-pub(crate) fn large_world(tenants: u32, apps: u32) -> String {
+pub(crate) fn large_tenancy(tenants: u32, apps: u32) -> String {
     let id = |section: u32, number: u32| format!("018f2b7c-{section:04x}-7000-8000-{number:012x}");
     let [mut tenant_map, mut project_map, mut app_map, mut namespace_map] = [const { String::new() }; 4];
     for t in 0..tenants {
@@ -38,8 +38,8 @@ pub(crate) fn large_world(tenants: u32, apps: u32) -> String {
 }
 
 #[test]
-fn a_small_large_world_loads() {
-    let text = large_world(20, 10);
+fn generated_tenancy_loads() {
+    let text = large_tenancy(20, 10);
     let snapshot = Snapshot::parse("large.json", text.as_bytes()).unwrap();
     assert_eq!((snapshot.tenants.len(), snapshot.namespaces.len()), (20, 200));
     assert_eq!(snapshot.kind("tn-t19-shop-app-service-9"), Kind::App);
@@ -52,7 +52,7 @@ fn a_small_large_world_loads() {
 /// The target is 300 ms in a release build; the bound leaves room for a debug build on a busy machine.
 #[test]
 fn ten_thousand_namespaces_load_in_time() {
-    let text = large_world(1000, 10);
+    let text = large_tenancy(1000, 10);
     let start = Instant::now();
     let snapshot = Snapshot::parse("large.json", text.as_bytes()).unwrap();
     let took = start.elapsed();

@@ -49,13 +49,13 @@ fn namespaces() {
     check(
         &format!("{at}/sandbox"),
         json!(1),
-        &format!("{path}: kind `app` goes with `app`, its slug (allowed: `app`, and no `sandbox`)"),
+        &format!("{path}: kind `app` needs `app`, the slug (allowed: `app`, and no `sandbox`)"),
     );
     check(
         &format!("{at}/id"),
         json!("x"),
         &format!(
-            "{path}.id: is another than the app's (allowed: none, or `018f2b7c-0000-7000-8000-000000000021` as under `apps`)"
+            "{path}.id: differs from the app's id (allowed: none, or `018f2b7c-0000-7000-8000-000000000021` as under `apps`)"
         ),
     );
     let at = "/namespaces/tn-acme-shop-sbx-001";

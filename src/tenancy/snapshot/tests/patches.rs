@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use proptest::prelude::*;
 
-use super::large::large_world;
+use super::large::large_tenancy;
 use super::*;
 
-fn world_value() -> Value {
-    serde_saphyr::from_str(WORLD).unwrap()
+fn example_document() -> Value {
+    serde_saphyr::from_str(EXAMPLE).unwrap()
 }
 
 /// The document after a patch, read as a whole.
@@ -29,8 +29,8 @@ fn paths(error: &SnapshotError) -> Vec<String> {
 }
 
 #[test]
-fn a_snapshot_written_and_read_is_the_same() {
-    for text in [WORLD.to_owned(), large_world(20, 3)] {
+fn serialized_snapshot_reads_back_equal() {
+    for text in [EXAMPLE.to_owned(), large_tenancy(20, 3)] {
         let snapshot = Snapshot::parse("w.yaml", text.as_bytes()).unwrap();
         let written = serde_json::to_vec(&snapshot).unwrap();
         let again = Snapshot::parse("w.json", &written).unwrap();
@@ -40,10 +40,10 @@ fn a_snapshot_written_and_read_is_the_same() {
 }
 
 #[test]
-fn what_belongs_to_a_changed_owner_changes_with_it() {
-    let world = world();
+fn change_of_an_owner_reaches_its_namespaces() {
+    let tenancy = example_tenancy();
     let patch = json!({"tenants": {"acme": {"status": "suspended"}, "globex": {"id": "018f2b7c-0000-7000-8000-0000000000ff"}}});
-    let (next, changes) = world.apply(&patch, 43).unwrap();
+    let (next, changes) = tenancy.apply(&patch, 43).unwrap();
     assert_eq!(next.revision, 43);
     assert_eq!(next.namespace("tn-acme-shop-sbx-001").unwrap().status, Status::Suspended);
     assert_eq!(
@@ -54,16 +54,16 @@ fn what_belongs_to_a_changed_owner_changes_with_it() {
     assert_eq!(next.tenant_by_id("018f2b7c-0000-7000-8000-000000000002"), None);
     assert_eq!(changes.tenants.iter().map(|slug| &**slug).collect::<Vec<_>>(), ["acme", "globex"]);
     assert_eq!(
-        world.namespace("tn-acme-shop-sbx-001").unwrap().status,
+        tenancy.namespace("tn-acme-shop-sbx-001").unwrap().status,
         Status::Active,
         "the old one is as it was"
     );
 }
 
 #[test]
-fn an_id_says_what_has_it_after_every_change() {
+fn id_index_follows_every_patch() {
     let id = |end: u32| format!("018f2b7c-0000-7000-8000-0000000000{end:02x}");
-    let world = world();
+    let tenancy = example_tenancy();
     let shop = json!({"kind": "sandbox", "tenant": "acme", "project": "shop", "sandbox": 1});
     for (end, expected) in [
         (0x01, Some(json!({"kind": "tenant", "tenant": "acme"}))),
@@ -72,24 +72,24 @@ fn an_id_says_what_has_it_after_every_change() {
         (0x31, Some(shop.clone())),
         (0x99, None),
     ] {
-        assert_eq!(world.id_document(&id(end)), expected, "{end:x}");
+        assert_eq!(tenancy.id_document(&id(end)), expected, "{end:x}");
     }
     let sandbox =
         json!({"kind": "sandbox", "tenant": "acme", "project": "shop", "sandbox": 2, "id": id(0x31)});
     let patch = json!({"namespaces": {"tn-acme-shop-sbx-001": null, "tn-acme-shop-sbx-002": sandbox},
         "projects": {"acme/blog": {"id": id(0x99)}}});
-    let (next, _) = world.apply(&patch, 43).unwrap();
+    let (next, _) = tenancy.apply(&patch, 43).unwrap();
     assert_eq!(next.id_document(&id(0x31)).unwrap()["sandbox"], 2);
     assert_eq!(next.id_document(&id(0x99)).unwrap()["project"], "blog");
     let (last, _) = next.apply(&json!({"namespaces": {"tn-acme-shop-sbx-002": null}}), 44).unwrap();
     assert_eq!(last.id_document(&id(0x31)), None);
-    assert_eq!(world.id_document(&id(0x31)), Some(shop), "the old one is as it was");
+    assert_eq!(tenancy.id_document(&id(0x31)), Some(shop), "the old one is as it was");
 }
 
 #[test]
-fn a_patch_for_another_world_is_refused_by_path() {
+fn patch_for_another_snapshot_is_refused_by_path() {
     let check = |patch: Value, expected: &[&str]| {
-        assert_eq!(paths(&world().apply(&patch, 43).unwrap_err()), expected, "{patch}");
+        assert_eq!(paths(&example_tenancy().apply(&patch, 43).unwrap_err()), expected, "{patch}");
     };
     check(
         json!({"namespaces": {"tn-acme-shop-app-api": {"kind": "app", "tenant": "acme", "project": "shop", "app": "api"}}}),
@@ -123,19 +123,19 @@ fn a_patch_for_another_world_is_refused_by_path() {
         ],
     );
     check(
-        json!({"laws": {}}),
+        json!({"widgets": {}}),
         &[
-            "laws: unknown field (allowed: `apps`, `breakglass`, `exceptions`, `law`, `ledger`, `namespaces`, `projects`, `revision`, `settings`, `tenants`, `version`)",
+            "widgets: unknown field (allowed: `apps`, `breakglass`, `exceptions`, `ledger`, `namespaces`, `policies`, `projects`, `revision`, `settings`, `tenants`, `version`)",
         ],
     );
     check(json!([]), &["the document: a list (allowed: a map)"]);
     check(json!({"tenants": null}), &["tenants: is missing (allowed: a map)"]);
 }
 
-/// A copy and one changed tenant cost the same in a large world: nothing is read, checked or copied but what changed.
+/// A copy and one changed tenant cost the same in a large tenancy: nothing is read, checked or copied but what changed.
 #[test]
-fn a_change_costs_nothing_of_ten_thousand_namespaces() {
-    let large = Snapshot::parse("large.json", large_world(1000, 10).as_bytes()).unwrap();
+fn cost_of_a_patch_is_independent_of_ten_thousand_namespaces() {
+    let large = Snapshot::parse("large.json", large_tenancy(1000, 10).as_bytes()).unwrap();
     let patches = [
         ("registries", json!({"tenants": {"t7": {"registries": ["docker.io/library"]}}})),
         ("status", json!({"tenants": {"t7": {"status": "suspended"}}})),
@@ -161,7 +161,7 @@ const TENANTS: [&str; 3] = ["acme", "globex", "newco"];
 const PROJECTS: [&str; 2] = ["shop", "web"];
 const APPS: [&str; 2] = ["frontend", "api"];
 
-/// An id of this small world, so that now and then two things want the same.
+/// An id of this small tenancy, so that now and then two things want the same.
 fn id() -> impl Strategy<Value = Value> {
     (0..40_u8).prop_map(|n| json!(format!("018f2b7c-0000-7000-8000-0000000001{n:02x}")))
 }
@@ -236,8 +236,8 @@ proptest! {
     /// Any number of edits in one patch, and patch after patch: the same snapshot, or refused for the same reasons.
     #[test]
     fn patches_are_the_whole_document(patches in proptest::collection::vec(proptest::collection::vec(edit(), 1..4), 1..12)) {
-        let mut document = world_value();
-        let mut snapshot = world();
+        let mut document = example_document();
+        let mut snapshot = example_tenancy();
         for (edits, revision) in patches.into_iter().zip(43..) {
             let mut patch = json!({});
             for edit in edits {

@@ -4,11 +4,11 @@ use super::*;
 
 /// World with one thing changed by a JSON pointer (`null` removes), then the problems as text.
 pub(super) fn problems(edits: &[(&str, Value)]) -> Vec<String> {
-    let mut world: Value = serde_saphyr::from_str(WORLD).unwrap();
+    let mut tenancy: Value = serde_saphyr::from_str(EXAMPLE).unwrap();
     for (pointer, value) in edits {
         let (parent, key) = pointer.rsplit_once('/').unwrap();
         let key = key.replace("~1", "/");
-        match world.pointer_mut(parent).unwrap() {
+        match tenancy.pointer_mut(parent).unwrap() {
             Value::Array(items) if key == "-" => items.push(value.clone()),
             Value::Array(items) => items[key.parse::<usize>().unwrap()] = value.clone(),
             Value::Object(fields) if value.is_null() => drop(fields.remove(&key)),
@@ -16,7 +16,7 @@ pub(super) fn problems(edits: &[(&str, Value)]) -> Vec<String> {
             other => panic!("{pointer} is in {other}"),
         }
     }
-    match Snapshot::parse("world.json", world.to_string().as_bytes()) {
+    match Snapshot::parse("tenancy.json", tenancy.to_string().as_bytes()) {
         Ok(_) => Vec::new(),
         Err(SnapshotError::Invalid { problems, .. }) => problems.iter().map(ToString::to_string).collect(),
         Err(other) => vec![other.to_string()],
@@ -34,7 +34,7 @@ fn tenants() {
     check(
         "/tenants/acme/id",
         json!("018f2b7c-0000-7000-8000-000000000002"),
-        "tenants.globex.id: `018f2b7c-0000-7000-8000-000000000002` is already the id of `tenants.acme` (allowed: an id of its own)",
+        "tenants.globex.id: `018f2b7c-0000-7000-8000-000000000002` is already the id of `tenants.acme` (allowed: a unique id)",
     );
     check(
         "/tenants/acme/status",
@@ -74,11 +74,11 @@ fn tenants() {
     check(
         "/tenants/acme/groups/-",
         json!("acme-devs"),
-        "tenants.acme.groups[1]: `acme-devs` stands here twice (allowed: once)",
+        "tenants.acme.groups[1]: `acme-devs` occurs twice (allowed: once)",
     );
     for group in ["system:authenticated", "system:masters", "kubeadm:cluster-admins"] {
         let expected = format!(
-            "tenants.acme.groups[0]: `{group}` is not a group of one tenant's people (allowed: no group of Kubernetes itself, none of class admin)"
+            "tenants.acme.groups[0]: `{group}` is not a group of a single tenant (allowed: no group of Kubernetes itself, none of class admin)"
         );
         check("/tenants/acme/groups/0", json!(group), &expected);
     }
@@ -90,7 +90,7 @@ fn tenants() {
 }
 
 #[test]
-fn every_problem_is_named_of_shape_and_of_meaning() {
+fn syntactic_and_semantic_problems_are_reported_together() {
     let said = problems(&[
         ("/version", json!(2)),
         ("/tenants/acme/regsitries", json!([])),
@@ -118,14 +118,14 @@ fn every_problem_is_named_of_shape_and_of_meaning() {
 
 /// `registries:` with nothing after it may have been meant as `[]`, as `inherit`, or as no policy.
 #[test]
-fn nothing_is_not_a_value() {
-    let text = WORLD.replace("registries: inherit", "registries:");
+fn null_is_not_a_value() {
+    let text = EXAMPLE.replace("registries: inherit", "registries:");
     let said = Snapshot::parse("w.yaml", text.as_bytes()).unwrap_err().to_string();
     assert!(said.ends_with("tenants.hooli.registries: nothing (null) (allowed: a list or text)"), "{said}");
 }
 
 #[test]
-fn trouble_outside_the_maps_is_all_that_is_named() {
+fn problem_outside_the_maps_is_reported_alone() {
     assert_eq!(problems(&[("/tenants", Value::Null)]), ["tenants: is missing (allowed: a map)"]);
     assert_eq!(
         problems(&[("/revision", json!(-1))]),
@@ -138,7 +138,7 @@ fn trouble_outside_the_maps_is_all_that_is_named() {
     let said = problems(&[("/reserved", json!({}))]);
     assert!(
         said[0].starts_with(
-            "reserved: unknown field (allowed: `apps`, `breakglass`, `exceptions`, `law`, `ledger`,"
+            "reserved: unknown field (allowed: `apps`, `breakglass`, `exceptions`, `ledger`, `namespaces`, `policies`,"
         ),
         "{said:?}"
     );
@@ -150,7 +150,7 @@ fn problems_are_bounded_and_counted() {
         (0..30).map(|n| (format!("/tenants/T{n}"), json!({"id": "x", "status": "x"}))).collect();
     let edits: Vec<_> = edits.iter().map(|(pointer, value)| (pointer.as_str(), value.clone())).collect();
     assert_eq!(problems(&edits).len(), 20);
-    let text = WORLD.replace("status: active", "status: on-hold").replace("plan:", "plan: Big #");
+    let text = EXAMPLE.replace("status: active", "status: on-hold").replace("plan:", "plan: Big #");
     let said = Snapshot::parse("w.yaml", text.as_bytes()).unwrap_err().to_string();
     assert!(said.starts_with("`w.yaml` has 7 problems:\n  tenants."), "{said}");
 }

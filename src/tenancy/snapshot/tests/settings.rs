@@ -11,9 +11,7 @@ fn identities() {
     add(json!({"name": "x", "class": "system", "username": "u"}), &format!("{at}.class: `system` {classes}"));
     add(
         json!({"name": "x", "class": "vela", "username": "u"}),
-        &format!(
-            "{at}.class: is of class `vela`, as `vela` is (allowed: one identity of class `vela`, for which webhooks are called)"
-        ),
+        &format!("{at}.class: is of class `vela`, as `vela` is (allowed: one identity of class `vela`)"),
     );
     add(
         json!({"name": "x", "class": "admin"}),
@@ -37,11 +35,11 @@ fn identities() {
     );
     add(
         json!({"name": "masters", "class": "capsule", "username": "u"}),
-        &format!("{at}.name: `masters` stands here twice (allowed: once)"),
+        &format!("{at}.name: `masters` occurs twice (allowed: once)"),
     );
     add(
         json!({"name": "x", "class": "admin", "group": "system:masters"}),
-        &format!("{at}: has the username and group of `masters` (allowed: one entry for one identity)"),
+        &format!("{at}: has the username and group of `masters` (allowed: one entry per identity)"),
     );
     for group in ["system:authenticated", "system:serviceaccounts:tn-acme-shop-sbx-001"] {
         let expected = format!(
@@ -66,7 +64,7 @@ fn identities() {
 }
 
 #[test]
-fn words_of_the_settings() {
+fn invalid_settings_are_reported() {
     check(
         "/settings/labelPrefix",
         json!("x.k8s.io"),

@@ -11,7 +11,7 @@ fn refused(text: &str, expected: &str) {
 }
 
 #[test]
-fn nothing_is_not_an_empty_world() {
+fn empty_text_is_not_an_empty_tenancy() {
     let empty = "`w` is empty (allowed: a document with `ledger`, `revision` and `tenants`)";
     for text in ["", " \n\t", "\u{feff}", "# only a comment\n", "---\n", "null", "~"] {
         refused(text, empty);
@@ -35,8 +35,8 @@ fn syntax_errors_name_the_place() {
     check("w.json", twice, "`w.json` line 1, column 55: duplicate field `tenants`");
     check("w.yaml", "ledger: x\n  tenants: [", "`w.yaml` line 2, column 10: ");
     check("w.yaml", "ledger: x\nledger: y\n", "`w.yaml` line 2, column 1: ");
-    let twice =
-        WORLD.replace("projects:\n", "projects:\n  acme/shop: {id: 018f2b7c-0000-7000-8000-000000000099}\n");
+    let twice = EXAMPLE
+        .replace("projects:\n", "projects:\n  acme/shop: {id: 018f2b7c-0000-7000-8000-000000000099}\n");
     check("w.yaml", &twice, "`w.yaml` line 49, column 3: duplicate mapping key: acme/shop");
     check("w.yaml", "---\na: 1\n---\nb: 2\n", "`w.yaml` line 3, column 1: ");
     let deep = format!("{{\"tenants\": {}", "[".repeat(100_000));
@@ -47,14 +47,14 @@ fn syntax_errors_name_the_place() {
 }
 
 #[test]
-fn a_key_given_twice_is_named() {
-    let world: Value = serde_saphyr::from_str(WORLD).unwrap();
-    let twice = world.to_string().replace(r#""globex":{"#, r#""acme":{"#);
+fn repeated_key_is_reported() {
+    let tenancy: Value = serde_saphyr::from_str(EXAMPLE).unwrap();
+    let twice = tenancy.to_string().replace(r#""globex":{"#, r#""acme":{"#);
     let said = Snapshot::parse("w.json", twice.as_bytes()).unwrap_err().to_string();
-    assert!(said.contains("\n  tenants.acme: the key stands here twice (allowed: once)"), "{said}");
-    let twice = world.to_string().replace(r#""tn-acme-shop-sbx-001":{"#, r#""tn-acme-shop-app-frontend":{"app":"frontend","kind":"app","project":"shop","tenant":"acme"},"tn-acme-shop-sbx-001":{"#);
+    assert!(said.contains("\n  tenants.acme: the key occurs twice (allowed: once)"), "{said}");
+    let twice = tenancy.to_string().replace(r#""tn-acme-shop-sbx-001":{"#, r#""tn-acme-shop-app-frontend":{"app":"frontend","kind":"app","project":"shop","tenant":"acme"},"tn-acme-shop-sbx-001":{"#);
     let said = Snapshot::parse("w.json", twice.as_bytes()).unwrap_err().to_string();
-    assert!(said.contains("frontend: its app or sandbox has two namespaces here (allowed: one)"), "{said}");
+    assert!(said.contains("frontend: the app or sandbox has two namespaces (allowed: one)"), "{said}");
 }
 
 mod properties {
@@ -62,7 +62,7 @@ mod properties {
 
     use super::*;
 
-    /// Every pointer into the world, to change one value anywhere.
+    /// Every pointer into the tenancy, to change one value anywhere.
     fn pointers(value: &Value, at: &str, all: &mut Vec<String>) {
         match value {
             Value::Object(fields) => fields.iter().for_each(|(key, value)| {
@@ -102,11 +102,11 @@ mod properties {
         /// What the types refuse the schema's walk explains with a path: a refusal is never just a line and column.
         #[test]
         fn a_misplaced_value_is_always_named_by_path(at in any::<proptest::sample::Index>(), value in odd_value()) {
-            let mut world: Value = serde_saphyr::from_str(WORLD).unwrap();
+            let mut tenancy: Value = serde_saphyr::from_str(EXAMPLE).unwrap();
             let mut all = Vec::new();
-            pointers(&world, "", &mut all);
-            *world.pointer_mut(at.get(&all).as_str()).unwrap() = value;
-            match Snapshot::parse("w.json", world.to_string().as_bytes()) {
+            pointers(&tenancy, "", &mut all);
+            *tenancy.pointer_mut(at.get(&all).as_str()).unwrap() = value;
+            match Snapshot::parse("w.json", tenancy.to_string().as_bytes()) {
                 Ok(_) | Err(SnapshotError::Invalid { .. }) => {}
                 Err(other) => prop_assert!(false, "{}", other),
             }

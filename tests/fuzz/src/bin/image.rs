@@ -1,7 +1,7 @@
 //! Texts → image references: never a panic, the canonical form is its own canonical form, an allowed registry is a
 //! prefix by whole path elements, and an entry admits nothing that it does not name.
 
-use portcullis_tenancy::image::{Entry, Image};
+use portcullis_tenancy::image::{RegistryEntry, Image};
 use portcullis_fuzz::{Outcome, root, run};
 use serde_json::Value as Json;
 
@@ -21,11 +21,11 @@ fn main() {
     seeds.sort();
     seeds.dedup();
     let entries = ["registry.example.com/tenants/acme", "docker.io/library", "registry.example.com:5000", "ghcr.io/acme"];
-    let entries = entries.map(|text| (text, Entry::parse(text).expect("an entry")));
+    let entries = entries.map(|text| (text, RegistryEntry::parse(text).expect("an entry")));
     run("image", seeds, WORDS, |bytes| target(&entries, &String::from_utf8_lossy(bytes)));
 }
 
-fn target(entries: &[(&str, Entry); 4], text: &str) -> Outcome {
+fn target(entries: &[(&str, RegistryEntry); 4], text: &str) -> Outcome {
     let image = Image::parse(text);
     if image.raw != text {
         return Err(format!("`raw` is {:?} of {text:?}", image.raw));
@@ -54,7 +54,7 @@ fn target(entries: &[(&str, Entry); 4], text: &str) -> Outcome {
         way.push_str(if admits { " +" } else { " -" });
     }
     // Anything may be written as an entry; what is one admits its own place.
-    if let Ok(entry) = Entry::parse(text) {
+    if let Ok(entry) = RegistryEntry::parse(text) {
         let image = Image::parse(&format!("{text}/some/image:1"));
         if image.ok && !entry.admits(&image) {
             return Err(format!("the entry {text:?} does not admit {:?}", image.raw));

@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use portcullis_admission::cases::{self, Answer, People};
-use portcullis_admission::{Endpoint, Facts, Verdict, World, decide, response, review, wanted};
-use portcullis_policy::select::Wanted;
+use portcullis_admission::cases::{self, Answer, TestUsers};
+use portcullis_admission::{Endpoint, ReviewContext, Verdict, PreparedSnapshot, decide, response, review, projection};
+use portcullis_policy::select::Projection;
 use portcullis_policy::set::Options;
-use portcullis_policy::source::embedded;
+use portcullis_policy::source::read_embedded;
 use portcullis_policy::{Budget, PolicySet};
 use portcullis_tenancy::snapshot::Snapshot;
 use portcullis_fuzz::{Outcome, beside, root, run};
@@ -25,7 +25,7 @@ const WORDS: &[&[u8]] = &[
 
 fn main() {
     let read = |path: &str| std::fs::read_to_string(root().join(path)).expect("the repository is there");
-    let people: People = serde_saphyr::from_str(&read("tests/cases/people.yaml")).expect("people.yaml");
+    let people: TestUsers = serde_saphyr::from_str(&read("tests/cases/test-users.yaml")).expect("test-users.yaml");
     let mut seeds = Vec::new();
     for entry in std::fs::read_dir(root().join("tests/cases")).expect("tests/cases") {
         let path = entry.expect("an entry").path();
@@ -37,21 +37,21 @@ fn main() {
     }
     seeds.sort();
     seeds.dedup();
-    let bundle = embedded::read().expect("the library");
+    let bundle = read_embedded().expect("the library");
     let compile = |full_input| PolicySet::compile(&bundle, Options { full_input, ..Options::default() }, None).expect("the library compiles");
     let laws = [compile(false), compile(true)];
-    let snapshot = Snapshot::parse("world.yaml", read("tests/cases/world.yaml").as_bytes()).expect("world.yaml");
-    let world = World::new(Arc::new(snapshot));
+    let snapshot = Snapshot::parse("example-tenancy.yaml", read("tests/cases/example-tenancy.yaml").as_bytes()).expect("example-tenancy.yaml");
+    let world = PreparedSnapshot::new(Arc::new(snapshot));
     run("review", seeds, WORDS, |body| target(&laws, &world, body));
 }
 
-fn target(laws: &[PolicySet; 2], world: &World, body: &[u8]) -> Outcome {
+fn target(laws: &[PolicySet; 2], world: &PreparedSnapshot, body: &[u8]) -> Outcome {
     beside::judged(body)?;
     let bytes = bytes::Bytes::copy_from_slice(body);
     let mut way = String::new();
     for endpoint in [Endpoint::Validate, Endpoint::Mutate] {
-        let decoded = laws.each_ref().map(|law| review::decode(bytes.clone(), endpoint, &|header| wanted::wanted(law, world, header)));
-        let nothing = review::decode(bytes.clone(), endpoint, &|_| Arc::new(Wanted::default()));
+        let decoded = laws.each_ref().map(|law| review::decode(bytes.clone(), endpoint, &|header| projection::projection(law, world, header)));
+        let nothing = review::decode(bytes.clone(), endpoint, &|_| Arc::new(Projection::default()));
         let [projected, full] = match decoded {
             [Ok(projected), Ok(full)] if nothing.is_ok() => [projected, full],
             [Err(projected), Err(_)] if nothing.is_err() => return told(&projected.to_string()),
@@ -84,9 +84,9 @@ fn told(error: &str) -> Outcome {
     Ok(error.chars().filter(|c| { quoted ^= *c == '`'; !quoted && !c.is_ascii_digit() }).collect())
 }
 
-fn verdict(law: &PolicySet, world: &World, review: &portcullis_admission::Review) -> Verdict {
-    match Facts::gather(world, review, "0".into(), "2026-01-01T00:00:00.000Z".into()) {
-        Ok(facts) => decide(law, &facts, review, Budget { time: std::time::Duration::from_secs(5), review: std::time::Duration::from_secs(20), deadline: std::time::Duration::from_secs(60), ..Budget::default() }),
+fn verdict(law: &PolicySet, world: &PreparedSnapshot, review: &portcullis_admission::Review) -> Verdict {
+    match ReviewContext::gather(world, review, "0".into(), "2026-01-01T00:00:00.000Z".into()) {
+        Ok(context) => decide(law, &context, review, Budget { time: std::time::Duration::from_secs(5), review: std::time::Duration::from_secs(20), deadline: std::time::Duration::from_secs(60), ..Budget::default() }),
         Err(error) => Verdict::failed(review, "0".into(), "shape", error.to_string()),
     }
 }

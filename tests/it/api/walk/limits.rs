@@ -63,7 +63,7 @@ impl World {
         let scan = |tenants: &[&str]| {
             let found = |tenant: &&str| json!({ "tenantId": tenant, "policy": "registry-allowlist", "object": "x/pods/y", "message": "no" });
             let findings: Vec<_> = tenants.iter().map(found).collect();
-            let body = json!({ "startedAt": "2026-11-21T10:00:00Z", "lawRevision": "00000000", "findings": findings });
+            let body = json!({ "startedAt": "2026-11-21T10:00:00Z", "policyRevision": "00000000", "findings": findings });
             id(shop.admin.post("/api/v1/scans", &body).ok(201))
         };
         let scans = [scan(&[&shop.acme.id, &shop.globex.id]), scan(&[&shop.globex.id])];

@@ -39,9 +39,9 @@ fn what_is_passed_over_is_counted() {
     place.write("objects/charts/values.yaml", "a: [");
     std::os::unix::fs::symlink(place.path("objects"), place.path("objects/again")).unwrap();
     let told = place.run(&["scan", "--policies", "law", "--exclude", "charts", "objects"], 1);
-    assert!(told.contains("passed over 1 path: named by --exclude"), "{told}");
-    assert!(told.contains("passed over 2 directories: a link or hidden"), "{told}");
-    assert!(told.contains("passed over 1 file: neither YAML nor JSON by name"), "{told}");
+    assert!(told.contains("skipped 1 path: named by --exclude"), "{told}");
+    assert!(told.contains("skipped 2 directories: a link or hidden"), "{told}");
+    assert!(told.contains("skipped 1 file: neither YAML nor JSON by name"), "{told}");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use portcullis_admission::Endpoint;
-use portcullis_admission::ask::kinds;
 use portcullis_admission::cases::Word;
+use portcullis_admission::kinds;
 
 use super::{Place, Value};
 use crate::support::{cases, root};

@@ -28,7 +28,7 @@ fn a_secret_that_is_deleted_or_damaged_is_what_it_was_within_seconds() {
     as_it_was();
     assert_eq!(home.secret("note").unwrap(), "hello");
     let told: String = replicas.iter().map(super::Replica::log).collect();
-    assert!(told.contains("is damaged, and is made good") && !told.contains("garbage"), "{told}");
+    assert!(told.contains("is damaged and will be restored") && !told.contains("garbage"), "{told}");
     home.rotate("everything");
     replicas[0].says("certificates", "is neither `leaf` nor `authority`");
 }
@@ -77,7 +77,7 @@ fn an_api_server_that_is_away_while_a_renewal_is_due_ends_nothing() {
     let mut plane = Plane::start();
     let (replica, leaf, bundle) = {
         let home = Home::new(&plane, "certs-away");
-        let replica = home.replica(&["--tls-leaf-life", "60s", "--tls-authority-life", "1h"]);
+        let replica = home.replica(&["--tls-cert-validity", "60s", "--tls-ca-validity", "1h"]);
         replica.ready();
         (replica, home.secret("tls.crt").unwrap(), home.secret("ca.crt").unwrap())
     };

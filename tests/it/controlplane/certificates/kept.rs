@@ -41,8 +41,8 @@ fn the_authority_changes_and_nobody_carries_anything() {
     let done = command.output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 
-    let lives = ["--tls-leaf-life", "60s", "--tls-authority-life", "10m"];
-    let replica = home.replica(&[&lives[..], &["--keep-registration", URL]].concat());
+    let lives = ["--tls-cert-validity", "60s", "--tls-ca-validity", "10m"];
+    let replica = home.replica(&[&lives[..], &["--manage-ca-bundle", URL]].concat());
     replica.ready();
     let carried = || wait(PATIENCE, || (trusted(&plane)? == home.secret("ca.crt")?).then_some(()));
     carried();

@@ -27,7 +27,7 @@ impl Replica {
     /// Starts one and waits for nothing.
     pub fn start(kubeconfig: &Path, secret: &str, flags: &[&str]) -> Self {
         let dir = tempfile::Builder::new().prefix("portcullis-replica").tempdir().unwrap().keep();
-        let world = std::fs::read_to_string(root().join("tests/cases/world.yaml")).unwrap();
+        let world = std::fs::read_to_string(root().join("tests/cases/example-tenancy.yaml")).unwrap();
         std::fs::write(dir.join("tenancy.yaml"), world).unwrap();
         let [listen, admin] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
         let mut command = portcullis();

@@ -172,8 +172,8 @@ fn leaf_and_authority_change_under_calls_and_none_fails() {
     let url = format!("https://{}", listener.local_addr().unwrap());
     // A leaf of 45 s: an authority settles for 4.5 s, and is forgotten 49.5 s after it last signed. The gates carry the
     // bundle into the registration themselves.
-    let lives = ["--tls-leaf-life", "45s", "--tls-authority-life", "1h"];
-    let flags = [&lives[..], &["--keep-registration", &url]].concat();
+    let lives = ["--tls-cert-validity", "45s", "--tls-ca-validity", "1h"];
+    let flags = [&lives[..], &["--manage-ca-bundle", &url]].concat();
     let replicas = [0, 1, 2].map(|_| home.replica(&flags));
     replicas.iter().for_each(Replica::ready);
     balance(listener, replicas.iter().map(|one| one.listen.clone()).collect());
@@ -234,7 +234,7 @@ fn leaf_and_authority_change_under_calls_and_none_fails() {
 fn the_probe_tells_of_a_bundle_that_was_edited_by_hand() {
     let plane = Plane::start();
     let home = Home::new(&plane, "portcullis-system");
-    let replica = &home.replica(&["--tls-leaf-life", "1m", "--tls-authority-life", "1h"]);
+    let replica = &home.replica(&["--tls-cert-validity", "1m", "--tls-ca-validity", "1h"]);
     replica.ready();
     let bundle = &home.secret("ca.crt").unwrap();
     let registration = Registration { plane: &plane, url: format!("https://{}", replica.listen) };
@@ -245,8 +245,8 @@ fn the_probe_tells_of_a_bundle_that_was_edited_by_hand() {
         wait(PATIENCE, || replica.page("/metrics").contains(&line).then_some(()));
     };
     KINDS.iter().for_each(|kind| trusted(kind, 1));
-    assert!(replica.log().contains("webhook configurations trust what is served"));
-    let stranger = portcullis_certs::develop::Authority::new("somebody else").unwrap();
+    assert!(replica.log().contains("webhook configurations trust the served certificate"));
+    let stranger = portcullis_certs::develop::CertificateAuthority::new("somebody else").unwrap();
     for (kind, other) in [(KINDS[0], KINDS[1]), (KINDS[1], KINDS[0])] {
         for (spoilt, why) in [(stranger.cert_pem(), "UnknownIssuer"), ("", "no caBundle")] {
             registration.spoil(kind, spoilt);
@@ -262,7 +262,8 @@ fn the_probe_tells_of_a_bundle_that_was_edited_by_hand() {
     }
     let log = replica.log();
     assert!(
-        log.contains("does not trust what is served: webhook `") && log.contains("trust what is served"),
+        log.contains("does not trust the served certificate: webhook `")
+            && log.contains("trust the served certificate"),
         "{log}"
     );
 }

@@ -69,7 +69,7 @@ fn a_policy_of_a_configmap_is_in_force_broken_mended_and_gone() {
     let first = gate(&kubeconfig, None, &flags);
     // Ready means that it is in force: no replica begins with less law than the others.
     assert!(first.ask("validate", &ask().body()).message().contains("by law a"));
-    let said = event(plane, "law-a", "in force as part of law");
+    let said = event(plane, "law-a", "in force as part of policies");
     assert_eq!((&said["type"], &said["reason"]), (&json!("Normal"), &json!("PolicyInForce")));
 
     let begun = Instant::now();
@@ -85,7 +85,10 @@ fn a_policy_of_a_configmap_is_in_force_broken_mended_and_gone() {
     apply(plane, "law-b", &json!({"b.rego": policy("law-b", "\"b\" if data.nowhere.x")}));
     let said = event(plane, "law-b", "configmaps/law-b/b.rego:14");
     assert_eq!((&said["type"], &said["reason"]), (&json!("Warning"), &json!("PolicyRefused")));
-    assert!(first.ask("validate", &ask().body()).message().contains("by law b"), "the last good law stays");
+    assert!(
+        first.ask("validate", &ask().body()).message().contains("by law b"),
+        "the last good policies stay"
+    );
     let ready = condition(&first, "configmaps");
     assert_eq!(ready["ready"], true, "{ready}");
     assert!(ready["reason"].as_str().unwrap().contains("configmaps/law-b/b.rego:14"), "{ready}");
@@ -94,7 +97,7 @@ fn a_policy_of_a_configmap_is_in_force_broken_mended_and_gone() {
 
     // A second that is good has to wait for the first, and says so.
     apply(plane, "law-a", &json!({"a.rego": policy("law-a", "\"by another law a\"")}));
-    assert_eq!(event(plane, "law-a", "refused for another's sake")["reason"], "PolicyWaits");
+    assert_eq!(event(plane, "law-a", "because of a problem elsewhere")["reason"], "PolicyWaits");
     apply(plane, "law-b", &json!({"b.rego": policy("law-b", "\"by law b, mended\"")}));
     until(&first, &ask(), Some("by law b, mended"));
     until(&first, &ask(), Some("by another law a"));
@@ -122,7 +125,7 @@ fn what_was_in_force_is_kept_for_a_start_without_the_api_server() {
         let words = ["--kubeconfig", &kubeconfig, "--policy-configmaps", LABEL];
         let options = crate::support::Options { extra: &words, wait_ready: false, ..Default::default() };
         let new = Gate::start(&options);
-        told(&new, &["out of touch with the API server"]);
+        told(&new, &["the API server does not answer"]);
         let ready = condition(&new, "configmaps");
         assert_eq!(ready, json!({"name": "configmaps", "ready": false, "reason": "not listed yet"}));
     });

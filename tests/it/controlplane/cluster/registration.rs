@@ -58,7 +58,7 @@ fn remove(plane: &Plane) {
 
 fn authority(dir: &Path, name: &str) -> PathBuf {
     let file = dir.join(name);
-    let authority = portcullis_certs::develop::Authority::new(name).unwrap();
+    let authority = portcullis_certs::develop::CertificateAuthority::new(name).unwrap();
     std::fs::write(&file, authority.cert_pem()).unwrap();
     file
 }
@@ -96,7 +96,12 @@ fn what_is_applied_is_what_is_checked_and_an_edit_is_named() {
     let again = manifests(&kubeconfig, &[&ca[..], &["--apply"]].concat());
     assert_eq!(again.out.matches("unchanged").count(), 2, "{}{}", again.out, again.err);
     let done = manifests(&kubeconfig, &[&ca[..], &["--check"]].concat());
-    assert!(done.ok && done.out.contains("the cluster says what the table says"), "{}{}", done.out, done.err);
+    assert!(
+        done.ok && done.out.contains("the cluster matches the expected configurations"),
+        "{}{}",
+        done.out,
+        done.err
+    );
     let managers = read(plane, VALIDATING)["metadata"]["managedFields"].clone();
     assert_eq!(managers[0]["manager"], "portcullis", "{managers}");
 
@@ -134,7 +139,7 @@ fn what_is_applied_is_what_is_checked_and_an_edit_is_named() {
 fn the_backstop_is_applied_and_checked_as_well() {
     let plane = own();
     let kubeconfig = admin(plane);
-    let world = root().join("tests/cases/world.yaml");
+    let world = root().join("tests/cases/example-tenancy.yaml");
     let words = ["--backstop", "--tenancy", world.to_str().unwrap(), "--domain", "try.example.com"];
     assert!(!manifests(&kubeconfig, &[&words[..], &["--check"]].concat()).ok);
     let done = manifests(&kubeconfig, &[&words[..], &["--apply"]].concat());
@@ -170,7 +175,7 @@ fn keeper(plane: &Plane, ca: &Path) -> Gate {
     let rule = json!({"apiGroups": ["admissionregistration.k8s.io"], "resources": resources,
         "resourceNames": ["portcullis"], "verbs": ["list", "watch", "patch"]});
     let kubeconfig = account(plane, "keeper", &json!([rule]));
-    gate(&kubeconfig, None, &["--keep-registration", OURS, "--registration-ca", ca.to_str().unwrap()])
+    gate(&kubeconfig, None, &["--manage-ca-bundle", OURS, "--ca-bundle", ca.to_str().unwrap()])
 }
 
 fn said(gate: &Gate) -> String {
@@ -200,16 +205,19 @@ fn a_ca_bundle_that_somebody_edits_is_put_right_and_the_rest_is_told() {
     };
     trusted(&encoded(&one));
     wait(Duration::from_secs(10), || said(&gate).is_empty().then_some(()));
-    assert_eq!(gate.metric("portcullis_registration_drift", &[]), 0);
+    assert_eq!(gate.metric("portcullis_webhook_config_drift", &[]), 0);
 
     let edit =
         |text: &str| json!([{"op": "replace", "path": "/webhooks/1/clientConfig/caBundle", "value": text}]);
     patch(plane, VALIDATING, &edit(&two_text));
     trusted(&encoded(&one));
-    assert!(gate.metric("portcullis_registration_mended_total", &[]) >= 3);
+    assert!(gate.metric("portcullis_ca_bundle_repairs_total", &[]) >= 3);
     told(
         &gate,
-        &["caBundle was not what callers have to trust, and was put right", "ValidatingWebhookConfiguration"],
+        &[
+            "caBundle did not hold the expected certificates and was corrected",
+            "ValidatingWebhookConfiguration",
+        ],
     );
 
     // Only the name and the bundle are ours; what was applied stays its manager's.
@@ -231,7 +239,7 @@ fn a_ca_bundle_that_somebody_edits_is_put_right_and_the_rest_is_told() {
         &json!([{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]),
     );
     wait(Duration::from_secs(10), || said(&gate).contains("failurePolicy").then_some(()));
-    assert_eq!(gate.metric("portcullis_registration_drift", &[]), 1);
+    assert_eq!(gate.metric("portcullis_webhook_config_drift", &[]), 1);
     assert_eq!(read(plane, VALIDATING)["webhooks"][0]["failurePolicy"], "Ignore");
 
     // A new authority beside the old one is carried there.
@@ -257,13 +265,13 @@ fn a_second_installation_says_so_and_touches_nothing() {
     assert!(done.ok, "{}", done.err);
     let before = [read(plane, MUTATING), read(plane, VALIDATING)];
     let done = manifests(&kubeconfig, &["--apply", "--force-conflicts"]);
-    let sentence = format!("calls platform/gate and not {OURS}: another installation has this cluster");
+    let sentence = format!("call platform/gate, not {OURS}: they belong to another installation");
     assert!(!done.ok && done.err.contains(&sentence), "{}{}", done.out, done.err);
     let gate = keeper(plane, &authority(&plane.dir, "second.pem"));
-    let line = told(&gate, &["another installation has this cluster"]);
+    let line = told(&gate, &["they belong to another installation"]);
     assert!(line.contains("call platform/gate and not"), "{line}");
-    assert!(said(&gate).contains("another installation has this cluster"));
-    assert!(gate.metric("portcullis_registration_drift", &[]) >= 1);
+    assert!(said(&gate).contains("they belong to another installation"));
+    assert!(gate.metric("portcullis_webhook_config_drift", &[]) >= 1);
     assert_eq!([read(plane, MUTATING), read(plane, VALIDATING)], before);
     remove(plane);
 }

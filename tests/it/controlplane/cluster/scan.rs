@@ -17,7 +17,7 @@ const STRANGER: &str = "tn-scan-x-sbx-001";
 fn scan(kubeconfig: &Path, more: &[&str]) -> Output {
     let mut command = portcullis();
     command.args(["scan", "--cluster", "--kubeconfig"]).arg(kubeconfig).arg("--tenancy");
-    command.arg(root().join("tests/cases/world.yaml")).args(more).output().unwrap()
+    command.arg(root().join("tests/cases/example-tenancy.yaml")).args(more).output().unwrap()
 }
 
 fn lines(output: &Output) -> Vec<Value> {
@@ -103,7 +103,10 @@ fn what_may_not_be_listed_is_named(plane: &Plane) {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let reasons: Vec<&str> =
         report["unjudged"].as_array().unwrap().iter().map(|one| one["reason"].as_str().unwrap()).collect();
-    assert!(reasons.contains(&"secrets: RBAC forbids what is needed; grant: list secrets"), "{reasons:?}");
+    assert!(
+        reasons.contains(&"secrets: permissions are missing in RBAC; grant: list secrets"),
+        "{reasons:?}"
+    );
     assert!(!reasons.iter().any(|reason| reason.starts_with("deployments.apps")), "{reasons:?}");
     assert_eq!(
         report["findings"]

@@ -73,7 +73,9 @@ fn the_view_follows_the_namespaces_and_outlives_the_api_server() {
     // A write of another kind, so that the place where the watch stands is too old for an API server that starts anew.
     kubectl(&plane, &["create", "configmap", "later", "--namespace", "default"]);
     plane.without_server(|| {
-        wait(Duration::from_secs(30), || gate.get("/readyz").1.contains("out of touch since").then_some(()));
+        wait(Duration::from_secs(30), || {
+            gate.get("/readyz").1.contains("no answer from the API server since").then_some(())
+        });
         assert_eq!(gate.get("/readyz").0, 200);
         until(&gate, &ask(), Some("this namespace is frozen"));
         wait(Duration::from_secs(30), || {
@@ -82,9 +84,9 @@ fn the_view_follows_the_namespaces_and_outlives_the_api_server() {
     });
     label(&plane, "example.com/frozen=false");
     until(&gate, &ask(), None);
-    told(&gate, &["in touch with the API server again"]);
+    told(&gate, &["the API server answers again"]);
     told(&gate, &["the watch is too far behind; listed anew"]);
-    assert!(!gate.get("/readyz").1.contains("out of touch"));
+    assert!(!gate.get("/readyz").1.contains("no answer from the API server"));
 
     kubectl(
         &plane,
@@ -98,7 +100,7 @@ fn the_view_follows_the_namespaces_and_outlives_the_api_server() {
 fn what_the_cluster_says_is_an_error_where_nobody_asks_it() {
     let law = law();
     let gate = Gate::start(&Options { policies: Some(law.path()), ..Options::default() });
-    until(&gate, &ask(), Some("what the cluster says of the namespace is not known"));
+    until(&gate, &ask(), Some("`data.cluster` is unknown"));
     assert_eq!(gate.metric("portcullis_policy_errors_total", &["reason=\"data\""]), 1);
 }
 
@@ -110,8 +112,8 @@ fn what_may_not_be_watched_is_named_and_the_gate_is_ready() {
     let line = told(&gate, &["permissions are missing"]);
     assert!(line.contains("grant: list namespaces; watch namespaces"), "{line}");
     let (status, page) = gate.get("/readyz");
-    assert!(status == 200 && page.contains("nothing is known yet: RBAC forbids"), "{page}");
-    until(&gate, &ask(), Some("what the cluster says of the namespace is not known"));
+    assert!(status == 200 && page.contains("no state is known yet: permissions are missing"), "{page}");
+    until(&gate, &ask(), Some("`data.cluster` is unknown"));
 }
 
 #[test]
@@ -123,14 +125,14 @@ fn namespaces_that_only_one_of_both_knows_are_counted_and_named_once() {
     let gate = follower(plane, law.path());
     let line = told(&gate, &["the cluster has namespaces that the ledger does not know"]);
     assert!(line.contains("tn-acme-shop-sbx-777"), "{line}");
-    assert!(gate.metric("portcullis_cluster_disagreement", &["not_in_ledger"]) >= 1);
+    assert!(gate.metric("portcullis_namespace_drift", &["not_in_ledger"]) >= 1);
     // The world of the cases has more namespaces than are built there.
-    let line = told(&gate, &["the ledger has namespaces that the cluster does not"]);
+    let line = told(&gate, &["the ledger has tenant namespaces that the cluster does not have"]);
     assert!(!line.contains("sbx-777"), "{line}");
-    assert!(gate.metric("portcullis_cluster_disagreement", &["not_in_cluster"]) >= 1);
+    assert!(gate.metric("portcullis_namespace_drift", &["not_in_cluster"]) >= 1);
     kubectl(plane, &["delete", "namespace", "tn-acme-shop-sbx-777"]);
     wait(Duration::from_mins(1), || {
-        (!gate.series("portcullis_cluster_disagreement", &["not_in_ledger"]).iter().any(|(_, n)| n != "0"))
+        (!gate.series("portcullis_namespace_drift", &["not_in_ledger"]).iter().any(|(_, n)| n != "0"))
             .then_some(())
     });
     let named = gate.told().into_iter().filter(|line| line.contains("sbx-777")).count();

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use portcullis_policy::{Budget, Meter, Value};
+use portcullis_rego::analysis::KnownNames;
 use portcullis_rego::analysis::{self, Analysis, Form};
-use portcullis_rego::safety::Known;
-use portcullis_rego::{Choice, Compiled, builtins};
+use portcullis_rego::{Compiled, EngineChoice, builtins};
 
 use super::value::Plain;
 use super::{Answer, Program};
@@ -41,21 +41,22 @@ pub fn load(program: &Program) -> Result<Ours, String> {
         }
         let others = analyses.iter().filter(|other| other.package == analysis.package);
         let names: BTreeSet<String> = others.flat_map(Analysis::names).collect();
-        let arity =
-            |name: &str| builtins::takes(analysis, name, &functions).or_else(|| builtins::arity(name));
-        let unbound = analysis::unbound(module, &Known { names: &names, arity: &arity });
+        let arity = |name: &str| {
+            builtins::function_arity(analysis, name, &functions).or_else(|| builtins::arity(name))
+        };
+        let unbound = analysis::unbound(module, &KnownNames { names: &names, arity: &arity });
         if let Some(flaw) = unbound.map_err(|problem| problem.message)?.first() {
             return Err(flaw.message.clone());
         }
     }
-    let choice = Choice::Auto;
+    let choice = EngineChoice::Auto;
     let modules: Vec<_> = program.modules.iter().collect();
-    let compile = |choice: &Choice| {
+    let compile = |choice: &EngineChoice| {
         Compiled::new(&program.package, &program.entries, &modules, choice).map_err(|problem| problem.message)
     };
     Ok(Ours {
         chosen: compile(&choice)?,
-        interpreter: compile(&Choice::Interpreter("asked for".to_owned()))?,
+        interpreter: compile(&EngineChoice::Interpreter("asked for".to_owned()))?,
     })
 }
 

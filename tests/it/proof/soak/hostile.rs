@@ -105,7 +105,7 @@ impl Kind {
         }
         // Shed once its tenant was known, or begun so late that the caller's time was over.
         let said = [vec![answer.message()], answer.warnings()].concat().join(" ");
-        if ["full share of it", "the caller waits no longer"].iter().any(|words| said.contains(words)) {
+        if ["full share of it", "the review's deadline"].iter().any(|words| said.contains(words)) {
             return Ok(false);
         }
         let word = answer.verdict();

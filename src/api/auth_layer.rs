@@ -87,11 +87,7 @@ async fn process(
     let chosen = request.headers().get(TENANT).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let waiting = token.as_ref().ok().filter(|_| route.options.waits).cloned();
     let authenticated = identify(route, address, tenant.or(chosen.as_deref()), id, token).await?;
-    if authenticated.who.roles.contains(&Role::Service) && route.api.require_gate_certificates() && !verified
-    {
-        route.api.record_denial(Some(&authenticated.who), route.rule, id, Code::Forbidden);
-        return Err(Problem::new(Code::Forbidden, NO_CERTIFICATE));
-    }
+    require_certificate(route, &authenticated.who, verified, id)?;
     if !route.options.waits {
         route.api.limits().subject(&authenticated.who.name())?;
     }
@@ -141,6 +137,20 @@ async fn process(
         return Ok(replayed(stored));
     }
     Ok(response)
+}
+
+/// A gate's token needs a client certificate where the server requires one.
+fn require_certificate(
+    route: &RouteContext,
+    who: &Identity,
+    verified: bool,
+    id: &str,
+) -> Result<(), Problem> {
+    if !who.roles.contains(&Role::Service) || !route.api.require_gate_certificates() || verified {
+        return Ok(());
+    }
+    route.api.record_denial(Some(who), route.rule, id, Code::Forbidden);
+    Err(Problem::new(Code::Forbidden, NO_CERTIFICATE))
 }
 
 fn hold(reservation: Option<Reservation>, response: Response) -> Response {

@@ -32,7 +32,7 @@ pub struct AppIdentity<'a> {
 }
 
 /// Placeholder tenant of a global item; it may use all registries of the ceiling.
-const ANY_TENANT: &str = "any_tenant";
+const ANY_TENANT: &str = "anytenant";
 
 /// Placeholder project and app of an item.
 const PLACEHOLDER: &str = "item";

@@ -214,7 +214,7 @@ fn credentials_are_replaced_on_the_command_line() {
         (output.status.success(), said)
     };
     let (done, said) = run(&[&path("kubeconfig")]);
-    assert!(done && said.contains("cluster/eu-1 kubeconfig replaced"), "{said}");
+    assert!(done && said.contains("cluster/eu-1 updated"), "{said}");
     assert!(run(&[&path("kubeconfig"), "--version", "2"]).0);
     let (done, said) = run(&[&path("kubeconfig"), "--version", "2"]);
     assert!(!done && said.contains("PRECONDITION_FAILED"), "{said}");

@@ -27,7 +27,7 @@ fn the_first_token_makes_its_key_and_is_good() {
     assert_eq!((token.lines().count(), token.matches('.').count()), (1, 2), "{token}");
     place.write("token", &token);
     let told = place.run(&["token", "show", "--keys", "keys", "token"], 0);
-    for word in ["\ngood\n", "ledger#me", "portcullis#token", "admin", "portcullis\n"] {
+    for word in ["\nvalid\n", "ledger#me", "portcullis#token", "admin", "portcullis\n"] {
         assert!(told.contains(word), "{word}: {told}");
     }
     let files: Vec<_> =
@@ -63,7 +63,7 @@ fn what_nobody_may_have_is_refused() {
         (&ok, "needs a tenant"),
         (&[&ok[..], &TENANT[..2]].concat(), "--tenant-id"),
         (&["--subject", "me", "--role", "admin", TENANT[0], TENANT[1], TENANT[2], TENANT[3]], "no tenant"),
-        (&[&ok[..], &["--tenant", "acme", "--tenant-id", "acme"]].concat(), "by its slug and id"),
+        (&[&ok[..], &["--tenant", "acme", "--tenant-id", "acme"]].concat(), "a tenant needs its slug and id"),
         (&[&ok[..], &TENANT, &["--project", SHOP]].concat(), "for the whole tenant"),
         (&["--subject", "g", "--role", "service"], "--cluster-id UUID"),
         (&["--subject", "g", "--role", "service", "--cluster-id", "eu-1"], "is not a UUID"),

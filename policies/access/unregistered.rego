@@ -3,7 +3,7 @@
 # description: >-
 #   A namespace with a tenant's name prefix that is not in the snapshot is either new or being removed. Identities that
 #   create namespaces may write there, and the system controllers and nodes, so that it does not stay Terminating; other
-#   requesters are told to try again shortly. Labels do not matter.
+#   requesters get the answer to try again shortly. Labels do not matter.
 # custom:
 #   id: unregistered-namespace
 #   severity: high

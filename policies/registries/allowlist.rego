@@ -44,7 +44,7 @@ deny contains finding if {
 deny contains finding if {
 	not all_admitted
 	count(refused) > 500
-	finding := {"msg": sprintf("%d more images are not admitted", [count(refused) - 500]), "fix": "mend those that are named first"}
+	finding := {"msg": sprintf("%d more images are not admitted", [count(refused) - 500]), "fix": "fix those that are named first"}
 }
 
 refused := [image |

@@ -119,7 +119,7 @@ fn check_objects(review: &Review, control_plane: bool) -> Result<(), workload::S
     if control_plane { Ok(()) } else { object_checks::check_unknown_subresource(review) }
 }
 
-/// Whether a review is decided although a part that a policy reads is nested too deep. Otherwise nobody could delete such
+/// Whether a review is decided although a part that a policy reads is nested too deep. Otherwise no user could delete such
 /// an object, nor could the garbage collector.
 fn may_be_cut(review: &Review, context: &ReviewContext, operation: Operation) -> bool {
     operation == Operation::Delete

@@ -96,7 +96,7 @@ pub fn text(routes: &[Route]) -> Result<String, serde_json::Error> {
     document(routes).to_pretty_json().map(|text| visible(&text) + "\n")
 }
 
-/// Control characters that JSON would leave as they are: a terminal, or whoever prints to one, takes them for commands.
+/// Control characters that JSON would leave as they are: a terminal takes them for commands.
 fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {

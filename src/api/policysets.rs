@@ -166,13 +166,13 @@ pub async fn catalog(
 ) -> Result<Answer<Page<BuiltIn>>, Problem> {
     let mut tx = api.read(&caller).await?;
     portcullis_store::clusters::get(&mut tx, &cluster).await?;
-    let law = api.layers()?.policies().load();
+    let policies = api.layers()?.policies().load();
     let set = |(name, set): (&String, &portcullis_policy::bundle::BundledSet)| BuiltIn {
         name: name.clone(),
         description: set.description.clone(),
         rules: set.rules.clone(),
     };
-    Ok(Answer::new(Page { items: law.sets.iter().map(set).collect(), next_cursor: None }))
+    Ok(Answer::new(Page { items: policies.sets.iter().map(set).collect(), next_cursor: None }))
 }
 
 /// A tenant cannot change a policy set of the platform.

@@ -116,7 +116,11 @@ where
                 Ok((stream, address)) => match connection_limit.connect(connections.len(), address.ip()) {
                     Ok(caller) => {
                         let work = serve_stream(transport.clone(), server.clone(), caller, stream, address, service.clone());
-                        connections.spawn(work);
+                        let open = server.is_counted.then(metrics::OpenConnection::new);
+                        connections.spawn(async move {
+                            work.await;
+                            drop(open);
+                        });
                     }
                     // Closed at once, so that the client can try another replica.
                     Err(limit) => metrics::request_rejected(limit.reason()),

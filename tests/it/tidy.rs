@@ -3,6 +3,7 @@
 
 #![expect(clippy::string_slice, reason = "sources are cut where a search for ASCII has found something")]
 
+mod retired; // words that are not used
 mod rust; // sources without their comments and texts, imports, functions
 mod words; // what the documents must say
 

@@ -109,7 +109,7 @@ async fn who_goes_away_while_keys_are_read_ends_nothing() {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("the reading ended with whoever asked for it");
+    panic!("the read ended with its caller");
 }
 
 #[tokio::test]

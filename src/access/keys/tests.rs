@@ -154,8 +154,8 @@ fn in_a_directory_of_everybodys_a_file_has_to_be_its_owners() {
     let mine = fs::metadata(&path).unwrap().uid();
     assert!(read(&path, None).is_ok() && read(&path, Some(mine)).is_ok());
     // Root's files are good wherever they are; there is no second user here to make one.
-    let somebody = read(&path, Some(mine + 1));
-    assert_eq!(somebody.is_err(), mine != 0);
+    let by_other_user = read(&path, Some(mine + 1));
+    assert_eq!(by_other_user.is_err(), mine != 0);
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn reader() -> TokenRequest {
     TokenRequest { roles: vec![Role::ReadOnly], ..request() }
 }
 
-/// An owner's request for somebody who is an owner too.
+/// An owner's request for another owner.
 fn asked(request: TokenRequest) -> Result<Grant, MintError> {
     minted(&owner(), request, Some(&member(Role::TenantOwner)))
 }
@@ -40,7 +40,7 @@ fn admin_mints_any_valid_token_and_tenant_tokens_for_members() {
     assert_eq!(minted(&admin(), of(Role::ReadOnly), None), Err(MintError::NoMember));
     let more = minted(&admin(), of(Role::TenantOwner), Some(&member(Role::ProjectDev)));
     assert_eq!(more, Err(MintError::TooMuch(Role::TenantOwner)));
-    // Whoever holds the keys asks nobody.
+    // The holder of the keys needs no authorization.
     assert!(minted(&Identity::process("token"), of(Role::TenantOwner), None).is_ok());
 }
 

@@ -17,7 +17,7 @@ struct Place {
     provider: Provider,
 }
 
-/// RSA of 2048 bits, for these tests alone: nothing in the house can make one.
+/// RSA of 2048 bits, for these tests only: ring generates none.
 const RSA: &str = include_str!("tests/rsa.key");
 
 fn rsa() -> EncodingKey {

@@ -6,7 +6,7 @@ use crate::matrix::RULES;
 mod attacks; // identities and wishes put together at random
 
 fn of(role: Role) -> Identity {
-    let who = Identity::known("ledger", "somebody");
+    let who = Identity::known("ledger", "unknown");
     let clusters = (role == Role::Service).then(|| Clusters::One("c".into()));
     if role.in_tenant() {
         who.member(acme(), role, None)

@@ -156,7 +156,7 @@ fn damage_is_reported_by_key_without_the_value() {
         let said = damage.to_string();
         assert!(said.starts_with(words) && !said.contains("secret"), "{said}");
     }
-    // All of another authority, but for what vouches for it.
+    // All of another CA, except its bundle.
     let mut parts = other;
     for key in ["ca.crt", "ca.key"] {
         parts.insert(key.to_owned(), state.secret_data()[key].clone());

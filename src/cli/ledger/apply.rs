@@ -399,7 +399,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_somebody_meant_differs() {
+    fn only_given_fields_differ() {
         let was = json!({"id": "1", "version": 1, "name": "acme", "registries": ["a.io"]});
         let same = json!({"id": "1", "version": 2, "name": "acme", "registries": ["a.io"]});
         assert_eq!(difference(&was, &same).unwrap(), "");

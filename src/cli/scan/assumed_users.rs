@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_may_write_it() {
+    fn an_authorized_user_is_assumed() {
         let manager = "system:serviceaccount:kubenova-system:manager";
         check("tn-acme-shop-sbx-001", false, "tenant:acme");
         check("tn-acme-shop-sbx-001", true, manager);

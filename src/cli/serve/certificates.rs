@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_by_which_somebody_calls() {
+    fn names_are_those_that_clients_use() {
         let names = |given: &[&str]| names_of(given.iter().map(|name| (*name).to_owned()).collect());
         assert_eq!(
             names(&["Gate.Home.svc", "gate.example.com", "192.0.2.7", "2001:DB8:0::7"]).unwrap(),

@@ -112,9 +112,22 @@ pub fn inflight(delta: i64) {
     INFLIGHT.0.fetch_add(delta, Relaxed);
 }
 
-/// +1 when a connection opens, -1 when it closes.
-pub fn connections(delta: i64) {
-    CONNECTIONS.0.fetch_add(delta, Relaxed);
+/// An open connection of the webhook port, counted until it is dropped.
+#[derive(Debug)]
+pub struct OpenConnection(());
+
+impl OpenConnection {
+    #[expect(clippy::new_without_default, reason = "a default would count too")]
+    pub fn new() -> Self {
+        CONNECTIONS.0.fetch_add(1, Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        CONNECTIONS.0.fetch_add(-1, Relaxed);
+    }
 }
 
 /// Counts a request that was answered with this HTTP status before a review was read. Only 400 to 599 are counted.

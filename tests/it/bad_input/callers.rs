@@ -146,6 +146,18 @@ fn what_is_no_tls_is_told_so() {
     gate.is_unharmed();
 }
 
+#[test]
+fn open_connections_are_counted_until_they_close() {
+    let gate = Gate::start(&Options::default());
+    let open = |expected: u64| {
+        wait(Duration::from_secs(20), || (gate.metric("portcullis_connections", &[]) == expected).then_some(()));
+    };
+    let dialled: Vec<_> = (0..3).map(|_| gate.dial()).collect();
+    open(3);
+    drop(dialled);
+    open(0);
+}
+
 /// A caller who goes away in the middle of a body leaves nothing behind.
 #[test]
 fn callers_who_leave_are_forgotten() {

@@ -1,4 +1,4 @@
-//! Headers that would choose how they are verified, and signatures by somebody else.
+//! Headers that would choose their own verification, and signatures by other keys.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};

@@ -74,8 +74,8 @@ fn policy_error_rejects_the_images() {
     let broken = "# METADATA\n# title: x\n# custom:\n#   id: registry-allowlist\n#   severity: high\n#   mode: enforce\n#   match:\n#     - operations: [CREATE]\n#       resources: [pods]\n#       namespaces: [app]\npackage portcullis.x\n\ndeny contains \"x\" if split(input.images, \",\")\n";
     let bundle =
         portcullis_policy::Bundle::from_files([("x.rego".to_owned(), broken.as_bytes().to_vec())]).unwrap();
-    let law = PolicySet::compile(&bundle, Options::default(), None).unwrap();
-    assert!(evaluate_images(&law, &SNAPSHOT, "tn-acme-shop-app-frontend", &[image]).is_err());
+    let policies = PolicySet::compile(&bundle, Options::default(), None).unwrap();
+    assert!(evaluate_images(&policies, &SNAPSHOT, "tn-acme-shop-app-frontend", &[image]).is_err());
 }
 
 #[test]

@@ -80,7 +80,7 @@ impl Story {
         self.check(now);
     }
 
-    /// With the lock: whoever writes has read what is there.
+    /// With the lock: a writer has read the current Secret.
     fn act(&mut self, now: i64, who: usize) {
         loop {
             let state = self.versions.last().unwrap();

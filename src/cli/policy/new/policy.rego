@@ -1,7 +1,7 @@
 # METADATA
 # title: TITLE
 # description: >-
-#   Say here what the policy is for, in a sentence or two. Whoever is denied by it will want to know.
+#   Say here what the policy is for, in a sentence or two. Users read it when they are denied.
 # custom:
 #   id: ID
 #   severity: medium  # low | medium | high | critical: told, and not used to decide

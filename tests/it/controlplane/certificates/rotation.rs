@@ -248,7 +248,7 @@ fn the_probe_tells_of_a_bundle_that_was_edited_by_hand() {
     assert!(replica.log().contains("webhook configurations trust the served certificate"));
     let stranger = portcullis_certs::develop::CertificateAuthority::new("somebody else").unwrap();
     for (kind, other) in [(KINDS[0], KINDS[1]), (KINDS[1], KINDS[0])] {
-        for (spoilt, why) in [(stranger.cert_pem(), "UnknownIssuer"), ("", "no caBundle")] {
+        for (spoilt, why) in [(stranger.cert_pem(), "UnknownIssuer"), ("", "caBundle is empty")] {
             registration.spoil(kind, spoilt);
             trusted(kind, 0);
             trusted(other, 1);

@@ -138,7 +138,7 @@ fn permissions_that_configmaps_need_are_named() {
     let words = ["--kubeconfig", &kubeconfig, "--policy-configmaps", "x=y"];
     let gate =
         Gate::start(&crate::support::Options { extra: &words, wait_ready: false, ..Default::default() });
-    let line = told(&gate, &["permissions are missing"]);
+    let line = told(&gate, &["permissions are missing", "create events"]);
     for need in ["list configmaps", "watch configmaps", "create events"] {
         assert!(line.contains(&format!("{need} in namespace `{HOME}`")), "{line}");
     }

@@ -219,5 +219,5 @@ fn a_server_scans_on_a_schedule_one_at_a_time() {
     wait(Duration::from_secs(30), || {
         sample(&weak, "portcullis_scan_failures_total").filter(|failed| *failed >= 1.0)
     });
-    super::told(&weak, &["could not be scanned", "get leases.coordination.k8s.io"]);
+    super::told(&weak, &["the scan failed", "get leases.coordination.k8s.io"]);
 }

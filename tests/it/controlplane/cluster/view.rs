@@ -85,7 +85,7 @@ fn the_view_follows_the_namespaces_and_outlives_the_api_server() {
     label(&plane, "example.com/frozen=false");
     until(&gate, &ask(), None);
     told(&gate, &["the API server answers again"]);
-    told(&gate, &["the watch is too far behind; listed anew"]);
+    told(&gate, &["the watch version has expired; listing again"]);
     assert!(!gate.get("/readyz").1.contains("no answer from the API server"));
 
     kubectl(
@@ -109,7 +109,7 @@ fn what_may_not_be_watched_is_named_and_the_gate_is_ready() {
     let plane = bare();
     let law = law();
     let gate = gate(&account(plane, "blind", &json!([])), Some(law.path()), &["--watch-namespaces"]);
-    let line = told(&gate, &["permissions are missing"]);
+    let line = told(&gate, &["permissions are missing", "watch namespaces"]);
     assert!(line.contains("grant: list namespaces; watch namespaces"), "{line}");
     let (status, page) = gate.get("/readyz");
     assert!(status == 200 && page.contains("no state is known yet: permissions are missing"), "{page}");
@@ -123,11 +123,11 @@ fn namespaces_that_only_one_of_both_knows_are_counted_and_named_once() {
     kubectl(plane, &["create", "namespace", "tn-acme-shop-sbx-777", "--save-config"]);
     let law = law();
     let gate = follower(plane, law.path());
-    let line = told(&gate, &["the cluster has namespaces that the ledger does not know"]);
+    let line = told(&gate, &["the cluster has tenant namespaces that the ledger does not have"]);
     assert!(line.contains("tn-acme-shop-sbx-777"), "{line}");
     assert!(gate.metric("portcullis_namespace_drift", &["not_in_ledger"]) >= 1);
     // The world of the cases has more namespaces than are built there.
-    let line = told(&gate, &["the ledger has tenant namespaces that the cluster does not have"]);
+    let line = told(&gate, &["the ledger has namespaces that the cluster does not have"]);
     assert!(!line.contains("sbx-777"), "{line}");
     assert!(gate.metric("portcullis_namespace_drift", &["not_in_cluster"]) >= 1);
     kubectl(plane, &["delete", "namespace", "tn-acme-shop-sbx-777"]);

@@ -19,8 +19,8 @@ pub use cluster::{
 };
 pub use reviews::{PolicyMetrics, ReviewLabels, review_completed};
 pub use state::{
-    api_request, breakglass_windows, certificate_expiry, certificate_trusted, client_verification,
-    OpenConnection, database_reachable, decision_log_dropped, exemption_used, http_rejected, inflight,
+    OpenConnection, api_request, breakglass_windows, certificate_expiry, certificate_trusted,
+    client_verification, database_reachable, decision_log_dropped, exemption_used, http_rejected, inflight,
     ledger_token_expiry, patch_dropped, patch_repeats, policy_broken, policy_error, policy_reload,
     policy_revision, request_rejected, snapshot_bytes, snapshot_cache_written, snapshot_confirmed,
     snapshot_forked, snapshot_held, snapshot_reconciled, snapshot_reload, snapshot_revision,

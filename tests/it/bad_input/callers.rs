@@ -150,7 +150,9 @@ fn what_is_no_tls_is_told_so() {
 fn open_connections_are_counted_until_they_close() {
     let gate = Gate::start(&Options::default());
     let open = |expected: u64| {
-        wait(Duration::from_secs(20), || (gate.metric("portcullis_connections", &[]) == expected).then_some(()));
+        wait(Duration::from_secs(20), || {
+            (gate.metric("portcullis_connections", &[]) == expected).then_some(())
+        });
     };
     let dialled: Vec<_> = (0..3).map(|_| gate.dial()).collect();
     open(3);

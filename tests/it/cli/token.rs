@@ -96,7 +96,7 @@ fn a_token_that_is_no_good_is_shown_as_such() {
     };
     let other = no_good(&["--audience", "other"], &token, "another audience");
     assert!(other.contains("ledger#me"), "one of our keys has signed it, so it is shown: {other}");
-    no_good(&["--issuer", "other"], &token, "issuer is not known");
+    no_good(&["--issuer", "other"], &token, "issuer is unknown");
     let cut: String = token.trim_end().chars().take(token.len() - 9).collect();
     let unsigned = no_good(&[], &cut, "signature is wrong");
     assert!(!unsigned.contains("ledger#me"), "nobody has signed this: {unsigned}");

@@ -131,7 +131,8 @@ fn three_replicas_that_start_at_once_agree() {
             assert!(metrics.contains(&series), "{name}");
         }
     }
-    let made: usize = replicas.iter().map(|replica| replica.log().matches("the Secret was created secret=").count()).sum();
+    let made: usize =
+        replicas.iter().map(|replica| replica.log().matches("the Secret was created secret=").count()).sum();
     assert_eq!(made, 1, "{}", replicas.iter().map(Replica::log).collect::<String>());
     // A key belongs to whoever made it; what a tool looks for is where it looks.
     let kind = home.kubectl(&["get", "secret", SECRET, "-o", "jsonpath={.type}"]).out;

@@ -71,11 +71,13 @@ fn what_cannot_be_used_is_told_and_passed_over() {
     };
     check(&good[..good.len() / 2], "its checksum does not match");
     check(&good.replace("\"status\":\"suspended\"", "\"status\":\"active\""), "its checksum does not match");
-    check(&good.replacen("\"format\":1", "\"format\":7", 1), "of format 7");
+    check(&good.replacen("\"format\":1", "\"format\":7", 1), "it has format 7");
     check("", "first line");
     std::fs::write(&file, &good).unwrap();
     let elsewhere = stage.remote_when(NOWHERE, &["--snapshot-cache", &cache, "--cluster", "us-1"], false);
-    soon("of another cluster", || elsewhere.told().iter().any(|line| line.contains("of another cluster")));
+    soon("of another cluster", || {
+        elsewhere.told().iter().any(|line| line.contains("belongs to another cluster"))
+    });
     let gate = starts(&stage, &cache);
     soon("the good one again", || said(&gate, SANDBOX).contains(SUSPENDED));
 }
@@ -91,7 +93,7 @@ fn a_copy_is_overtaken_and_never_turned_back() {
     assert!(gate.end(15).success());
     stage.sql("UPDATE tenants SET status = 'suspended'; UPDATE ledger SET revision = 2; DELETE FROM changes");
     let gate = stage.gate(&["--snapshot-cache", &cache]);
-    soon("the step back is told", || readiness(&gate).1.contains("a ledger that is restored needs a new id"));
+    soon("the step back is told", || readiness(&gate).1.contains("a restored ledger needs a new id"));
     assert_eq!(said(&gate, SANDBOX), "");
 }
 
@@ -108,7 +110,7 @@ fn a_disk_that_takes_nothing_stops_no_decision() {
     soon("a failed write is counted", || errors() > 0);
     stage.suspend(&api, true);
     decides(&gate, "the next change", SUSPENDED);
-    assert!(gate.told().iter().any(|line| line.contains("could not be kept for the next start")));
+    assert!(gate.told().iter().any(|line| line.contains("could not be written to the cache")));
     std::fs::remove_file(stage.path("full")).unwrap();
     stage.suspend(&api, false);
     soon("written once there is room", || {

@@ -82,7 +82,7 @@ fn a_gate_on_a_full_disk_goes_on_deciding() {
     stage.suspend(&api, true);
     decides(&gate, "on a full disk", SUSPENDED);
     soon("counted", || kept("error") > 0);
-    assert!(gate.told().iter().any(|line| line.contains("could not be kept for the next start")));
+    assert!(gate.told().iter().any(|line| line.contains("could not be written to the cache")));
     assert_eq!(readiness(&gate), (200, String::new()), "no reason to send nobody here");
     assert_eq!(std::fs::read(stage.path("cache/snapshot.cache")).unwrap(), first, "whole, as it was");
     assert!(!stage.path("cache/snapshot.part").exists(), "and nothing that makes the disk fuller");
@@ -91,6 +91,6 @@ fn a_gate_on_a_full_disk_goes_on_deciding() {
     stage.suspend(&api, false);
     decides(&gate, "and on", "");
     soon("kept again", || kept("ok") == 2);
-    assert!(gate.told().iter().any(|line| line.contains("kept on disk again")));
+    assert!(gate.told().iter().any(|line| line.contains("written to the cache again")));
     assert_ne!(std::fs::read(stage.path("cache/snapshot.cache")).unwrap(), first);
 }

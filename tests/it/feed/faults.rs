@@ -108,7 +108,7 @@ fn restored(on: On) {
 
     // A lower revision of the same ledger is none that is taken.
     stage.sql("UPDATE tenants SET status = 'active'; UPDATE ledger SET revision = 0; DELETE FROM changes");
-    for (gate, why) in gates.iter().zip(["a ledger that is restored needs a new id", "SERVICE_UNAVAILABLE"]) {
+    for (gate, why) in gates.iter().zip(["a restored ledger needs a new id", "SERVICE_UNAVAILABLE"]) {
         soon("the step back is told", || readiness(gate).1.contains(why));
         assert!(said(gate, SANDBOX).contains(SUSPENDED));
     }
@@ -172,7 +172,7 @@ fn a_token_that_ends_is_told() {
     // {"exp":1767225600}, which was over before this test was written; a minted token lives for a minute at least.
     let ended = "e30.eyJleHAiOjE3NjcyMjU2MDB9.c2ln";
     std::fs::write(stage.path("token"), ended).unwrap();
-    soon("its end is told", || token_condition(&gate).1.contains("ended at 2026-01-01T00:00:00Z"));
+    soon("its end is told", || token_condition(&gate).1.contains("expired at 2026-01-01T00:00:00Z"));
     assert_eq!(token_condition(&gate).0, 200, "the gate decides by what it has");
     soon("the API refuses it", || readiness(&gate).1.contains("UNAUTHORIZED"));
     assert!((gate.metric_seconds(EXPIRY) - 1_767_225_600.0).abs() < 1.0);

@@ -162,7 +162,7 @@ fn turned_back(on: On) {
 
 /// Reads and writes are refused, and readiness names the cause and the way out.
 fn refuses(stage: &Stage, api: &Gate, seen: i64) {
-    let expected = format!("at revision {}, and revision {seen} was seen here", seen - 1);
+    let expected = format!("at revision {}, but this process has seen revision {seen}", seen - 1);
     soon("not ready, and why", || {
         let (status, page) = api.get("/readyz");
         status == 503 && page.contains(&expected) && page.contains("portcullis restore --renew")

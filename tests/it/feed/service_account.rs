@@ -60,7 +60,7 @@ fn followed(on: On) {
         put(cluster.token(subject, audience, 3600));
         stage.suspend(&api, true);
         stage.suspend(&api, false);
-        soon("refused", || readiness(&gate).1.contains("the ledger's API answers 40"));
+        soon("refused", || readiness(&gate).1.contains("the API of the ledger answers 40"));
         // What the kubelet renews is used for the next call.
         put(cluster.token(GATE, "portcullis", 3600));
         soon("in touch again", || readiness(&gate) == (200, String::new()));

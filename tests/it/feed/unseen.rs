@@ -29,7 +29,7 @@ fn a_group_without_the_suffix(on: On) {
         });
         assert_eq!(gate.metric("portcullis_snapshot_held", &["kind=\"tenant\""]), 1);
         let told = gate.told().join("\n");
-        assert!(told.contains("`globex-people` is no group that the webhooks"), "{told}");
+        assert!(told.contains("`globex-people` is not matched by the webhooks"), "{told}");
         assert!(told.contains("--webhook-tenant-suffix"), "{told}");
     }
     decides(&unbound, "a gate whose registration asks for no group", SUSPENDED);
@@ -68,12 +68,8 @@ fn file_with_a_group_or_a_vela_that_is_not_registered_is_refused() {
     let world = std::fs::read_to_string(root().join("tests/cases/example-tenancy.yaml")).unwrap();
     let vela = "system:serviceaccount:vela-system:kubevela-vela-core";
     for (from, to, named) in [
-        ("globex-devs", "globex-people", "`globex-people` is no group that the webhooks"),
-        (
-            vela,
-            "system:serviceaccount:vela-system:other",
-            "is not whom the webhook `cluster-writes` is called for",
-        ),
+        ("globex-devs", "globex-people", "`globex-people` is not matched by the webhooks"),
+        (vela, "system:serviceaccount:vela-system:other", "is not matched by the webhook `cluster-writes`"),
     ] {
         assert!(world.contains(from), "{from}");
         let gate = Gate::start(&Options::default());

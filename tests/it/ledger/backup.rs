@@ -161,7 +161,7 @@ async fn what_is_no_good_changes_nothing(world: World) {
         Ledger::connect(&world.url, &Options { connections: 1, ..Options::default() }).await.unwrap();
     let how = Restore { replace: Some(id), key: None };
     let error = ledger.restore(open, &how, &mut ignore).await.unwrap_err();
-    assert!(error.to_string().contains("was changed while it was restored"), "{error}");
+    assert!(error.to_string().contains("the file changed during the restore"), "{error}");
 }
 
 async fn fill_nothing(world: &World) {
@@ -316,7 +316,7 @@ async fn sealed_values_stay_sealed(world: World) {
     assert!(refused.contains("Some(2)") && refused.contains("is not the key"), "{refused}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "and nothing half written is left");
     let made = said(&run(&["backup", &plain], &world.url));
-    assert!(made.contains("1 sealed secrets, which open only with the master key of the API"), "{made}");
+    assert!(made.contains("1 encrypted secrets, which need the master key of the API"), "{made}");
     assert!(made.contains("1 tenants, 1 projects") && made.contains("written"), "{made}");
     let again = said(&run(&["backup", &plain], &world.url));
     assert!(again.contains("Some(2)") && again.contains("exists"), "{again}");

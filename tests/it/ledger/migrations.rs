@@ -130,7 +130,10 @@ fn the_command_line_says_what_is_missing() {
     assert!(code == 0 && text.contains("Not proven"), "{text}");
     let (code, _, error) = run(&["migrate", "--database", "mysql://root:secret@db/x"]);
     assert_eq!(code, 2);
-    assert!(error.contains("neither `sqlite:` nor `postgres:`") && !error.contains("secret"), "{error}");
+    assert!(
+        error.contains("must begin with `sqlite:` or `postgres:`") && !error.contains("secret"),
+        "{error}"
+    );
     let (code, _, error) = run(&["migrate", "--database", "sqlite::memory:"]);
     assert!(code == 2 && error.contains("not in memory"), "{error}");
 }

@@ -65,7 +65,7 @@ async fn what_is_taken_is_a_conflict_in_words(world: World) {
     .map_err(StoreError::from);
     let Err(StoreError::Conflict { constraint, detail }) = taken else { panic!("{taken:?}") };
     assert_eq!(constraint, "projects_slug");
-    assert_eq!(detail, "the tenant has a project of this name already");
+    assert_eq!(detail, "the tenant already has a project of this name");
     drop(tx);
     let mut tx = world.write().await;
     let odd = sqlx::query("INSERT INTO projects (id, created_at, updated_at, tenant_id, slug) VALUES ($1, 0, 0, $2, 'an-app-x')")

@@ -53,7 +53,7 @@ fn one_broken_change_is_one_error() {
         pause(20);
     }
     assert_eq!(errors(), 1);
-    assert!(readiness(&gate, "policies").1.contains("the newest is refused"));
+    assert!(readiness(&gate, "policies").1.contains("the newest are refused"));
     // Put back as it was, the same law is in force as before, and nothing is wrong any more.
     put(&dir.path().join("law.rego"), &law(1));
     soon("put back", || readiness(&gate, "policies") == (200, String::new()));
@@ -66,7 +66,7 @@ fn a_law_that_is_taken_away_is_no_law_that_allows() {
     let gate = gate(dir.path());
     let aside = dir.path().with_extension("aside");
     std::fs::rename(dir.path(), &aside).unwrap();
-    soon("directory gone", || readiness(&gate, "policies").1.contains("the newest is refused"));
+    soon("directory gone", || readiness(&gate, "policies").1.contains("the newest are refused"));
     assert!(said(&gate).contains("first 1."));
     assert_eq!(readiness(&gate, "policies").0, 200);
     std::fs::rename(&aside, dir.path()).unwrap();
@@ -170,7 +170,7 @@ fn a_directory_that_is_made_anew_is_followed() {
     mount.lay("..1", &[("law.rego", &law(1))]);
     let gate = gate(&mount.0);
     std::fs::remove_dir_all(&mount.0).unwrap();
-    soon("mount gone", || readiness(&gate, "policies").1.contains("the newest is refused"));
+    soon("mount gone", || readiness(&gate, "policies").1.contains("the newest are refused"));
     let mount = Mount::new(place.path().join("policies"), &["law.rego"]);
     mount.lay("..2", &[("law.rego", &law(2))]);
     decides(&gate, "mount back", 2);

@@ -21,7 +21,8 @@ const NAMES: &[&str] = &[
 
 /// Words of prose and identifiers, in `src`, `docs` and the chart.
 const WORDS: &[&str] = &[
-    "law", "laws", "whoever", "nobody", "somebody", "likewise", "mend", "mended", "vouches", "closet", "closets", "court",
+    "law", "laws", "whoever", "nobody", "somebody", "likewise", "mend", "mended", "vouches", "closet",
+    "closets", "court",
 ];
 
 /// Files that tell what was.
@@ -37,11 +38,16 @@ fn retired_words_do_not_come_back() {
             if HISTORY.contains(&name.as_str()) || name.ends_with("tidy/retired.rs") {
                 continue;
             }
-            let prose = !name.starts_with("tests/") && !name.contains("/tests") && !name.contains("_test.") && !name.contains("/migrations/");
+            let prose = !name.starts_with("tests/")
+                && !name.contains("/tests")
+                && !name.contains("_test.")
+                && !name.contains("/migrations/");
             for (number, line) in text.lines().enumerate() {
                 let words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-                let retired = words.map(str::to_lowercase).find(|word| prose && WORDS.contains(&word.as_str()));
-                let named = NAMES.iter().find(|retired| line.contains(**retired)).map(|name| (*name).to_owned());
+                let retired =
+                    words.map(str::to_lowercase).find(|word| prose && WORDS.contains(&word.as_str()));
+                let named =
+                    NAMES.iter().find(|retired| line.contains(**retired)).map(|name| (*name).to_owned());
                 if let Some(word) = retired.or(named) {
                     wrong.push(format!("{name}:{}: `{word}`: {}", number + 1, line.trim()));
                 }

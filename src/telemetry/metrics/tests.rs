@@ -23,7 +23,7 @@ fn render_every_metric() -> String {
     policy.record_duration(Duration::from_nanos(1500));
     request_rejected("capacity");
     inflight(1);
-    connections(1);
+    std::mem::forget(OpenConnection::new());
     http_rejected(413);
     certificate_expiry("webhook", 1_900_000_000.0);
     policy_reload(true);

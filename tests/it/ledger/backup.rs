@@ -353,7 +353,7 @@ async fn sealed_values_stay_sealed(world: World) {
             .unwrap();
     assert_eq!(value, sealed.value, "as it was sealed");
     let refused = said(&run(&["restore", &named], &target.url));
-    assert!(refused.contains("Some(2)") && refused.contains("add `--replace "), "{refused}");
+    assert!(refused.contains("Some(2)") && refused.contains("set `--replace "), "{refused}");
 
     let before = target.read().await.ledger().await.unwrap();
     let renewed = said(&run(&["restore", "--renew"], &target.url));

@@ -305,8 +305,8 @@ async fn apply_to_cluster(
             found.as_ref().and_then(|found| cluster_registration::foreign_target(found, ours))
         {
             bail!(
-                "{kind} `{name}` calls {other} and not {ours}: another installation has this cluster, and nothing was \
-                 written. Give its --service or --url; or, if it is to go, delete the configuration first"
+                "{kind} `{name}` calls {other}, not {ours}: it belongs to another installation, so nothing was written. Pass its \
+                 --service or --url, or delete the configuration first"
             );
         }
         known.push(found);

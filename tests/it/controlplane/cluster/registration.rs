@@ -265,7 +265,7 @@ fn a_second_installation_says_so_and_touches_nothing() {
     assert!(done.ok, "{}", done.err);
     let before = [read(plane, MUTATING), read(plane, VALIDATING)];
     let done = manifests(&kubeconfig, &["--apply", "--force-conflicts"]);
-    let sentence = format!("call platform/gate, not {OURS}: they belong to another installation");
+    let sentence = format!("calls platform/gate, not {OURS}: it belongs to another installation");
     assert!(!done.ok && done.err.contains(&sentence), "{}{}", done.out, done.err);
     let gate = keeper(plane, &authority(&plane.dir, "second.pem"));
     let line = told(&gate, &["they belong to another installation"]);

@@ -4,8 +4,8 @@
 //! audit entries and marks the parts of the snapshot that it changes:
 //!
 //! ```no_run
-//! use portcullis::access::{Action, Identity, authorize};
-//! use portcullis::store::{Entry, Ledger, Options, Part, StoreError, new_id};
+//! use portcullis_access::{Action, Identity, authorize};
+//! use portcullis_store::{Entry, Ledger, Options, Part, StoreError, new_id};
 //! use serde_json::json;
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
